@@ -29,8 +29,8 @@ reset: ## stop, then remove MATCHBOOK_HOME and its files in other places
 test: install ## run the tests on all cores, with their own PostgreSQL and Redis servers: [ARGS=...]
 	@$(TESTS) -m "not e2e and not browser and not compose" $(ARGS)
 
-test-fast: install ## run the quick tests that need no server: [ARGS=...]
-	@$(TESTS) -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
+test-fast: install ## run the quick tests that need no server, for the edit loop: [ARGS=...]
+	@$(TESTS) --ignore tests/architecture -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
 
 test-e2e: install ## whole Airflow runs, two machines, each service of the compose file, tutorials followed: [ARGS=...]
 	@$(TESTS) -m e2e $(ARGS)

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from models.als import ALS
+from models.als import ALS, AlsConfig
 from models.als.fit import fit_als
 from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions
-from models.graph_filter import GRAPH_FILTER
+from models.graph_filter import GRAPH_FILTER, GraphFilterConfig
 from models.graph_filter.fit import fit_graph_filter
-from models.item_neighbours import ITEM_NEIGHBOURS
+from models.item_neighbours import ITEM_NEIGHBOURS, NeighboursConfig
 from models.item_neighbours.fit import fit_neighbours
 from models.metrics.accuracy import at_k, hits_of, places
 from models.metrics.intervals import bootstrap
@@ -125,15 +125,15 @@ def scorers_of(
     seconds = {"popular": 0.0}
 
     def als(n: int) -> Scorer:
-        config = replace(settings.table("als"), factors=n)
+        config = replace(settings.of(AlsConfig), factors=n)
         return _dense(fit_als("als_v1", events, config, settings.train.seed, settings.train_threads), events)
 
     def neighbours() -> Scorer:
-        config = settings.table("item_neighbours")
+        config = settings.of(NeighboursConfig)
         return _sparse(fit_neighbours("item_neighbours_v1", events, config, settings.train_threads), ITEM_NEIGHBOURS)
 
     def graph_filter() -> Scorer:
-        config, share = settings.table("graph_filter"), settings.table("item_neighbours").half_life_share
+        config, share = settings.of(GraphFilterConfig), settings.of(NeighboursConfig).half_life_share
         told = config, share, settings.train.seed, settings.train_threads, KEPT
         return _sparse(fit_graph_filter("graph_filter_v1", events, *told), GRAPH_FILTER)
 

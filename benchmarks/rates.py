@@ -19,6 +19,7 @@ from models.als import ALS
 from models.data.batch import Owners, Proposal
 from models.data.bundle import Bundle
 from models.data.interactions import Interactions
+from models.ensemble import EnsembleConfig
 from models.lists.redis_format import Keys, encode_lists
 from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender
 from models.schema import Surface
@@ -110,7 +111,7 @@ def _plain_chain(
     what = {
         "sources": [s.name for s in recipe.scorers],
         "ranker": "rules",
-        "blend": settings.table("ensemble").blend,
+        "blend": settings.of(EnsembleConfig).blend,
         "depth": settings.lists.depth,
         "candidates": int(np.ceil(settings.lists.depth * settings.lists.candidate_multiplier)),
         "product": type(getattr(fast.scorers[ALS], "_product", None)).__name__,

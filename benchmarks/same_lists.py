@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -138,7 +139,8 @@ def ask(code: Path, environment: Mapping[str, str], sample: Path) -> dict[str, s
     asked += [f"/api/explain/startups/for-developer/{user}" for user in people]
     printed = run(code, environment, [sys.executable, "-c", ASK], "\n".join(asked))
     lines = [json.loads(line[7:]) for line in printed.splitlines() if line.startswith("ANSWER ")]
-    return {path: json.dumps([status, body], sort_keys=True) for path, status, body in lines}
+    fields = ((path, name, value) for path, status, body in lines for name, value in {"status": status, **body}.items())
+    return {f"{path} {name}": json.dumps(value, sort_keys=True) for path, name, value in fields}
 
 
 def rows_of(snapshot: Path) -> Iterator[tuple[str, str]]:
@@ -163,9 +165,14 @@ def arrays_of(bundle: Path) -> str:
 
 
 def files_of(release: Path) -> dict[str, str]:
-    """Digests of the files of a release, its manifest aside."""
-    files = (p for p in sorted(release.rglob("*")) if p.is_file() and p.name != "manifest.json")
-    return {str(p.relative_to(release)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    """Digests of the columns of a release's lists."""
+    found = {}
+    for path in sorted(release.rglob("*.npz")):
+        with np.load(path, allow_pickle=False) as columns:
+            for name in columns.files:
+                digest = hashlib.sha256(f"{columns[name].dtype}".encode() + columns[name].tobytes())
+                found[f"{path.relative_to(release)} {name}"] = digest.hexdigest()
+    return found
 
 
 def compared(base: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]) -> int:
@@ -176,6 +183,8 @@ def compared(base: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[s
         other = [n for n in names if base[kind].get(n) != here[kind].get(n)]
         shown = f": {' '.join(names)}" if kind == "bundles" else ""
         sys.stdout.write(f"{kind:9} {len(names)} compared, {len(other)} differ{shown}\n")
+        fields = Counter(name.rpartition(" ")[2] for name in other if " " in name)
+        sys.stdout.write("".join(f"  {n} differ in {field}\n" for field, n in fields.items()))
         for name in other[:5]:
             sys.stdout.write(
                 f"  {name}\n    base {base[kind].get(name)!s:.300}\n    here {here[kind].get(name)!s:.300}\n"

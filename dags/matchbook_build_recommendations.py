@@ -1,34 +1,36 @@
-"""### Who should meet whom, for everybody, once a day
+"""### Ranked lists for every user and startup, once a day
 
-This DAG reads the platform's interactions up to one instant (the **cutoff**), trains every model on them, makes a
-ranked list for every user and every startup, and makes all lists visible at once. The graph reads from left to right:
+This DAG exports the platform's interactions before one instant (the **cutoff**). It trains every model on them, makes
+a ranked list for every user and every startup, and makes all lists visible at once. Read the graph from left to
+right:
 
-| group | what happens | what comes out |
+| group | what happens | output |
 |---|---|---|
-| `prepare` | fix the cutoff, see whether anything is new, copy the rows | a **snapshot**: the rows before the cutoff |
-| `train` | one task a model, all from the same snapshot | **bundles**: trained models, each with a version |
-| `judge` | hide the newest events and see who would have predicted them; train the ranker | a report, the ranker |
-| `score` | everybody's list, one mapped task for each share of the owners | **shards** of lists |
-| `release` | check that every list is there, weigh, report, switch the readers over | a **release**, a **report** |
+| `prepare` | choose the cutoff, check for new data, export the rows | a **snapshot**: the rows before the cutoff |
+| `train` | one task for each model, all from the same snapshot | **bundles**: trained models, each with a version |
+| `judge` | evaluate the models on the newest events, which they did not see; train the ranker | a report, the ranker |
+| `score` | one mapped task for each shard of the owners | **shards** of lists |
+| `release` | check that every list exists, compare, report, publish | a **release**, a **report** |
 
-**The cutoff** is the end of the day that a scheduled or backfilled run covers; else the parameter `as_of`; else the
-run's own time.
+**The cutoff** is the end of the day that a scheduled or backfilled run covers. Otherwise it is the parameter `as_of`,
+or else the run's own time.
 
-**To build as of a date**: Trigger, fill in `as_of`. **To look without publishing** (a dry run): switch `publish` off.
-**To rebuild past days**: Trigger, Backfill. In whatever order the days are built, the newest cutoff ends up live; the
-others are stored: `python -m pipelines compare <release> <release>` shows how two of them differ.
+**Build as of a date**: Trigger, fill in `as_of`. **Dry run**: switch `publish` off. **Rebuild past days**: Trigger,
+Backfill. The order of the days does not matter: the newest cutoff ends up live, and the others are stored. `python -m
+pipelines compare <release> <release>` compares two of them.
 
-**Publishing only moves forward**: a release with an older cutoff than the live one is stored, and `publish` is skipped
-with the reason in its log, unless the run was given `force`.
+**Publishing only moves forward.** A release with an older cutoff than the live one is stored, but `publish` is
+skipped with the reason in its log. The parameter `force` overrides this.
 
-**The gate** holds a release against the live one on the same hidden events, and their lists against each other. Where
-it is surely worse, or nearly all lists changed, `gate` is red and nothing goes live. Where that is not clear it waits:
-open *Required Actions*, read why, choose `publish` or `hold`. A backfill asks nobody, and neither does the first build.
+**The gate** compares the release with the live one on the same held-out events, and compares their lists. If the
+release is significantly worse, or nearly all lists changed, `gate` fails and nothing goes live. If the result is
+unclear, the gate waits: open *Required Actions*, read the reason, choose `publish` or `hold`. Backfills and the first
+build do not ask.
 
-**When a task is red**, the error in its log says what was expected, what came and what to do next; mend that, clear the
-task, and the run goes on from there. A cleared shard makes the same lists again.
-**When a scheduled run is pink from `look_for_new_data` on**, nothing had come in since the day before, or no build is
-due yet: its log says which, and `refresh_ranked_lists` looks after whoever did something meanwhile.
+**If a task fails**, its log says what was expected, what came and what to do. Fix that, then clear the task: the run
+continues from there. A cleared shard makes the same lists again.
+**If a scheduled run is skipped from `look_for_new_data` on**, there is no new data or no build is due: the log says
+which. `refresh_ranked_lists` still updates lists of owners with new interactions.
 """
 
 from __future__ import annotations
@@ -67,26 +69,28 @@ PARAMS = {
         minItems=1,
         uniqueItems=True,
         title="Surfaces",
-        description="Make lists for these. Fewer than all four: stored only.",
+        description="Make lists for these surfaces. A release without all four is stored, not published.",
     ),
-    "publish": Param(True, type="boolean", title="Publish", description="Off: a dry run; stored, not made live."),
+    "publish": Param(
+        True, type="boolean", title="Publish", description="Off: a dry run. The release is stored, not published."
+    ),
     "force": Param(
         False,
         type="boolean",
         title="Force",
-        description="Make it live even where a newer cutoff is live, the gate says no, or rows that were "
-        "there before are gone. It is logged.",
+        description="Publish even if a newer cutoff is live, the gate stops, or earlier rows are missing. "
+        "The log records it.",
     ),
     "fresh": Param(
         False,
         type="boolean",
         title="Fresh",
-        description="Read rows and settings anew, even where this cutoff was built before.",
+        description="Export rows and read settings again, even if this cutoff was built before.",
     ),
 }
 
 
-@task_group(tooltip="Fix the cutoff and copy the rows before it")
+@task_group(tooltip="Choose the cutoff and export the rows before it")
 def prepare() -> Upstream:
     begun = choose_cutoff()
     build = take_snapshot(begun)
@@ -100,7 +104,7 @@ def train(build: Upstream) -> Upstream:
     return [fit.override(task_id=m.name, doc_md=m.title)(m.bundle, build) for m in registry.staged(Stage.BASE)]
 
 
-@task_group(tooltip="Measure the models on hidden events, and teach the ranker from them")
+@task_group(tooltip="Evaluate the models on held-out events and train the ranker on them")
 def judge(build: Upstream, trained: Upstream) -> Upstream:
     learned, report = fit_ranker(build), evaluate(build)
     complete = choose_bundles(build, trained, learned)
@@ -108,12 +112,12 @@ def judge(build: Upstream, trained: Upstream) -> Upstream:
     return complete
 
 
-@task_group(tooltip="Make everybody's list, shard by shard")
+@task_group(tooltip="Make the lists of all owners, one task for each shard")
 def score(build: Upstream) -> Upstream:
     return score_shard.partial(build=build).expand(shard=plan_shards(build))
 
 
-@task_group(tooltip="Check, store, weigh and switch")
+@task_group(tooltip="Check, store, compare and publish")
 def release(build: Upstream, shards: Upstream) -> None:
     weighed = weigh(build, assemble(build, shards))
     write_report(build, weighed) >> gate(weighed) >> publish(weighed)
@@ -122,7 +126,7 @@ def release(build: Upstream, shards: Upstream) -> None:
 @matchbook_dag(
     "build_recommendations",
     __doc__,
-    "Train every model, make everybody's list, switch the readers over",
+    "Train every model, make all lists, publish them at once",
     "daily",
     hours=36,
     cron="0 2 * * *",

@@ -1,15 +1,16 @@
-"""### What people do now, kept and acted on, every minute
+"""### Store posted events, every minute
 
-Events that the platform posts to the reader (`POST /api/events`) wait in a stream in Redis. This DAG moves them into
-the table `matchbook_events`, where the next build finds them. An event is deleted from the stream only once it is
-committed, and is kept once however often it was sent, so a run may fail, be repeated or be killed at any moment.
+Events that the platform posts to the reader (`POST /api/events`) wait in a Redis stream. This DAG moves them into the
+table `matchbook_events`, where the next build reads them. It deletes an event from the stream only after the commit,
+and stores an event once even if it was sent several times. A run may fail, repeat or be killed at any moment.
 
-The same task reads what is new in the platform's own tables: interactions that never came through the reader, startups
-that were withdrawn or changed hands, people who opted out. Answers leave them out from then on, without a new build.
+The same task reads what is new in the platform's own tables: interactions that did not come through the reader,
+startups that were withdrawn or changed owner, users who opted out. Answers exclude them from then on, without a new
+build.
 
-The return value says how many events were `drained`, how many of them were `new`, how many entries were `set_aside`
-because they are no events (table `matchbook_rejected_events`), and how many pairs (`met`) and ids (`hidden`, `shown`)
-changed the filters. The reader's `/metrics` tells how many events wait, and for how long the oldest does.
+The return value counts `drained` and `new` events, `set_aside` entries (rejected as no events, stored in
+`matchbook_rejected_events`), and the pairs (`met`) and ids (`hidden`, `shown`) that changed the filters. The reader's
+`/metrics` has the number of waiting events and the age of the oldest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from matchbook_tasks.rules import Ref, matchbook_dag, task_settings
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))
 def drain() -> Ref:
-    """Keep what waits in the stream, then bring the filters of answers up to date with the platform's rows."""
+    """Store the events of the stream, then update the filters of answers from the platform's rows."""
     from pipelines.events.drain import drain_events
 
     return drain_events(task_settings())
@@ -31,7 +32,7 @@ def drain() -> Ref:
 @matchbook_dag(
     "drain_events",
     __doc__,
-    "Keep posted events in PostgreSQL, bring the filters of answers up to date",
+    "Store posted events in PostgreSQL, update the filters of answers",
     "every minute",
     hours=0.5,
     cron="* * * * *",

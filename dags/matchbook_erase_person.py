@@ -1,21 +1,21 @@
-"""### Take a person out of everything that Matchbook keeps
+"""### Erase a person from everything that Matchbook stores
 
-Trigger this DAG with the id of a user (or of a startup) who wants to be forgotten. Their events, counts and rejected
-rows, their rows in every snapshot, bundle and stored release, their lists and their place in everybody else's lists,
-and every small key about them in Redis go. What held them is rewritten as a successor with a new digest, the old is
-deleted; readers go over to the successor of the live release in one move.
+Trigger this DAG with the id of a user (or of a startup) who asks for erasure. It removes their events, counts and
+rejected rows, their rows in every snapshot, bundle and stored release, their lists and their places in all other
+lists, and their keys in Redis. Files that held them are rewritten under a new digest and the old ones deleted.
+Readers switch to the successor of the live release atomically.
 
-The task leaves a **receipt** below `MATCHBOOK_HOME/erasure`: what was removed where, and what replaced what. It names
-the person by a keyed hash only. Run it again whenever you like: what is done already is passed over, and an erasure
-that was cut off goes on. At its end the task puts that hash in the place of the id in Airflow's own records, too: in
-the parameter of this run, of earlier ones, in the audit log, in logs of tasks.
+The task writes a **receipt** below `MATCHBOOK_HOME/erasure`: what was removed from where, and what replaced what. It
+names the person by a keyed hash only. You can run it again: finished parts are skipped, and an interrupted erasure
+continues. At its end the task replaces the id by that hash in Airflow's own records: parameters of this and earlier
+runs, the audit log, task logs.
 
-**The platform's own tables are not Matchbook's**: erase the person there, too. While they still stand there, exports
-and the reader pass them over. **A build that was under way** may fail, or bring the person back into its own files:
-`retire_old_artifacts` takes them out again.
+**The platform's own tables are not changed**: erase the person there too. Until then, exports and the reader ignore
+their rows. **A build that runs at the same time** may fail, or write the person into its own files:
+`retire_old_artifacts` removes them.
 
-**When the task is red**, its log says what is left where, or which server did not answer: clear it, or trigger a new
-run. The parameter holds the id until a run has gone well.
+**If the task fails**, its log says what is left, or which server did not answer. Clear the task or trigger a new run.
+The parameter keeps the id until a run succeeds.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def erase(**context: Any) -> Ref:
 @matchbook_dag(
     "erase_person",
     __doc__,
-    "Take a person out of everything that Matchbook keeps",
+    "Erase a person from everything that Matchbook stores",
     "by hand",
     hours=6,
     params=PARAMS,

@@ -1,23 +1,23 @@
-"""### Lists for what happened today, once an hour, without training
+"""### New lists between builds, once an hour, without training
 
-Between two builds people go on: they meet startups, sign up, found. This DAG makes new lists **for those of whom
-something new is known** and carries all others over, byte for byte:
+Between two builds people view startups, sign up and found new ones. This DAG makes new lists for **owners with new
+information** and copies all other lists unchanged:
 
-| whose list | why |
+| owner | reason |
 |---|---|
-| people and startups with new interactions | crossing 5 or 20 counts the same day; what they did is folded in |
-| people and startups that came since | by their own words, until the next build has learned them |
-| owners whom somebody new is close to | a startup of this morning can be recommended this afternoon |
+| users and startups with new interactions | segments change at 5 and 20 interactions; new events are folded in |
+| new users and startups | content-based lists until the next build trains on them |
+| owners similar to somebody new | a startup created in the morning can be recommended in the afternoon |
 
-The new release **takes the place** of the live one: going back still leads to the build before. Where a build went live
-meanwhile, that one stays and `publish` is pink. Each list keeps its own `generated_at`.
+The new release **replaces** the live one, so `rollback` still leads to the build before. If a build went live in the
+meantime, that build stays and `publish` is skipped. Each list keeps its own `generated_at`.
 
 **The cutoff** follows the rule of `build_recommendations`: the end of the hour of a scheduled run, else the parameter
-`as_of`, else the run's own time. Switch `publish` off to store the release without showing it.
+`as_of`, else the run's own time. Switch `publish` off to store the release without publishing it.
 
-**Pink from `look_for_changes` on**: nothing happened since, or no release is live; the log says which.
-**Red `merge`**: an owner would be without a list, or too many would lose a list of their own
-(`[refresh] popular_share`): nothing is stored, the live lists stay. A build makes all lists anew.
+**Skipped from `look_for_changes` on**: nothing new, or no release is live; the log says which.
+**`merge` failed**: an owner would have no list, or too many owners would lose their own list (`[refresh]
+popular_share`). Nothing is stored and the live lists stay. The next build makes all lists anew.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from matchbook_tasks.rules import (
     Ref,
     Upstream,
     directory_of,
+    emit,
     matchbook_dag,
     noted,
     run_cutoff,
     skip,
     task_settings,
-    told,
 )
 
 SHORT = timedelta(minutes=30)
@@ -48,7 +48,7 @@ SHORT = timedelta(minutes=30)
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_changes(**context: Any) -> Ref:
-    """Read what the live release does not know: new interactions, people and startups; pink where nothing is."""
+    """Read interactions, users and startups newer than the live release. Skipped if there are none."""
     from pipelines.refresh.refresh import look_for_changes
 
     with noted(context):
@@ -61,7 +61,7 @@ def look_for_changes(**context: Any) -> Ref:
 
 @task(multiple_outputs=False, pool=SCORING, execution_timeout=timedelta(hours=1))
 def make_lists(changes: Upstream, **context: Any) -> Ref:
-    """Make the lists of everybody whom the changes concern, with the models of the live release."""
+    """Make new lists for the owners that the changes affect, with the models of the live release."""
     from pipelines.refresh.refresh import make_lists
     from pipelines.refs import ChangesRef
 
@@ -72,19 +72,19 @@ def make_lists(changes: Upstream, **context: Any) -> Ref:
 
 @task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
 def merge(changes: Upstream, lists: Upstream, **context: Any) -> Ref:
-    """Store the new lists and all others, carried over byte for byte, as one release; nobody may be without a list."""
+    """Store new and unchanged lists as one release. Fails if an owner would have no list."""
     from pipelines.refresh.refresh import merge
     from pipelines.refs import ChangesRef, RescoredRef
 
     made = {surface: RescoredRef.from_json(one) for surface, one in lists.items()}
     with noted(context):
         stored = merge(task_settings(), ChangesRef.from_json(changes), made)
-        return told(RELEASE, context, stored.as_json(), as_of=changes["as_of"])
+        return emit(RELEASE, context, stored.as_json(), as_of=changes["as_of"])
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
 def publish(release: Upstream, **context: Any) -> Ref:
-    """Put the release into the place of the one that it refreshes; pink where another build went live meanwhile."""
+    """Replace the release that it refreshes. Skipped if another build went live in the meantime."""
     from pipelines.refresh.refresh import publish_refresh
 
     if context["params"]["publish"]:
@@ -95,7 +95,7 @@ def publish(release: Upstream, **context: Any) -> Ref:
     _decided("publish" if done["published"] else "skip", done["reason"], release)
     if not done["published"]:
         skip(done["reason"], done, context)
-    return told(LIVE, context, done)
+    return emit(LIVE, context, done)
 
 
 def _decided(verdict: str, reason: str, about: Ref) -> None:
@@ -112,14 +112,14 @@ def _decided(verdict: str, reason: str, about: Ref) -> None:
 
 PARAMS = {
     "as_of": AS_OF,
-    "publish": Param(True, type="boolean", title="Publish", description="Off: stored, not made live."),
+    "publish": Param(True, type="boolean", title="Publish", description="Off: the release is stored, not published."),
 }
 
 
 @matchbook_dag(
     "refresh_ranked_lists",
     __doc__,
-    "New lists for whoever did something or came since the live release; all others stay",
+    "New lists for owners with new interactions and for new owners; all others stay",
     "hourly",
     hours=2,
     cron="10 * * * *",

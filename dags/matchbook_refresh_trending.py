@@ -1,14 +1,14 @@
-"""### What is moving now, once an hour
+"""### Trending lists, once an hour
 
-Between two builds the trending lists grow old. This DAG counts the events of the last days again and replaces the
-trending list of every surface; everybody's own list stays as the live release has it.
+Trending lists grow old between two builds. This DAG counts the events of the last days again and replaces the
+trending list of every surface. The lists of single owners do not change.
 
-Nothing is done, and the task is pink, while no release is live. The cutoff follows the rule of
-`build_recommendations`: the end of the hour of a scheduled run, else the parameter `as_of`, else the run's own time. A
-list is only ever replaced by one that knows more: running an old hour again changes nothing.
+The task is skipped while no release is live. The cutoff follows the rule of `build_recommendations`: the end of the
+hour of a scheduled run, else the parameter `as_of`, else the run's own time. A list is only replaced by one with a
+newer cutoff: running an old hour again changes nothing.
 
-The second task, `look_at_age`, tells of lists that are older than `[releases] late_hours`: once for each release, in
-its log and to `MATCHBOOK_WEBHOOK_URL`, whatever became of the builds.
+The second task, `look_at_age`, reports lists older than `[releases] late_hours`: once for each release, in its log
+and to `MATCHBOOK_WEBHOOK_URL`. It does not depend on the state of builds.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def refresh(**context: Any) -> Ref:
 
     done = refresh_trending(task_settings(), run_cutoff(context).at)
     if done["release"] is None:
-        skip("no release is live, or there is no event: build_recommendations comes first", done, context)
+        skip("no release is live, or there are no events: run build_recommendations first", done, context)
     return done
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=5))
 def look_at_age(**context: Any) -> Ref:
-    """Say how old the live lists are, and tell of it where they are late."""
+    """Log the age of the live lists, and send a notice if they are late."""
     from matchbook_tasks.alerts import late
 
     from pipelines.schedule import list_freshness

@@ -1,18 +1,18 @@
 """### Keep the newest, delete the rest, once a day
 
-Every build leaves a snapshot, bundles, a release and its staging on disk. This DAG deletes what is old: releases beyond
-`[releases] keep_on_disk`, then the snapshots and bundles that no kept release names, and the staging of old runs.
-What is live, and what was live before it and can still be rolled back to, is never deleted.
+Every build leaves a snapshot, bundles, a release and its staging on disk. This DAG deletes old ones: releases beyond
+`[releases] keep_on_disk`, snapshots and bundles that no kept release names, and staging of old runs. It never deletes
+the live release, or the previous one that a rollback needs.
 
-So is what was posted to the reader long ago and serves nobody any more: events of people or startups that the platform
-does not know (after `[events] strangers_days`), impressions that no figure looks back to, entries that were set aside.
-What bars two from each other's lists is never deleted by age.
+It also deletes posted events without further use: events of users or startups that the platform does not know (after
+`[events] strangers_days`), impressions older than every figure's window, and rejected entries. It never deletes
+dismissals by age: they keep two owners out of each other's lists.
 
 The return value of `retire` names everything that was deleted.
 
-`clean_airflow` does the same for Airflow's own rows and task logs, by `airflow db clean`: older than
-`[airflow] keep_days` they go, the runs of `drain_events`, one a minute, after two days. The newest scheduled
-run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up` and docker-compose.yml set.
+`clean_airflow` deletes Airflow's own rows and task logs older than `[airflow] keep_days` with `airflow db clean`.
+Runs of `drain_events`, one a minute, go after two days. The newest scheduled run of each DAG stays. It needs
+`MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up` and docker-compose.yml set.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, task_settings
 
 @task(multiple_outputs=False, pool=PUBLISH)
 def retire() -> Ref:
-    """Delete what no kept release needs; returns the names of what went."""
+    """Delete what no kept release needs; returns the deleted names."""
     from pipelines.retire import prune_posted, retire
 
     return {**retire(task_settings()), **prune_posted(task_settings())}
@@ -31,7 +31,7 @@ def retire() -> Ref:
 
 @task(multiple_outputs=False)
 def clean_airflow() -> Ref:
-    """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
+    """Delete Airflow's old rows and logs; returns the number of logs, and whether rows could be cleaned."""
     from pipelines.airflow_records import clean_airflow
 
     return clean_airflow(task_settings())
@@ -40,7 +40,7 @@ def clean_airflow() -> Ref:
 @matchbook_dag(
     "retire_old_artifacts",
     __doc__,
-    "Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs",
+    "Delete old releases, snapshots, bundles, staging, posted events and Airflow records",
     "daily",
     hours=2,
     cron="0 5 * * *",

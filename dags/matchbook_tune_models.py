@@ -1,23 +1,24 @@
 """### Search better settings for the models, within a budget
 
-Every trial fits one model with other values on what came before the **inner cut** (`[holdout] share` of the
-newest events lie after it) and judges it by NDCG@10 over everybody who first met something after it. The graph shows
-two rounds: points drawn from the grids, then steps from the best of them.
+Every trial trains one model with other values on the events before the **temporal validation split** (`[holdout]
+share` is the share of newest events after it). The score is NDCG@10 over owners who met something new after the
+split. The graph shows two rounds: random points of the grids, then neighbours of the best points.
 
-| model | what is searched |
+| model | settings searched |
 |---|---|
 | ALS, both directions | factors x regularization x iterations x alpha, damping, half-life (C30) |
 | two-tower | dimensions, learning rate, epochs, half-life |
-| ensemble | the weight of ALS against the two-tower: 0.3 to 0.7 |
+| ensemble | weight of ALS against the two-tower: 0.3 to 0.7 |
 | neighbours, graph filter, content | their own |
 
-**Only what is surely better is kept**: where the 95% interval of the paired gain over the present settings lies above
-0. It stands in `artifacts/tuning.json`, with the budget, and **the next build of a new cutoff takes it over** (so does
-one that is triggered with `fresh`). A variable in the environment always wins. Remove the file to go back.
+**Only significant improvements are kept**: the 95% interval of the paired gain over the present settings must be
+above 0. They are stored in `artifacts/tuning.json` with the budget. **The next build of a new cutoff uses them**, and
+so does a build triggered with `fresh`. An environment variable always takes precedence. Remove the file to go back.
 
-**The budget** is both: `trials` at most, and no trial begins after `minutes`; those that were left are pink. **Trigger
-it again to go on**: what was tried on the same snapshot with the same settings is not tried again. A cleared trial
-returns its figures at once. The log of `keep_best` lists every trial; its return value has the best of each model.
+**The budget** has two limits: at most `trials` trials, and no trial starts after `minutes`. Trials beyond it are
+skipped. **Trigger the DAG again to continue**: trials on the same snapshot with the same settings are not repeated. A
+cleared trial returns its stored figures. The log of `keep_best` lists every trial; its return value has the best of
+each model.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from models import registry
 log = logging.getLogger(__name__)
 SHORT, LONG = timedelta(minutes=30), timedelta(hours=4)
 POINT_NAME = "{{ task.op_kwargs['point']['model'] }} {{ task.op_kwargs['point']['index'] + 1 }}"
-#: Of all trials so many are drawn from the whole grid; the rest are steps from the best of them.
+#: Share of the trials drawn from the whole grid. The rest are neighbours of the best ones.
 DRAWN = 0.7
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def choose_snapshot() -> str:
-    """Name the newest stored snapshot: all trials of this run are on it, whatever is built meanwhile."""
+    """Name the newest stored snapshot. All trials of this run use it, even if a build makes a newer one."""
     from pipelines.train.tune import newest_snapshot
 
     return newest_snapshot(task_settings())
@@ -48,7 +49,7 @@ def choose_snapshot() -> str:
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def draw_points(snapshot: Upstream, **context: Any) -> list[Ref]:
-    """Choose points of every model's grid that were not tried yet; the first of a model is what is set now."""
+    """Choose untried points of every model's grid. The first point of a model is its present settings."""
     from pipelines.train.tune import plan_round
 
     params = context["params"]
@@ -72,7 +73,7 @@ def step_from_best(snapshot: Upstream, **context: Any) -> list[Ref]:
     pool=TRAINING,
     execution_timeout=LONG,
     map_index_template=POINT_NAME,
-    doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.",
+    doc_md="Train one model with these values before the split, evaluate it after. Skipped when the budget is spent.",
 )
 def try_point(point: Upstream, **context: Any) -> Ref:
     from pipelines.refs import PointRef
@@ -86,8 +87,8 @@ def try_point(point: Upstream, **context: Any) -> Ref:
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
 def keep_best(snapshot: Upstream, **context: Any) -> Ref:
-    """Hold the best of each model against what is set, over owners in pairs; what is surely better goes to the next
-    build. Every trial stands in this task's log."""
+    """Compare the best point of each model with the present settings, paired by owner. Significant improvements go to
+    the next build. The log lists every trial."""
     from pipelines.train.tune import best_table, keep_best, trials_table
 
     budget = {k: context["params"][k] for k in ("trials", "minutes", "models")}
@@ -99,14 +100,14 @@ def keep_best(snapshot: Upstream, **context: Any) -> Ref:
 
 MODELS = [spec.bundle for spec in registry.MODELS if spec.tuned]
 PARAMS = {
-    "trials": Param(40, type="integer", minimum=1, maximum=500, title="Trials", description="Fits at most, all told."),
+    "trials": Param(40, type="integer", minimum=1, maximum=500, title="Trials", description="Most trials in total."),
     "minutes": Param(
         60,
         type="number",
         exclusiveMinimum=0,
         maximum=600,
         title="Minutes",
-        description="No trial begins after so long.",
+        description="No trial starts after this time.",
     ),
     "models": Param(
         MODELS,
@@ -116,7 +117,7 @@ PARAMS = {
         minItems=1,
         uniqueItems=True,
         title="Models",
-        description="Whose settings are searched.",
+        description="Search the settings of these models.",
     ),
 }
 
@@ -124,7 +125,7 @@ PARAMS = {
 @matchbook_dag(
     "tune_models",
     __doc__,
-    "Search the models' settings within a budget; the next build takes over what is surely better",
+    "Search the models' settings within a budget; the next build uses significant improvements",
     "by hand",
     hours=12,
     params=PARAMS,

@@ -1,6 +1,6 @@
-"""Import every library that a requirements file names and every module of ours; exit 1 naming those that do not come.
+"""Import every library of a requirements file and every module of ours; exit status 1 with the names that fail.
 
-Each library in a process of its own: what one loads must not stand in for what another one lacks.
+Each library is imported in its own process, so that one library cannot hide that another lacks a dependency.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from itertools import groupby
 from pathlib import Path
 
 OURS = ("models", "pipelines", "serving", "sql")
-RUN_BY_IMPORT = {"serving.wsgi", "pipelines.__main__"}  # they start what they are named after
-NO_MODULE = {"apache-airflow", "apache-airflow-providers-celery", "apache-airflow-providers-standard"}  # by name below
+RUN_BY_IMPORT = {"serving.wsgi", "pipelines.__main__"}  # importing them starts a program
+NO_MODULE = {"apache-airflow", "apache-airflow-providers-celery", "apache-airflow-providers-standard"}  # see PROVIDERS
 PROVIDERS = (
     "airflow",
     "airflow.providers.celery.executors.celery_executor",
@@ -27,7 +27,7 @@ PROVIDERS = (
 
 
 def main(requirements: Path) -> int:
-    """Exit status 0 where everything could be imported."""
+    """Exit status 0 if everything could be imported."""
     groups = [*([library] for library in [*_libraries(requirements), *PROVIDERS]), *_ours(), _dags()]
     broken = [group for group in groups if not _come(group)]
     if broken:
@@ -38,7 +38,7 @@ def main(requirements: Path) -> int:
 
 
 def _libraries(requirements: Path) -> Iterator[str]:
-    """The top-level modules of every distribution that the file names. A distribution without any is an error."""
+    """The top-level modules of every distribution in the file. A distribution without any is an error."""
     modules: dict[str, list[str]] = {}
     for module, distributions in importlib.metadata.packages_distributions().items():
         for distribution in distributions:
@@ -55,7 +55,7 @@ def _normal(name: str) -> str:
 
 
 def _ours() -> Iterator[list[str]]:
-    """The modules of ours, a list a package."""
+    """Our modules, one list for each package."""
     for name in OURS:
         package = importlib.import_module(name)
         modules = [m.name for m in pkgutil.walk_packages(package.__path__, f"{name}.") if m.name not in RUN_BY_IMPORT]
@@ -63,20 +63,20 @@ def _ours() -> Iterator[list[str]]:
 
 
 def _dags() -> list[str]:
-    """The files that Airflow reads, by their names: its folder of DAGs is on the path of whoever reads them."""
+    """Names of the files that Airflow reads; Airflow has its folder of DAGs on the path."""
     folder = Path(importlib.import_module("models").__path__[0]).with_name("dags")
     sys.path.insert(0, str(folder))
     return sorted(path.stem for path in folder.glob("*.py"))
 
 
 def _come(modules: list[str]) -> bool:
-    """Whether a new process can import them all; it says which one it cannot."""
+    """Whether a new process can import them all; prints the first that fails."""
     child = os.fork()
     if child == 0:
         for module in modules:
             try:
                 importlib.import_module(module)
-            except BaseException:  # whatever it is: this process was made to find out
+            except BaseException:  # any failure counts: this process exists for this check
                 traceback.print_exc()
                 print(f"{module} cannot be imported", file=sys.stderr, flush=True)
                 os._exit(1)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes .env beside docker-compose.yml: every name of .env.example, with a random value of its own where it is a secret.
-# What .env has already stays, so after an upgrade it adds what is new. Run it in the checkout: sh docker/new-env.sh
+# Writes .env beside docker-compose.yml: every name of .env.example, with random values for secrets. Existing values
+# stay, so after an upgrade it adds new names. Run it in the checkout: sh docker/new-env.sh
 set -eu
 umask 077
 random() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }

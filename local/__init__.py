@@ -1,1 +1,1 @@
-"""Everything `make up` starts on this machine: embedded PostgreSQL and Redis, Airflow, the reader."""
+"""Programs that `make up` starts on this machine: embedded PostgreSQL and Redis, Airflow, the reader."""

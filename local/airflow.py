@@ -1,7 +1,7 @@
-"""Airflow on this machine: its environment, its metadata database, its four processes in one group each.
+"""Airflow on this machine: its environment, its metadata database, its four processes.
 
 `airflow standalone` is not used: it opens log servers on every address, and ends without its children. The components
-are started one by one, without log servers (the UI reads the logs of this machine from the disk), on 127.0.0.1 only.
+start one by one on 127.0.0.1 without log servers; the UI reads logs from the disk.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMPONENTS = {
     "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
 }
 WORKER = {"airflow-worker": ("celery", "worker", "--skip-serve-logs", "--concurrency", "2")}
-#: What a worker on another machine must be given as it is here.
+#: Variables that a worker on another machine needs with the same values.
 SHARED = (
     "DATABASE_URL",
     "REDIS_URL",
@@ -50,14 +50,14 @@ SHARED = (
     "AIRFLOW__API__BASE_URL",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
 )
-#: Of libpq's parameters those that asyncpg knows by the same name.
+#: libpq parameters that asyncpg has under the same name.
 _ASYNCPG = ("host", "port", "user", "password", "passfile")
 OUR_COMMENT = "Matchbook: Airflow's metadata"
-NO_LOG_SERVER = "1"  # a port on which nothing listens: logs lie on the disk
+NO_LOG_SERVER = "1"  # a port on which nothing listens: logs are on the disk
 
 
 def address(settings: Settings) -> str:
-    """Where the UI and the REST API answer."""
+    """Address of the UI and the REST API."""
     return f"http://127.0.0.1:{settings.airflow_port}"
 
 
@@ -70,27 +70,29 @@ def start_airflow(settings: Settings) -> dict[str, ManagedProcess]:
 
 
 def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> ManagedProcess:
-    """Start one process of Airflow, in a group of its own."""
+    """Start one process of Airflow in its own group."""
     return start([_program("airflow"), *words], settings.home / "logs" / f"{name}.log", env, CHECKOUT, group=True)
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """The whole environment of Airflow's processes and of the tasks that they start.
+    """The whole environment of Airflow's processes and their tasks.
 
-    What the environment sets of Airflow by itself stands: a worker on another machine is told where its scheduler is.
+    AIRFLOW__ variables of the environment take precedence: a worker on another machine needs its scheduler's address.
     """
     given = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
     return child_environment(settings) | _own_environment(settings, given) | given
 
 
 def shared_environment(settings: Settings) -> dict[str, str]:
-    """What a worker on another machine must be given, secrets among it."""
+    """The environment for a worker on another machine, with secrets."""
     mine = airflow_environment(settings)
     return {name: mine[name] for name in SHARED if mine.get(name)}
 
 
 def _asynchronous(metadata: str) -> dict[str, str]:
-    """The address for asyncpg, where the usual one says what only libpq understands; else Airflow makes its own."""
+    """The metadata address for asyncpg, if the usual one has options that only libpq understands; else Airflow makes
+    it.
+    """
     url = make_url(metadata)
     if url.get_backend_name() != "postgresql" or not url.query:
         return {}
@@ -111,7 +113,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
             "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "matchbook_plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
+            "AIRFLOW__CORE__PARALLELISM": "4",  # number of workers, forked even if idle
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
             "AIRFLOW__CORE__AUTH_MANAGER": (
@@ -122,12 +124,12 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(settings.airflow_port),
-            "AIRFLOW__API__BASE_URL": address(settings),  # without it every task looks for port 8080
+            "AIRFLOW__API__BASE_URL": address(settings),  # without it every task uses port 8080
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
             "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
-            "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow takes the variable above away from its tasks
+            "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow removes the variable above from its tasks
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
@@ -138,7 +140,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
 
 
 def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
-    """Who runs the tasks: forks of the scheduler, or Celery workers on any machine, with our Redis as their broker."""
+    """Who runs the tasks: forks of the scheduler, or Celery workers on any machine with our Redis as broker."""
     if settings.executor == "local":
         return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
     if metadata.startswith("sqlite"):
@@ -156,7 +158,7 @@ def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Our own environment plus the home, the servers' addresses and the programs of this virtual environment."""
+    """Our environment with the home, the servers' addresses and the programs of this virtual environment."""
     local = "127.0.0.1,localhost"
     without_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), local]))
     return dict(os.environ) | {
@@ -173,7 +175,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def with_metadata(settings: Settings) -> Settings:
-    """The settings with the address of Airflow's metadata, where it is set or `make up` made one."""
+    """The settings with the address of Airflow's metadata, if it is set or `make up` made one."""
     if settings.airflow_database_url:
         return settings
     url = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "")
@@ -183,7 +185,7 @@ def with_metadata(settings: Settings) -> Settings:
 
 
 def admin_password(settings: Settings) -> str:
-    """The password of the UI's user `admin`, made once for a home and kept there for its owner's eyes."""
+    """The password of the UI's user `admin`, created once and stored in a private file of the home."""
     path = _passwords(settings)
     if not path.is_file():
         _write_private(path, {"admin": secrets.token_urlsafe(12)})
@@ -191,7 +193,7 @@ def admin_password(settings: Settings) -> str:
 
 
 def drop_metadata(settings: Settings) -> bool:
-    """Remove the metadata database that was made on a server of the user's own; False where there is none."""
+    """Remove our metadata database from the user's own server; False if there is none."""
     url = settings.database_url.reveal()
     if not url:
         return False
@@ -226,7 +228,7 @@ def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
 
 
 def _known_metadata_url(settings: Settings) -> str:
-    """What `_metadata_url` chose when Airflow was started; empty where that is there no more."""
+    """The address that `_metadata_url` chose when Airflow started; "" if that database is gone."""
     url, file = make_url(settings.sqlalchemy_url), settings.home / "airflow" / "airflow.db"
     if _is_embedded(settings):
         found = url.set(database="airflow")
@@ -241,14 +243,14 @@ def _known_metadata_url(settings: Settings) -> str:
 
 
 def _metadata_url(settings: Settings) -> str:
-    """`airflow` on the embedded server; on the user's own server a database made for it if allowed; else SQLite."""
+    """The database `airflow` on the embedded server, a new database on the user's own server, or SQLite."""
     url = make_url(settings.sqlalchemy_url)
     if _is_embedded(settings):
         return url.set(database="airflow").render_as_string(hide_password=False)
     name = _own_database(settings)
     if not _made(settings, name):
         log.warning(
-            "DATABASE_URL's user may not create the database %s: Airflow's metadata go into SQLite; make that "
+            "DATABASE_URL's user may not create the database %s: Airflow's metadata go into SQLite; create that "
             "database yourself, or set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
             name,
         )
@@ -266,7 +268,7 @@ def _own_database(settings: Settings) -> str:
 
 
 def _made(settings: Settings, name: str) -> bool:
-    """Whether a database of ours is on the user's server, made now if it was not; another's of that name is left."""
+    """Create our database on the user's server unless it exists; False if not allowed or the name belongs to others."""
     try:
         connection = psycopg2.connect(_libpq(settings.database_url.reveal()), connect_timeout=5)
     except psycopg2.OperationalError as error:
@@ -325,5 +327,5 @@ def _write_private(path: Path, value: Mapping[str, str]) -> None:
 
 
 def _program(name: str) -> Path:
-    """A program of the virtual environment that runs us."""
+    """A program of the current virtual environment."""
     return Path(sys.executable).parent / name

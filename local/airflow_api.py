@@ -1,4 +1,4 @@
-"""The part of Airflow's REST API that `make up` needs, over the standard library."""
+"""The part of Airflow's REST API that `make up` needs, with the standard library only."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from models.errors import ServiceError
 
 UNAUTHORISED, NOT_FOUND, CONFLICT = 401, 404, 409
 PARTS = ("metadatabase", "scheduler", "dag_processor")
-PATIENCE_S = 30.0  # of one request: the server is busy while everything starts
+PATIENCE_S = 30.0  # for one request: the server is busy during start-up
 
-_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # never through a proxy to our own machine
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # no proxy for our own machine
 
 
 class AirflowApi:
-    """One logged-in user of the Airflow at `address`, e.g. http://127.0.0.1:8080; a browser finds it at `seen_at`."""
+    """A logged-in user of the Airflow at `address`, e.g. http://127.0.0.1:8080; browsers use the address `seen_at`."""
 
     def __init__(self, address: str, password: str, seen_at: str = "") -> None:
         self.address, self.seen_at = address, seen_at or address
@@ -34,7 +34,7 @@ class AirflowApi:
         self._token = ""
 
     def wait_until_healthy(self, alive: Callable[[], None], patience_s: float = 180.0) -> None:
-        """Until database, scheduler and DAG processor report healthy; `alive` raises where a process has ended."""
+        """Wait until database, scheduler and DAG processor are healthy; `alive` raises if a process has ended."""
         deadline = time.monotonic() + patience_s
         threading.Thread(target=self._wake_execution, args=(deadline,), daemon=True).start()
         while not self._healthy():
@@ -53,7 +53,7 @@ class AirflowApi:
         return False
 
     def make_pools(self, pools: Mapping[str, Mapping[str, Any]]) -> None:
-        """Create the pools that are not there; one that is there keeps its slots."""
+        """Create missing pools; existing ones keep their slots."""
         for name, pool in pools.items():
             self._ask("POST", "/api/v2/pools", {"name": name, **pool}, tolerated=CONFLICT)
 
@@ -73,7 +73,7 @@ class AirflowApi:
         )
 
     def unfinished_run(self, dag: str) -> str | None:
-        """A queued or running manual run, the oldest."""
+        """The oldest queued or running manual run, or None."""
         wanted = "state=queued&state=running&run_type=manual&order_by=run_after&limit=1"
         runs = self._ask("GET", f"/api/v2/dags/{quote(dag)}/dagRuns?{wanted}")["dag_runs"]
         return str(runs[0]["dag_run_id"]) if runs else None
@@ -92,7 +92,7 @@ class AirflowApi:
                 return found
 
     def log_of(self, dag: str, run_id: str, task: Mapping[str, Any]) -> list[str]:
-        """The lines of the last try of a task instance."""
+        """Log lines of the last try of a task instance."""
         path = f"{_run(dag, run_id)}/taskInstances/{quote(task['task_id'])}/logs/{task['try_number']}"
         content = self._ask("GET", f"{path}?map_index={task['map_index']}&full_content=true")["content"]
         return [_line(entry) for entry in content] if isinstance(content, list) else str(content).splitlines()
@@ -106,7 +106,7 @@ class AirflowApi:
         return all((health.get(part) or {}).get("status") == "healthy" for part in PARTS)
 
     def _wake_execution(self, deadline: float) -> None:
-        """Let the part that tasks talk to make itself ready meanwhile: at its first request it takes many seconds."""
+        """Send the first request to the execution API early, because it takes many seconds."""
         while time.monotonic() < deadline:
             try:
                 _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
@@ -116,7 +116,7 @@ class AirflowApi:
                 return
 
     def _ask(self, method: str, path: str, body: Any = None, tolerated: int | None = None) -> Any:
-        """The answer as JSON, None for the tolerated status. A token that has expired is renewed once."""
+        """The answer as JSON, None for the tolerated status. Renews an expired token once."""
         for attempt in range(2):
             if not self._token:
                 self._token = self._log_in()
@@ -139,7 +139,7 @@ class AirflowApi:
             answer = self._send("POST", "/auth/token", {"username": "admin", "password": self._password}, {})
         except OSError as error:
             raise ServiceError(
-                f"Airflow at {self.address} does not let us in: {error}; is another Airflow on that port?"
+                f"Airflow at {self.address} refused the login: {error}; check whether another Airflow uses that port"
             ) from error
         return str(answer["access_token"])
 
@@ -173,7 +173,7 @@ FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 
 
 def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float = 120.0) -> None:
-    """Wait for Airflow and for our DAG, and make the pools that it names. Raises ServiceError."""
+    """Wait for Airflow and for our DAG, and create its pools. Raises ServiceError."""
     api.wait_until_healthy(alive)
     api.make_pools(json.loads((CHECKOUT / "dags" / "matchbook_tasks" / "pools.json").read_text()))
     deadline = time.monotonic() + patience_s
@@ -181,16 +181,16 @@ def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float =
         alive()
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"Airflow has not read the DAG {DAG} after {patience_s:.0f} s; look into the log of its DAG processor"
+                f"Airflow has not read the DAG {DAG} after {patience_s:.0f} s; see the log of its DAG processor"
             )
         time.sleep(0.5)
 
 
 def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None] = log.info) -> str:
-    """Queue a first build and let it run; returns its run id. A build that was interrupted is taken up again instead.
+    """Queue a first build and unpause the DAG; returns the run id. Continues an interrupted build instead.
 
     Unpausing makes Airflow create the scheduled run of the last interval at once. Runs start in the order of
-    `run_after`: ours is dated a day back, so that it is the first.
+    `run_after`, so ours is dated one day back to be the first.
     """
     run_id = api.unfinished_run(DAG)
     if run_id is None:
@@ -200,13 +200,13 @@ def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None] = 
         api.trigger(DAG, run_id, (now - timedelta(hours=25)).isoformat(), conf)
         say(f"Building the first lists through Airflow: {run_address(api, run_id)}")
     else:
-        say(f"Going on with the build that was interrupted: {run_address(api, run_id)}")
+        say(f"Continuing the interrupted build: {run_address(api, run_id)}")
     api.unpause(DAG)
     return run_id
 
 
 def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Callable[[], None]) -> bool:
-    """Show each task as it ends; True where the run succeeded, else the last words of what failed are shown."""
+    """Print each task as it ends; True if the run succeeded, else prints the last log lines of failed tasks."""
     shown = _Shown(say)
     while True:
         alive()
@@ -222,13 +222,13 @@ def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Call
 
 
 def run_address(api: AirflowApi, run_id: str) -> str:
-    """Where the run is seen in a browser."""
+    """Address of the run for a browser."""
     return f"{api.seen_at}/dags/{DAG}/runs/{run_id}"
 
 
 @dataclass
 class _Shown:
-    """What has been printed of a run so far."""
+    """What was printed of a run so far."""
 
     say: Callable[[str], None]
     over: set[tuple[str, int, int]] = field(default_factory=set)
@@ -257,8 +257,8 @@ class _Shown:
 def _told(task: dict[str, Any], instances: int) -> str:
     share = f" [{task['map_index'] + 1} of {instances}]" if task["map_index"] >= 0 else ""
     seconds = "" if task["duration"] is None else f"{task['duration']:.1f} s"
-    told = {"success": seconds, "up_for_retry": "failed, will be tried again"}
-    said = told.get(task["state"], task["state"].replace("_", " "))
+    states = {"success": seconds, "up_for_retry": "failed, will be tried again"}
+    said = states.get(task["state"], task["state"].replace("_", " "))
     return f"{task['task_id'] + share:<48} {said}"
 
 
@@ -268,14 +268,11 @@ def _show_failures(api: AirflowApi, run_id: str, tasks: list[dict[str, Any]], sa
         for line in _last_words(api.log_of(DAG, run_id, task)):
             say(f"    {line}")
     behind = sum(t["state"] == "upstream_failed" for t in tasks)
-    say(
-        f"\nThe build failed{f', {behind} tasks behind it did not run' if behind else ''}. Look at it here: "
-        f"{run_address(api, run_id)}"
-    )
+    say(f"\nThe build failed{f', {behind} later tasks did not run' if behind else ''}. See {run_address(api, run_id)}")
 
 
 def _last_words(log: list[str]) -> list[str]:
-    """What a task said when it failed, without Airflow's own lines around it."""
+    """Log lines of a failed task from its error on, without Airflow's own lines."""
     lines = [line for line in "\n".join(log).splitlines() if not line.startswith("::")]
     if FAILED in lines:
         lines = lines[lines.index(FAILED) + 1 :]

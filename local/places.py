@@ -1,8 +1,8 @@
-"""Where the embedded servers keep their files, and under which account they run.
+"""Folders of the embedded servers, and the account that they run as.
 
-PostgreSQL refuses to run as root. As root both servers therefore run as an unprivileged account, and their files lie
-in a directory that this account can reach: MATCHBOOK_HOME itself where every parent is traversable, else one under
-/var/lib that is recorded in MATCHBOOK_HOME and goes with `make reset`. The mode of a parent is never changed.
+PostgreSQL refuses to run as root. If we are root, both servers run as an unprivileged account, with files in a
+directory that it can reach: MATCHBOOK_HOME if every parent is traversable, else one under /var/lib that is recorded in
+MATCHBOOK_HOME and removed by `make reset`. Modes of parents are never changed.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from typing import Any
 
 from models.errors import ServiceError
 
-RECORD = "placed-elsewhere"  # in home: the path of the directory outside it
-OWNER = "matchbook-home"  # in that directory: the home it belongs to
+RECORD = "placed-elsewhere"  # in home: path of the directory outside it
+OWNER = "matchbook-home"  # in that directory: its home
 
 
 @dataclass(frozen=True)
 class Account:
-    """The unprivileged account that the servers run as when we are root."""
+    """The unprivileged account of the servers when we are root."""
 
     uid: int
     gid: int
 
     def demotion(self) -> dict[str, Any]:
-        """What makes `subprocess` start a program as this account."""
+        """Arguments that make `subprocess` start a program as this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A directory for the servers' files; account is None when they run as ourselves."""
+    """A directory for the servers' files; account is None when they run as the current user."""
 
     directory: Path
     account: Account | None
 
     def folder(self, name: str) -> Path:
-        """A private folder of this name, made where missing and owned by the account."""
+        """A private folder of this name, created if missing and owned by the account."""
         path = self.directory / name
         path.mkdir(mode=0o700, exist_ok=True)
         if self.account is not None:
@@ -51,7 +51,7 @@ class Place:
         return path
 
     def give(self, path: Path) -> Path:
-        """Hand a file or a tree over to the account."""
+        """Change the owner of a file or tree to the account."""
         if self.account is not None:
             for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
                 os.chown(each, self.account.uid, self.account.gid, follow_symlinks=False)
@@ -64,7 +64,7 @@ class Place:
 
 
 def place_of(home: Path) -> Place:
-    """The place of this home, made where missing. Raises ServiceError."""
+    """The place of this home, created if missing. Raises ServiceError."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         if os.geteuid() != 0:
@@ -79,12 +79,12 @@ def place_of(home: Path) -> Place:
 
 
 def unusable(home: Path, error: OSError) -> ServiceError:
-    """The error to raise where the files of a home cannot be made or written."""
+    """The error for files of a home that cannot be created or written."""
     return ServiceError(f"MATCHBOOK_HOME={home} cannot be used: {error}; name another with MATCHBOOK_HOME=<folder>")
 
 
 def recorded_elsewhere(home: Path) -> Path | None:
-    """The directory placed outside home for it, if there is one and it says that it belongs to this home."""
+    """The directory outside home that belongs to this home, or None."""
     record = home / RECORD
     if not record.is_file():
         return None
@@ -93,7 +93,7 @@ def recorded_elsewhere(home: Path) -> Path | None:
 
 
 def remove_elsewhere(home: Path) -> Path | None:
-    """Remove what was placed outside home; returns its path. Touches only a directory marked as this home's."""
+    """Remove the directory outside home, if it is marked as this home's; returns its path."""
     directory = recorded_elsewhere(home)
     if directory is not None:
         shutil.rmtree(directory)
@@ -103,20 +103,20 @@ def remove_elsewhere(home: Path) -> Path | None:
 
 def _place_elsewhere(home: Path) -> Path:
     digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    directory = _shelf() / f"matchbook-{digest}"
-    if _belongs(directory, home):  # of an earlier home here that was deleted by hand: its passwords are gone with it
+    directory = _parent() / f"matchbook-{digest}"
+    if _belongs(directory, home):  # left by an earlier home that was deleted by hand, with its passwords
         shutil.rmtree(directory)
     directory.mkdir(mode=0o711)
-    directory.chmod(0o711)  # whatever the umask: the account must pass through
+    directory.chmod(0o711)  # whatever the umask is: the account needs access
     (directory / OWNER).write_text(str(home))
     (home / RECORD).write_text(f"{directory}\n")
     return directory
 
 
-def _shelf() -> Path:
-    for shelf in (Path("/var/lib"), Path(tempfile.gettempdir())):
-        if shelf.is_dir() and os.access(shelf, os.W_OK) and _traversable(shelf / "x"):
-            return shelf
+def _parent() -> Path:
+    for parent in (Path("/var/lib"), Path(tempfile.gettempdir())):
+        if parent.is_dir() and os.access(parent, os.W_OK) and _traversable(parent / "x"):
+            return parent
     raise ServiceError(
         "found no directory that an unprivileged account can reach (tried /var/lib and the temporary "
         "one); set MATCHBOOK_HOME to one, or run as an ordinary user"

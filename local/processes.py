@@ -1,4 +1,4 @@
-"""Processes we started: remembered by pid and start time, so that a reused pid is never mistaken for ours."""
+"""Processes that we started, identified by pid and start time, so that a reused pid is not mistaken for ours."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import psutil
 from local.places import Account
 from models.errors import ServiceError
 
-CLOCK_SLACK_S = 2.0  # the kernel's boot time, from which start times are derived, moves a little when the clock is set
+CLOCK_SLACK_S = 2.0  # the kernel's boot time, the base of start times, moves a little when the clock is set
 
-_children: dict[int, subprocess.Popen[bytes]] = {}  # our own children must be reaped, or they stay as zombies
+_children: dict[int, subprocess.Popen[bytes]] = {}  # children must be reaped, or they stay as zombies
 
 
 @dataclass(frozen=True)
 class ManagedProcess:
-    """One process of ours. group: its whole session belongs to it, also the groups in it (Airflow's tasks)."""
+    """One of our processes. group: it owns a whole session, with all process groups in it (Airflow's tasks)."""
 
     pid: int
     started: float
@@ -32,11 +32,11 @@ class ManagedProcess:
 
     @classmethod
     def of_pid(cls, pid: int) -> ManagedProcess:
-        """A process that runs now, such as ourselves."""
+        """A running process, such as the current one."""
         return cls(pid, psutil.Process(pid).create_time())
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Whether this exact process still runs (a zombie does not)."""
         _reap(self.pid)
         try:
             found = psutil.Process(self.pid)
@@ -46,7 +46,7 @@ class ManagedProcess:
             return False
 
     def members(self) -> list[psutil.Process]:
-        """The process and, for a group, everything of its session, even when its leader is gone."""
+        """The process and, for a group, everything in its session, even if its leader is gone."""
         if not self.group:
             return [psutil.Process(self.pid)] if self.alive() else []
         return [p for p in psutil.process_iter() if self._in_session(p)]
@@ -62,7 +62,7 @@ class ManagedProcess:
             return False
 
     def stop(self, sign: signal.Signals = signal.SIGTERM, patience_s: float = 20.0) -> bool:
-        """Ask it to end, insist after `patience_s`; False where it had ended already. Never touches a stranger."""
+        """Ask it to end and kill it after `patience_s`; False if it had ended. Never signals other processes."""
         members = self.members()
         if not members:
             return False
@@ -112,9 +112,9 @@ def start(
     account: Account | None = None,
     group: bool = False,
 ) -> ManagedProcess:
-    """Start a process in a session of its own (Ctrl-C of the terminal does not reach it), output appended to `log`.
+    """Start a process in its own session (Ctrl-C does not reach it); its output is appended to `log`.
 
-    Raises ServiceError when it cannot be started at all.
+    Raises ServiceError if it cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     demoted = {} if account is None else account.demotion()
@@ -137,11 +137,11 @@ def start(
     try:
         return ManagedProcess(child.pid, psutil.Process(child.pid).create_time(), group)
     except psutil.Error as error:
-        raise ServiceError(f"{command[0]} ended at once; its last words:\n{tail(log)}") from error
+        raise ServiceError(f"{command[0]} ended at once; the end of its log:\n{tail(log)}") from error
 
 
 def stop_together(processes: Mapping[str, ManagedProcess], patience_s: float = 20.0) -> list[str]:
-    """Ask all of them to end at once, insist after `patience_s`; returns the names of those that ran."""
+    """Ask all of them to end, kill them after `patience_s`; returns the names of those that ran."""
     running = {name: process for name, process in processes.items() if process.members()}
     for process in running.values():
         process.ask()
@@ -153,7 +153,7 @@ def stop_together(processes: Mapping[str, ManagedProcess], patience_s: float = 2
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, to be quoted in an error."""
+    """The last lines of a log, for an error message."""
     try:
         text = log.read_bytes()[-8000:].decode(errors="replace")
     except OSError:
@@ -163,7 +163,7 @@ def tail(log: Path, lines: int = 12) -> str:
 
 @atexit.register
 def _let_go() -> None:
-    """What we started may outlive us: that is no leak to be warned of."""
+    """Suppress warnings about children that outlive this process on purpose."""
     for child in _children.values():
         child.returncode = child.returncode or 0
 

@@ -1,4 +1,4 @@
-"""The reader on this machine: its processes as `serving/processes.py` says, beside the embedded servers."""
+"""Start the reader's processes (`serving/processes.py`) on this machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ def start_reader(settings: Settings) -> dict[str, ManagedProcess]:
 
 
 def wait_for_reader(settings: Settings, started: ManagedProcess, patience_s: float = 60.0) -> None:
-    """Until the reader answers at all. Raises ServiceError with the end of its log."""
+    """Wait until the reader answers. Raises ServiceError with the end of its log."""
     log = settings.home / "logs" / "reader.log"
     deadline = time.monotonic() + patience_s
     while not _answers(settings):
         if not started.alive() or time.monotonic() > deadline:
-            raise ServiceError(
-                f"the reader did not come up at {settings.reader_address}; the end of {log}:\n{tail(log)}"
-            )
+            raise ServiceError(f"the reader did not start at {settings.reader_address}; the end of {log}:\n{tail(log)}")
         time.sleep(0.2)
 
 

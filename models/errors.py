@@ -1,37 +1,7 @@
-"""Every error Matchbook raises on purpose.
+"""Every error that Matchbook raises on purpose.
 
-MatchbookError
-├── SettingsError            at start: names the variable, the value, the rule
-├── FileError                a file or folder cannot be read or written: names it, the reason, what to do
-├── DataError                a row, a file or a table breaks a promise
-│   ├── MalformedEvent       an event breaks a promise, and which of its fields does
-│   ├── ContractError        a contract view lacks a column or has another type
-│   ├── EmptySnapshot        nothing to learn from before the cutoff (P01)
-│   ├── SnapshotShrunk       rows that an earlier snapshot holds are gone from the platform: nothing is trained
-│   └── LeakFound            a model knows something from after the cut that judges it: the run stops, nothing is built
-├── BundleError              a trained model cannot be used
-│   ├── BundleNotFound       no such directory (P03)
-│   └── BundleCorrupt        checksum, shape or format differs from the manifest
-├── TrainingError            NaN factors, a degenerate loss
-│   └── TooSparse            too few events for this model (P01, P02); a build goes on without it
-├── ReleaseError             lists cannot be published or read
-│   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
-│   ├── ReleaseNotFound      no release of that name, or none is live yet
-│   ├── GateClosed           a release is worse than, or too unlike, the live one: it is stored, not published
-│   └── ReleaseTooBig        Redis has no room for it; nothing was written
-├── RequestError             a request to the reader is refused; malformed ones are answered 400
-│   ├── NotIdentified        401: no API key, or not one that is held
-│   ├── NotAllowed           403: the key's scopes do not reach this far
-│   ├── BodyTooSlow          408
-│   ├── BodyTooLarge         413
-│   ├── UrlTooLong           414
-│   ├── TooManyRequests      429: the caller has asked more often in this minute than it may
-│   ├── TooManyEvents        429: the caller has posted more than it may
-│   └── EventsNotTaken       503: the events of a request cannot be kept now, not one of them was
-└── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
-
-A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once,
-at the door that owns them, with `raise … from`. An unknown owner is not an error.
+A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once, by the client
+that calls the library, with `raise … from`. An unknown owner is not an error.
 """
 
 from __future__ import annotations
@@ -43,23 +13,23 @@ from pathlib import Path
 
 
 class MatchbookError(Exception):
-    """Base of the tree: catch this to catch everything raised on purpose."""
+    """Base class of all errors raised on purpose."""
 
 
 class SettingsError(MatchbookError):
-    """A setting is unknown or has an unusable value."""
+    """A setting is unknown or invalid; names the variable, the value and the rule."""
 
 
 class FileError(MatchbookError):
-    """A file or folder cannot be read or written."""
+    """A file or folder cannot be read or written; names it, the reason, and what to do."""
 
 
 class DataError(MatchbookError):
-    """A row, a file or a table breaks a promise."""
+    """A row, a file or a table is invalid."""
 
 
 class MalformedEvent(DataError):
-    """An event breaks a promise: what its field was expected to be, what came, and what to do."""
+    """A field of an event is invalid."""
 
     def __init__(self, field: str, expected: str, got: object, hint: str) -> None:
         super().__init__(f"{field}: expected {expected}, got {got!r}; {hint}")
@@ -71,15 +41,15 @@ class ContractError(DataError):
 
 
 class EmptySnapshot(DataError):
-    """Nothing to learn from before the cutoff."""
+    """No training data before the cutoff (P01)."""
 
 
 class SnapshotShrunk(DataError):
-    """Rows that an earlier snapshot holds are gone from the platform; nothing was stored or trained."""
+    """Rows of an earlier snapshot are missing from the platform; nothing is stored or trained."""
 
 
 class LeakFound(DataError):
-    """A model knows something from after the cut that judges it; its figures would be worth nothing."""
+    """A model used events after its cutoff, so its metrics are worthless."""
 
 
 class BundleError(MatchbookError):
@@ -87,19 +57,19 @@ class BundleError(MatchbookError):
 
 
 class BundleNotFound(BundleError):
-    """No bundle of that name and version."""
+    """No bundle of that name and version (P03)."""
 
 
 class BundleCorrupt(BundleError):
-    """A file of a bundle differs from its manifest."""
+    """A bundle's checksum, shape or format differs from its manifest."""
 
 
 class TrainingError(MatchbookError):
-    """A model could not be fitted."""
+    """A model could not be trained: NaN factors, a degenerate loss."""
 
 
 class TooSparse(TrainingError):
-    """Too few events for this model; a build goes on without it and its source abstains."""
+    """Too few events for this model (P01, P02); the build continues without it."""
 
 
 class ReleaseError(MatchbookError):
@@ -107,7 +77,7 @@ class ReleaseError(MatchbookError):
 
 
 class ReleaseIncomplete(ReleaseError):
-    """Counts or checksums differ from what was promised; the pointer is not moved."""
+    """Counts or checksums differ from the manifest; the pointer is not moved."""
 
 
 class ReleaseNotFound(ReleaseError):
@@ -119,13 +89,13 @@ class ReleaseTooBig(ReleaseError):
 
 
 class GateClosed(ReleaseError):
-    """A release is worse than the live one, or too unlike it; it is stored, and what is live stays."""
+    """A release is worse than the live one, or too different; it is stored, not published."""
 
 
 class RequestError(MatchbookError):
-    """A request to the reader is refused. code: a stable word for programs; the rest is for people.
+    """The reader refuses a request. code: a stable identifier for programs.
 
-    retry_after_s: after how many seconds the same request may succeed; 0 where it never will.
+    retry_after_s: seconds until the same request may succeed; 0 if it never will.
     """
 
     status = 400
@@ -137,37 +107,37 @@ class RequestError(MatchbookError):
 
 
 class NotIdentified(RequestError):
-    """No API key came with the request, or one that is not held, or has expired."""
+    """No API key, or an unknown or expired one."""
 
     status = 401
 
 
 class NotAllowed(RequestError):
-    """The key is known, but its scopes do not reach this far."""
+    """The API key lacks the scope."""
 
     status = 403
 
 
 class BodyTooSlow(RequestError):
-    """The body of the request did not come in time."""
+    """The body did not arrive in time."""
 
     status = 408
 
 
 class BodyTooLarge(RequestError):
-    """The request brings more than is read."""
+    """The body exceeds the limit."""
 
     status = 413
 
 
 class UrlTooLong(RequestError):
-    """The address of the request is longer than is read."""
+    """The URL exceeds the limit."""
 
     status = 414
 
 
 class TooManyRequests(RequestError):
-    """The caller has asked more often within the minute than it may."""
+    """The caller exceeds its requests per minute."""
 
     status = 429
 
@@ -183,7 +153,7 @@ class TooManyRequests(RequestError):
 
 
 class TooManyEvents(RequestError):
-    """The caller has posted more events within the minute, or new pairs within the day, than it may."""
+    """The caller exceeds its events per minute, or its new pairs per day."""
 
     status = 429
 
@@ -198,7 +168,7 @@ class TooManyEvents(RequestError):
 
 
 class EventsNotTaken(RequestError):
-    """The events of a request cannot be kept now; not one of them was."""
+    """The events cannot be stored now; none of them was."""
 
     status = 503
 
@@ -214,35 +184,35 @@ class EventsNotTaken(RequestError):
 
 
 class ServiceError(MatchbookError):
-    """A server does not answer or could not be started."""
+    """PostgreSQL, Redis or Airflow does not answer or could not be started."""
 
 
-#: What each failure means, and what to do about it.
+#: What each error number means, and what to do about it.
 _TOLD = {
     errno.EACCES: "this account ({who}) may not read or write it; give it the right, e.g. `chown {uid} {path}`",
     errno.EPERM: "this account ({who}) may not change it; give it the right, e.g. `chown {uid} {path}`",
-    errno.ENOENT: "it is not there, or is a link to what is not there; name what is",
+    errno.ENOENT: "it does not exist, or is a broken link; name an existing file",
     errno.EISDIR: "it is a folder, expected a file",
     errno.ENOTDIR: "a part of this path is a file, expected folders",
-    errno.EEXIST: "something else stands there; move it away, or name another place",
-    errno.ENOTEMPTY: "something else stands there; move it away, or name another place",
-    errno.ELOOP: "its links lead in a circle",
+    errno.EEXIST: "something else exists there; move it away, or name another place",
+    errno.ENOTEMPTY: "something else exists there; move it away, or name another place",
+    errno.ELOOP: "its links form a loop",
     errno.ENOSPC: "the disk is full; make room, then run it again",
     errno.EDQUOT: "the disk quota is used up; make room, then run it again",
-    errno.EFBIG: "it grew beyond what this account may write (`ulimit -f`)",
-    errno.EROFS: "its file system is read-only; name a place that can be written",
+    errno.EFBIG: "it exceeds the largest file that this account may write (`ulimit -f`)",
+    errno.EROFS: "its file system is read-only; name a writable place",
     errno.ENAMETOOLONG: "its name is too long",
     errno.EIO: "the disk failed to read or write it; see the system's log",
-    errno.ESTALE: "the file system that held it is gone; mount it again",
-    errno.EINVAL: "it is neither a file nor a folder but a pipe, a socket or a device",
+    errno.ESTALE: "its file system is no longer mounted; mount it again",
+    errno.EINVAL: "it is a pipe, a socket or a device, expected a file or a folder",
 }
 
-#: Failures of a write, which name no file.
+#: Failures of a write whose error names no file.
 _NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 def told(error: OSError) -> str:
-    """One sentence about a failed file operation; empty where it is none (a connection, a process)."""
+    """One sentence about a failed file operation; empty for other errors."""
     if error.errno not in _TOLD or (error.filename is None and error.errno not in _NAMELESS):
         return ""
     path = error.filename if error.filename is not None else "a file"
@@ -251,7 +221,7 @@ def told(error: OSError) -> str:
 
 
 def file_error(error: OSError) -> FileError:
-    """The error to raise in place of a failed file operation; the same again where it is none."""
+    """The FileError for a failed file operation. Raises any other error again."""
     said = told(error)
     if not said:
         raise error
@@ -259,7 +229,7 @@ def file_error(error: OSError) -> FileError:
 
 
 def regular(path: Path) -> Path:
-    """The path, where it is an ordinary file: reading a pipe would wait for ever. Raises FileError."""
+    """The path, if it is a regular file: reading a pipe would block. Raises FileError."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

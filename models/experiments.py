@@ -1,8 +1,8 @@
-"""Experiments: who gets which arm of one release, and what an arm may change (O01-O03, O12, M08, R15).
+"""Experiments: which owner gets which arm of a release, and what an arm may change (O01-O03, O12, M08, R15).
 
-An owner's id, hashed with the experiment's salt, says whether the owner takes part and, by a second hash, in which arm:
-raising the share keeps whoever is in, and in the same arm. On a surface an owner takes part in one experiment at most:
-the first of the list that draws them. Nothing is stored of it, so the reader and the batch find the same arm.
+Hashes of the owner's id with the experiment's salt decide whether the owner takes part, and in which arm. Raising the
+share keeps all participants in their arms. An owner takes part in one experiment per surface, the first that draws it.
+Nothing is stored, so the reader and the batch find the same arm.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from models.errors import SettingsError
 from models.schema import Surface
 from models.setting import Phase
 from models.settings.declared import DECLARED, Declared
+from models.settings.modes import MODES, SETTINGS
 from models.settings.settings import Settings
 
-#: What an arm may change: what acts on finished models.
+#: What an arm may change: settings that take effect on trained models.
 CHANGEABLE = tuple(n for n, d in DECLARED.items() if d.rule.phase is Phase.SERVE)
 ARMS_MOST = 16
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -39,9 +40,9 @@ _VARIABLE = "MATCHBOOK_EXPERIMENTS"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to make lists. weight: its part of the experiment's owners, relative to the other arms.
+    """One variant of making lists. weight: its share of the experiment's owners, relative to the other arms.
 
-    settings: flat names, of CHANGEABLE, and their values where they differ from the release's own.
+    settings: by flat name, of CHANGEABLE, the values that differ from the release's.
     """
 
     name: str
@@ -49,8 +50,11 @@ class Arm:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def apply(self, settings: Settings) -> Settings:
-        """The settings of this arm's lists. One weight of the blend gives the other its rest, and a blend by weights is
-        then what is meant (O01), unless the arm says otherwise."""
+        """The settings of this arm's lists.
+
+        If the arm sets one weight of the blend, the other becomes the rest, and the blend is by weights (O01) unless
+        the arm sets it.
+        """
         given = dict(self.settings)
         named = [w for w in _WEIGHTS if w in given]
         if named:
@@ -73,12 +77,11 @@ class Experiment:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Experiment:
-        """From its JSON object, in which everything is known to be right; see `read_experiments`."""
+        """From a validated JSON object; see `read_experiments`."""
         arms = tuple(Arm(a["name"], float(a["weight"]), dict(a.get("settings", {}))) for a in given["arms"])
         return cls(given["name"], given["salt"], tuple(map(Surface, given["surfaces"])), float(given["share"]), arms)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `of` takes."""
         return {
             "name": self.name,
             "salt": self.salt,
@@ -89,32 +92,32 @@ class Experiment:
 
     @cached_property
     def edition(self) -> str:
-        """Four hex digits over all but the share: figures of two editions are figures of two experiments."""
-        told = {k: v for k, v in self.as_json().items() if k != "share"}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:4]
+        """Four hex digits over all fields except the share: each edition is measured separately."""
+        content = {k: v for k, v in self.as_json().items() if k != "share"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:4]
 
     @cached_property
     def bounds(self) -> list[float]:
-        """Where in 0..1 one arm ends and the next begins, ascending; one fewer than there are arms."""
+        """Boundaries between the arms in 0..1, ascending; one fewer than arms."""
         weights = np.array([a.weight for a in self.arms])
         ends: list[float] = (np.cumsum(weights)[:-1] / weights.sum()).tolist()
         return ends
 
     @cached_property
     def _keys(self) -> tuple[int, ...]:
-        """Four numbers that stand for salt and name: two for taking part, two for the arm."""
+        """Four numbers hashed from salt and name: two for participation, two for the arm."""
         digest = hashlib.blake2b(f"{self.salt}\0{self.name}".encode(), digest_size=32).digest()
         return tuple(int.from_bytes(digest[i : i + 8], "big") for i in range(0, 32, 8))
 
     def places(self, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """(n,) int16 places in `arms` of (n, 16) uint8 id bytes, -1 where the owner takes no part."""
+        """(n,) index in `arms` of (n, 16) uint8 id bytes, -1 without participation."""
         high, low = np.ascontiguousarray(packed).view(">u8").astype(np.uint64).reshape(-1, 2).T
         drawn = _draw(high, low, *self._keys[:2]) < self.share
         arm = np.searchsorted(self.bounds, _draw(high, low, *self._keys[2:]), side="right")
         return np.where(drawn, arm, -1).astype(np.int16)
 
     def arm_of(self, owner: str) -> Arm | None:
-        """The arm of one id, the same as `places` finds; None where the owner takes no part."""
+        """The arm of one id, equal to `places`, or None."""
         number = UUID(owner).int
         high, low = number >> 64, number & _ALL
         if not _draw(high, low, *self._keys[:2]) < self.share:
@@ -123,17 +126,17 @@ class Experiment:
 
 
 def experiments_of(told: Sequence[Mapping[str, Any]]) -> tuple[Experiment, ...]:
-    """Those that a release was made with, from its manifest."""
+    """The experiments in a release's manifest."""
     return tuple(map(Experiment.from_json, told))
 
 
 def arms_on(experiments: Sequence[Experiment], surface: Surface) -> list[tuple[Experiment, Arm]]:
-    """Every arm of a surface, in order; `places_on` gives places in this list."""
+    """All arms of a surface, in order; `places_on` returns indices into this list."""
     return [(e, arm) for e in experiments if surface in e.surfaces for arm in e.arms]
 
 
 def places_on(experiments: Sequence[Experiment], surface: Surface, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """(n,) int16 places in `arms_on` of (n, 16) uint8 id bytes of owners, -1 outside every experiment."""
+    """(n,) index in `arms_on` of (n, 16) uint8 id bytes of owners, -1 outside all experiments."""
     found, first = np.full(len(packed), -1, np.int16), 0
     for e in (e for e in experiments if surface in e.surfaces):
         mine = e.places(packed)
@@ -143,7 +146,7 @@ def places_on(experiments: Sequence[Experiment], surface: Surface, packed: NDArr
 
 
 def arm_on(experiments: Sequence[Experiment], surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
-    """The experiment and the arm of one owner on a surface, None outside every experiment."""
+    """The experiment and arm of one owner on a surface, None outside all experiments."""
     for e in experiments:
         arm = e.arm_of(owner) if surface in e.surfaces else None
         if arm is not None:
@@ -152,7 +155,7 @@ def arm_on(experiments: Sequence[Experiment], surface: Surface, owner: str) -> t
 
 
 def read_experiments(settings: Settings) -> tuple[Experiment, ...]:
-    """The experiments of these settings, checked. Raises SettingsError naming the place and the rule it breaks."""
+    """The experiments of these settings, validated. Raises SettingsError with the field and its rule."""
     if not settings.experiments:
         return ()
     given = json.loads(settings.experiments)
@@ -164,9 +167,9 @@ def read_experiments(settings: Settings) -> tuple[Experiment, ...]:
         _expect(
             not taken,
             f"[{i}].surfaces",
-            "surfaces on which somebody is left to take part",
+            "surfaces with owners who can still take part",
             [*e.surfaces],
-            f"every owner there takes part in {', '.join(taken)}; lower its share, or combine their arms",
+            f"every owner of these surfaces takes part in {', '.join(taken)}; lower its share, or combine their arms",
         )
     return found
 
@@ -195,7 +198,7 @@ def _experiment(at: str, given: Any, settings: Settings) -> Experiment:
         f"{at}.arms",
         f"2 to {ARMS_MOST} arms",
         arms,
-        "the first is the one that the others are compared with; an arm without settings is the release as it is",
+        "the first is the control; an arm without settings is the release as it is",
     )
     for j, arm in enumerate(arms):
         _check_arm(f"{at}.arms[{j}]", arm, settings)
@@ -214,8 +217,8 @@ def _check_arm(at: str, given: Any, settings: Settings) -> None:
 
 
 def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """An arm's settings by flat name, each checked as the file's are."""
-    named = {spelt: d for d in DECLARED.values() for spelt in (d.variable, d.name, d.flat)}
+    """An arm's settings by flat name, validated like those of the file."""
+    named = {name: d for d in DECLARED.values() for name in (d.variable, d.name, d.flat)}
     changes = given.get("settings", {})
     _expect(isinstance(changes, dict), f"{at}.settings", "an object of settings", changes)
     found: dict[str, Any] = {}
@@ -223,6 +226,15 @@ def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str
         where = f"{at}.settings.{name}"
         _expect(name in named, where, "a setting of Matchbook", name, "docs/reference/settings.md lists them all")
         found[named[name].flat] = _changed(where, named[name], value, settings)
+    mode = found.get("ranking_mode", settings.ranking.mode)
+    decided = sorted(set(found) & set(MODES[mode]))
+    _expect(
+        not decided,
+        f"{at}.settings",
+        f"settings that [ranking] mode = {mode} leaves open",
+        decided,
+        f"the mode decides these; leave them out, or add ranking.mode = {SETTINGS} to the arm",
+    )
     return found
 
 
@@ -230,9 +242,9 @@ def _changed(where: str, d: Declared, value: Any, settings: Settings) -> Any:
     _expect(
         d.flat in CHANGEABLE,
         where,
-        "a setting that acts after training",
+        "a setting that takes effect after training",
         d.flat,
-        "one release has one set of models for all its owners; an arm may change " + ", ".join(sorted(CHANGEABLE)),
+        "all owners of a release share one set of models; an arm may change " + ", ".join(sorted(CHANGEABLE)),
     )
     if d.flat.startswith("enable_") and value:
         _expect(
@@ -240,24 +252,24 @@ def _changed(where: str, d: Declared, value: Any, settings: Settings) -> Any:
             where,
             f"{d.variable}=true for the whole release",
             value,
-            "what is switched off is not trained, so there is nothing that an arm could switch on",
+            "a model that is switched off is not trained, so an arm cannot switch it on",
         )
     found = d.of_value(value, f"{_VARIABLE} {where}")
-    return value if found is None else d.written(found)  # as it is told, so that the edition stays
+    return value if found is None else d.written(found)  # as given, so that the edition stays
 
 
 def _object(at: str, given: Any, needed: AbstractSet[str], optional: AbstractSet[str] = frozenset()) -> None:
     _expect(isinstance(given, dict), at, f"an object with {', '.join(sorted(needed))}", given)
     _expect(needed <= set(given), at, f"all of {', '.join(sorted(needed))}", sorted(given))
     extra = sorted(set(given) - needed - optional)
-    _expect(not extra, at, f"nothing but {', '.join(sorted(needed | optional))}", extra)
+    _expect(not extra, at, f"only {', '.join(sorted(needed | optional))}", extra)
 
 
 def _name(at: str, given: Any) -> None:
     _expect(
         isinstance(given, str) and NAME.fullmatch(given) is not None,
         at,
-        "1 to 40 of a-z, 0-9, point, dash and underscore, beginning with a letter or a digit",
+        "1 to 40 of a-z, 0-9, dot, dash and underscore, beginning with a letter or a digit",
         given,
     )
 
@@ -274,13 +286,13 @@ def _expect(
 
 
 def _draw(high: Any, low: Any, first: int, second: int) -> Any:
-    """0 <= x < 1 by the bits of an id: Python's numbers, or (n,) uint64; the same for both."""
+    """0 <= x < 1 from the bits of an id; for Python integers or (n,) uint64, with equal results."""
     mixed = _mixed((_mixed(high ^ first) + low) & _ALL ^ second)
     return (mixed >> 11) * 2.0**-53
 
 
 def _mixed(x: Any) -> Any:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of x changes every bit of the result."""
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of x affects every bit of the result."""
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _ALL
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _ALL
     return x ^ (x >> 31)

@@ -1,12 +1,12 @@
-"""Who may ask: API keys with their scopes, and the one file that holds them, hashed (L01).
+"""API keys with their scopes, and the file that stores them hashed (L01).
 
     {"format": 1, "keys": [{"id": "3f9a2c1b04de", "name": "backend", "sha256": "…", "scopes": ["read"],
                             "created_at": "2024-05-01T02:00:00+00:00", "expires_at": null}]}
 
-Format 2, written only where a key is bound, adds `types`, `users` and `startups`: what the events say that it may post.
+Format 2, written only if a key is restricted, adds `types`, `users` and `startups`: the events that the key may post.
 
-A key is "mbk_<id>_<secret>". Its id is public: it finds the entry and stands in logs and counters. The secret is 256
-random bits, so one SHA-256 is all the hashing it needs (docs/decisions/0016-api-keys.md).
+A key is "mbk_<id>_<secret>". The id is public: it finds the entry and appears in logs and counters. The secret has 256
+random bits, so one SHA-256 is enough (docs/decisions/0016-api-keys.md).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from pathlib import Path
 from models.errors import FileError, SettingsError, file_error, regular
 from models.schema import EventType
 
-#: What `keys` are written as: a file without a bound key stays one that older readers know.
+#: Formats of the file; without a restricted key it stays readable for older versions.
 KEYS_FORMAT, BOUND_FORMAT = 1, 2
-_SPELT = re.compile(r"mbk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_KEY = re.compile(r"mbk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _BEGINS = re.compile(r"[0-9a-f][0-9a-f-]{0,35}")
-#: The fields of a key that say what its events may say; empty: anything.
+#: Fields of a key that restrict the events it may post; empty: no restriction.
 BOUNDS = ("types", "users", "startups")
 
 
 class Scope(StrEnum):
-    """What a key opens: lists and numbers, the posting of events, or everything."""
+    """What a key allows: reading, posting events, or everything."""
 
     READ = "read"
     EVENTS = "events"
@@ -46,10 +46,9 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key as it is kept. sha256: of the whole key, hex. created_at, expires_at: ISO 8601 with a zone.
+    """One key as stored. sha256: of the whole key, hex. created_at, expires_at: ISO 8601 with a zone.
 
-    types, users, startups: the types of events that it may post, and ids, or how ids begin, of those whom they may be
-    about; empty: any.
+    types, users, startups: event types, and ids or beginnings of ids, that its events may have; empty: any.
     """
 
     id: str
@@ -64,11 +63,11 @@ class ApiKey:
 
     @property
     def bound(self) -> bool:
-        """Whether it may not post every event."""
+        """Whether it may post only some events."""
         return any(getattr(self, name) for name in BOUNDS)
 
     def forbids(self, kind: EventType, user: str, startup: str) -> str:
-        """The field of an event that this key may not post so, empty where it may."""
+        """The first field of an event that this key may not post; empty if it may post the event."""
         if self.types and kind not in self.types:
             return "type"
         if self.users and not user.startswith(self.users):
@@ -76,7 +75,7 @@ class ApiKey:
         return "startup_id" if self.startups and not startup.startswith(self.startups) else ""
 
     def is_spelt(self, key: str) -> bool:
-        """Whether this is the key, in a time that does not tell how much of it was right."""
+        """Whether this is the key, compared in constant time."""
         return hmac.compare_digest(_hashed(key), self.sha256)
 
     def has_expired(self, now: datetime) -> bool:
@@ -93,14 +92,14 @@ def new_key(
     until: datetime | None = None,
     bounds: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[ApiKey, str]:
-    """A key to keep and its spelling, which is not kept. bounds: by BOUNDS what it may post.
+    """A new key as stored, and its text, which is not stored. bounds: its restrictions by BOUNDS.
 
-    Raises SettingsError on a name that a log cannot hold, on bounds that no event can meet, and on bounds of a key that
-    may post nothing, or anything."""
+    Raises SettingsError for an invalid name or bounds, and for bounds of a key without events or with admin.
+    """
     if not _NAME.fullmatch(name):
-        raise SettingsError(f"a key's name must be 1 to 40 letters, digits, dots or dashes, got {name!r}")
+        raise SettingsError(f"a key's name must be 1 to 40 letters, digits, dots, dashes or underscores, got {name!r}")
     public = secrets.token_hex(6)
-    spelt = f"mbk_{public}_{secrets.token_urlsafe(32)}"
+    text = f"mbk_{public}_{secrets.token_urlsafe(32)}"
     ends = until.isoformat(timespec="seconds") if until else None
     chosen = {k: tuple(sorted({v.lower() for v in values})) for k, values in (bounds or {}).items()}
     try:
@@ -108,76 +107,76 @@ def new_key(
             {
                 "id": public,
                 "name": name,
-                "sha256": _hashed(spelt),
+                "sha256": _hashed(text),
                 "scopes": tuple(sorted(set(scopes))),
                 "created_at": now.isoformat(timespec="seconds"),
                 "expires_at": ends,
                 **chosen,
             }
-        ), spelt
+        ), text
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def key_of(keys: Mapping[str, ApiKey], spelt: str) -> ApiKey | None:
-    """The key that is spelt so, None where it is not held."""
-    found = _SPELT.fullmatch(spelt)
+def key_of(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
+    """The key with this text, None if there is none."""
+    found = _KEY.fullmatch(text)
     key = keys.get(found[1]) if found else None
-    return key if key is not None and key.is_spelt(spelt) else None
+    return key if key is not None and key.is_spelt(text) else None
 
 
 def encode_keys(keys: Iterable[ApiKey]) -> str:
-    """The text of the file."""
+    """The content of the file."""
     held = list(keys)
     bound = any(k.bound for k in held)
-    told = [{name: value for name, value in asdict(k).items() if bound or name not in BOUNDS} for k in held]
-    return json.dumps({"format": BOUND_FORMAT if bound else KEYS_FORMAT, "keys": told}, indent=1) + "\n"
+    entries = [{name: value for name, value in asdict(k).items() if bound or name not in BOUNDS} for k in held]
+    return json.dumps({"format": BOUND_FORMAT if bound else KEYS_FORMAT, "keys": entries}, indent=1) + "\n"
 
 
 def decode_keys(text: str | bytes) -> dict[str, ApiKey]:
-    """Keys by id. Raises SettingsError on anything that `encode_keys` would not have written."""
+    """Keys by id. Raises SettingsError for anything that `encode_keys` does not write."""
     try:
         said = json.loads(text)
         if said["format"] not in (KEYS_FORMAT, BOUND_FORMAT):
-            raise ValueError(f"format {said['format']!r}, expected {KEYS_FORMAT} or {BOUND_FORMAT}")
+            raise ValueError(f"expected format {KEYS_FORMAT} or {BOUND_FORMAT}, got {said['format']!r}")
         keys = {k.id: k for k in map(_checked, said["keys"])}
         if any(k.bound for k in keys.values()) != (said["format"] == BOUND_FORMAT):
-            raise ValueError(f"format {BOUND_FORMAT} holds a bound key, format {KEYS_FORMAT} none")
+            raise ValueError(f"expected a restricted key in format {BOUND_FORMAT}, none in {KEYS_FORMAT}; got another")
         return keys
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SettingsError(f"not a file of API keys: {error}; `python -m pipelines keys add` makes one") from error
+        raise SettingsError(f"not a file of API keys: {error}; `python -m pipelines keys add` writes one") from error
 
 
 def _checked(said: Mapping[str, object]) -> ApiKey:
-    key = ApiKey(**said)  # type: ignore[arg-type]  # the lines below look at each field
+    key = ApiKey(**said)  # type: ignore[arg-type]  # each field is checked below
     for instant in filter(None, (key.created_at, key.expires_at)):
         if datetime.fromisoformat(instant).tzinfo is None:
-            raise ValueError(f"{instant} of key {key.id} carries no zone")
+            raise ValueError(f"{instant} of key {key.id} has no time zone")
     if not _HASH.fullmatch(key.sha256):
         raise ValueError(f"key {key.id} has no SHA-256")
     scopes, types = tuple(Scope(s) for s in key.scopes), tuple(EventType(t) for t in key.types)
     if any(isinstance(getattr(key, name), str) for name in ("scopes", *BOUNDS)):
-        raise ValueError(f"key {key.id} has a text where a list belongs")
+        raise ValueError(f"key {key.id} has a text, expected a list")
     for start in (*key.users, *key.startups):
         if not _BEGINS.fullmatch(start):
-            raise ValueError(f"expected an id, or how ids begin, such as 3f2b8c, in small letters; got {start!r}")
+            raise ValueError(f"expected an id, or the beginning of ids such as 3f2b8c, in lower case, got {start!r}")
     if key.bound and (Scope.EVENTS not in scopes or Scope.ADMIN in scopes):
-        raise ValueError("a key that is bound to what it may post must have the scope events, and not admin")
+        raise ValueError("a key with restricted events must have the scope events and not the scope admin")
     return replace(key, scopes=scopes, types=types, users=tuple(key.users), startups=tuple(key.startups))
 
 
-def _hashed(spelt: str) -> str:
-    return hashlib.sha256(spelt.encode()).hexdigest()
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-#: Names of files: what signs the ids of answers, what hides owners in the access log.
+#: Files of the keys that sign answer ids, and that pseudonymise owners in the access log.
 ANSWER_KEY, PSEUDONYM_KEY = "answer-key", "pseudonym-key"
 
-_SHORTEST = 32  # characters; a full disk leaves fewer
+_SHORTEST = 32  # characters; a file cut off by a full disk has fewer
 
 
 def kept_key(home: Path, name: str) -> bytes:
-    """The key in the file of this name; made there, for its owner alone, where it is missing. Raises FileError."""
+    """The key in the file of this name; creates a missing file, readable only by its owner. Raises FileError."""
     path = home / name
     try:
         _make_missing(path)
@@ -185,7 +184,7 @@ def kept_key(home: Path, name: str) -> bytes:
         raise file_error(error) from error
     secret = regular(path).read_text().strip()
     if len(secret) < _SHORTEST:
-        raise FileError(f"{path} is cut off; remove it, and a new key is made")
+        raise FileError(f"{path} is cut off; remove it, and a new key is created")
     return key_from(secret)
 
 
@@ -196,7 +195,7 @@ def _make_missing(path: Path) -> None:
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
         try:
-            os.link(aside, path)  # of two that make one at once, the first is right for both
+            os.link(aside, path)  # if two processes create it, both use the first
         except FileExistsError:
             pass
         finally:

@@ -1,8 +1,8 @@
-"""The artefact store: a directory, or object storage of which the directory is a copy (MATCHBOOK_ARTIFACTS).
+"""The artefact store: a directory, or object storage with the directory as a copy (MATCHBOOK_ARTIFACTS).
 
-What is stored (a snapshot, a bundle, a release) is a directory that never changes. In object storage it lies below
-`whole/` and is there once the object `.complete` is, written last, with the sha256 of every file; whoever needs it
-fetches it aside, compares, and renames. Files that do change lie below `loose/`, see `pipelines/store/mirror.py`.
+A snapshot, bundle or release is a directory that never changes. In object storage it is below `whole/`, complete once
+`.complete` exists, with the sha256 of every file. It is fetched aside, verified and renamed. Files that change are
+below `loose/`, see `pipelines/store/mirror.py`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from models.errors import MatchbookError, ServiceError
 from models.settings.settings import Settings
 
 log = logging.getLogger(__name__)
-#: The object that says that a stored directory is whole: {file: sha256}.
+#: The object that marks a stored directory as complete: {file: sha256}.
 COMPLETE = ".complete"
 WHOLE = "whole"
-STORED, HERE = "stored", "here"  # what a note says of a directory: the storage has it; it is on its way there
+STORED, HERE = "stored", "here"  # states of a directory: in the storage; not uploaded yet
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Object storage behind an fsspec URL. base: where in it everything of ours lies."""
+    """Object storage behind an fsspec URL. base: the path of all our objects."""
 
     url: str
     filesystem: Any
@@ -39,15 +39,14 @@ class Storage:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Storage | None:
-        """The storage that the settings name; None where the store is a directory. Raises ServiceError."""
+        """The configured storage; None if the store is a directory. Raises ServiceError."""
         return _opened(settings.artifacts_url) if settings.artifacts_url else None
 
     def place(self, path: str) -> str:
-        """The full name of an object."""
         return f"{self.base}/{path}"
 
     def contents(self, path: str) -> dict[str, str] | None:
-        """The files of a stored directory with the sha256 of each; None where it is not there, or not yet."""
+        """The files of a stored directory with their sha256; None if it is missing or incomplete."""
         with answering(self.url):
             try:
                 found: dict[str, str] = json.loads(self.filesystem.cat_file(self.place(f"{WHOLE}/{path}/{COMPLETE}")))
@@ -56,9 +55,9 @@ class Storage:
         return found
 
     def bring(self, root: Path, path: str) -> bool:
-        """Fetch a stored directory to root/path unless it is there; False where the storage has none.
+        """Fetch a stored directory to root/path unless it exists; False if the storage lacks it.
 
-        Raises ServiceError, also where a file is not what was stored.
+        Raises ServiceError, also if a file differs from its checksum.
         """
         target = root / path
         if target.is_dir():
@@ -74,7 +73,7 @@ class Storage:
             mark(root, path, STORED)
             aside.rename(target)
         except OSError:
-            if not target.is_dir():  # another process brought it first
+            if not target.is_dir():  # another process fetched it first
                 raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -88,13 +87,13 @@ class Storage:
         target.chmod(0o600)
         if sha256_of(target) != digest:
             raise ServiceError(
-                f"{path} in {self.url} is not what was stored there (sha256 differs); try again, and if "
-                "it stays so remove it there and build this cutoff again"
+                f"{path} in {self.url} is not what was stored there (sha256 differs); try again, and if it still "
+                "differs remove it there and build this cutoff again"
             )
 
 
 def download(settings: Settings, *paths: str) -> None:
-    """Fetch stored directories that this machine lacks; nothing where the store is a directory. Raises ServiceError."""
+    """Fetch stored directories that this machine lacks, if there is object storage. Raises ServiceError."""
     storage = Storage.from_settings(settings)
     if storage is not None:
         for path in paths:
@@ -102,25 +101,25 @@ def download(settings: Settings, *paths: str) -> None:
 
 
 def mark(root: Path, path: str, state: str) -> None:
-    """Note of a directory that it is STORED, and goes from here when it goes from the storage, or only HERE yet."""
+    """Record that a directory is STORED (deleted here when deleted from the storage) or only HERE."""
     note = _note(root, path)
     note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     note.write_text(state)
 
 
 def unmark(root: Path, path: str) -> None:
-    """Forget what was noted."""
+    """Delete the record."""
     _note(root, path).unlink(missing_ok=True)
 
 
 def is_stored(root: Path, path: str) -> bool:
-    """Whether the storage has a directory, by what was noted of it."""
+    """Whether the storage has a directory, by its record."""
     note = _note(root, path)
     return note.is_file() and note.read_text() == STORED
 
 
 def marked(root: Path) -> dict[str, str]:
-    """Every directory that was noted, and what of it."""
+    """Every recorded directory and its state."""
     notes = root / ".stored"
     return {p.name.replace("@", "/"): p.read_text() for p in notes.iterdir() if "@" in p.name} if notes.is_dir() else {}
 
@@ -131,14 +130,14 @@ def _note(root: Path, path: str) -> Path:
 
 @contextmanager
 def answering(url: str) -> Iterator[None]:
-    """What the storage's own library raises, as ServiceError; what says that an object is missing passes."""
+    """Convert errors of the storage's library to ServiceError, except FileNotFoundError."""
     try:
         yield
     except (MatchbookError, FileNotFoundError):
         raise
-    except Exception as error:  # every storage has exceptions of its own
+    except Exception as error:  # each storage raises its own exceptions
         raise ServiceError(
-            f"the artefact store {url} did not answer ({type(error).__name__}: {error}); see whether it "
+            f"the artefact store {url} did not answer ({type(error).__name__}: {error}); check that it "
             "is reachable and its credentials are set, then try again"
         ) from error
 

@@ -1,8 +1,18 @@
-"""The settings of the second stage, which its rankers share: the table [ranker]."""
+"""Settings that the rankers share: the table [ranker]."""
 
 from dataclasses import dataclass
 
-from models.setting import Phase, setting
+from models.setting import Idle, Phase, setting
+
+#: What the learned ranker alone reads.
+_LEARNED_ONLY = (Idle(("mlp", "rules", "off")),)
+#: What the network alone reads.
+_MLP_ONLY = (Idle(("learned", "rules", "off")),)
+_FIXED_BLEND = ("ensemble.blend", ("weighted", "rrf", "dynamic"))
+#: How the network's training set is sampled. A learned blend is fitted on the same rows.
+_SAMPLED = (Idle(("learned",)), Idle(("rules", "off"), (_FIXED_BLEND,)))
+#: What decides whether a ranker is fitted at all.
+NOTHING_FITTED = Idle(where=(("ranker.kind", ("rules", "off")), _FIXED_BLEND))
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,11 @@ class RankerConfig:
         low=0,
         high=24,
         phase=Phase.RANK,
+        idle=(Idle(where=(("ranker.kind", ("mlp", "rules", "off")),)),),
     )
-    candidates: int = setting(100, "learned ranker: candidates per source", low=10, high=1000, phase=Phase.SERVE)
+    candidates: int = setting(
+        100, "learned ranker: candidates per source", low=10, high=1000, phase=Phase.SERVE, idle=_LEARNED_ONLY
+    )
     diversity_weight: float = setting(
         0.0,
         "learned ranker: score penalty for similarity to higher ranks (maximal marginal relevance)",
@@ -31,6 +44,7 @@ class RankerConfig:
         high=1,
         phase=Phase.SERVE,
         flat="diversity_weight",
+        idle=_LEARNED_ONLY,
     )
     diversity_places: int = setting(
         20,
@@ -40,20 +54,26 @@ class RankerConfig:
         high=100,
         phase=Phase.SERVE,
         flat="diversity_places",
+        idle=(Idle(("learned",), (("ranker.diversity_weight", (0.0,)),)), Idle(("off",))),
     )
-    epochs: int = setting(20, "network: training epochs", low=1, high=500, phase=Phase.RANK)
-    batch: int = setting(128, "network: pairs per batch", unit="pairs", low=1, phase=Phase.RANK)
-    learning_rate: float = setting(0.001, "network: Adam's learning rate", low=0, phase=Phase.RANK)
+    epochs: int = setting(20, "network: training epochs", low=1, high=500, phase=Phase.RANK, idle=_MLP_ONLY)
+    batch: int = setting(128, "network: pairs per batch", unit="pairs", low=1, phase=Phase.RANK, idle=_MLP_ONLY)
+    learning_rate: float = setting(0.001, "network: Adam's learning rate", low=0, phase=Phase.RANK, idle=_MLP_ONLY)
     hidden: tuple[int, ...] = setting(
-        (32, 16), "network: widths of the hidden layers", low=1, high=4096, phase=Phase.RANK
+        (32, 16), "network: widths of the hidden layers", low=1, high=4096, phase=Phase.RANK, idle=_MLP_ONLY
     )
-    negatives: int = setting(2, "network: negatives per positive", low=1, high=50, phase=Phase.RANK)
+    negatives: int = setting(2, "network: negatives per positive", low=1, high=50, phase=Phase.RANK, idle=_SAMPLED)
     negatives_from: str = setting(
         "candidates",
         "network: source of negatives; declined: items viewed without engagement first",
         choices=("candidates", "declined"),
         phase=Phase.RANK,
+        idle=_SAMPLED,
     )
     min_positives: int = setting(
-        100, "with fewer positives, nothing is trained and the rules rank", low=1, phase=Phase.RANK
+        100,
+        "with fewer positives, nothing is trained and the rules rank",
+        low=1,
+        phase=Phase.RANK,
+        idle=(NOTHING_FITTED,),
     )

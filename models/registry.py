@@ -1,4 +1,4 @@
-"""Every model, one a line. The order is kept: sums of float32 and the columns of the learned ranker depend on it."""
+"""All models, one per line. Keep the order: float32 sums and the columns of the learned ranker depend on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models import (
 )
 from models.spec import ModelSpec, Source, Stage
 
-#: Of rankers, the one that comes first and may serve does.
+#: Of the rankers, the first one that may serve is used.
 MODELS: list[ModelSpec] = [
     catalogue.SPEC,
     popularity.SPEC,
@@ -45,7 +45,7 @@ def staged(stage: Stage) -> tuple[ModelSpec, ...]:
 
 
 def named(name: str) -> ModelSpec:
-    """The model of this name, or of the bundle of this name. Raises KeyError."""
+    """The model with this name or bundle name. Raises KeyError."""
     for spec in MODELS:
         if name and name in (spec.name, spec.bundle):
             return spec
@@ -53,17 +53,17 @@ def named(name: str) -> ModelSpec:
 
 
 def bundles(stage: Stage = Stage.BASE) -> tuple[str, ...]:
-    """The bundles of the models of one stage: by default what every build trains from the snapshot alone."""
+    """The bundles of one stage; by default of the base models, which every build trains."""
     return tuple(spec.bundle for spec in staged(stage) if spec.bundle)
 
 
 def required() -> tuple[str, ...]:
-    """Bundles without which no release can be made; without any other its source abstains (B09, A22)."""
+    """Bundles that a release needs; without any other its source proposes nothing (B09, A22)."""
     return tuple(spec.bundle for spec in MODELS if spec.required)
 
 
 def pins(settings: Any) -> dict[str, str]:
-    """By bundle the directory that the settings pin over a release's own (M04); empty text for none."""
+    """By bundle the directory that the settings pin instead of the release's (M04); empty without a pin."""
     return {spec.bundle: settings.at(spec.pin) for spec in MODELS if spec.pin}
 
 
@@ -72,11 +72,21 @@ def tables() -> dict[str, type]:
     return {spec.table_name: spec.config for spec in MODELS if spec.config}
 
 
+def ranker(code: int) -> ModelSpec | None:
+    """The ranker of this code; None for 0 (no ranker), 1 (a list of before rankers had codes) and unknown codes."""
+    return {spec.code: spec for spec in staged(Stage.RANKER)}.get(code)
+
+
+def ranker_code(kind: str) -> int:
+    """The code of the ranker of this kind. Raises KeyError."""
+    return {spec.kind: spec.code for spec in staged(Stage.RANKER)}[kind]
+
+
 def sources() -> tuple[Source, ...]:
-    """Every source of candidates once, by code."""
+    """All sources of candidates, by code."""
     return tuple(sorted({spec.source for spec in MODELS if spec.source}, key=lambda source: source.code))
 
 
 def source(name: str) -> Source:
-    """The source of this name. Raises KeyError."""
+    """The source with this name. Raises KeyError."""
     return {source.name: source for source in sources()}[name]

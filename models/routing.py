@@ -1,4 +1,4 @@
-"""Which method an owner's list comes from: a pure function of counts, thresholds and switches (B01-B13, G01-G09)."""
+"""Which method makes an owner's list: a pure function of counts, thresholds and switches (B01-B13, G01-G09)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from models.two_tower import TWO_TOWER
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Routes of b owners, by thresholds alone. method: (b,) uint8 codes of `Method`; segment: (b,) of `Segment`."""
+    """Routes of b owners by thresholds alone. method: (b,) codes of `Method`; segment: (b,) codes of `Segment`."""
 
     method: NDArray[np.uint8]
     segment: NDArray[np.uint8]
 
 
 def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings) -> Route:
-    """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS; from 20 on
-    the ensemble too where [routing] founder_ensemble is on (R24, docs/decisions/0011-founder-ensemble.md).
+    """Users: content below 5 interactions, ALS below 20, else ensemble. Startups: content below 5, else reverse ALS.
 
-    count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
+    From 20 on startups get the ensemble, too, if [routing] founder_ensemble is on (R24,
+    docs/decisions/0011-founder-ensemble.md). count: (b,) interaction counts (R09). The thresholds are settings:
+    COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """
     step = (count >= settings.routing.cold_start_threshold).astype(np.uint8) + (
         count >= settings.routing.warm_user_threshold
@@ -44,7 +45,7 @@ def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings)
 
 
 def route_may_change(surface: Surface, count: int, more: int, settings: Settings) -> bool:
-    """Whether an owner who was routed by `count` is past a threshold with up to `more` interactions since."""
+    """Whether up to `more` new interactions may take an owner with `count` past a threshold."""
     thresholds = [settings.routing.cold_start_threshold]
     if surface.owner is Entity.USER or settings.routing.founder_ensemble:
         thresholds.append(settings.routing.warm_user_threshold)
@@ -52,10 +53,10 @@ def route_may_change(surface: Surface, count: int, more: int, settings: Settings
 
 
 def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
-    """The methods to try in order, from the routed one to popular (B08, R08); switched-off ones are left out.
+    """The methods to try in order, from the routed one to popular, without those switched off (B08, R08).
 
-    Of a cold owner about whom content says nothing (no text, no history with text) the others are asked before
-    popular, in the same order: the threshold says when they are the better choice, not when they know nothing.
+    If content has nothing for a cold-start owner (no profile text, no history with text), the other models come before
+    popular: the threshold says when they are better, not when they know nothing.
     """
     forward = surface.owner is Entity.USER
     ladder = [Method.ENSEMBLE, Method.ALS if forward else Method.ALS_REVERSE]
@@ -68,8 +69,7 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
 
 @cache
 def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
-    """By method the sources whose scores it is made of: the one of its name, of the ensemble both halves; popular, the
-    end of the chain, is ranked by no score of an owner's own."""
+    """By method the sources of its scores: its own, or both halves of the ensemble. Popular has none per owner."""
     named = {source.name: (source,) for source in registry.sources()}
     halves = (ALS if surface.owner is Entity.USER else ALS_REVERSE), TWO_TOWER
     alone = (m for m in Method if m not in (Method.ENSEMBLE, Method.POPULAR))
@@ -78,7 +78,7 @@ def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
 
 @cache
 def models_of(method: Method, surface: Surface) -> tuple[ModelSpec, ...]:
-    """The models behind a method on a surface."""
+    """The models of a method on a surface."""
     if method is Method.POPULAR:
         return (registry.named("popularity"),)
     parts, blend = sources_of(surface)[method], registry.named("ensemble")

@@ -1,7 +1,7 @@
-"""The closed lists of words, each with its stable code, and the fields of the platform's three tables.
+"""Enumerations with stable codes, and the fields of the platform's three tables.
 
-A code is stored in lists, answer ids and Redis. It is never changed and never used again; a new member takes the next
-free one. Standard library only: DAG files and the reader import this.
+A code is stored in lists, answer ids and Redis. Never change or reuse one; a new member takes the next free code.
+Standard library only, because DAG files and the reader import this.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from models.words import folded
 
 
 class Coded(StrEnum):
-    """A word with the code that stands for it in what is stored."""
+    """An enumeration member with the code that represents it in stored data."""
 
     code: int
 
-    def __new__(cls, value: str, code: int = -1) -> Self:  # every member gives one; a look-up gives none
+    def __new__(cls, value: str, code: int = -1) -> Self:  # members have a code; look-ups do not
         return cls._made(value, code)
 
     @classmethod
@@ -31,7 +31,7 @@ class Coded(StrEnum):
 
     @classmethod
     def of_code(cls, code: int) -> Self:
-        """The member of a code. Raises ValueError where none has it."""
+        """The member with this code. Raises ValueError if there is none."""
         try:
             return cls.by_code()[code]
         except KeyError:
@@ -40,37 +40,37 @@ class Coded(StrEnum):
     @classmethod
     @cache
     def by_code(cls) -> Mapping[int, Self]:
-        """Every member by its code, ascending. Codes may have gaps."""
+        """All members by code, ascending. Codes may have gaps."""
         return {m.code: m for m in sorted(cls, key=lambda m: m.code)}
 
     @classmethod
     def codes(cls) -> int:
-        """The length of an array with a place for every code: the largest code and one."""
+        """The length of an array indexed by code: the largest code plus one."""
         return max(cls.by_code()) + 1
 
 
 def words_by_code(members: Iterable[Coded]) -> list[str]:
-    """The values at the places of their codes, "" in a gap."""
+    """The values at the index of their codes, "" in a gap."""
     known = {m.code: m.value for m in members}
     return [known.get(code, "") for code in range(max(known) + 1)]
 
 
 class Entity(StrEnum):
-    """What an id names."""
+    """What an id identifies."""
 
     USER = "user"
     STARTUP = "startup"
 
 
 class Role(Coded):
-    """What a user is on the platform. People of any other role own no list and stand in none."""
+    """A user's role on the platform. Users of any other role get no lists and are in none."""
 
     DEVELOPER = "developer", 0
     INVESTOR = "investor", 1
 
     @classmethod
     def of(cls, text: str) -> Role | None:
-        """The role that a platform's word means, however it is written; None for any other word."""
+        """The role that a platform's text means, in any case of letters; None for any other text."""
         return _ROLES.get(folded(text))
 
 
@@ -78,8 +78,8 @@ _ROLES = {str(role): role for role in Role}
 
 
 class Surface(Coded):
-    """One of the four directions: value (its URL tail, F01-F04), code, whom a list is made for, the role of the people
-    on it, be they owners or items."""
+    """One of the four directions: value (its URL tail, F01-F04), code, the kind of its owners, and the role of its
+    users, who are either owners or items."""
 
     owner: Entity
     role: Role
@@ -96,17 +96,17 @@ class Surface(Coded):
 
     @property
     def folder(self) -> str:
-        """The name of its folder in a release on disk."""
+        """Its folder in a release on disk."""
         return self.value.replace("/", "-")
 
     @property
     def item(self) -> Entity:
-        """What stands in a list."""
+        """The kind of entity that a list contains."""
         return Entity.STARTUP if self.owner is Entity.USER else Entity.USER
 
 
 class Method(Coded):
-    """What produced a list; what `route` and `method_used` say (B12)."""
+    """What produced a list: the values of `route` and `method_used` (B12)."""
 
     CONTENT_BASED = "content_based", 0
     ALS = "als", 1
@@ -125,53 +125,59 @@ class Segment(Coded):
 
 
 class EventType(Coded):
-    """What people do: value, code, weight in training, and whether it is an explicit opinion.
+    """What people do: value, code, weight in training, whether it is an explicit opinion, and the verb of reasons.
 
     A type without a weight is accepted by the reader and never trained on. The last explicit opinion of a pair decides
-    its sign (R07); the one negative weight is a dislike's. Codes up to 127; the next free one is 10.
+    its sign (R07); the one negative weight is a dislike's. Codes up to 127; the next free one is 10. done: the past
+    tense, with which reasons count events of this type; empty: they do not. A type with a verb has a code below 16.
     """
 
     weight: float | None
     explicit: bool
+    done: str
 
-    def __new__(cls, value: str, code: int = -1, weight: float | None = None, explicit: bool = False) -> Self:
+    def __new__(
+        cls, value: str, code: int = -1, weight: float | None = None, explicit: bool = False, done: str = ""
+    ) -> Self:
         member = cls._made(value, code)
-        member.weight, member.explicit = weight, explicit
+        member.weight, member.explicit, member.done = weight, explicit, done
         return member
 
-    VIEW = "view", 0, 0.5, False
-    CLICK = "click", 1, 1.0, False
-    LIKE = "like", 2, 2.0, True
+    VIEW = "view", 0, 0.5, False, "looked at"
+    CLICK = "click", 1, 1.0, False, "clicked on"
+    LIKE = "like", 2, 2.0, True, "liked"
     DISLIKE = "dislike", 3, -1.0, True
-    FAVORITE = "favorite", 4, 2.5, True
-    APPLY = "apply", 5, 3.0, True
-    INTEREST = "interest", 6, 3.5, True
+    FAVORITE = "favorite", 4, 2.5, True, "saved"
+    APPLY = "apply", 5, 3.0, True, "applied to"
+    INTEREST = "interest", 6, 3.5, True, "showed interest in"
     IMPRESSION = "impression", 7, None, False
     DISMISS = "dismiss", 8, None, True
     RETRACT = "retract", 9, None, False
 
     @property
     def trained(self) -> bool:
-        """Whether it is an interaction: models learn from it and it counts for the route."""
+        """Whether it is an interaction, which models train on and which counts for the route."""
         return self.weight is not None
 
     @property
     def positive(self) -> bool:
-        """Whether it is a positive of the ranker set (C41): every explicit opinion but a dislike."""
+        """Whether it is a positive of the ranking set (C41): every explicit opinion except a dislike."""
         return self.explicit and self.weight is not None and self.weight > 0
 
     def hides(self, views_are_seen: bool) -> bool:
-        """Whether the two are not shown to each other again: interactions and explicit opinions do that."""
+        """Whether the pair is not shown to each other again: after interactions and explicit opinions."""
         return (self.trained or self.explicit) and (views_are_seen or self is not EventType.VIEW)
 
 
 #: The event types of the platform, which models learn from, by code.
 INTERACTION_TYPES = tuple(sorted((t for t in EventType if t.trained), key=lambda t: t.code))
+#: The event types that reasons count, the weightiest first.
+COUNTED_TYPES = tuple(sorted((t for t in INTERACTION_TYPES if t.done), key=lambda t: -(t.weight or 0)))
 
 
 class FieldType(Enum):
-    """What a field holds: its SQL name, the PostgreSQL types that a view may give it, and what a cell of a data folder
-    must be. A blank cell is allowed wherever the field is not required."""
+    """What a field contains: its SQL name, the PostgreSQL types that a view may use, and the valid cells of a data
+    folder. A field that is not required may be blank."""
 
     sql: str
     accepted: tuple[str, ...]
@@ -192,9 +198,9 @@ class FieldType(Enum):
 
 @dataclass(frozen=True)
 class Tokens:
-    """How the words of a field become tokens of a profile. space: the namespace of whole values, empty for none.
+    """How the text of a field becomes tokens of a profile. space: the namespace of whole values, empty for none.
 
-    words: whether single words count. A place is split at its commas and compared as a whole value only."""
+    words: whether single words are tokens. A place is split at its commas and compared as a whole value only."""
 
     space: str = ""
     words: bool = True
@@ -202,24 +208,24 @@ class Tokens:
 
 
 def topic(space: str) -> Tokens:
-    """Compared as a whole value and word by word: a user's interest "games" meets the category "games_video"."""
+    """Compared as a whole value and by word: a user's interest "games" matches the category "games_video"."""
     return Tokens(space)
 
 
 def place(space: str) -> Tokens:
-    """Compared as a whole value only: the words of a place or of a funding round mean nothing elsewhere."""
+    """Compared as a whole value only, because words of a place or a funding round mean little alone."""
     return Tokens(space, words=False, place=True)
 
 
-#: Read word by word.
+#: Compared by word.
 PROSE = Tokens()
 
 
 @dataclass(frozen=True)
 class Facet:
-    """A fact that is compared. code: of its bit in the reasons of stored lists, shared with `Standing`; never used
-    again, 15 at most, the next free one is 7. reason: the word for it in a reason, empty where it gives none.
-    diversity: whether it counts for how much two items are alike (C51)."""
+    """A fact that is compared. code: in the reasons of stored lists, shared with `Standing`; never used again, 14 at
+    most, the next free one is 7. reason: how a reason counts items of one value, with the places {label} and {noun},
+    empty where it gives none. diversity: whether it counts for how much two items are alike (C51)."""
 
     code: int
     reason: str = ""
@@ -228,11 +234,11 @@ class Facet:
 
 @dataclass(frozen=True)
 class Field:
-    """A column of a contract view, and all that is made of it.
+    """A column of a contract view, and everything derived from it.
 
-    doc: its meaning for an integrator. required: may never be blank. stored: the column of our own platform's table,
-    where its name is another. filter: whether the API filters by it, which needs a facet. snapshot: the first format
-    of snapshots that has it; None where no snapshot does."""
+    doc: its meaning for an integrator. required: may never be blank. stored: its column in our own platform's table
+    if that has another name. filter: whether the API filters by it, which needs a facet. snapshot: the first format
+    of snapshots with it; None if no snapshot has it."""
 
     name: str
     type: FieldType
@@ -252,7 +258,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """A contract view. name: of its data file, without the ending. stored: the table of our own platform."""
+    """A contract view. name: of its data file, without suffix. stored: the table of our own platform."""
 
     view: str
     name: str
@@ -266,7 +272,7 @@ class Table:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of every field."""
+        """The names of all fields."""
         return tuple(f.name for f in self.fields)
 
     @property
@@ -276,12 +282,12 @@ class Table:
 
     @property
     def text(self) -> tuple[str, ...]:
-        """The words of a profile that a snapshot has."""
+        """The profile texts in a snapshot."""
         return tuple(f.name for f in self.fields if f.type is FieldType.TEXT and f.snapshot is not None)
 
     @property
     def facets(self) -> tuple[str, ...]:
-        """The fields that have a facet, by code."""
+        """The fields with a facet, by code."""
         return tuple(facet for facet in FACETS if facet in self.names)
 
 
@@ -291,7 +297,7 @@ _LOCATION = Field(
     FieldType.TEXT,
     "such as `Bern, CH`",
     tokens=place("location"),
-    facet=Facet(4, "location"),
+    facet=Facet(4, "{noun} in {label}"),
     filter=True,
 )
 USERS = Table(
@@ -343,7 +349,7 @@ STARTUPS = Table(
             "the market, such as `fintech`; one value. Case, width and outer spaces do not matter, here and in every "
             "field that the API filters by; the most frequent form is shown",
             tokens=topic("category"),
-            facet=Facet(0, "category", diversity=True),
+            facet=Facet(0, "{label} {noun}", diversity=True),
             filter=True,
         ),
         Field(
@@ -351,7 +357,7 @@ STARTUPS = Table(
             FieldType.TEXT,
             "a part of the market; one value",
             tokens=topic("field"),
-            facet=Facet(1, "field", diversity=True),
+            facet=Facet(1, "{noun} in the field {label}", diversity=True),
             filter=True,
         ),
         Field(
@@ -359,7 +365,7 @@ STARTUPS = Table(
             FieldType.TEXT,
             "such as `b2b`; one value",
             tokens=topic("type"),
-            facet=Facet(2, "type", diversity=True),
+            facet=Facet(2, "{noun} of type {label}", diversity=True),
             filter=True,
         ),
         Field("tags", FieldType.TEXT, "separated by `;`", tokens=topic("tag")),
@@ -368,7 +374,7 @@ STARTUPS = Table(
             FieldType.TEXT,
             "such as `seed`; one value",
             tokens=place("stage"),
-            facet=Facet(3, "stage"),
+            facet=Facet(3, "{noun} at stage {label}"),
             filter=True,
         ),
         _LOCATION,
@@ -402,13 +408,13 @@ INTERACTIONS = Table(
     ),
 )
 TABLES = (USERS, STARTUPS, INTERACTIONS)
-#: The tables of those who have an id.
+#: The tables of entities with an id.
 TABLE_OF: Mapping[Entity, Table] = {Entity.USER: USERS, Entity.STARTUP: STARTUPS}
 
 
 class Standing(Coded):
-    """What speaks for an item by itself: value, code of its bit in the reasons of stored lists, shared with `Facet`,
-    and the words of the reason for people and for startups."""
+    """What speaks for an item by itself: value, code in the reasons of stored lists (5 to 7), shared with `Facet`, and
+    the words of the reason for people and for startups."""
 
     words: tuple[str, str]
 
@@ -433,7 +439,7 @@ FACETS = tuple(_FACETS)
 DIVERSITY_FACETS = tuple(name for name, facet in _FACETS.items() if facet.diversity)
 #: The fields that the API filters by.
 FILTERS = tuple(name for name, field in _by_code().items() if field.filter)
-#: The word for a facet in a reason, of those that give one.
+#: How a reason counts the items of one value, by facet, of those that give one.
 FACET_REASONS: Mapping[str, str] = {name: facet.reason for name, facet in _FACETS.items() if facet.reason}
-#: What speaks for an item besides its sources, and the place of its bit: facets shared with the owner, its standing.
+#: What speaks for an item besides its sources, and its code: facets shared with the owner, its standing.
 REASONS: Mapping[str, int] = {name: _FACETS[name].code for name in FACET_REASONS} | {s.value: s.code for s in Standing}

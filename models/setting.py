@@ -1,4 +1,4 @@
-"""How a setting is declared: beside what it sets, with its unit, bounds, phase and tuning grid.
+"""Declares a setting where it is used, with unit, bounds, phase and tuning grid.
 
 A table of settings is a frozen dataclass whose fields are made by `setting`. Standard library only.
 """
@@ -12,11 +12,11 @@ from typing import Any
 
 
 class Phase(StrEnum):
-    """When a setting acts, and hence what must be made again when it changes.
+    """When a setting takes effect, and so what must be computed again when it changes.
 
-    DEPLOY: where things are and what a machine may use; not recorded with a build. TRAIN: read by base models, part of
-    the key of the validation split's models. RANK: one value a release, read after the base models are fitted. SERVE:
-    acts on finished models, so an arm of an experiment may change it.
+    DEPLOY: locations and machine limits; not recorded with a build. TRAIN: used by base models, part of the cache key
+    of the validation split's models. RANK: one value per release, used after base models are trained. SERVE: used with
+    trained models, so an experiment's arm may change it.
     """
 
     DEPLOY = "deploy"
@@ -26,12 +26,25 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What is known of a setting besides its name, type and default.
+class Idle:
+    """A condition under which a setting has no effect. Every part of it must hold.
 
-    doc: a line for people. unit: of the value, empty for none. low, high: inclusive bounds. choices: the only values.
-    phase: when it acts. tune: values that tuning tries. flat: the name under which it is recorded, tuned and changed by
-    experiments, "<table>_<field>" by default. was: the variable of the environment, "MATCHBOOK_<FLAT>" by default.
+    rankers: kinds of the ranker that serves, any of them, "off" for none; empty: whichever ranker serves.
+    where: the "table.key" of another setting, and the values of it, any of them.
+    """
+
+    rankers: tuple[str, ...] = ()
+    where: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The declaration of a setting besides its name, type and default.
+
+    doc: one line for people. unit: of the value, or empty. low, high: inclusive bounds. choices: the only values.
+    phase: when it takes effect. tune: values that tuning tries. flat: the name in records, tuning and experiments, by
+    default "<table>_<field>". was: the environment variable, by default "MATCHBOOK_<FLAT>".
+    idle: conditions, any of them, under which the setting does not affect the lists.
     """
 
     doc: str
@@ -43,6 +56,7 @@ class Rule:
     tune: tuple[Any, ...] = ()
     flat: str = ""
     was: str = ""
+    idle: tuple[Idle, ...] = ()
 
 
 def setting(
@@ -57,17 +71,18 @@ def setting(
     tune: Sequence[Any] = (),
     flat: str = "",
     was: str = "",
+    idle: Sequence[Idle] = (),
 ) -> Any:
     """A field of a table of settings, see `Rule`."""
-    rule = Rule(doc, unit, low, high, tuple(choices), phase, tuple(tune), flat, was)
+    rule = Rule(doc, unit, low, high, tuple(choices), phase, tuple(tune), flat, was, tuple(idle))
     return field(default=default, metadata={"rule": rule})
 
 
 def flat_name(table: str, key: str, rule: Rule) -> str:
-    """The name under which a setting is recorded, tuned and changed by experiments. table: "" for the environment."""
+    """The flat name of a setting, see `Rule`. table: "" for the environment."""
     return rule.flat or (f"{table}_{key}" if table else key)
 
 
 def rules(table: type) -> dict[str, Rule]:
-    """By field the rule of a table of settings, in the order of declaration."""
+    """By field the rule of each setting of a table, in the order of declaration."""
     return {f.name: f.metadata["rule"] for f in fields(table)}

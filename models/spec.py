@@ -1,7 +1,7 @@
-"""What is declared of a model, once: its bundle, where it is fitted and opened, its settings and what it proposes.
+"""The declaration of a model: its bundle, its functions, its settings and its source of candidates.
 
-`models/registry.py` lists the specs; everything else asks them. Standard library only, as the reader and the DAG files
-import this: functions are named by text and looked up when they are called.
+`models/registry.py` lists all specs. Standard library only, because the reader and the DAG files import this: functions
+are named as text and imported when called.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from typing import Any
 from models.schema import Entity
 from models.setting import flat_name, rules
 
-#: Codes of sources: two bytes of bits a place.
+#: Number of codes of sources: bits of two bytes.
 CODES = 16
 USERS, STARTUPS = frozenset({Entity.USER}), frozenset({Entity.STARTUP})
 BOTH = USERS | STARTUPS
 
 
 class Stage(StrEnum):
-    """When a model is fitted. BASE: from the snapshot alone, in any order. BLEND and RANKER: afterwards, from what base
-    models fitted before earlier cuts said of what was still to come."""
+    """When a model is trained. BASE: from the snapshot alone, in any order.
+
+    BLEND and RANKER: after the base models, on predictions of base models trained before historical cutoffs and their
+    outcomes.
+    """
 
     BASE = "base"
     BLEND = "blend"
@@ -32,21 +35,23 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """What proposes a candidate.
+    """A source of candidates.
 
-    name: public; part of the name of a ranker's feature (score_als). code: stored as `1 << code`, 15 at most, never
-    changed or used again. label: on the page. reason: in words, to a user and to a founder.
+    name: public; part of feature names (score_als). code: stored as `1 << code`, at most 15, never changed or reused.
+    label: on the page. reason: text for a user and for a founder. counted: the same with the places {n} and {done}, for
+    a model that counts people; its scorer is a `CountingScorer`.
     """
 
     name: str
     code: int
     label: str
     reason: tuple[str, str]
+    counted: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         if not 0 <= self.code < CODES:
             raise ValueError(
-                f"the code of source {self.name} must lie in 0..{CODES - 1}, got {self.code}; take a free one"
+                f"the code of source {self.name} must be in 0..{CODES - 1}, got {self.code}; take a free one"
             )
 
     def __str__(self) -> str:
@@ -62,21 +67,22 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model.
+    """One model. Functions are named "module:function".
 
     name: of the task `train.<name>` and, unless `table` is given, of its table of settings. bundle: directory and file
-    prefix ("als_v1"); empty where nothing is fitted. title: a line for people. rows: what a row of its arrays is.
-    fit: "module:function". BASE: (TrainingData) -> Bundle. BLEND and RANKER: what the second stage calls.
+    prefix ("als_v1"), or empty. title: one line for people. arrays, rows: its arrays, and what a row is.
+    fit: BASE: (TrainingData) -> Bundle. BLEND and RANKER: as the second stage calls it.
     config: the table of settings, a frozen dataclass of `models.setting.setting` fields.
-    source: None for facts, blends and rankers. owners: whose lists it proposes for.
-    scorer: "module:function". Of a source (Bundle, Sides, Source) -> Scorer; of a ranker (Ranking, config) -> Ranker or
-    None where it may not serve. fold_in: (Scorer, Bundle, Sides) -> Fold or None.
-    switch: the settings that must all be on, such as "routing.enable_als". pin: the setting that pins a directory.
-    demand_weighted: it proposes once more, by score times predicted demand. required: no release without it.
-    optional: ordinary data do without it. cheap: leak checks fit it again in every build.
-    extend: newcomers in a refresh, (Bundle, Newcomers) -> arrays. forget: erasure beyond blank rows.
+    source: None for facts, blends and rankers. owners: kinds of owners that it proposes for.
+    scorer: of a source (Bundle, Sides, Source) -> Scorer; of a ranker (RankerAsked, config) -> Ranker, or None if it
+    may not serve. fold_in: (Scorer, Bundle, Sides) -> FoldIn or None.
+    switch: settings that must all be on. pin: setting that pins a directory.
+    demand_weighted: also proposes by score times demand. required: a release needs it. optional: not on all data.
+    cheap: leak checks train it in every build. extend: new entities in a refresh, (Bundle, Newcomers) -> Bundle.
+    forget: erasure beyond blank rows.
     command: a command, then the options that replace a setting of the table, "option=field" where they differ.
-    kind: of a ranker, what the setting `ranker` calls it.
+    kind: of a ranker, its name in the setting `ranker` and in answers. code: of a ranker, stored in lists, never
+    reused; from 2 on, the next free one is 5.
     """
 
     name: str
@@ -102,6 +108,7 @@ class ModelSpec:
     command: tuple[str, ...] = ()
     stage: Stage = Stage.BASE
     kind: str = ""
+    code: int = 0
 
     @property
     def table_name(self) -> str:
@@ -110,26 +117,26 @@ class ModelSpec:
 
     @property
     def tuned(self) -> tuple[str, ...]:
-        """The fields of its table that tuning searches."""
+        """Fields of its table that tuning searches."""
         return tuple(name for name, rule in rules(self.config).items() if rule.tune) if self.config else ()
 
     @property
     def pin_field(self) -> str:
-        """The flat name of its pin; empty where it has none."""
+        """The flat name of its pin; empty without one."""
         return self.pin.rpartition(".")[2]
 
     def off(self, settings: Any) -> list[str]:
-        """The variables of those of its switches that are off; empty where it may be used (G01-G03)."""
+        """Variables of its switches that are off; empty if it may be used (G01-G03)."""
         return [path.rpartition(".")[2].upper() for path in self.switch if not settings.at(path)]
 
 
 def function(text: str) -> Callable[..., Any]:
-    """The function that "module:function" names. Raises ImportError or AttributeError where there is none."""
+    """The function "module:function". Raises ImportError or AttributeError."""
     module, _, name = text.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
 
 
 def flat_names(table: str, config: type) -> dict[str, str]:
-    """By field of a table the name under which it is recorded, tuned and changed by experiments."""
+    """By field of a table its flat name, see `Rule`."""
     return {name: flat_name(table, name, rule) for name, rule in rules(config).items()}

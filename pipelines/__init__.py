@@ -1,1 +1,1 @@
-"""The verbs that write, in order: load, export, train, evaluate, score, publish. Each also runs as a command."""
+"""Offline steps that write: import, export, train, evaluate, score, publish. Each also runs as a command."""

@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one step; an error raised on purpose becomes one readable line on stderr and exit status 1."""
+    """Run one step. An expected error becomes one line on stderr and exit status 1."""
     args = parser().parse_args(argv)
     try:
         settings = Settings.from_env()
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; nothing half-done is visible, run it again", file=sys.stderr)
+        print("interrupted; no partial result is visible, run it again", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0

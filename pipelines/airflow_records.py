@@ -1,8 +1,8 @@
-"""Airflow's part: its metadata database holds the parameter of `erase_person`, and whatever else a user typed there.
+"""Erasure from Airflow's metadata, and clean-up of old metadata and logs.
 
-Airflow gives tasks no session, and its API can change no audit log, so this speaks to the database itself, at
-MATCHBOOK_AIRFLOW_DATABASE_URL. Every text, JSON and binary column of every table is looked through, those that a later
-version of Airflow adds as well.
+The metadata hold the parameter of `erase_person` and anything that users typed. Airflow gives tasks no session and its
+API cannot change the audit log, so this module uses the database at MATCHBOOK_AIRFLOW_DATABASE_URL. It searches every
+text, JSON and binary column of every table, also those of later Airflow versions.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from models.settings.settings import Settings
 from pipelines.erased import Person
 
 _ENDED = ("success", "failed")
-_SQLITE = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"  # what is deleted is overwritten in its file
+_SQLITE = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"  # deleted content is overwritten in the file
 
 
 def scrub_metadata(settings: Settings, person: Person) -> int:
-    """Put the mark in the place of the id wherever it stands; returns how many cells and runs that was.
+    """Replace the id by its mark everywhere; returns the number of changed cells and deleted runs.
 
-    A finished run whose own name is the id is deleted. Nothing is done where Airflow's database is not known.
+    Finished runs named after the id are deleted. Does nothing if Airflow's database is unknown.
     """
     changed = 0
     with _opened(settings) as (connection, tables):
@@ -73,7 +73,7 @@ def metadata_with(settings: Settings, person: Person) -> list[str]:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
-    """One transaction and every table. Raises ServiceError."""
+    """Open one transaction on the metadata; yields it with every table. Raises ServiceError."""
     url = settings.airflow_sqlalchemy_url
     if not url:
         yield _nothing(), []
@@ -89,7 +89,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
     except SQLAlchemyError as error:
         said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
         raise ServiceError(
-            f"Airflow's metadata database refused or does not answer: {said}; see whether "
+            f"Airflow's metadata database refused or does not answer: {said}; check that "
             "MATCHBOOK_AIRFLOW_DATABASE_URL names it, with a user who may change it"
         ) from None
     finally:
@@ -97,7 +97,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
 
 
 def _nothing() -> Any:
-    """The connection of no database: with no table there is nothing to ask of it."""
+    """Stands for the connection when there is no database; without tables nothing uses it."""
     return None
 
 
@@ -109,7 +109,7 @@ def _columns(tables: list[Table]) -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _holds(column: Column[Any], person: Person) -> ColumnElement[bool]:
-    """Whether a cell names the person; (?i) is any case to both dialects."""
+    """Whether a cell names the person; (?i) means any case in both dialects."""
     if not isinstance(column.type, LargeBinary):
         return cast(column, Text).regexp_match(f"(?i){person.spelt.pattern}")
     digits = func.encode(column, "hex") if isinstance(column.type, BYTEA) else func.lower(func.hex(column))
@@ -129,20 +129,20 @@ def _scrub(connection: Connection, table: Table, column: Column[Any], person: Pe
 
 
 def _text(column: Column[Any], content: str, connection: Connection) -> ColumnElement[Any]:
-    """A cell's new text, as its own type where the server minds."""
+    """A cell's new text, cast to its own type if the server requires it."""
     given = literal(content, Text)
     return given if connection.dialect.name == "sqlite" else cast(given, column.type)
 
 
 def _blanked(content: bytes, person: Person) -> bytes:
-    """Length for length: others may know where in it to look."""
+    """Blank the id at equal length, because other parts may hold offsets."""
     for form in person.forms:
         content = content.replace(form, b"-" * len(form))
     return content
 
 
 def _delete_runs(connection: Connection, tables: list[Table], person: Person) -> int:
-    """Names of runs are keys of other tables, so they cannot be changed; what hangs on a run goes with it."""
+    """Delete finished runs named after the id, and dependent rows: names of runs are keys and cannot be changed."""
     runs = [t for t in tables if t.name == "dag_run"]
     return sum(
         connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount for t in runs
@@ -150,22 +150,22 @@ def _delete_runs(connection: Connection, tables: list[Table], person: Person) ->
 
 
 log = logging.getLogger(__name__)
-#: Runs every minute, and says little: after two days nobody asks for one of them.
+#: A DAG that runs every minute; its runs are deleted after two days.
 MINUTELY, MINUTELY_DAYS = "drain_events", 2.0
-#: A log of a process that never ends; beyond it the older half is dropped.
+#: Largest size in bytes of a log; a larger one loses its older half.
 LOG_MOST = 64 << 20
-#: Tables in which one DAG's rows can be told apart, and what hangs on them. With --dag-ids Airflow 3.3 fails on tables
-#: without that column (deadline, task_reschedule), whose rows go with their runs.
+#: Tables with a DAG id, and their dependent rows. With --dag-ids, Airflow 3.3 fails on tables without that column
+#: (deadline, task_reschedule); their rows go with the runs.
 _OF_RUNS = ("dag_run", "log")
 _BLOCKED = "airflow-db-not-allowed"
-_TOLD = 2000  # characters of what Airflow said
+_TOLD = 2000  # characters of Airflow's output
 
 
 def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, Any]:
-    """Delete rows and task logs older than [airflow] keep_days, by `airflow db clean`; cut logs that are long.
+    """Delete rows and task logs older than [airflow] keep_days with `airflow db clean`; shorten long logs.
 
-    Returns {rows: whether the metadata was cleaned, logs, cut}. Where Airflow's database is not known its rows are
-    left alone. Raises ServiceError with what Airflow said.
+    Returns {rows: whether the metadata was cleaned, logs, cut}. Keeps rows if Airflow's database is unknown. Raises
+    ServiceError with Airflow's output.
     """
     now, days = now or datetime.now(UTC), settings.airflow.keep_days
     if settings.airflow_database_url:
@@ -179,7 +179,7 @@ def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, 
             ",".join(_OF_RUNS),
         )
     else:
-        log.warning("Airflow's metadata is left alone and grows: set MATCHBOOK_AIRFLOW_DATABASE_URL to its database")
+        log.warning("Airflow's metadata is not cleaned and grows: set MATCHBOOK_AIRFLOW_DATABASE_URL to its database")
     folder = settings.airflow_log_folder
     gone = _drop_old(folder, (now - timedelta(days=days)).timestamp())
     gone += _drop_old(folder / f"dag_id={MINUTELY}", (now - timedelta(days=min(days, MINUTELY_DAYS))).timestamp())
@@ -187,13 +187,15 @@ def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, 
 
 
 def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
-    """Drop the older half of every log beyond `most` bytes, in place: whoever writes appends, and goes on doing so.
-    Returns how many were cut. What is written in the moment of the cut may be lost."""
+    """Drop the older half of every log beyond `most` bytes, in place, because its writer appends to it.
+
+    Returns the number of shortened logs. Lines written during the cut may be lost.
+    """
     long = [p for p in sorted(folder.glob("*.log")) if p.is_file() and p.stat().st_size > most]
     for path in long:
         with path.open("r+b") as file:
             file.seek(-most // 2, os.SEEK_END)
-            file.readline()  # to the beginning of a line
+            file.readline()  # skip to the start of a line
             rest = file.read()
             file.seek(0)
             file.truncate()
@@ -202,7 +204,7 @@ def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
 
 
 def _clean(settings: Settings, before: datetime, *words: str) -> None:
-    """Run `airflow db clean` against the metadata, whose address Airflow keeps from its tasks."""
+    """Run `airflow db clean` on the metadata; Airflow hides that address from its tasks."""
     given = {k: v for k, v in os.environ.items() if not v.startswith(_BLOCKED)}
     env = given | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_sqlalchemy_url}
     command = [
@@ -221,9 +223,9 @@ def _clean(settings: Settings, before: datetime, *words: str) -> None:
 
 
 def _drop_old(folder: Path, before: float) -> int:
-    """Delete files not written since, then folders that are empty and old; returns how many files."""
+    """Delete files not written since `before`, then old empty folders; returns the number of files."""
     gone = 0
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside before what holds it
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
         try:
             if path.lstat().st_mtime >= before:
                 continue
@@ -233,6 +235,6 @@ def _drop_old(folder: Path, before: float) -> int:
             else:
                 path.unlink()
                 gone += 1
-        except FileNotFoundError:  # another one was quicker
+        except FileNotFoundError:  # deleted by another process
             continue
     return gone

@@ -1,7 +1,6 @@
-"""The build: its steps in order, declared once. The command walks them, the tasks of the DAG are these, reports name
-them by their ids.
+"""The steps of a build, in order. The command, the DAG and the reports use this declaration.
 
-Light to import, as DAG files may read it.
+Light to import, because DAG files read it.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from typing import Any
 
 from models.spec import function
 
-#: In `takes`: the reference of the build as the steps before left it.
+#: In `takes`: the build reference after the previous steps.
 BUILD = "build"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step. It is called with the run, then with what it `takes`, then with its item where there is an `each`.
+    """One step, called with the run, then the results it `takes`, then one item if `each` is set.
 
-    id: the task id. does: "module:function". takes: BUILD, or ids of steps whose results it needs. gives: the class in
-    `pipelines.refs` of its result, or of each of its results; "" for figures that are for people. each: "models", or
-    the id of the step that lists its items. options: what whoever starts the build decides, passed by name. command:
-    whether the command does it, too.
+    id: the task id. does: "module:function". takes: BUILD, or ids of steps whose results it needs.
+    gives: class in `pipelines.refs` of its result, or of each result; "" for figures for people.
+    each: "models", or the id of the step that lists its items. options: arguments of the build, passed by name.
+    command: whether the command runs it, too.
     """
 
     id: str
@@ -40,7 +39,7 @@ class Step:
         return self.id.rpartition(".")[2]
 
     def function(self) -> Callable[..., Any]:
-        """What it does, imported now."""
+        """The step's function, imported now."""
         return function(self.does)
 
 
@@ -107,11 +106,11 @@ STEPS = (
 
 
 def place_of(task: str) -> int:
-    """Where a task stands in the build, to sort by; behind all steps where it is none. task: an id, "train.als" too."""
+    """Position of a task in the build, for sorting; after all steps if unknown. task: an id, also "train.als"."""
     found = [i for i, s in enumerate(STEPS) if task == s.id or (s.each == "models" and task.startswith(f"{s.id}."))]
     return found[0] if found else len(STEPS)
 
 
 def step_called(name: str) -> Step:
-    """The step with this id, or this id without its group."""
+    """The step with this id, with or without its group."""
     return next(step for step in STEPS if name in (step.id, step.name))

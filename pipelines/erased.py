@@ -1,4 +1,4 @@
-"""Who was erased, as exports, drains and releases have to know."""
+"""The record of erased people, for exports, drains and releases."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from models.schema import Entity
 from models.settings.settings import Settings
 from pipelines.postgres import engine, transaction
 
-#: Characters of base64 that 16 bytes alone decide; the next ones depend on what follows.
+#: Base64 characters that depend only on the 16 bytes; later ones depend on the next bytes.
 _BASE64 = 21
 
 
 @dataclass(frozen=True)
 class Person:
-    """An id (of a user, or of a startup) and its mark: a keyed hash, the same for the same id in one database."""
+    """An id of a user or startup, and its mark: a keyed hash that is constant within one database."""
 
     id: str
     mark: str
@@ -36,15 +36,16 @@ class Person:
 
     @cached_property
     def forms(self) -> tuple[bytes, ...]:
-        """Packed, as text with and without dashes, in both cases, in base64, and as NumPy's unicode holds it. Texts in
-        mixed case are found by `spelt`."""
+        """Packed; as text with and without dashes in both cases, also in UTF-32 (NumPy); in base64. See `spelt` for
+        mixed case.
+        """
         texts = [self.id, self.id.upper(), self.id.replace("-", ""), self.id.replace("-", "").upper()]
         coded = {encode(self.packed)[:_BASE64] for encode in (base64.b64encode, base64.urlsafe_b64encode)}
         return (self.packed, *(t.encode() for t in texts), *(t.encode("utf-32-le") for t in texts), *sorted(coded))
 
     @cached_property
     def spelt(self) -> re.Pattern[str]:
-        """The id in a text, in whatever case, with dashes or without."""
+        """Pattern of the id in a text, in any case, with or without dashes."""
         return re.compile("-?".join(self.id.split("-")), re.IGNORECASE)
 
     @cached_property
@@ -53,8 +54,8 @@ class Person:
         return re.compile(b"|".join([b"(?i:" + self.spelt.pattern.encode() + b")", *others]))
 
     def within(self, content: bytes) -> bool:
-        """Whether the id stands in these bytes, in any form."""
-        lowered = content.lower()  # many times as fast as an expression that minds no case
+        """Whether these bytes hold the id in any form."""
+        lowered = content.lower()  # many times faster than a case-insensitive pattern
         return any(form in content for form in self.forms) or any(f in lowered for f in self._texts)
 
     @property
@@ -62,16 +63,16 @@ class Person:
         return self.id.encode(), self.id.replace("-", "").encode()
 
     def places(self, content: bytes) -> Iterator[tuple[int, int]]:
-        """Where in these bytes the id stands: (start, end)."""
+        """(start, end) of each occurrence of the id in these bytes."""
         yield from (found.span() for found in self._raw.finditer(content))
 
     def hidden(self, text: str) -> str:
-        """A text with the id replaced by its mark, fit to be written down."""
+        """A text with the id replaced by its mark, for logs and receipts."""
         return self.spelt.sub(f"<{self.mark}>", text)
 
 
 def normal_id(given: str) -> str:
-    """The id as tables hold it. Raises DataError."""
+    """The id in the form that tables hold. Raises DataError."""
     try:
         found = str(UUID(given.strip()))
     except ValueError as error:
@@ -85,22 +86,22 @@ _FOLDER = "erasure"
 
 
 def check_erased(settings: Settings, entities: Mapping[Entity, Entities]) -> None:
-    """Raises ReleaseIncomplete where a person was erased after the snapshot was taken."""
+    """Raise ReleaseIncomplete if a person was erased after the snapshot was taken."""
     with transaction(engine(settings)) as connection:
         erased = read_erased(connection)
     back = reappeared(erased, *(e.ids for e in entities.values()))
     if back:
         raise ReleaseIncomplete(
-            f"{len(back)} of the people in this build were erased since it began; nothing was stored, start it again"
+            f"{len(back)} people of this build were erased after its start; nothing was stored, start it again"
         )
 
 
 def read_erased(connection: Connection) -> Erased:
-    """Everybody who was erased."""
+    """All erased people."""
     found = connection.execute(text(sql.load("known", _FOLDER))).one()
     return Erased(bytes(found.key), frozenset(found.marks))
 
 
 def reappeared(erased: Erased, *people: IdMap) -> set[str]:
-    """Ids of these tables that belong to somebody who was erased."""
+    """Ids in these tables that belong to erased people."""
     return {str(i) for ids in people for i in ids.ids[erased.mask(ids.packed())]}

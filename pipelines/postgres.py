@@ -1,7 +1,7 @@
-"""The one door to PostgreSQL: a pooled engine, queries by file name, COPY both ways, migrations.
+"""The PostgreSQL client: a pooled engine, queries by file name, COPY in both directions, migrations.
 
-Foreign errors are wrapped here and nowhere else: a server that does not answer, or cannot do now what it is asked, is a
-ServiceError, a relation or column that is not there a ContractError, anything else that it refuses a DataError.
+Only this module wraps driver errors. ServiceError: no answer, or the server cannot do it now. ContractError: a relation
+or column is missing. DataError: any other refusal.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from sql.server import READ_ONLY, begin_with, failure_of, old_version
 #: Two builds that start at once migrate one after the other.
 _MIGRATION_LOCK = 0x4D617463
 _COPY_BYTES = 1 << 18
-#: SQLSTATEs of a relation, a column or an object that is not there.
+#: SQLSTATEs of a missing relation, column or object.
 _LACKS = ("42P01", "42703", "42704")
-#: SQLSTATEs, or their classes, of what has nothing to do with the rows that were sent: the same may succeed later.
+#: SQLSTATEs (or their classes) that do not depend on the rows sent: a retry may succeed.
 _UNABLE = ("25", "28", "40", "42501", "53", "54", "55", "57", "58", "XX")
 
 psycopg2.extras.register_uuid()
 
 
 class Readable(Protocol):
-    """What COPY reads from: up to `size` bytes a call, none at the end."""
+    """A source for COPY: up to `size` bytes a call, none at the end."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 def engine(settings: Settings) -> Engine:
-    """The pooled engine of DATABASE_URL, one per URL and process; connects on first use. Raises ServiceError."""
+    """The pooled engine of DATABASE_URL, one for each URL and process; connects on first use. Raises ServiceError."""
     if not settings.database_url:
         raise ServiceError(
             "expected a PostgreSQL, but DATABASE_URL is empty and no embedded server runs; "
@@ -53,21 +53,21 @@ def engine(settings: Settings) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One connection and one transaction: committed at the end, rolled back on any error; foreign errors wrapped."""
+    """One connection and transaction: committed at the end, rolled back on any error. Wraps driver errors."""
     with _wrapped(engine), engine.begin() as connection:
         yield connection
 
 
 def rows(engine: Engine, query: str, **params: Any) -> list[Row[Any]]:
-    """All rows of `sql/queries/<query>.sql`. For answers of moderate size; use `copy_out` for whole tables."""
+    """All rows of `sql/queries/<query>.sql`, for results of moderate size; use `copy_out` for whole tables."""
     with transaction(engine) as connection:
         return list(connection.execute(text(sql.load(query)), params))
 
 
 def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv") -> None:
-    """Stream the answer of a query into `sink`, in the server's COPY format, at constant memory.
+    """Stream the result of a query into `sink` in PostgreSQL's COPY format, in constant memory.
 
-    form: "csv" (with a header line; times in UTC, a null is an empty cell without quotes) or "binary".
+    form: "csv" (with a header line; times in UTC, null is an empty cell without quotes) or "binary".
     """
     with transaction(engine) as connection:
         copy_answer(connection, query, params, sink, form)
@@ -76,7 +76,7 @@ def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[byt
 def copy_answer(
     connection: Connection, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv"
 ) -> None:
-    """`copy_out` inside the caller's transaction. The sink is given one whole row a write."""
+    """`copy_out` within the caller's transaction. The sink receives one whole row a write."""
     options = {"csv": "(FORMAT csv, HEADER true, ENCODING 'UTF8')", "binary": "(FORMAT binary)"}[form]
     copy_statement(connection, sql.load(query), params, sink, options)
 
@@ -84,7 +84,7 @@ def copy_answer(
 def copy_statement(
     connection: Connection, statement: str, params: Mapping[str, Any], sink: IO[bytes], options: str = "(FORMAT csv)"
 ) -> int:
-    """Stream what any statement returns, inside the caller's transaction; returns the number of rows."""
+    """Stream the result of any statement within the caller's transaction; returns the number of rows."""
     with _cursor(connection) as cursor:
         bound = _bound(connection, cursor, statement, params)
         cursor.copy_expert(f"COPY ({bound}) TO STDOUT WITH {options}", sink, size=_COPY_BYTES)
@@ -98,7 +98,7 @@ def copy_in(engine: Engine, table: str, columns: Sequence[str], source: Readable
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: Readable) -> int:
-    """`copy_in` inside the caller's transaction."""
+    """`copy_in` within the caller's transaction."""
     names = identifiers.SQL(", ").join(identifiers.Identifier(c) for c in columns)
     into = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)")
     statement = into.format(identifiers.Identifier(table), names)
@@ -108,18 +108,17 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], source
 
 
 def newest_event(settings: Settings) -> datetime | None:
-    """When the newest plausible event happened, or None without any. A row of tomorrow has not happened."""
-    now = datetime.now(UTC)  # noqa: TID251 what the platform says of later is an error
+    """Time of the newest plausible event, not after now; None without events."""
+    now = datetime.now(UTC)  # noqa: TID251 a later event is an error of the platform
     found = rows(engine(settings), "events/newest", earliest=settings.earliest_at, as_of=now)[0].newest
     return found if isinstance(found, datetime) else None
 
 
 def migrate(engine: Engine) -> list[str]:
-    """Bring the database to the newest schema and return what was applied; again is a no-op.
+    """Apply missing migrations; returns their names.
 
-    Each script is one transaction, recorded in matchbook_migrations; a lock that ends with each keeps two processes
-    from migrating at once. The sample platform is created only where neither its tables nor a contract view exist: an
-    integrator's tables are never touched. Raises ServiceError where the server is too old.
+    Each script is one transaction, recorded in matchbook_migrations; a lock serialises processes. The sample platform
+    is created only if neither its tables nor a contract view exist. Raises ServiceError if the server is too old.
     """
     with _wrapped(engine):
         return [name for name, script in _missing_scripts(engine) if _applied(engine, name, script)]
@@ -130,7 +129,9 @@ def _missing_scripts(engine: Engine) -> list[tuple[str, str]]:
         if too_old := old_version(connection):
             raise ServiceError(too_old)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if not connection.scalar(text("SELECT to_regclass('matchbook_migrations')")):  # who may not create may go on
+        if not connection.scalar(
+            text("SELECT to_regclass('matchbook_migrations')")
+        ):  # a user without CREATE may continue
             connection.execute(
                 text(
                     "CREATE TABLE matchbook_migrations (name text PRIMARY KEY, "
@@ -156,7 +157,7 @@ def _applied(engine: Engine, name: str, script: str) -> bool:
 
 
 def run_script(connection: Connection, script: str) -> None:
-    """Several statements as they stand: a % in them is no parameter."""
+    """Run several statements unchanged: a % is no parameter."""
     connection.execution_options(no_parameters=True).exec_driver_sql(script)
 
 
@@ -174,18 +175,18 @@ def _engine(url: str) -> Engine:
         pool_recycle=1800,
         connect_args={"connect_timeout": 10, "application_name": "matchbook"},
     )
-    # UTC and ISO dates whatever the server's or the role's defaults are: COPY writes times as text.
+    # COPY writes times as text, so UTC and ISO dates are set explicitly.
     begin_with(made, timezone="UTC", datestyle="ISO")
     return made
 
 
-# A forked task must not talk through its parent's sockets.
+# A forked task must not use its parent's sockets.
 os.register_at_fork(after_in_child=_engine.cache_clear)
 
 
 @contextmanager
 def _cursor(connection: Connection) -> Iterator[Any]:
-    """A driver's cursor in the transaction of the connection."""
+    """A driver's cursor in the connection's transaction."""
     raw = connection.connection.cursor()
     try:
         yield raw
@@ -194,7 +195,7 @@ def _cursor(connection: Connection) -> Iterator[Any]:
 
 
 def _bound(connection: Connection, cursor: Any, statement: str, params: Mapping[str, Any]) -> str:
-    """The statement with its parameters quoted in: COPY takes none. The driver does the quoting."""
+    """The statement with its parameters quoted by the driver, because COPY takes none."""
     compiled = text(statement).compile(dialect=connection.dialect)
     return str(cursor.mogrify(str(compiled), dict(params)).decode())
 
@@ -211,12 +212,12 @@ def _translated(engine: Engine, error: BaseException) -> Exception:
     failure = failure_of(error)
     where = f"{engine.url.host or 'local socket'}:{engine.url.port or 5432}/{engine.url.database}"
     if failure.code == READ_ONLY:
-        engine.dispose()  # the name may lead to another server by now
+        engine.dispose()  # the host name may now lead to another server
     if not failure.answered:
         return ServiceError(f"PostgreSQL at {where} does not answer ({failure.said}); start it, or check DATABASE_URL")
     if failure.code in _LACKS:
         return ContractError(
-            f"{where} lacks what a query needs: {failure.said}; run `python -m pipelines check`, "
+            f"{where} lacks a relation or column: {failure.said}; run `python -m pipelines check`, "
             "and see docs/guides/your-data.md for the contract views"
         )
     if failure.code == "" or failure.code.startswith(_UNABLE):

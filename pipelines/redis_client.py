@@ -1,4 +1,4 @@
-"""The one writer-side door to Redis."""
+"""The Redis client of writers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,9 @@ T = TypeVar("T")
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client of the Redis behind REDIS_URL, with patience for bulk writes. Raises ServiceError where none is set,
-    SettingsError."""
+    """A client of REDIS_URL with long timeouts for bulk writes. Raises ServiceError if none is set, SettingsError."""
     if not settings.redis_url:
-        raise ServiceError(
-            "no Redis is known: set REDIS_URL, or run a command that starts the embedded one (`make up`)"
-        )
+        raise ServiceError("expected a Redis: set REDIS_URL, or run a command that starts the embedded one (`make up`)")
     try:
         return redis.Redis.from_url(settings.redis_address, protocol=2, socket_timeout=60, socket_connect_timeout=5)
     except ValueError as error:
@@ -34,7 +31,7 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def checked(settings: Settings) -> redis.Redis:
-    """The same, once the server has been found fit. Raises ServiceError where it is a cluster or too old."""
+    """As `connect`, after a check of the server. Raises ServiceError if it is a cluster or too old."""
     client = connect(settings)
     if fault := unfit(about(client)):
         raise ServiceError(fault)
@@ -42,23 +39,23 @@ def checked(settings: Settings) -> redis.Redis:
 
 
 def about(client: redis.Redis) -> dict[str, Any]:
-    """INFO of a server, empty where it does not tell."""
+    """INFO of a server, {} if it refuses."""
     ask: Callable[[], dict[str, Any]] = client.info
     return nicety(ask, {})
 
 
 def nicety(ask: Callable[[], T], instead: T) -> T:
-    """What is asked only for a figure or for tidiness: a server that refuses it keeps nobody from the job."""
+    """Result of an optional command; `instead` if the server refuses it."""
     try:
         return ask()
     except redis.ResponseError as error:
-        log.info("Redis does not say: %s", error)
+        log.info("Redis refused an optional command: %s", error)
         return instead
 
 
 @contextmanager
 def redis_errors(doing: str) -> Iterator[None]:
-    """Turn Redis errors into a ServiceError that says what was being done."""
+    """Turn Redis errors into a ServiceError that names the activity."""
     try:
         yield
     except redis.RedisError as error:
@@ -72,7 +69,7 @@ def redis_errors(doing: str) -> Iterator[None]:
 
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:
-    """The manifest of what is live, as Redis has it; None where nothing is. The caller wraps Redis errors."""
+    """Manifest of the live release in Redis, or None. The caller wraps Redis errors."""
     stored = client.get(keys.manifest(decoded(client.get(keys.current))))
     return Release.from_json(stored) if isinstance(stored, bytes) else None
 
@@ -85,11 +82,11 @@ def current_release(settings: Settings) -> str | None:
 
 
 def clock(client: redis.Redis) -> datetime:
-    """Now by Redis, which readers and drains share. The caller wraps Redis errors."""
+    """The current time of Redis, which readers and drains share. The caller wraps Redis errors."""
     seconds, micros = client.time()
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
 
 def decoded(value: object) -> str:
-    """A Redis answer as text; nothing is empty."""
+    """A Redis answer as text; None is ""."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -1,4 +1,4 @@
-"""Delete what is old: builds, their reports, and what no kept release names."""
+"""Delete old builds, reports, artefacts and posted events."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ from pipelines.store.artifacts import BUNDLES, HOLDOUTS, Artifacts
 _RUN_DAYS = 3
 
 
-_BUSY_S = 2 * 86_400  # a build under way may need what is younger, whatever its cutoff
+_BUSY_S = 2 * 86_400  # a running build may need younger ones, whatever their cutoff
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
-    """Delete builds beyond `keep_artifacts`, with their reports, and all but the last refresh of each, then snapshots
-    and bundles that no kept release names, old trials of tuning and old staging.
+    """Delete builds beyond `keep_artifacts` with their reports, and all but the last refresh of each build.
 
-    What is live or was live before it is never deleted. Who was erased and came back with a build that was under way
-    then is erased again, before.
+    Then deletes snapshots and bundles that no kept release names, old tuning trials and old staging. Never deletes the
+    live release and the ones loaded before it. First erases again people whom a running build brought back.
     """
     erase_returned(settings)
     artifacts = Artifacts(settings)
@@ -55,14 +54,14 @@ def retire(settings: Settings) -> dict[str, list[str]]:
 
 
 def _worth_keeping(releases: Sequence[Release], most: int) -> set[str]:
-    """The newest builds, and of each the newest refresh: hourly refreshes push no build out. releases: oldest first."""
+    """The newest builds and the newest refresh of each, so that refreshes remove no build. releases: oldest first."""
     builds = [r for r in releases if not r.parts][-most:]
     refreshed = {r.built: r.id for r in releases if r.parts}
     return {b.id for b in builds} | {refreshed[b.as_of] for b in builds if b.as_of in refreshed}
 
 
 def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> list[str]:
-    """Remove every stored directory of a kind but those named and the newest `spare`."""
+    """Remove every stored directory of a kind except the named ones and the newest `spare`."""
     stored = artifacts.stored(kind)
     newest = {p.name for p in stored[-spare:]} if spare else set()
     limit = time.time() - _BUSY_S
@@ -73,7 +72,7 @@ def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> li
 
 
 def _drop_runs(artifacts: Artifacts) -> list[str]:
-    limit = time.time() - _RUN_DAYS * 86_400  # the age of a staging folder is the disk's business, not a cutoff
+    limit = time.time() - _RUN_DAYS * 86_400  # age on disk; independent of cutoffs
     old = [p for p in artifacts.stored("runs") if p.stat().st_mtime < limit]
     for path in old:
         artifacts.remove("runs", path.name)
@@ -81,18 +80,18 @@ def _drop_runs(artifacts: Artifacts) -> list[str]:
 
 
 log = logging.getLogger(__name__)
-#: Longer than any figure of answers looks back ([engagement] window_days and [engagement] attribution_days, at most).
+#: Longer than any figure looks back: the sum of [engagement] window_days and attribution_days at their maximum.
 SHOWN_DAYS = 460
 _FOLDER = "retention"
 
 
 def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, int]:
-    """Delete by age, in one transaction; returns how many rows of what, where any.
+    """Delete posted rows by age in one transaction; returns nonzero counts by kind.
 
-    Strangers stay as long as the platform's views hold fewer people or startups than they should: then it is not known
-    who is a stranger. Raises ServiceError, ContractError.
+    Events of unknown ids are kept while the platform's views lack people or startups, because they may be known. Raises
+    ServiceError, ContractError.
     """
-    now = now or datetime.now(UTC)  # noqa: TID251 - the age of what was posted, whatever a build knows
+    now = now or datetime.now(UTC)  # noqa: TID251 - age of posted rows, independent of builds
     before = {
         "strangers_before": now - timedelta(days=settings.events.strangers_days),
         "shown_before": now - timedelta(days=SHOWN_DAYS),
@@ -104,12 +103,12 @@ def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, i
     )
     with transaction(engine(settings)) as connection:
         gone = {name: int(connection.execute(text(sql.load(name, _FOLDER)), before).rowcount) for name in names}
-    log.info("posted long ago and deleted: %s", gone)
+    log.info("deleted posted rows past their retention: %s", gone)
     return {name: n for name, n in gone.items() if n}
 
 
 def _views_lack(settings: Settings) -> bool:
-    """Whether the views hold so much less than the newest snapshot that a build would stop."""
+    """Whether the views hold so few rows, against the newest snapshot, that a build would stop."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
         return False
@@ -118,7 +117,7 @@ def _views_lack(settings: Settings) -> bool:
     lack = there.users < share * counts["users"] or there.startups < share * counts["startups"]
     if lack:
         log.warning(
-            "events of strangers stay: the platform has %d people and %d startups, snapshot %s %d and %d",
+            "events of unknown ids are kept: the platform has %d people and %d startups, snapshot %s has %d and %d",
             there.users,
             there.startups,
             stored[-1].name,

@@ -1,4 +1,4 @@
-"""Carry out the steps of a build: all of them in order for the command, one of them for a task."""
+"""Run the steps of a build: all in order for the command, or one for a task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def run_build(
     settings: Settings, as_of: datetime | None = None, fresh: bool = False, force: bool = False, publish: bool = True
 ) -> dict[str, Any]:
-    """Every step in order; returns what the last ones did, with the seconds of each step by task id."""
+    """Run every step; returns the results of the last ones, with the seconds of each step by task id."""
     migrate(engine(settings))
     check_contract(engine(settings))
     cutoff = passed(as_of) if as_of else default_cutoff(settings)
@@ -44,7 +44,7 @@ def run_build(
 
 
 def score_newest(settings: Settings) -> dict[str, Any]:
-    """Score and assemble, with the newest snapshot and the newest bundle of every kind; nothing becomes live."""
+    """Score and assemble with the newest snapshot and bundles; nothing becomes live."""
     artifacts = Artifacts(settings)
     snapshots = artifacts.stored("snapshots")
     if not snapshots:
@@ -52,7 +52,7 @@ def score_newest(settings: Settings) -> dict[str, Any]:
     manifest = json.loads((snapshots[-1] / "manifest.json").read_text())
     run = Run.start(settings, f"score-{uuid.uuid4().hex[:12]}", parse_instant(manifest["as_of"]), fresh=True)
     names = [p.name for p in sorted((artifacts.root / "bundles").glob("*"))]
-    before = f"{run.slug}~"  # a refresh's bundles know people who came after the snapshot
+    before = f"{run.slug}~"  # bundles of a refresh hold people who came after the snapshot
     stored = {name: [p.name for p in artifacts.stored(f"bundles/{name}") if p.name < before] for name in names}
     bundles = {name: versions[-1] for name, versions in stored.items() if versions}
     build = run.reference(fresh=True, snapshot=snapshots[-1].name, bundles=bundles)
@@ -61,18 +61,18 @@ def score_newest(settings: Settings) -> dict[str, Any]:
 
 
 def default_cutoff(settings: Settings) -> datetime:
-    """The newest plausible event plus one second, never after now. Raises EmptySnapshot without any event (P01)."""
+    """The newest plausible event plus one second, never after now. Raises EmptySnapshot without events (P01)."""
     newest = newest_event(settings)
     if newest is None:
         raise EmptySnapshot(
-            "there is no interaction to learn from; import some (`python -m pipelines import FOLDER`) "
+            "expected at least one interaction, found none; import some (`python -m pipelines import FOLDER`) "
             "or make a sample (`python -m pipelines sample`)"
         )
     return just_after(newest)
 
 
 def walk(steps: Sequence[Step], run: Run, build: BuildRef, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out steps in order; returns the result of each by its id, the latest reference of the build as BUILD."""
+    """Run steps in order; returns the result of each by its id, and the latest build reference as BUILD."""
     found: dict[str, Any] = {BUILD: build}
     for s in (s for s in steps if s.command):
         given = [found[name] for name in s.takes]
@@ -85,7 +85,7 @@ def walk(steps: Sequence[Step], run: Run, build: BuildRef, options: Mapping[str,
 
 
 def run_task(s: Step, run: Run, task: str, index: int | None, given: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    """One step for a task: references come as JSON and go as JSON. given: in the order of `takes`, then the item."""
+    """Run one step for a task, with references as JSON. given: in the order of `takes`, then the item."""
     names = [*s.takes, s.each] if s.each else s.takes
     known = [_read(name, value) for name, value in zip(names, given, strict=True)]
     return _written(_done(s, run, known, options, task, index))
@@ -106,7 +106,7 @@ def _of_each(
 
 
 def _read(step: str, value: Any) -> Any:
-    """What a step of this id gave, of JSON."""
+    """The result of a step from its JSON."""
     kind = "BuildRef" if step == BUILD else next((s.gives for s in STEPS if s.id == step), "")
     if not kind:
         return value

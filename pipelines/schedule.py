@@ -1,8 +1,7 @@
-"""When a scheduled run builds: decided every day from what is stored, so that operators can see why (K01-K09, R13).
+"""Decide each day whether a scheduled run builds, from stored facts that operators can see (K01-K09, R13).
 
-The seeds ask for weekly, two-weekly and monthly builds by activity, and for one at once when interactions have doubled
-or many people or startups came. One rule holds them together (docs/decisions/0026-retraining-rule.md): the activity
-of the last week sets the rhythm, and a leap since the last build breaks it.
+The required rule: builds are weekly, two-weekly or monthly by the activity of the last week. A build is due at once
+when interactions have doubled or many people or startups came (docs/decisions/0026-retraining-rule.md).
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from pipelines.store.artifacts import Artifacts
 _LOG = logging.getLogger(__name__)
 WEEK = timedelta(days=7)
 WEEKLY, TWO_WEEKLY, MONTHLY = 7, 14, 30
-#: A build that was triggered by hand in the middle of a day does not shift the rhythm by one.
+#: A build triggered during a day does not delay the schedule by a day.
 SLACK = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the decision rests on. built: the cutoff of the live build, ISO 8601; None where there is none.
+    """Input of the decision. built: cutoff of the live build, ISO 8601, or None.
 
-    age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and on how many of
-    them there were any. interactions, users, startups: how many there were at the build, and are now. drift: the share
-    of people by which the mix of routes differs from the build's; None where its snapshot is gone.
+    age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and days with any.
+    interactions, users, startups: numbers at the build and now. drift: share of people by which the mix of routes
+    changed since the build; None if its snapshot is gone.
     """
 
     built: str | None = None
@@ -55,7 +54,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a build is due, how often it is at this activity, and why in a sentence."""
+    """Whether a build is due, the interval at this activity, and the reason in a sentence."""
 
     due: bool
     every_days: int
@@ -63,7 +62,7 @@ class Decision:
 
 
 def decide(facts: Facts, settings: Settings) -> Decision:
-    """The rule, pure: no clock, no server."""
+    """The pure rule: no clock, no server."""
     every, rhythm = _rhythm(facts, settings)
     if settings.retrain.when == "always":
         return Decision(True, 1, "a build is due every day: [retrain] when = 'always'")
@@ -71,7 +70,7 @@ def decide(facts: Facts, settings: Settings) -> Decision:
         return Decision(True, every, "no build is live yet")
     leap = _leap(facts, settings)
     if leap:
-        return Decision(True, every, f"{leap} since the live build of {facts.built}: it is due before its time")
+        return Decision(True, every, f"{leap} since the live build of {facts.built}: a build is due early")
     age = f"the live build's cutoff, {facts.built}, is {facts.age_days:.1f} days old"
     if facts.age_days < 0:
         age = f"the live build's cutoff, {facts.built}, lies {-facts.age_days:.1f} days after this run's"
@@ -90,10 +89,10 @@ def decide(facts: Facts, settings: Settings) -> Decision:
 
 
 def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, Any]]:
-    """The decision for the scheduled run of this cutoff and the facts behind it, both kept with the other decisions."""
+    """The decision for the scheduled run of this cutoff, and its facts; both are logged with the other decisions."""
     facts = facts_of(settings, as_of)
     found = decide(facts, settings)
-    told = asdict(facts)
+    shown = asdict(facts)
     log_decision(
         settings,
         "retrain",
@@ -101,16 +100,17 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
         [found.reason],
         as_of=as_of.isoformat(),
         every_days=found.every_days,
-        facts=told,
+        facts=shown,
     )
-    return found, told
+    return found, shown
 
 
 def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> dict[str, Any]:
-    """The step of a scheduled run, which covers `interval`; of any other there is none, and nothing speaks against it.
+    """The step of a scheduled run, which covers `interval`; any other run has None and always builds.
 
-    Returns {newest, due, facts}, or "reason" where the run ends here: nothing came in for a whole interval, or no build
-    is due by the activity and the age of the live one (K01-K09)."""
+    Returns {newest, due, facts}, or "reason" if the run ends here: no new events in a whole interval, or no build is
+    due (K01-K09).
+    """
     newest = newest_event(run.settings)
     found: dict[str, Any] = {"newest": newest.isoformat() if newest else None}
     if interval is None:
@@ -124,17 +124,17 @@ def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> d
 
 
 def facts_of(settings: Settings, as_of: datetime) -> Facts:
-    """Read from PostgreSQL and the live release; a live cutoff after now counts as none. Raises ServiceError."""
+    """Read from PostgreSQL and the live release; ignores a live cutoff in the future. Raises ServiceError."""
     live = current_release(settings)
     try:
         release = Artifacts(settings).release(live) if live else None
         snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot) if release else None
     except (ReleaseError, BundleError, DataError):
-        release = snapshot = None  # nobody can say what the live lists were made of: a build is due
+        release = snapshot = None  # the content of the live lists is unknown: a build is due
     if release is None or snapshot is None:
         return Facts()
     built, database = parse_instant(release.built), engine(settings)
-    if built > datetime.now(UTC):  # noqa: TID251 a cutoff that has not come says nothing of what is live
+    if built > datetime.now(UTC):  # noqa: TID251 a future cutoff is not usable
         return Facts()
     (activity,) = rows(database, "retrain/activity", as_of=as_of, week=as_of - WEEK, built=built)
     (people,) = rows(database, "retrain/people", as_of=as_of)
@@ -152,7 +152,7 @@ def facts_of(settings: Settings, as_of: datetime) -> Facts:
 
 
 def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
-    """Days between two builds at this activity, and why: K01, K04, K09; K02; K03, K06."""
+    """Days between builds at this activity, and the reason (K01, K04, K09; K02; K03, K06)."""
     said = f"at {facts.week} interactions in the last week"
     if facts.week > settings.retrain.busy:
         return WEEKLY, f"weekly {said} (more than {settings.retrain.busy})"
@@ -164,7 +164,7 @@ def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
 
 
 def _leap(facts: Facts, settings: Settings) -> str:
-    """What grew or shifted so much that a build cannot wait (K05, K07), empty if nothing."""
+    """The growth or shift that makes a build due at once (K05, K07), or ""."""
     if facts.interactions[1] >= 2 * max(facts.interactions[0], 1):
         return f"interactions have doubled ({facts.interactions[0]} to {facts.interactions[1]})"
     for word, (then, now) in (("people", facts.users), ("startups", facts.startups)):
@@ -176,7 +176,7 @@ def _leap(facts: Facts, settings: Settings) -> str:
 
 
 def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: datetime, people: int) -> float | None:
-    """How far the mix of people's routes has moved since the build. Who came since and did nothing is cold."""
+    """Change of the mix of people's routes since the build. People who came later without an event are cold-start."""
     users = snapshot.entities(Entity.USER)
     mine = users.role >= 0
     if not mine.any():
@@ -193,7 +193,7 @@ def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: date
 
 
 def _mix(counts: NDArray[np.integer[Any]], settings: Settings) -> NDArray[np.float64]:
-    """(m,) share of each route, by the code of its method, among people of these interaction counts."""
+    """(m,) share of each route, by method code, among people with these interaction counts."""
     method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
     return np.bincount(method, minlength=Method.codes()) / max(len(method), 1)
 
@@ -207,8 +207,11 @@ _HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Age:
-    """release: the live one, None where there is none. age_hours: since its lists were made. newest: when anything
-    last happened on the platform. late: why the lists are too old, empty where they are not."""
+    """Freshness of the live lists.
+
+    release: the live one, or None. age_hours: age of its lists. newest: time of the newest event. late: why the lists
+    are too old, "" if they are not.
+    """
 
     release: str | None
     age_hours: float | None
@@ -220,21 +223,21 @@ class Age:
 
 
 def list_freshness(settings: Settings, at: datetime) -> Age:
-    """How old the live lists are at an instant. Raises ServiceError where a server does not answer.
+    """Age of the live lists at an instant. Raises ServiceError if a server does not answer.
 
-    Late is what was made more than [releases] late_hours ago; 0 switches the question off. While nothing happens the
-    lists need not be made again, but then something is wrong with what delivers the events: `late` says which it is.
+    Lists older than [releases] late_hours are late; 0 disables the check. `late` also says whether events still arrive:
+    without events new lists are not needed, but the delivery of events may be broken.
     """
     live = current_release(settings)
     newest = newest_event(settings)
-    told = newest.isoformat() if newest else None
+    at_newest = newest.isoformat() if newest else None
     if live is None:
         before = last_published(settings.artifacts) if settings.releases.late_hours else None
         return Age(
             None,
             None,
-            told,
-            f"nothing is live in Redis, though {before} was published: it has lost its data; "
+            at_newest,
+            f"nothing is live in Redis, although {before} was published: Redis lost its data; "
             f"`python -m pipelines promote {before}`"
             if before
             else "",
@@ -242,16 +245,17 @@ def list_freshness(settings: Settings, at: datetime) -> Age:
     release = Artifacts(settings).release(live)
     hours = round((at - parse_instant(release.generated_at)).total_seconds() / _HOUR_S, 2)
     if not settings.releases.late_hours or hours <= settings.releases.late_hours:
-        return Age(live, hours, told, "")
+        return Age(live, hours, at_newest, "")
     most = settings.releases.late_hours
     why = f"the live lists ({live}) were made {hours:.0f} h ago, more than [releases] late_hours = {most:g}"
     if newest is not None and newest >= parse_instant(release.as_of):
         return Age(
             live,
             hours,
-            told,
-            f"{why}, though events came in until {newest.isoformat()}: see what the last "
-            "runs of build_recommendations say",
+            at_newest,
+            f"{why}, although events arrived until {newest.isoformat()}: check the last runs of build_recommendations",
         )
     since = f"since {newest.isoformat()}" if newest else "at all"
-    return Age(live, hours, told, f"{why}, and no event came in {since}: see whether the platform still delivers")
+    return Age(
+        live, hours, at_newest, f"{why}, and no event arrived {since}: check that the platform still delivers events"
+    )

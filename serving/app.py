@@ -57,8 +57,8 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     cache, database = Cache(settings), Database(settings)
     live = live or LiveRecommender(settings, cache, database)
     if lists is None:
-        releases = Releases(cache, partial(load_release, cache, settings=settings), partial(load_from_files, settings))
-        lists = ListReader(settings, cache, releases, live, Hidden(cache, database), StoredFiles(settings))
+        releases = Releases(cache, partial(load_release, cache, settings), partial(load_from_files, settings))
+        lists = ListReader(cache, releases, live, Hidden(cache, database), StoredFiles(settings))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a path with double slashes is a 404 in JSON, not a redirect

@@ -15,11 +15,11 @@ from models.data.batch import MASK
 from models.data.entities import IdMap
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.experiments import Arm, Experiment
+from models.lists.reasons import REASON
 from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
 from models.routing import route, route_may_change
 from models.schema import Entity, Method, Role, Surface
-from models.settings.settings import Settings
 from serving.clients.redis import LISTS, Cache, Found
 from serving.filters import Hidden, met_places, packed_items, without
 from serving.releases import HeldRelease, Releases, instant
@@ -32,13 +32,13 @@ HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(
     Method.POPULAR,
     Method.POPULAR,
-    False,
+    0,
     0,
     0,
     np.zeros(0, np.uint32),
     np.zeros(0, np.float32),
     np.zeros(0, MASK),
-    np.zeros(0, MASK),
+    np.zeros(0, REASON),
 )
 
 
@@ -107,10 +107,8 @@ class ListReader:
     if there was never a release, and TooManyRequests if the caller asks too often.
     """
 
-    def __init__(
-        self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files
-    ) -> None:
-        self._settings, self._cache, self.releases, self._live = settings, cache, releases, live
+    def __init__(self, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files) -> None:
+        self._cache, self.releases, self._live = cache, releases, live
         self.hidden, self._files = hidden, files
 
     def one(self, surface: Surface, owner: str, caller: str = OPEN) -> Answer:
@@ -236,11 +234,10 @@ class ListReader:
         self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer], met: Mapping[str, int]
     ) -> dict[str, Answer]:
         """Live lists for owners whose route may have changed; the stored list, marked, if no live list is in time."""
-        recorded = self._settings.with_recorded(held.release.settings)
         behind = [
             o
             for o, a in stored.items()
-            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))
+            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o))
         ]
         live, trouble = self._live.answers(held, surface, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
@@ -304,8 +301,8 @@ class ListReader:
         self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int, trouble: str
     ) -> Answer:
         """The popular list; its route is the one that the count would give."""
-        settings = held.settings_of(surface, owner, self._settings.with_recorded(held.release.settings))
-        routed = Method.of_code(int(route(surface, np.array([count], np.int32), settings).method[0]))
+        counts = np.array([count], np.int32)
+        routed = Method.of_code(int(route(surface, counts, held.settings_of(surface, owner)).method[0]))
         listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
         return Answer(surface, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
 
@@ -352,7 +349,7 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
         item=item,
         score=score,
         source=np.full(len(item), POPULAR.bit, MASK),
-        reason=np.zeros(len(item), MASK),
+        reason=np.full(len(item), POPULAR.code << 24, REASON),
     )
 
 

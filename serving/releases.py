@@ -6,23 +6,26 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
+from models import registry
 from models.catalogue.catalogue import CATALOGUE, ItemTable, decode_items, encode_items, entities_of
 from models.data.bundle import open_bundle, sha256_of
 from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.experiments import Arm, Experiment, arm_on, experiments_of
+from models.list_version import ListVersion, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
-from models.routing import models_of
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, Surface
+from models.settings.load import changed_constants
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
 
@@ -33,11 +36,37 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class HeldRelease:
-    """What the reader keeps of one release. Each answer uses exactly one, so it never mixes two."""
+    """What the reader keeps of one release. Each answer uses exactly one, so it never mixes two.
+
+    settings: the reader's own, overridden by those recorded with the release. live_settings: the same with the
+    reader's own pins (M04), for lists that are computed live.
+    """
 
     release: Release
     items: Mapping[Entity, ItemTable]
     popular: Mapping[Surface, StoredList]
+    settings: Settings = field(default_factory=Settings)
+    live_settings: Settings = field(default_factory=Settings)
+    _versions: dict[tuple[Any, ...], ListVersion] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_parts(
+        cls,
+        release: Release,
+        items: Mapping[Entity, ItemTable],
+        popular: Mapping[Surface, StoredList],
+        settings: Settings,
+    ) -> HeldRelease:
+        """settings: the reader's own."""
+        if changed := changed_constants(release.settings):
+            log.warning(
+                "release %s was built with %s; lists computed live use the constants of this version. Build again",
+                release.id,
+                "; ".join(changed),
+            )
+        recorded = settings.with_recorded(release.settings, f"recorded with {release.id}")
+        pins = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
+        return cls(release, items, popular, recorded, recorded.layered(pins, "given"))
 
     @property
     def id(self) -> str:
@@ -52,10 +81,10 @@ class HeldRelease:
         """The experiment and arm of an owner; None outside all experiments."""
         return arm_on(self.experiments, surface, owner) if self.experiments else None
 
-    def settings_of(self, surface: Surface, owner: str, recorded: Settings) -> Settings:
+    def settings_of(self, surface: Surface, owner: str) -> Settings:
         """The settings of the owner's list: those of the release, overridden by those of the owner's arm."""
         found = self.arm(surface, owner)
-        return recorded if found is None else found[1].apply(recorded)
+        return self.settings if found is None else found[1].apply(self.settings)
 
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: the time of its part, because a refresh adds parts to a build."""
@@ -68,10 +97,25 @@ class HeldRelease:
         cutoff = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
         return int(datetime.fromisoformat(cutoff).timestamp() * 1e6)
 
-    def versions(self, method: Method, surface: Surface) -> str:
-        """The bundles of a method, joined by " + ", for example `als_v1/20130405T000001Z-3fa92c1b` (F10)."""
-        there, names = self.release.bundles, (spec.bundle for spec in models_of(method, surface))
-        return " + ".join(f"{name}/{there[name]}" for name in names if name in there)
+    def version(
+        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+    ) -> ListVersion:
+        """What ordered a list (F10); computed once for all lists made in the same way."""
+        names = arm and (arm[0].name, arm[1].name)
+        key = (surface, listing.method, listing.ranker, listing.part, names, live)
+        if (known := self._versions.get(key)) is None:
+            known = self._versions[key] = self._version(surface, listing, arm, live)
+        return known
+
+    def _version(
+        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+    ) -> ListVersion:
+        settings = self.live_settings if live else self.settings
+        if arm is not None:
+            settings = arm[1].apply(settings)
+        part = len(self.release.parts) if live else listing.part  # live lists use the newest bundles
+        bundles, code = self.release.bundles_at(part), self.release.code_at(part)
+        return version_of(surface, listing.method, listing.ranker, bundles, settings, code)
 
 
 class Releases:
@@ -117,6 +161,10 @@ class Releases:
         if self._held is None:
             raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
         return self._held
+
+    def load(self, name: str) -> HeldRelease:
+        """Another release, without taking it over. Raises ReleaseIncomplete, ServiceError."""
+        return self._load(name)
 
     def look_soon(self) -> None:
         """Look at the pointer now, because something does not fit the release held."""
@@ -215,10 +263,11 @@ def instant(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
-def load_release(cache: Cache, name: str, settings: Settings | None = None) -> HeldRelease:
+def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
     """Read a release's manifest, item tables and popular lists from Redis. Raises ReleaseIncomplete, ServiceError.
 
-    A popular list that Redis has lost is read from the stored files, if they are on this machine."""
+    A popular list that Redis has lost is read from the stored files, if they are on this machine.
+    """
     keys = cache.keys
     manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
     if manifest is None or any(t is None for t in tables):
@@ -230,11 +279,11 @@ def load_release(cache: Cache, name: str, settings: Settings | None = None) -> H
     release = Release.from_json(manifest)
     encoded = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
     popular = {s: decode_list(p) for s, p in encoded.items() if p}
-    folder = settings.artifacts / "releases" / name if settings is not None else Path()
+    folder = settings.artifacts / "releases" / name
     for surface in (s for s in Surface if s not in popular):
         with suppress(ReleaseIncomplete, OSError):
             popular[surface] = _stored_popular(folder, release, surface)
-    return HeldRelease(release, items, popular)
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredList:
@@ -253,9 +302,8 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    return HeldRelease(
-        release, items, {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
-    )
+    popular = {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 class StoredFiles:

@@ -27,12 +27,14 @@ import redis
 
 from local.airflow import child_environment
 from local.servers import servers
+from models import registry
 from models.als import ALS
 from models.catalogue.catalogue import catalogue_bundle
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
 from models.data.entities import Entities, IdMap
 from models.lists.ranked_lists import RankedLists
+from models.lists.reasons import packed
 from models.lists.redis_format import Keys
 from models.lists.release import Release
 from models.schema import FACETS, Entity, Method, Surface
@@ -260,12 +262,20 @@ def random_lists(rng: np.random.Generator, owners: np.ndarray, items: np.ndarray
         ensemble,
         ensemble,
         np.full(b, 25, np.int32),
-        np.ones(b, bool),
+        np.full(b, registry.ranker_code("learned"), np.uint8),
         indptr_of(np.full(b, PLACES)),
         items[item.ravel()].astype(np.int32),
         np.tile(np.linspace(1, 0, PLACES, dtype=np.float32), b),
         np.full(n, ALS.bit | TWO_TOWER.bit, np.uint8),
-        rng.integers(0, 4, n).astype(np.uint8),
+        packed(
+            rng.integers(0, 3, n),
+            rng.integers(0, 3, n),
+            rng.integers(1, 20, n),
+            rng.integers(0, 3, n),
+            rng.integers(3, 40, n),
+            np.full(n, ALS.code),
+            rng.integers(0, 4, n),
+        ),
     )
 
 

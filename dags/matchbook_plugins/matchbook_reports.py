@@ -1,6 +1,6 @@
-"""The reports of builds in Airflow's own UI: a tab on the page of a run, a page with all of them in the menu.
+"""Reports of builds in Airflow's UI: a tab on the page of a run, and a page of all reports in the menu.
 
-Files are read, nothing is written. Who may see the runs of a DAG in Airflow may see its reports, by the same session.
+Read-only. A user who may see the runs of a DAG in Airflow may see its reports, in the same session.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 PREFIX = "/matchbook"
 BUILD = "build_recommendations"
-#: A page of ours loads nothing, runs nothing, and stands in frames of Airflow only.
+#: Our pages load nothing, run no script, and are shown in frames of Airflow only.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'",
@@ -25,7 +25,7 @@ HEADERS = {
 
 
 def reports_app() -> Any:
-    """The pages below PREFIX; whoever is not logged in is sent to Airflow's log-in."""
+    """The pages below PREFIX. Users without a session are sent to Airflow's log-in."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -47,7 +47,7 @@ def reports_app() -> Any:
         return page(page_of(_settings(directory_of(run_id, dag_id)), dag_id, run_id))
 
     @app.get("/reports", response_model=None, dependencies=[of_builds])
-    def shelf() -> Any:
+    def index() -> Any:
         from pipelines.report.store import index_page
 
         return page(index_page(_settings()))
@@ -58,7 +58,7 @@ def reports_app() -> Any:
 
         found = page_of_release(_settings(), release)
         if found is None:
-            raise HTTPException(404, f"no report of {release} is kept")
+            raise HTTPException(404, f"no report of {release} is stored")
         return page(found)
 
     @app.get("/reports/{release}/report.json", response_model=None, dependencies=[of_builds])
@@ -67,7 +67,7 @@ def reports_app() -> Any:
 
         found = figures_of_release(_settings(), release)
         if found is None:
-            raise HTTPException(404, f"no report of {release} is kept")
+            raise HTTPException(404, f"no report of {release} is stored")
         return JSONResponse(found, headers=HEADERS)
 
     @app.exception_handler(401)
@@ -78,19 +78,19 @@ def reports_app() -> Any:
 
 
 def _settings(run: str = "") -> Any:
-    """The settings, once the reports that other machines stored are here, and the staging of one run."""
+    """The settings, after fetching reports of other machines and the staging of one run."""
     from models.errors import ServiceError
     from models.settings.settings import Settings
     from pipelines.store.mirror import pull_loose
 
     settings = Settings.from_env()
-    with suppress(ServiceError):  # then what is here is shown
+    with suppress(ServiceError):  # then show the local files
         pull_loose(settings, run)
     return settings
 
 
 class MatchbookReports(AirflowPlugin):
-    """What Airflow asks of a plugin; the pages are made when the API server asks for them, not in every task."""
+    """The plugin. Airflow's API server makes the pages on request; tasks do not."""
 
     name = "matchbook_reports"
     external_views = [  # noqa: RUF012  Airflow reads lists

@@ -1,1 +1,1 @@
-"""What the DAG files are wired from: tasks, each of which calls one step, and the rules that all of them keep."""
+"""The parts of the DAG files: tasks, each of which runs one step, and rules that all tasks share."""

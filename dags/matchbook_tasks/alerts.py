@@ -1,6 +1,6 @@
-"""Callbacks of every task and run: what failed is told once a run and cause.
+"""Callbacks of every task and run: a failure sends one notice per run and cause.
 
-Airflow logs what goes wrong in a callback and goes on: none of these can fail a task.
+Airflow logs errors of callbacks and continues, so no callback can fail a task.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from airflow.sdk.configuration import conf
 log = logging.getLogger(__name__)
 Context = Mapping[str, Any]
 _REASONS = {
-    "task_failure": "a task of it failed",
-    "timed_out": "it took longer than it may (dagrun_timeout)",
-    "all_tasks_deadlocked": "no task of it can begin any more",
+    "task_failure": "one of its tasks failed",
+    "timed_out": "it exceeded its time limit (dagrun_timeout)",
+    "all_tasks_deadlocked": "none of its tasks can start",
 }
 
 
 def task_failed(context: Context) -> None:
-    """Tell of a task that failed for good: once for each run and kind of error, however many tasks it fells."""
+    """Send a notice for a task that failed after its last try: one for each run and type of error."""
     ti, error = context["ti"], context.get("exception")
     cause = type(error).__name__ if error is not None else "Killed"
-    said = str(error).splitlines()[0] if str(error or "") else "its process was ended, or never began"
+    said = str(error).splitlines()[0] if str(error or "") else "its process ended or never started"
     about = {"task": ti.task_id, "index": ti.map_index, "error": cause}
     says = f"{ti.dag_id}, task {ti.task_id} failed: {cause}: {said}"
-    _tell(context, "task_failed", says, cause, ti.log_url, about)
+    _notify(context, "task_failed", says, cause, ti.log_url, about)
 
 
 def run_failed(context: Context) -> None:
-    """Tell of a run that failed in any other way: it took too long, or a task of it was killed and could not tell."""
+    """Send a notice for a run that failed in another way: a time-out, or a killed task without a notice."""
     reason = str(context.get("reason") or "failed")
     says = f"{_dag_of(context)}, run {context['run_id']} failed: {_REASONS.get(reason, reason)}"
-    _tell(
+    _notify(
         context,
         "run_failed",
         says,
@@ -46,26 +46,26 @@ def run_failed(context: Context) -> None:
 
 
 def gate_asks(context: Context, reasons: Sequence[str]) -> None:
-    """Tell that a person has to decide whether a release goes live."""
+    """Send a notice that a person must decide whether a release goes live."""
     says = f"{_dag_of(context)} asks whether its release may go live: {'; '.join(reasons)}"
-    _tell(context, "gate_asks", says, "gate", run_address(context), {"reasons": list(reasons)})
+    _notify(context, "gate_asks", says, "gate", run_address(context), {"reasons": list(reasons)})
 
 
 def late(release: str, says: str) -> None:
-    """Tell that the live lists are too old: once for each release."""
+    """Send a notice that the live lists are too old: one for each release."""
     _send("late", says, ("late", release), conf.get("api", "base_url", fallback=""), {"release": release})
 
 
 def run_address(context: Context) -> str:
-    """Where the run is seen in a browser."""
+    """The address of the run in Airflow's UI."""
     base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
     return f"{base}/dags/{quote(_dag_of(context))}/runs/{quote(context['run_id'])}"
 
 
-def _tell(context: Context, what: str, says: str, cause: str, link: str, about: dict[str, Any]) -> None:
-    """Once a run and cause, once more where the run was cleared; of a schedule that comes round quickly once an hour.
+def _notify(context: Context, what: str, says: str, cause: str, link: str, about: dict[str, Any]) -> None:
+    """Send one notice per run and cause, and again after a clear. Scheduled runs share one notice an hour.
 
-    cause: "" for a run that failed because a task did, which needs no telling where the task told."""
+    cause: "" if the run failed because a task failed, which then sent its own notice."""
     from matchbook_tasks.rules import kind_of
 
     run, dag = context.get("dag_run"), _dag_of(context)

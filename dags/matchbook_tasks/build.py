@@ -1,6 +1,6 @@
-"""The tasks of build_recommendations, in the order of the pipeline: each does one step of `pipelines.build.STEPS`.
+"""The tasks of build_recommendations in pipeline order. Each runs one step of `pipelines.build.STEPS`.
 
-The reference `build` grows on its way; see `BuildRef` in `pipelines/refs.py`.
+Tasks pass the reference `build` on and add to it; see `BuildRef` in `pipelines/refs.py`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from matchbook_tasks.rules import (
     Ref,
     Upstream,
     directory_of,
+    emit,
     interval_of,
     noted,
     run_cutoff,
     run_step,
     skip,
     task_settings,
-    told,
 )
 
 SHARD_NAME = "{{ task.op_kwargs['shard']['surface'] }} {{ task.op_kwargs['shard']['index'] + 1 }}"
@@ -36,7 +36,7 @@ LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def choose_cutoff(**context: Any) -> Ref:
-    """Fix the instant before which this build may know anything, and begin the build."""
+    """Choose the cutoff: the build uses only what was known before it. Start the build."""
     from pipelines.run.run import begin
 
     with noted(context):
@@ -46,8 +46,8 @@ def choose_cutoff(**context: Any) -> Ref:
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_new_data(**context: Any) -> Ref:
-    """End a scheduled run here, neither building nor publishing, when nothing has come in for a whole interval, or no
-    build is due by the activity and the age of the live one (K01-K09)."""
+    """Skip the rest of a scheduled run if its interval has no new rows, or if activity and age of the live build
+    make no build due (K01-K09)."""
     found: Ref = run_step("look_for_new_data", context, interval=interval_of(context))
     if "reason" in found:
         skip(found["reason"], found, context)
@@ -56,53 +56,53 @@ def look_for_new_data(**context: Any) -> Ref:
 
 @task(multiple_outputs=False, outlets=[SNAPSHOT], execution_timeout=LONG)
 def take_snapshot(build: Upstream, **context: Any) -> Ref:
-    """Copy the rows before the cutoff out of PostgreSQL, checked: what breaks a promise is set aside and counted."""
+    """Export the rows before the cutoff from PostgreSQL. Invalid rows are rejected and counted."""
     taken: Ref = run_step("take_snapshot", context, build)
-    told(SNAPSHOT, context, {k: taken[k] for k in ("snapshot", "as_of")})
+    emit(SNAPSHOT, context, {k: taken[k] for k in ("snapshot", "as_of")})
     return taken
 
 
 @task(multiple_outputs=False)
 def write_datasets(build: Upstream, **context: Any) -> Ref:
-    """Write the training sets beside the snapshot: matrices both ways, mappings, the two-tower table (D03-D10)."""
+    """Write the training sets: matrices in both directions, id maps, the two-tower table (D03-D10)."""
     return run_step("write_datasets", context, build)
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=2)
 def fit(name: str, build: Upstream, **context: Any) -> Ref:
-    """Fit one model on the snapshot and store it as a bundle; too little data for it leaves it out, with a note."""
+    """Train one model on the snapshot and store it as a bundle. With too little data it is left out, with a note."""
     return run_step("train", context, build, name)
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def hold_out(build: Upstream, **context: Any) -> Ref:
-    """Hide the newest events and fit every model on what came before them, to see who would have foretold them."""
+    """Split off the newest events and train every model on the earlier ones, to test its predictions."""
     return run_step("hold_out", context, build)
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def fit_ranker(build: Upstream, **context: Any) -> list[Ref]:
-    """Train the ranker and the learned blend on what came of the hidden events (D11); refused where rules do better."""
+    """Train the ranker and the learned blend on the held-out events (D11). Refused where rules do better."""
     return run_step("fit_ranker", context, build)
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def evaluate(build: Upstream, **context: Any) -> Ref:
-    """Measure every model on the hidden events, beside popular and random lists, for each surface and segment."""
+    """Evaluate every model on the held-out events, beside popular and random lists, by surface and segment."""
     return run_step("evaluate", context, build)
 
 
 @task(multiple_outputs=False, outlets=[BUNDLES], execution_timeout=SHORT)
 def choose_bundles(build: Upstream, trained: Upstream, learned: Upstream, **context: Any) -> Ref:
-    """Name the version of every model that this build's lists are made with."""
+    """Choose the version of every model for this build's lists."""
     chosen: Ref = run_step("choose_bundles", context, build, trained, learned)
-    told(BUNDLES, context, {k: chosen[k] for k in ("bundles", "as_of")})
+    emit(BUNDLES, context, {k: chosen[k] for k in ("bundles", "as_of")})
     return chosen
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def plan_shards(build: Upstream, **context: Any) -> list[Ref]:
-    """Divide the owners of every surface into shards of about equal work: one scoring task each."""
+    """Divide the owners of every surface into shards of about equal work, one scoring task each."""
     return run_step("plan_shards", context, build)
 
 
@@ -111,34 +111,34 @@ def plan_shards(build: Upstream, **context: Any) -> list[Ref]:
     pool=SCORING,
     execution_timeout=LONG,
     map_index_template=SHARD_NAME,
-    doc_md="Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256.",
+    doc_md="Make the lists of one shard of owners. A cleared task makes the same lists, with the same sha256.",
 )
-def score_shard(build: Upstream, shard: Upstream, **context: Any) -> Ref:  # noqa: ARG001 - it waits for the bundles
+def score_shard(build: Upstream, shard: Upstream, **context: Any) -> Ref:  # noqa: ARG001 - makes the task wait for the bundles
     return run_step("score_shard", context, shard)
 
 
 @task(multiple_outputs=False, outlets=[RELEASE])
 def assemble(build: Upstream, shards: Upstream, **context: Any) -> Ref:
-    """Check that every owner has a list and none is broken, then store all lists as one release."""
-    return told(RELEASE, context, run_step("assemble", context, build, shards), as_of=build["as_of"])
+    """Check that every owner has a valid list, then store all lists as one release."""
+    return emit(RELEASE, context, run_step("assemble", context, build, shards), as_of=build["as_of"])
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(hours=1))
 def weigh(build: Upstream, release: Upstream, **context: Any) -> Ref:
-    """Hold the release against the live one and against popular lists; writes gate.json, returns the verdict."""
+    """Compare the release with the live one and with popular lists; write gate.json, return the verdict."""
     return run_step("weigh", context, build, release)
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def write_report(build: Upstream, weighed: Upstream, **context: Any) -> Ref:
-    """Write the report of the build, page and JSON, for the tab "Report" of this run: before anybody decides."""
+    """Write the report of the build as a page and as JSON, before the gate asks; see the tab "Report"."""
     return run_step("write_report", context, build, weighed)
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE])
 def publish(weighed: Upstream, **context: Any) -> Ref:
-    """Load the release into Redis and switch the readers over in one move; skipped, with the reason, or done."""
+    """Load the release into Redis and publish it atomically, or skip with the reason."""
     done: Ref = run_step("publish", context, weighed)
     if not done["published"]:
         skip(done["reason"], done, context)
-    return told(LIVE, context, done)
+    return emit(LIVE, context, done)

@@ -1,4 +1,4 @@
-"""The gate of build_recommendations: a release is weighed, and where the scales do not say clearly a person decides."""
+"""The gate of build_recommendations: it passes or stops a release, or asks a person if the result is unclear."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from airflow.sdk import BaseOperator, conf
 from matchbook_tasks.alerts import gate_asks
 from matchbook_tasks.rules import SURFACES, kind_of, noted, open_run
 
-#: Who starts the runs of `airflow dags test`, which waits for nobody.
+#: The user name of runs started by `airflow dags test`, which cannot wait for a person.
 _UNATTENDED = "dag_test"
 #: The route of the tab with the report (dags/matchbook_plugins).
 _REPORT = "matchbook_report"
 
 
 class Gate(HITLOperator):
-    """Go: on at once. Stop: red, with the reasons. Else: wait for a person, who chooses publish or hold; without an
-    answer in time [gate] default counts. What was decided, by whom and why stands in gate.json."""
+    """Go: continue at once. Stop: fail with the reasons. Otherwise wait for a person, who chooses publish or hold.
+    Without an answer in time, [gate] default applies. gate.json records the decision, its author and the reasons."""
 
     template_fields = (*HITLOperator.template_fields, "weighed")
 
@@ -35,11 +35,11 @@ class Gate(HITLOperator):
         self.weighed = weighed
 
     def execute(self, context: Any) -> Any:
-        """Waits only where a person must be asked. Raises GateClosed."""
+        """Waits only if a person must decide. Raises GateClosed."""
         with noted(context):
-            return self._ruled(context)
+            return self._decide(context)
 
-    def _ruled(self, context: Any) -> Any:
+    def _decide(self, context: Any) -> Any:
         from pipelines.gate.decision import ask_once, question, read_gate, resolve_gate
 
         run = open_run(context)
@@ -54,7 +54,7 @@ class Gate(HITLOperator):
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Writes down who answered what."""
+        """Record the answer and its author."""
         from pipelines.gate.decision import record_answer
 
         with noted(context):
@@ -83,7 +83,7 @@ def _case(context: Any) -> Any:
 
 
 def _report_of(context: Any) -> str:
-    """The tab of this run in the UI where its report stands."""
+    """The address of the tab Report of this run."""
     run = context["dag_run"]
     page = f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/{_REPORT}"
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/{page}"

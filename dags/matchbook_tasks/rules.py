@@ -1,4 +1,4 @@
-"""How every Matchbook DAG and task behaves: when it is tried again, what it may hold, how it does its step."""
+"""Rules of every Matchbook DAG and task: retries, pools, time limits, and how a task runs its step."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ AS_OF = Param(
     format="date-time",
     title="As of",
     pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$",
-    description="What was known before this instant counts; empty: the run's own time. In UTC unless it "
-    "names a zone. Not for backfills: each of their intervals has its own end.",
+    description="Use what was known before this instant. Empty: the run's own time. UTC unless a zone is "
+    "given. Ignored by backfills, whose cutoff is the end of each interval.",
 )
 
-# Their slots: pools.json, which `make up` and the init service of docker-compose.yml import.
+# pools.json has their slots; `make up` and the init service of docker-compose.yml import it.
 TRAINING, SCORING, PUBLISH = "matchbook_training", "matchbook_scoring", "matchbook_publish"
 
 SNAPSHOT = Asset(name="matchbook_snapshot", uri="matchbook://snapshots")
@@ -44,31 +44,31 @@ LIVE = Asset(name="matchbook_live_lists", uri="matchbook://live")
 
 
 def pull_artifacts(context: Any) -> None:
-    """Before a task: fetch what others stored, where the store is object storage (MATCHBOOK_ARTIFACTS)."""
+    """Before a task: fetch artefacts of other machines from object storage (MATCHBOOK_ARTIFACTS)."""
     from pipelines.store.mirror import pull
 
     pull(task_settings(), directory_of(context))
 
 
-def push_artifacts(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow hands it on
-    """After a task: store what it left in staging; a task whose work could not be stored has failed."""
+def push_artifacts(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow passes it
+    """After a task: store its staging files. A task whose files cannot be stored fails."""
     from pipelines.store.mirror import push
 
     push(task_settings(), directory_of(context))
 
 
-# A server may answer in a minute. What the data or the settings got wrong is as wrong the second time.
+# A server may answer a minute later. Errors of data or settings do not go away by a retry.
 TRIES = ExceptionRetryPolicy(
     rules=[
         RetryRule(
             ["models.errors.ServiceError", "models.errors.ReleaseIncomplete"],
             RetryAction.DEFAULT,
-            reason="a server did not answer, or another publisher was at work",
+            reason="a server did not answer, or another publisher was active",
         ),
         RetryRule(
             "models.errors.MatchbookError",
             RetryAction.FAIL,
-            reason="trying again would not help; the error says what would",
+            reason="a retry does not help; the error says what does",
         ),
     ]
 )
@@ -80,7 +80,7 @@ DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": TRIES,
     "execution_timeout": timedelta(hours=1),
-    "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
+    "weight_rule": "absolute",  # tasks that wait for one slot run in pipeline order
     "pre_execute": pull_artifacts,
     "post_execute": push_artifacts,
     "on_failure_callback": task_failed,
@@ -97,9 +97,9 @@ def matchbook_dag(
     cron: str = "",
     params: dict[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The decorator of every DAG file. about: its page in the UI, in Markdown. often: a tag. hours: a run may take.
+    """The decorator of every DAG file. about: its Markdown page in the UI. often: a tag. hours: time limit of a run.
 
-    cron: in UTC; "" for one that people trigger, which needs no unpausing."""
+    cron: in UTC; "" for a DAG that people trigger, which starts unpaused."""
     return dag(
         dag_id=dag_id,
         schedule=CronDataIntervalTimetable(cron, timezone="UTC") if cron else None,
@@ -118,9 +118,9 @@ def matchbook_dag(
 
 
 def run_step(name: str, context: Mapping[str, Any], *given: Any, **more: Any) -> Any:
-    """Do one step of the build, measured; the run's parameters are its options, and `more`.
+    """Run and measure one step of the build. Its options are the run's parameters and `more`.
 
-    name: of `pipelines.build.STEPS`, without its group. given: the references that the step takes, as JSON."""
+    name: a step of `pipelines.build.STEPS` without its group. given: the references that the step takes, as JSON."""
     from pipelines.build import step_called
     from pipelines.run_build import run_task
 
@@ -131,7 +131,7 @@ def run_step(name: str, context: Mapping[str, Any], *given: Any, **more: Any) ->
 
 @contextmanager
 def kept(context: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
-    """(task id, index of a mapped task); what a task that fails has left in staging is stored all the same."""
+    """Yield (task id, index of a mapped task). Staging files are stored even if the task fails."""
     from models.errors import ServiceError
 
     ti = context["ti"]
@@ -145,7 +145,7 @@ def kept(context: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
 
 @contextmanager
 def noted(context: Mapping[str, Any]) -> Iterator[None]:
-    """Measure a task that is no step of a build; see `measured`."""
+    """Measure a task outside the steps of a build; see `measured`."""
     from pipelines.report.store import measured
 
     with kept(context) as (task, index), measured(task_settings().artifacts, directory_of(context), task, index):
@@ -153,14 +153,14 @@ def noted(context: Mapping[str, Any]) -> Iterator[None]:
 
 
 def directory_of(context: Mapping[str, Any]) -> str:
-    """The name of the staging directory of a task's run."""
+    """The name of the run's staging directory."""
     from pipelines.run.run import directory_of
 
     return directory_of(context["run_id"], context["dag"].dag_id)
 
 
 def task_settings() -> Settings:
-    """The settings of this worker, with both servers' addresses. Raises SettingsError where one is not set."""
+    """The settings of this worker. Raises SettingsError if an address of the two servers is missing."""
     from models.errors import SettingsError
     from models.settings.settings import Settings
 
@@ -168,26 +168,26 @@ def task_settings() -> Settings:
     if not (settings.database_url and settings.redis_url):
         raise SettingsError(
             "expected DATABASE_URL and REDIS_URL in the environment of Airflow's tasks; set both, or start Airflow "
-            "with `make up`, which does"
+            "with `make up`, which sets them"
         )
     return settings
 
 
 def open_run(context: Mapping[str, Any]) -> Run:
-    """The build that `choose_cutoff` began in this run."""
+    """The build that `choose_cutoff` started in this run."""
     from pipelines.run.run import Run
 
     return Run.open(task_settings(), directory_of(context))
 
 
-def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> Ref:
-    """The result of a task, told to whoever waits for an asset."""
+def emit(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> Ref:
+    """Attach the result of a task to the asset event, and return it."""
     context["outlet_events"][asset].extra = {**result, **more}
     return result
 
 
 def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
-    """The cutoff of the run at hand, by the one function that decides it; said in the log."""
+    """The cutoff of this run, by the function that all runs share; logged."""
     from pipelines.run.run import RunTimes, cutoff_of
 
     run = context["dag_run"]
@@ -206,19 +206,19 @@ def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
 
 
 def kind_of(context: Mapping[str, Any]) -> str:
-    """What started the run: "scheduled", "backfill", "manual", "asset_triggered" …"""
+    """The run type: "scheduled", "backfill", "manual", "asset_triggered" …"""
     return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
 def interval_of(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
-    """What a scheduled run covers; None for any other run."""
+    """The data interval of a scheduled run; None for any other run."""
     run = context["dag_run"]
     return (run.data_interval_start, run.data_interval_end) if kind_of(context) == "scheduled" else None
 
 
 def skip(reason: str, found: Ref, context: Mapping[str, Any]) -> None:
-    """End the task as skipped, the reason in its log and in its return value."""
+    """End the task as skipped, with the reason in its log and return value."""
     log.warning("skipped: %s", reason)
-    push_artifacts(context)  # Airflow does not call it for a task that is skipped
+    push_artifacts(context)  # Airflow does not call post_execute of a skipped task
     context["ti"].xcom_push(key="return_value", value={**found, "reason": reason})
     raise AirflowSkipException(reason)

@@ -1,5 +1,5 @@
--- Gives the schema `public`, and what the superuser made in it, to :new_owner: relations (the sequence of a column follows
--- its table), functions, enumerations. Nothing is left to do the second time.
+-- Gives :new_owner the schema `public` and everything that the superuser made in it: relations (the sequence of a
+-- column follows its table), functions, enumerations. A repetition changes nothing.
 ALTER SCHEMA public OWNER TO :"new_owner";
 
 SELECT format('ALTER %s %s OWNER TO %I',

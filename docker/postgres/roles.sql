@@ -1,16 +1,16 @@
--- Who may log in to PostgreSQL, and what belongs to whom; the service `roles` runs it at every start. It may run again at
--- any time, also over the volumes of version 1.0, where the superuser owned everything.
+-- Roles that may log in to PostgreSQL, and what each owns. The service `roles` runs this at every start. It may run at any
+-- time, also on volumes of version 1.0, where the superuser owned everything.
 --   matchbook_owner     owns the database `matchbook`: migrations, loading data
 --   matchbook_pipeline  builds, drains, erases: what sql/grants/pipeline.sql says
 --   matchbook_reader    answers: what sql/grants/reader.sql says
---   airflow             owns the database `airflow`, and sees no other
--- A password that was changed in .env is changed here at the next start.
+--   airflow             owns the database `airflow`, and may connect to no other
+-- A password changed in .env takes effect at the next start.
 \set ON_ERROR_STOP on
 \getenv owner_secret POSTGRES_OWNER_PASSWORD
 \getenv pipeline_secret POSTGRES_PIPELINE_PASSWORD
 \getenv reader_secret POSTGRES_READER_PASSWORD
 \getenv airflow_secret POSTGRES_AIRFLOW_PASSWORD
-SET log_min_error_statement = panic; -- no password in the server's log, whatever goes wrong
+SET log_min_error_statement = panic; -- no password in the server's log, even after an error
 
 SELECT format('CREATE ROLE %I', name)
 FROM (VALUES ('matchbook_owner'), ('matchbook_pipeline'), ('matchbook_reader'), ('airflow')) AS wanted (name)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Valkey with a user for each part of Matchbook: none may do what it does not need, nobody gets in without a password.
-# The file of users holds sha256 sums and is made anew at every start, so a password changed in .env is changed here.
+# Valkey with one user for each part of Matchbook, each with a password and minimal rights. The users file holds sha256
+# sums and is written at every start, so a password changed in .env takes effect.
 set -eu
 umask 077
 users=${TMPDIR:-/tmp}/users.acl
@@ -11,7 +11,8 @@ user pipeline on #$(sha "${REDIS_PIPELINE_PASSWORD:?}") ~matchbook:* +@all -@adm
 user reader on #$(sha "${REDIS_READER_PASSWORD:?}") %R~matchbook:* ~matchbook:events ~matchbook:rate:* ~matchbook:since:* ~matchbook:live:* ~matchbook:flight:* ~matchbook:count:* ~matchbook:posted:* ~matchbook:claimed:* +@connection +@read +@write +@scripting +@transaction +time -@admin -@dangerous +info
 user celery on #$(sha "${REDIS_CELERY_PASSWORD:?}") ~matchbook-tasks:* &* +@all -@admin -@dangerous +info
 ACL
-# Two thirds of the container's memory for data: rewriting the log of commands needs the rest. Full is an error, not a loss.
+# Two thirds of the container's memory for data; rewriting the append-only file needs the rest. Full means an error, not
+# lost data.
 limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || echo max)
 case $limit in *[!0-9]*|????????????????*) room=0 ;; *) room=$((limit / 3 * 2)) ;; esac
 cd "${REDIS_DATA:-/data}"

@@ -1,7 +1,7 @@
-"""Who is active and who is wanted: facts of everybody at the cutoff, and the demand that they let expect.
+"""Activity facts of all users and startups at the cutoff, and their expected demand.
 
-Demand is the number of new partners to expect of an item, by trees that count (Poisson) over its own facts. They learn
-from earlier instants: the facts then, and who met the item in the stretch of time after it.
+Demand is the expected number of new partners of an item, by Poisson trees over its facts. They are trained on
+historical cutoffs: the facts then, and the new partners in the period after.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from models.gbdt.trees import Trees
 from models.schema import Entity
 
 NAME = SPEC.bundle
-#: New partners of one item that count in one stretch; a fashion must not teach more than that.
+#: Most new partners that count per item and period, so that a short fashion does not dominate the training.
 MOST = 10
-#: Fewer new pairs than this teach no demand: then the events of late, halved every tenth of all events, stand for it.
+#: With fewer new pairs demand is not learned: it is the recent events, halved every tenth of all events.
 ENOUGH = 100
 _SHAPE = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
 
 
-#: Instants that demand learns from, as shares of the events after them, and the share that follows each.
+#: Historical cutoffs, as shares of the events after them, and the share of events in the period after each.
 EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 
 
@@ -51,13 +51,12 @@ def fit(data: TrainingData[None]) -> Bundle:
 
 
 def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], seed: int = 42) -> Bundle:
-    """The bundle activity_v1. earlier: instants before `now`, each with the end of the stretch that it is to foretell.
+    """The bundle activity_v1. earlier: states before `now`, each with the end of its prediction period.
 
-    Arrays: clock_instant, clock_share (see EventClock); for user and startup _facts (n, f) float32 in the order of the
-    config's `facts`, _demand (n,) expected new partners; for each facet _values (v,) that startups state, ascending,
-    _share (v + 1,) of all met pairs and, as a csr of users x (v + 1), _indptr, _indices, _data: how many startups of
-    each value a user met. The last column is "blank". Knows no failure: without enough to learn from demand is the
-    recent activity.
+    Arrays: clock_instant, clock_share (see EventTime). By kind of entity: _facts (n, f) in the order of the config's
+    `facts`, _demand (n,) expected new partners. By facet: _values (v,) ascending, _share (v + 1,) of all pairs, and
+    _indptr, _indices, _data of a csr users x (v + 1): startups of each value that a user interacted with, the last
+    column blank. With too few samples demand is the recent activity; never raises.
     """
     clock = now.clock
     arrays: dict[str, NDArray[Any]] = {"clock_instant": clock.instant, "clock_share": clock.share}
@@ -65,8 +64,8 @@ def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], s
     for side, (entities, events) in enumerate(now.sides):
         name, facts = entities.entity.value, item_facts(entities, events, clock, now.as_of_us)
         arrays[f"{name}_facts"] = np.stack(list(facts.values()), axis=1)
-        taught = [_taught(then, side, until, events, entities.all_met) for then, until in earlier]
-        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(facts, taught, seed)
+        samples = [_taught(then, side, until, events, entities.all_met) for then, until in earlier]
+        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(facts, samples, seed)
         config["facts"] = list(facts)
     met = now.interactions.csr(damping="binary") > 0
     for facet, (codes, values) in coded(now.startups).items():
@@ -77,9 +76,10 @@ def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], s
 def _taught(
     then: MarketState, side: int, until_us: int, events: Interactions, all_met: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Facts (m, f) of everybody who could be shown then, and (m,) how many new partners each had found by until_us.
+    """Training samples of one cutoff: facts (m, f) of all items that could be shown, and (m,) new partners by until_us.
 
-    events: of this side, with what came after. all_met: whether everybody listed has been met by now."""
+    events: all events of this side. all_met: see `Entities.all_met`.
+    """
     entities, before = then.sides[side]
     facts = np.stack(list(item_facts(entities, before, then.clock, then.as_of_us).values()), axis=1)
     new = np.diff(events.before(until_us).pairs().indptr) - np.diff(before.pairs().indptr)
@@ -88,12 +88,12 @@ def _taught(
 
 
 def _demand(
-    facts: dict[str, NDArray[np.float32]], taught: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]], seed: int
+    facts: dict[str, NDArray[np.float32]], samples: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]], seed: int
 ) -> tuple[NDArray[np.float32], dict[str, object]]:
-    """(n,) float32 expected new partners, and how that was learned."""
+    """(n,) expected new partners, and how they were computed."""
     recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
-    features = np.concatenate([f for f, _ in taught]) if taught else np.zeros((0, len(facts)), np.float32)
-    label = np.concatenate([y for _, y in taught]) if taught else np.zeros(0)
+    features = np.concatenate([f for f, _ in samples]) if samples else np.zeros((0, len(facts)), np.float32)
+    label = np.concatenate([y for _, y in samples]) if samples else np.zeros(0)
     if label.sum() < ENOUGH:
         return recent, {"by": "recent events", "pairs": int(label.sum())}
     try:
@@ -106,15 +106,16 @@ def _demand(
         "by": "trees over facts",
         "pairs": int(label.sum()),
         "rows": len(label),
-        "cuts": len(taught),
+        "cuts": len(samples),
         "gain": {fact: round(value, 1) for value, fact in gain},
     }
 
 
 def _met_by_value(met: sparse.csr_matrix, codes: NDArray[np.int32], values: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """How many startups of each value of a facet each user met, and the values' share of all met pairs.
+    """For each user the number of startups per facet value, and the values' share of all pairs.
 
-    met: users x startups. codes: (startups,) places in `values`, -1 blank."""
+    met: users x startups. codes: (startups,) index in `values`, -1 blank.
+    """
     column = np.where(codes < 0, len(values), codes)
     one_hot = sparse.csr_matrix(
         (np.ones(len(column), np.float32), (np.arange(len(column)), column)), shape=(len(column), len(values) + 1)
@@ -131,12 +132,12 @@ def _met_by_value(met: sparse.csr_matrix, codes: NDArray[np.int32], values: Sequ
     }
 
 
-#: Of so many who were known and are most alike in their facts a newcomer takes the mean demand.
+#: A new entity gets the mean demand of this many known entities with the most similar facts.
 ALIKE = 5
 
 
 def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
-    """Newcomers' facts at the refresh's cutoff, by the build's clock; the demand of those known who are most alike."""
+    """Add new entities: facts at the refresh's cutoff by the build's clock, and the demand of similar ones."""
     arrays = dict(bundle.arrays)
     clock = EventTime(arrays["clock_instant"], arrays["clock_share"])
     for entity, new in newcomers.texts.items():
@@ -156,13 +157,13 @@ def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
 def _demand_of_alike(
     known: NDArray[np.float32], demand: NDArray[np.float32], fresh: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(m,) mean demand of the ALIKE nearest in facts, each fact on the scale of its spread. known: (n, f)."""
+    """(m,) mean demand of the ALIKE nearest by standardised facts. known: (n, f)."""
     if not len(known):
         return np.zeros(len(fresh), demand.dtype)
     scale = np.maximum(known.std(axis=0), np.float32(1e-6))
     there, found = known / scale, np.empty(len(fresh), demand.dtype)
     length = (there * there).sum(axis=1)
-    for start in range(0, len(fresh), 256):  # chunks: newcomers x known must not be laid out at once
+    for start in range(0, len(fresh), 256):  # in chunks, because new x known entities may not fit into memory
         rows = fresh[start : start + 256] / scale
         near = np.argsort(length - 2 * rows @ there.T, axis=1, kind="stable")[:, :ALIKE]
         found[start : start + 256] = demand[near].mean(axis=1)
@@ -170,10 +171,10 @@ def _demand_of_alike(
 
 
 def _met_by_newcomers(bundle: Bundle, newcomers: Newcomers) -> dict[str, NDArray[Any]]:
-    """For each facet the csr of how many startups of each value a person met, with the rows of those who came."""
+    """For each facet the csr of startups per value and user, extended by the rows of new users."""
     known, found = len(bundle.maps["user"]), dict[str, NDArray[Any]]()
     met = newcomers.events.where(newcomers.events.owner >= known).csr(damping="binary")[known:] > 0
-    for name in (n for n in AFFINITIES if f"{n}_values" in bundle.arrays):  # another one was declared since
+    for name in (n for n in AFFINITIES if f"{n}_values" in bundle.arrays):  # facets added since have no arrays
         values = bundle.arrays[f"{name}_values"].tolist()
         code = codes_in(values, newcomers.entities[Entity.STARTUP], name)
         column = np.where(code < 0, len(values), code)

@@ -1,8 +1,7 @@
-"""Implicit alternating least squares (Hu, Koren, Volinsky 2008), forward and reverse: one trainer, two orientations.
+"""Implicit alternating least squares (Hu, Koren, Volinsky 2008), one trainer for forward and reverse.
 
-The solver reads a cell as a confidence: positive = interest, negative = a confident dislike, absent = weakly
-disliked, and it multiplies every cell by alpha. A confidence below 1 would count *less* than never having met,
-so weights are lifted to at least 1 / alpha.
+The solver reads alpha x cell as a confidence: positive = interest, negative = dislike, absent = weak dislike. A
+confidence below 1 would count less than an absent cell, so weights are raised to at least 1 / alpha.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from models.data.interactions import Interactions, Span, faded_csr, half_life_da
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
 
-#: Fewer events than this are too little for good factors (C59): trained all the same, with a note in the config.
+#: With fewer events the factors are poor (C59): the model is trained, with a note in its config.
 ENOUGH = 1000
 
 
@@ -35,12 +34,11 @@ def fit_reverse(data: TrainingData[AlsReverseConfig]) -> Bundle:
 
 
 def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int = 42, threads: int = 1) -> Bundle:
-    """Factors of every owner and item that somebody was interested in (C21-C24, C31; A02, A04).
+    """Factors of every owner and item with a positive pair (C21-C24, C31; A02, A04).
 
-    `als_reverse_v1` is this function over `interactions.transposed()`. The bundle's arrays are user_factors
-    (owners, factors) and item_factors (items, factors), float32; its maps hold only those whom the model knows, that
-    is who has a pair of interest: the solver would give all others zeros, and dislikes alone tell no taste.
-    Bit-identical for one seed, whatever the number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
+    `als_reverse_v1` is trained on `interactions.transposed()`. Arrays: user_factors (owners, factors), item_factors
+    (items, factors), only of ids with a positive pair: the solver gives all others zeros. Bit-identical for one seed
+    and any number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
     """
     confidences = _confidences(interactions, config)
     user_factors, item_factors = _solve(confidences, config, seed, threads)
@@ -56,7 +54,7 @@ def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int 
 
 
 def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_matrix:
-    """(owners, items) signed weights whose product with alpha is at least 1 everywhere. Raises TooSparse."""
+    """(owners, items) signed weights whose product with alpha is at least 1. Raises TooSparse."""
     if not len(interactions):
         raise TooSparse(
             "expected interactions to learn from, got none before the cutoff: load events "
@@ -64,7 +62,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
         )
     if not config.alpha > 0:
         raise TrainingError(
-            f"alpha must be above 0 to tell interest from absence, got {config.alpha}; set [als] alpha (C24)"
+            f"alpha must be above 0 to separate interest from absence, got {config.alpha}; set [als] alpha (C24)"
         )
     enough = interactions.counts() >= config.min_interactions
     kept = interactions.where(enough[interactions.owner])
@@ -75,7 +73,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
 
 
 def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
-    """Two owners must share an item somewhere: else there is nothing collaborative to learn (P02)."""
+    """Two owners must share an item, else there is no collaborative signal. Raises TooSparse (P02)."""
     liked = matrix > 0
     owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
     if owners < 2 or items < 2 or int(liked.getnnz(axis=0).max()) < 2:
@@ -89,12 +87,12 @@ def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
 def _solve(
     confidences: sparse.csr_matrix, config: AlsConfig, seed: int, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A fresh solver each time: fitting one twice would go on from its old factors."""
+    """A new solver each time, because a second fit would continue from the old factors."""
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.recommender_base import ModelFitError
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "blas"):  # the solver has threads of its own; BLAS threads would fight them
+    with threadpool_limits(1, "blas"):  # the solver's own threads would compete with BLAS threads
         solver = AlternatingLeastSquares(
             factors=config.factors,
             regularization=config.regularization,
@@ -125,7 +123,7 @@ def _diverged(config: AlsConfig) -> TrainingError:
 
 def _config(confidences: sparse.csr_matrix, interactions: Interactions, config: AlsConfig) -> dict[str, object]:
     rows = len(interactions)
-    told: dict[str, object] = {
+    found: dict[str, object] = {
         "factors": config.factors,
         "regularization": config.regularization,
         "iterations": config.iterations,
@@ -140,5 +138,5 @@ def _config(confidences: sparse.csr_matrix, interactions: Interactions, config: 
         "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8),
     }
     if rows < ENOUGH:
-        told["note"] = f"fitted on {rows} interactions; fewer than {ENOUGH} is too little for good factors (C59)"
-    return told
+        found["note"] = f"fitted on {rows} interactions; fewer than {ENOUGH} is too little for good factors (C59)"
+    return found

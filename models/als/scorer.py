@@ -1,7 +1,7 @@
-"""What somebody did since ALS was fitted: solved anew for the one owner with the items' factors held still.
+"""Fold-in for ALS: the vector of one owner with new events is solved with fixed item factors.
 
-It is implicit's partial fit: the vector that training would have given, but for what it had learned of everybody else
-by then. Immutable; safe to use from several threads.
+It is implicit's partial fit: the vector of a full training if all other vectors stayed the same. Immutable; safe in
+several threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.scoring.scorer import Scorer, Sides
 
 
 class AlsFoldIn:
-    """Hu, Koren, Volinsky 2008, equation 4, for one owner; the same numbers as implicit's `recalculate_user`.
+    """Hu, Koren, Volinsky 2008, equation 4, for one owner; equal to implicit's `recalculate_user`.
 
     bundle: als_v1 or als_reverse_v1. items: entity rows of the other side, of every role.
     """
@@ -31,14 +31,13 @@ class AlsFoldIn:
 
     def vector(
         self,
-        owners: Owners,  # noqa: ARG002 - knows people by what they did alone
+        owners: Owners,  # noqa: ARG002 - events alone define the vector
         events: Interactions,
         as_of_us: int,
     ) -> NDArray[np.float32] | None:
-        """See `Fold.vector`."""
         config = self._config
         half_life = float(config.get("half_life_days", 0.0))
-        now_us = int(config.get("faded_from_us", as_of_us))  # as the factors were taught
+        now_us = int(config.get("faded_from_us", as_of_us))  # as in training
         weights = at_least_one(events.csr(half_life or None, now_us, str(config["damping"])), float(config["alpha"]))
         place = self._place[weights.indices]
         confidence = float(config["alpha"]) * weights.data[place >= 0].astype(np.float64)
@@ -51,11 +50,11 @@ class AlsFoldIn:
 
 
 def at_least_one(weights: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
-    """The same signs, and a product with alpha of at least 1: less would count less than never having met."""
+    """The same signs, raised to a product with alpha of at least 1, so that no event counts less than none."""
     weights.data = np.sign(weights.data) * np.maximum(np.abs(weights.data), np.float32(1.0 / alpha))
     return weights
 
 
 def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> AlsFoldIn:  # noqa: ARG001 - any FactorScorer takes its vectors
-    """Of als_v1 or als_reverse_v1."""
+    """For als_v1 or als_reverse_v1."""
     return AlsFoldIn(bundle, sides.items.ids)

@@ -1,4 +1,4 @@
-"""Everybody who can be in a list: no model, but fitted, stored and required like one."""
+"""All users and startups that lists may show: not a model, but fitted, stored and required like one."""
 
 from models.spec import ModelSpec
 

@@ -1,4 +1,4 @@
-"""The bundle `catalogue_v1` (everybody at the cutoff) and the item table a release carries in Redis."""
+"""The bundle `catalogue_v1` (all entities at the cutoff) and the item table of a release in Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "in
 
 
 def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, Any]) -> Bundle:
-    """Both kinds as one bundle; labels of the facets, and the fields withheld, stand in its config."""
+    """Both kinds in one bundle, with facet labels and withheld fields in its config."""
     arrays: dict[str, NDArray[Any]] = {}
     labels = {}
     for e in (users, startups):
@@ -31,12 +31,12 @@ def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, A
         arrays |= {f"{e.entity}_{f}": e.facets[f] for f in FACETS}
         labels[e.entity.value] = {f: list(e.labels[f]) for f in FACETS}
     withheld = {e.entity.value: list(e.withheld) for e in (users, startups) if e.withheld}
-    told = {**config, "labels": labels, **({"withheld": withheld} if withheld else {})}
-    return Bundle(CATALOGUE, told, arrays, {"user": users.ids, "startup": startups.ids})
+    about = {**config, "labels": labels, **({"withheld": withheld} if withheld else {})}
+    return Bundle(CATALOGUE, about, arrays, {"user": users.ids, "startup": startups.ids})
 
 
 def entities_of(bundle: Bundle) -> dict[Entity, Entities]:
-    """The inverse of `catalogue_bundle`; a facet that was declared since is blank."""
+    """The inverse of `catalogue_bundle`; a facet added since is blank."""
     return {e: _entities(bundle, e) for e in Entity}
 
 
@@ -53,17 +53,17 @@ def _entities(bundle: Bundle, entity: Entity) -> Entities:
 def _every_facet(
     stored: Mapping[str, NDArray[np.int32]], words: Mapping[str, Sequence[str]], n: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
-    """By facet (n,) int32 codes and the text of each: all blank, and no text, of a facet that is not stored."""
+    """By facet (n,) codes and the text of each; all blank for a facet that is not stored."""
     codes = {f: stored[f] if f in stored else np.full(n, -1, np.int32) for f in FACETS}
     return codes, {f: tuple(words.get(f, ())) for f in FACETS}
 
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """What stands behind the item numbers of a release's lists.
+    """What the item numbers of a release's lists mean.
 
-    ids: (n,) rows; facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code; role: (n,) int8 code
-    of `Role`, -1 for startups.
+    ids: (n,) rows. facets: (n,) codes by FACETS, -1 blank. labels: the text of each code. role: (n,) code of `Role`, -1
+    for startups.
     """
 
     ids: IdMap
@@ -73,7 +73,7 @@ class ItemTable:
 
     @cached_property
     def codes(self) -> Mapping[str, Mapping[str, list[int]]]:
-        """By facet, by folded label: the codes that mean it."""
+        """By facet and folded label: the codes with that label."""
         found: dict[str, dict[str, list[int]]] = {f: {} for f in self.labels}
         for facet, labels in self.labels.items():
             for code, label in enumerate(labels):
@@ -82,7 +82,7 @@ class ItemTable:
 
 
 def encode_items(entities: Entities) -> bytes:
-    """The bytes stored under `Keys.items`."""
+    """The value of `Keys.items`."""
     buffer = io.BytesIO()
     labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
     columns = {"ids": entities.ids.packed(), "role": entities.role, "labels": np.frombuffer(labels, np.uint8)}
@@ -93,13 +93,12 @@ def encode_items(entities: Entities) -> bytes:
 
 
 def decode_items(value: bytes) -> ItemTable:
-    """The inverse; a facet that was declared since is blank. Raises ReleaseIncomplete where the bytes are no item
-    table."""
+    """The inverse of `encode_items`; a facet added since is blank. Raises ReleaseIncomplete for other bytes."""
     try:
         with np.load(io.BytesIO(value), allow_pickle=False) as z:
             ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
             words = json.loads(z["labels"].tobytes())
             facets, labels = _every_facet({f: z[f] for f in FACETS if f in z}, words, len(ids))
             return ItemTable(ids, facets, labels, z["role"])
-    except Exception as error:  # a damaged archive fails in zipfile, zlib or numpy, each with errors of its own
+    except Exception as error:  # a damaged archive raises errors of zipfile, zlib or numpy
         raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

@@ -1,4 +1,4 @@
-"""Everybody at the cutoff, as a bundle."""
+"""All entities at the cutoff, as a bundle."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One text space for people and startups: latent semantic analysis of their profiles (Deerwester et al. 1990; A01).
+"""One text space of users and startups: latent semantic analysis of profiles (Deerwester et al. 1990; A01).
 
-A profile is the set of its tokens (`models.data.profile_text.tokens_of`); a token weighs ln((1 + n) / (1 + profiles
-with it)) + 1. The vector of a profile is the normalised sum of its tokens' vectors, which already hold that weight,
-so that a stranger's few words are embedded by a look-up and a sum.
+A profile is a set of tokens (`models.data.profile_text.tokens_of`), weighted by ln((1 + n) / (1 + profiles with the
+token)) + 1. Its vector is the normalised sum of the tokens' vectors. These include the weight, so unseen owners are
+embedded by a look-up and a sum.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from models.scoring.factors import NOTHING, embed
 def fit(data: TrainingData[ContentConfig]) -> Bundle:
     """The bundle content_v1."""
     users, startups = data.users, data.startups
-    said = data.profiles(users), data.profiles(startups)
-    return fit_content(*said, data.interactions, users.ids, startups.ids, data.config, data.seed)
+    profiles = data.profiles(users), data.profiles(startups)
+    return fit_content(*profiles, data.interactions, users.ids, startups.ids, data.config, data.seed)
 
 
 def fit_content(
@@ -41,12 +41,10 @@ def fit_content(
 ) -> Bundle:
     """The bundle content_v1.
 
-    user_vectors, startup_vectors: (n, d) unit or zero; token_vectors: (t, d); tokens: (t,) ascending.
-
-    A startup is its profile. A person is the profile plus the mean vector of the startups they showed interest in,
-    weighted by that interest (log of its sum); dislikes are left out: they bar the startup itself, and one refusal
-    says little of its words. A row of zeros = neither a known word nor history: unknown. Knows no failure: where no
-    word is shared by enough profiles everybody is unknown and the config says so.
+    user_vectors, startup_vectors: (n, d), unit or zero. token_vectors: (t, d). tokens: (t,) ascending.
+    A startup's vector is that of its profile. A user's vector is the profile's plus the mean of the startups with
+    positive interactions, weighted by log interest; a dislike says little about tokens. A row of zeros is unknown.
+    Never raises: without frequent tokens all rows are unknown, with a note in the config.
     """
     lists = [*token_lists(users_profiles), *token_lists(startups_profiles)]
     tokens = vocabulary(lists, config.terms, least_profiles)
@@ -55,7 +53,7 @@ def fit_content(
     profiles = unit(matrix @ token_vectors)
     people, startups = profiles[: len(users_ids)], profiles[len(users_ids) :]
     people = unit(people + _mean_of_history(interactions, startups))
-    told: dict[str, object] = {
+    about: dict[str, object] = {
         "dimensions": int(token_vectors.shape[1]),
         "terms": len(tokens),
         "content_terms": config.terms,
@@ -68,19 +66,19 @@ def fit_content(
         "known_startups": int(startups.any(1).sum()),
     }
     if not len(tokens):
-        told["note"] = f"no word stands in {least_profiles} profiles: nobody can be matched by content"
+        about["note"] = f"expected tokens found in {least_profiles} profiles, got none: content matches nobody"
     arrays = {"user_vectors": people, "startup_vectors": startups, "token_vectors": token_vectors, "tokens": tokens}
-    return Bundle(SPEC.bundle, told, arrays, {"user": users_ids, "startup": startups_ids})
+    return Bundle(SPEC.bundle, about, arrays, {"user": users_ids, "startup": startups_ids})
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; what is (nearly) zero stays zero."""
+    """Rows normalised to length 1; rows near zero become zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(np.where(length > NOTHING, rows / np.maximum(length, NOTHING), 0.0), np.float32)
 
 
 def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[NDArray[np.float32], float]:
-    """(terms, d) float32 idf-scaled directions of the tokens, and the share of variance that d dimensions keep."""
+    """(terms, d) directions of the tokens scaled by idf, and the share of variance that d dimensions explain."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.preprocessing import normalize
     from threadpoolctl import threadpool_limits
@@ -90,7 +88,7 @@ def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[N
         return np.zeros((matrix.shape[1], wanted), np.float32), 0.0
     rarity = idf(matrix)
     weighted = normalize(matrix.multiply(rarity[None, :]).tocsr().astype(np.float32))
-    with threadpool_limits(1, "blas"):  # the sum of a product depends on how it was split
+    with threadpool_limits(1, "blas"):  # the rounding of a product depends on the number of threads
         svd = TruncatedSVD(dimensions, random_state=seed).fit(weighted)
     components = svd.components_.T
     largest = components[np.abs(components).argmax(axis=0), np.arange(dimensions)]
@@ -99,7 +97,7 @@ def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[N
 
 
 def _mean_of_history(interactions: Interactions, startups: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(users, d) float32 mean of the known vectors of the startups each person showed interest in, zero without any."""
+    """(users, d) mean known vector of the startups with positive interactions, zero without any."""
     weight = interactions.csr(damping="log").maximum(0).tocsr()
     known = startups.any(axis=1).astype(np.float32)
     total = np.asarray(weight @ known)
@@ -107,9 +105,9 @@ def _mean_of_history(interactions: Interactions, startups: NDArray[np.float32]) 
 
 
 def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
-    """The bundle with a vector of every newcomer."""
+    """The bundle with the vectors of new entities."""
     arrays = dict(bundle.arrays)
     for entity, texts in newcomers.texts.items():
-        told, _ = embed([text.split() for text in texts], arrays["tokens"], arrays["token_vectors"])
-        arrays[f"{entity}_vectors"] = np.concatenate([arrays[f"{entity}_vectors"], told])
+        new, _ = embed([text.split() for text in texts], arrays["tokens"], arrays["token_vectors"])
+        arrays[f"{entity}_vectors"] = np.concatenate([arrays[f"{entity}_vectors"], new])
     return replace(bundle, arrays=arrays, maps=newcomers.maps(bundle), version="")

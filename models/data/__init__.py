@@ -1,1 +1,1 @@
-"""What flows through Matchbook: frozen nouns, valid at birth, columnar over a whole batch."""
+"""Data types that the models share: frozen dataclasses, validated on construction, one array per column."""

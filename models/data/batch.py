@@ -1,4 +1,4 @@
-"""Proposed items of a whole batch of owners, with one column of scores per source."""
+"""Candidate items of a batch of owners, with one column of scores per source."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from models.spec import Source
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """What one source proposes for a batch of b owners: ragged, no padding, nothing barred.
+    """The candidates of one source for a batch of b owners, as ragged rows without barred items.
 
-    indptr: (b + 1,) int64. item: (nnz,) int32 catalogue positions, best first within an owner, ties by position.
-    score: (nnz,) float32, finite. An owner the source does not know has an empty row: the source abstains.
+    indptr: (b + 1,) int64. item: (nnz,) int32 catalogue rows, best first within an owner, ties by row.
+    score: (nnz,) float32, finite. The row of an unknown owner is empty.
     """
 
     indptr: NDArray[np.int64]
@@ -29,7 +29,8 @@ class Proposal:
     def __post_init__(self) -> None:
         if self.indptr[-1] != len(self.item) or len(self.item) != len(self.score):
             raise DataError(
-                f"a proposal of {self.indptr[-1]} places has {len(self.item)} items, {len(self.score)} scores"
+                f"expected as many items and scores as places, got {self.indptr[-1]} places, "
+                f"{len(self.item)} items and {len(self.score)} scores"
             )
 
     def __len__(self) -> int:
@@ -37,27 +38,23 @@ class Proposal:
 
     @property
     def owner(self) -> NDArray[np.int32]:
-        """(nnz,) int32 owner of each place."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
 
     @classmethod
     def empty(cls, owners: int) -> Proposal:
-        """Abstain for everyone."""
         return cls(np.zeros(owners + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
-#: Bits of sources, and of reasons.
+#: Type of the bit masks of sources and of reasons.
 MASK = np.uint16
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The union of what all sources propose, items ascending within an owner.
+    """The union of the proposals of all sources, items ascending within an owner.
 
-    indptr: (b + 1,) int64; item: (nnz,) int32 catalogue positions; owner: (nnz,) int32.
-    proposed: (nnz,) uint16, the bits of the sources that proposed the item (`Source.bit`).
-    scores: by source (nnz,) float32; NaN where the source cannot score the pair. A source scores the whole union,
-    not only what it proposed itself (R06).
+    indptr: (b + 1,). item: (nnz,) catalogue rows. owner: (nnz,). proposed: (nnz,) bits of the proposing sources.
+    scores: by source (nnz,), NaN without one. A source scores the whole union, not only its own proposals (R06).
     """
 
     indptr: NDArray[np.int64]
@@ -73,9 +70,10 @@ class Candidates:
     def union(
         cls, owners: int, proposals: Mapping[Source, Proposal], more: Sequence[tuple[Source, Proposal]] = ()
     ) -> Candidates:
-        """Merge proposals over the same batch; a source's column holds what it proposed with its score, else NaN.
+        """Merge proposals of the same batch. A source scores what it proposed; the rest of its column is NaN.
 
-        more: proposed in a source's name too, with scores that are not its own."""
+        more: further proposals in a source's name, without scores.
+        """
         every = [*proposals.values(), *(p for _, p in more)]
         bits = max((int(p.item.max()) for p in every if len(p.item)), default=0).bit_length()
         keys = [(p.owner.astype(np.int64) << bits) | p.item for p in every]
@@ -95,11 +93,9 @@ class Candidates:
         return cls(indptr_of(np.bincount(owner, minlength=owners)), owner, item, proposed, scores)
 
     def scored(self, scores: Mapping[Source, NDArray[np.float32]]) -> Candidates:
-        """The same candidates with these score columns."""
         return Candidates(self.indptr, self.owner, self.item, self.proposed, scores)
 
     def where(self, mask: NDArray[np.bool_]) -> Candidates:
-        """The candidates of a boolean mask."""
         kept = np.flatnonzero(mask)
         owner, scores = self.owner[kept], {source: column[kept] for source, column in self.scores.items()}
         length = np.bincount(owner, minlength=len(self))
@@ -107,9 +103,9 @@ class Candidates:
 
 
 def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted unique keys, and for each of `key` its place among them.
+    """Sorted unique keys, and for each element of `key` its position among them.
 
-    The position rides in the low bits, where there is room, so that a plain sort of integers does it.
+    Where the low bits are free they carry the position: a plain integer sort is fast.
     """
     bits = len(key).bit_length()
     if int(key.max(initial=0)) >> (63 - bits):
@@ -126,7 +122,7 @@ def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def indptr_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n + 1,) int64 row pointer of ragged rows of these lengths."""
+    """(n + 1,) row pointer of ragged rows of these lengths."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
 
 
@@ -134,12 +130,12 @@ def indptr_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 class Owners:
     """b owners of one surface.
 
-    row: (b,) int32 row in the release's entities, -1 for a stranger (arrived since, or served from a profile).
-    count: (b,) int32 interaction count. opted_out: (b,) bool.
-    history: (b, items) float32 csr over the surface's catalogue: what each owner did (see Interactions.csr).
-    barred: (b, items) bool csr over the catalogue: never to be shown (seen, disliked, dismissed, own).
-    text: b profile texts, for strangers only (content-based), or None.
-    age: (b, items) float32 csr, by the release's EventClock: how long ago each was last met by interest; None: unknown.
+    row: (b,) int32 row in the release's entities, -1 for an unseen owner. count: (b,) int32 interaction count.
+    opted_out: (b,) bool. history: (b, items) float32 csr over the surface's catalogue (see `Interactions.csr`).
+    barred: (b, items) bool csr over the catalogue: never to show (seen, disliked, dismissed, own).
+    text: b profile texts, of unseen owners only, or None.
+    age: (b, items) float32 csr: age of the last positive event by `EventTime`; None: unknown.
+    kinds: (b, items) uint16 csr of the positive pairs, see `Interactions.kinds`; None: unknown.
     """
 
     row: NDArray[np.int32]
@@ -149,21 +145,20 @@ class Owners:
     barred: sparse.csr_matrix
     text: tuple[str, ...] | None = None
     age: sparse.csr_matrix | None = None
+    kinds: sparse.csr_matrix | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.row), len(self.count), len(self.opted_out), self.history.shape[0], self.barred.shape[0]}
         if self.text is not None:
             sizes.add(len(self.text))
-        if self.age is not None:
-            sizes.add(self.age.shape[0])
+        sizes |= {matrix.shape[0] for matrix in (self.age, self.kinds) if matrix is not None}
         if len(sizes) != 1:
-            raise DataError(f"all columns of a batch of owners must be equally long, got {sorted(sizes)}")
+            raise DataError(f"expected columns of one length in a batch of owners, got lengths {sorted(sizes)}")
 
     def __len__(self) -> int:
         return len(self.row)
 
     def part(self, start: int, stop: int) -> Owners:
-        """The owners start..stop-1."""
         text = None if self.text is None else self.text[start:stop]
         return Owners(
             self.row[start:stop],
@@ -173,21 +168,22 @@ class Owners:
             self.barred[start:stop],
             text,
             None if self.age is None else self.age[start:stop],
+            None if self.kinds is None else self.kinds[start:stop],
         )
 
     def impersonal(self) -> Owners:
-        """The batch in which whoever opted out is a stranger without a profile: no history, no words (R23, L07).
+        """Return the batch with the history and text of opted-out owners removed (R23, L07).
 
-        What is barred stays: it only keeps items away. So does the count, which the route follows."""
+        Barred items and the interaction count stay: they exclude items and choose the route, but personalise nothing.
+        """
         if not self.opted_out.any():
             return self
         told = ~self.opted_out
         text = None if self.text is None else tuple(t if tell else "" for t, tell in zip(self.text, told, strict=True))
-        age = None if self.age is None else _of_rows(self.age, told)
-        return replace(self, history=_of_rows(self.history, told), text=text, age=age)
+        age, kinds = (None if matrix is None else _of_rows(matrix, told) for matrix in (self.age, self.kinds))
+        return replace(self, history=_of_rows(self.history, told), text=text, age=age, kinds=kinds)
 
     def take(self, which: NDArray[np.int64]) -> Owners:
-        """The owners of these places, in this order."""
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
         return Owners(
             self.row[which],
@@ -197,11 +193,12 @@ class Owners:
             self.barred[which],
             text,
             None if self.age is None else self.age[which],
+            None if self.kinds is None else self.kinds[which],
         )
 
 
 def _of_rows(matrix: sparse.csr_matrix, kept: NDArray[np.bool_]) -> sparse.csr_matrix:
-    """The csr matrix with every row empty that is not kept, (b,) bool."""
+    """The csr matrix with every row empty where `kept`, (b,) bool, is false."""
     length = np.diff(matrix.indptr)
     stored = np.repeat(kept, length)
     return sparse.csr_matrix(

@@ -3,11 +3,10 @@
     als_v1/20130405T000001Z-3fa92c1b/
     ├── als_v1_config.json          the manifest (D17)
     ├── als_v1_user_factors.npy     one file an array (D13-D21)
-    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]}, row number = place; "later": rows appended since
+    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]} by row number; "later": number of appended rows
 
-No pickle (D12, R12). Files are readable by their owner only (L03): what anybody may write is refused when it is opened,
-what others may read is said in the log. This file is the only one that knows the format; `pipelines` writes it,
-`serving` reads it.
+No pickle (D12, R12). Only the owner may read the files (L03): a file that anybody may write is refused, and one that
+others may read is logged. Only this file knows the format.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ _LOG = logging.getLogger(__name__)
 class Bundle:
     """One trained model.
 
-    name: e.g. "als_v1". config: what made it (cutoff, hyperparameters, metrics), JSON values only.
-    arrays: by name, e.g. "user_factors". maps: IdMaps by name, e.g. "user".
-    files: further files by name, e.g. "ranker_v1.pth" (torch weights, to be opened with weights_only).
-    version: set once stored: "<cutoff slug>-<first 8 of digest>".
+    name: "als_v1", say. config: cutoff, hyperparameters, metrics; JSON values only.
+    arrays: by name, "user_factors", say. maps: IdMaps by name, "user", say.
+    files: further files by name, as "ranker_v1.pth" (torch weights, opened with weights_only).
+    version: "<cutoff slug>-<first 8 of digest>", set when stored.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Bundle:
     version: str = ""
 
     def digest(self) -> str:
-        """sha256 over config, arrays and ids; equal content has equal digests whatever the machine."""
+        """sha256 over the content, equal on every machine."""
         h = hashlib.sha256(json.dumps([self.name, dict(self.config)], sort_keys=True).encode())
         for key in sorted(self.arrays):
             a = np.ascontiguousarray(self.arrays[key])
@@ -66,7 +65,7 @@ class Bundle:
 
 
 def write_bundle(bundle: Bundle, directory: Path) -> None:
-    """Write every file into an existing empty directory; the manifest last."""
+    """Write all files into an existing empty directory, the manifest last."""
     files = {}
     for key, array in sorted(bundle.arrays.items()):
         files[f"{bundle.name}_{key}.npy"] = _write_array(directory / f"{bundle.name}_{key}.npy", array)
@@ -91,8 +90,8 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
 def open_bundle(name: str, directory: Path) -> Bundle:
     """Read and verify a bundle.
 
-    Raises BundleNotFound where there is none, BundleCorrupt where a file is missing, truncated, changed since it
-    was written, of a format this code does not know, or where anybody on the machine may write it.
+    Raises BundleNotFound; BundleCorrupt for a missing, truncated or changed file, an unknown format, or a file that
+    anybody may write.
     """
     try:
         return _opened(name, directory)
@@ -112,7 +111,7 @@ def _opened(name: str, directory: Path) -> Bundle:
     for file, sha in manifest["sha256"].items():
         if not (directory / file).is_file() or sha256_of(directory / file) != sha:
             raise BundleCorrupt(
-                f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
+                f"{directory / file} differs from its manifest (truncated, changed or missing); "
                 "roll back to another release or train again"
             )
     try:
@@ -120,7 +119,7 @@ def _opened(name: str, directory: Path) -> Bundle:
         maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
         extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
     except (OSError, ValueError, KeyError) as error:
-        raise BundleCorrupt(f"{path} names what is not there ({error}); roll back or train again") from error
+        raise BundleCorrupt(f"{path} names a missing or broken file ({error}); roll back or train again") from error
     bundle = Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
     if bundle.digest() != manifest["digest"]:
         raise BundleCorrupt(f"{path} was changed since it was written; roll back to another release or train again")
@@ -135,23 +134,23 @@ def _manifest(path: Path) -> dict[str, Any]:
         if known and missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleCorrupt(f"{path} is no bundle manifest ({error}); roll back or train again") from error
+        raise BundleCorrupt(f"{path} is not a bundle manifest ({error}); roll back or train again") from error
     if not known:
         raise BundleCorrupt(f"{path} has format {manifest['format']}, this version reads {FORMAT}; train again (M07)")
     return dict(manifest)
 
 
 def _check_modes(paths: Sequence[Path]) -> None:
-    """Raises BundleCorrupt where anybody may write; says once where others may read."""
+    """Raises BundleCorrupt if anybody may write a file; logs one warning if others may read one."""
     modes = {p: p.stat().st_mode for p in paths if p.exists()}
     for path, mode in modes.items():
         if mode & stat.S_IWOTH:
             raise BundleCorrupt(
-                f"{path} may be written by anybody on this machine (mode {stat.filemode(mode)}), so nobody can vouch "
-                f"for it; `chmod -R go-w {paths[0]}` once you know that it is yours, or train again"
+                f"{path} may be written by anybody on this machine (mode {stat.filemode(mode)}); "
+                f"if the content is yours, run `chmod -R go-w {paths[0]}`, or train again"
             )
     if any(mode & (stat.S_IRGRP | stat.S_IROTH) for p, mode in modes.items() if p != paths[0]):
-        _LOG.warning("files of %s may be read by others than their owner; `chmod -R go= %s` (L03)", paths[0], paths[0])
+        _LOG.warning("files of %s may be read by other users; `chmod -R go= %s` (L03)", paths[0], paths[0])
 
 
 def _ids(path: Path) -> IdMap:

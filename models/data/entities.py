@@ -1,4 +1,4 @@
-"""All users or all startups known at a cutoff, as columns; their ids, and the hashes of those who were erased."""
+"""All users or all startups known at a cutoff, as columns; their ids, and the keyed hashes of erased ids."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from models.errors import DataError
 from models.schema import FACETS, Entity, Role, Surface
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-#: It names nobody (RFC 9562, 5.9): rows with it are set aside, and its bytes stand for a blank row.
+#: The nil UUID (RFC 9562, 5.9) identifies nobody: rows with it are rejected, and its bytes encode a blank row.
 NIL = str(uuid.UUID(int=0))
 ID_BYTES = 16
 
 
 @dataclass(frozen=True, eq=False)
 class IdMap:
-    """Sorted unique UUID strings; the row number of an id is its place in `ids`.
+    """Sorted unique UUID strings; the row number of an id is its index.
 
-    ids: (n,) array of dtype U36, lower case, ascending. Because ids ascend, breaking a tie by row number
-    breaks it by id. An IdMap is never renumbered: another set of ids is another IdMap. Who was erased leaves a blank
-    row: it keeps its number and no id finds it. later: how many rows at the end were appended to a map that was in use
-    already; each batch of them ascends, so the numbers of all others stay what they were.
+    ids: (n,) array of dtype U36, lower case, ascending, so that a tie broken by row is broken by id. Rows are never
+    renumbered: an erased id leaves a blank row.
+    later: how many rows were appended to a map in use. Each appended batch ascends.
     """
 
     ids: NDArray[np.str_]
@@ -45,20 +44,19 @@ class IdMap:
             or not (first[:-1] < first[1:]).all()
             or not (there[:-1] < there[1:]).all()
         ):
-            raise DataError(f"ids must be a sorted array of unique U36 strings, got {self.ids.dtype} x {len(self.ids)}")
+            raise DataError(f"expected a sorted array of unique U36 ids, got {self.ids.dtype} x {len(self.ids)}")
         if len(there) and there[0] == NIL:
-            raise DataError(f"expected ids that name somebody, got the nil UUID {NIL}; leave its rows out")
+            raise DataError(f"expected ids of users or startups, got the nil UUID {NIL}; leave its rows out")
 
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> IdMap:
-        """The map of any ids, repeated and in any order."""
         return cls(np.unique(np.asarray(list(ids), dtype="<U36")))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def rows_of(self, ids: NDArray[np.str_] | Iterable[str]) -> NDArray[np.int32]:
-        """(m,) int32 row of each id, -1 where it is unknown."""
+        """(m,) row of each id, -1 where it is unknown."""
         wanted = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36")
         there, rows = self._there
         if not len(there):
@@ -67,19 +65,18 @@ class IdMap:
         return np.where(there[place] == wanted, rows[place], -1).astype(np.int32)
 
     def without(self, row: int) -> IdMap:
-        """The same rows, this one blank."""
         ids = self.ids.copy()
         ids[row] = ""
         return IdMap(ids, self.later)
 
     def extended(self, ids: NDArray[Any] | Iterable[str]) -> IdMap:
-        """The same rows, and those of further ids behind them. Raises DataError where one of them is known."""
+        """The same rows with further ids appended. Raises DataError for a known one."""
         more = IdMap.from_ids(ids).ids
         return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
 
     @property
     def blank(self) -> NDArray[np.bool_]:
-        """(n,) bool, rows of those who were erased."""
+        """(n,) bool: the row's id was erased."""
         return np.asarray(self.ids == "")
 
     @cached_property
@@ -91,28 +88,27 @@ class IdMap:
         return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
 
     def packed(self) -> NDArray[np.uint8]:
-        """(n, 16) uint8: the UUIDs' bytes, for storage and as Redis fields; a blank row is all zeros."""
+        """(n, 16) bytes of the UUIDs; zeros for a blank row."""
         return pack_ids(self.ids)
 
     @classmethod
     def from_packed(cls, packed: NDArray[np.uint8], later: int = 0) -> IdMap:
-        """The inverse of `packed`."""
         return cls(unpack_ids(packed), later)
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is a UUID in its usual form, with four dashes, in any case of letters."""
+    """Whether a text is a UUID with four dashes, in any case."""
     return _ID.fullmatch(text) is not None
 
 
 def pack_ids(ids: NDArray[np.str_]) -> NDArray[np.uint8]:
-    """(n, 16) uint8 bytes of n UUID strings, zeros for a blank one."""
+    """(n, 16) bytes of n UUID strings; zeros for a blank one."""
     text = "".join(i or NIL for i in ids.tolist()).replace("-", "")
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
 def unpack_ids(packed: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """(n,) U36 strings of (n, 16) uint8 bytes, blank for zeros."""
+    """(n,) U36 strings of (n, 16) uint8 bytes; blank for zeros."""
     raw = np.ascontiguousarray(packed, np.uint8).tobytes()
     strings = [str(uuid.UUID(bytes=raw[i : i + 16])) for i in range(0, len(raw), 16)]
     return np.array(["" if s == NIL else s for s in strings], dtype="<U36")
@@ -123,15 +119,14 @@ UNKNOWN_TIME = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, eq=False)
 class Entities:
-    """Everybody of one kind at the cutoff; row numbers are those of `ids` everywhere in a release.
+    """All entities of one kind at the cutoff. All arrays of a release use the row numbers of `ids`.
 
-    role: (n,) int8 code of `Role`, -1 for startups and for people of another role.
-    listed: (n,) bool, may stand in a list (not withdrawn, not opted out at the cutoff).
-    opted_out: (n,) bool, wants no personalisation (L07, R23). founder: (n,) int32 user row of a startup's
-    founder, -1 unknown. created_at: (n,) int64 microseconds, UNKNOWN_TIME where blank.
-    views, interactions: (n,) int64 totals before the cutoff. count: (n,) int32 the interaction count that routes
-    (R09). facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code. withheld: profile fields that
-    the build left out; whoever reads a later profile leaves them out, too.
+    role: (n,) int8 `Role` code, -1 for startups and unknown roles. listed: (n,) bool, may be recommended.
+    opted_out: (n,) bool, opted out of personalisation (L07, R23). founder: (n,) int32 user row of a startup's founder,
+    -1 unknown. created_at: (n,) int64 microseconds since 1970 UTC, or UNKNOWN_TIME.
+    views, interactions: (n,) int64 totals before the cutoff. count: (n,) int32 interaction count that routes (R09).
+    facets: (n,) int32 codes by FACETS, -1 blank. labels: the text of each code.
+    withheld: profile fields that the build left out; later profiles are read without them.
     """
 
     entity: Entity
@@ -161,29 +156,33 @@ class Entities:
             *self.facets.values(),
         ]
         if any(len(c) != len(self.ids) for c in columns) or set(self.facets) != set(FACETS):
-            raise DataError(f"every column of {self.entity}s must have {len(self.ids)} rows and every facet a column")
+            raise DataError(
+                f"expected {len(self.ids)} rows in every column of {self.entity}s and a column for every facet"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def all_met(self) -> bool:
-        """Whether everybody listed has an interaction. Such a marketplace was chosen by it: at an earlier instant, who
-        had none yet was sure to get one, or would not be here, which teaches nothing about now. Leave them out there.
+        """Whether every listed entity has an interaction.
+
+        At an earlier instant this is survivorship bias: an entity without interactions was certain to get one. Leave
+        such entities out of its samples.
         """
         return bool(self.count[self.listed].all())
 
     def told(self, profile: Mapping[str, str]) -> dict[str, str]:
-        """The fields of a profile that the models may read."""
-        return {field: words for field, words in profile.items() if field not in self.withheld}
+        """The profile without the withheld fields."""
+        return {field: text for field, text in profile.items() if field not in self.withheld}
 
     def items_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) int32 ascending rows that may stand in this surface's lists."""
+        """(m,) ascending rows that may be recommended on this surface."""
         shown = self.listed if surface.item is Entity.STARTUP else self.listed & self._has(surface.role)
         return np.flatnonzero(shown).astype(np.int32)
 
     def owners_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) int32 ascending rows that own a list on this surface: users of the role, or every startup."""
+        """(m,) ascending rows that get a list on this surface."""
         mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
         return np.flatnonzero(mine).astype(np.int32)
 
@@ -191,40 +190,39 @@ class Entities:
         return self.role == role.code
 
 
-_SPELT = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-#: In the hash `Keys.erased` the key of the marks; every other field is a mark.
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+#: Field of the hash `Keys.erased` with the key of the marks; every other field is a mark.
 KEY_FIELD = b"key"
 
 
 @dataclass(frozen=True)
 class Erased:
-    """Everybody who was erased: the key of the marks and the marks (32 hex digits each)."""
+    """The key of the marks and the marks (32 hex digits each) of all erased ids."""
 
     key: bytes = b""
     marks: frozenset[str] = frozenset()
 
     def mask(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) bool of (n, 16) uint8 ids: who was erased. Costs nothing where nobody was."""
+        """(n,) bool of (n, 16) uint8 ids: erased."""
         if not self.marks:
             return np.zeros(len(packed), bool)
         raw = np.ascontiguousarray(packed, np.uint8).tobytes()
         return np.array([self._mark(raw[i : i + 16]) in self.marks for i in range(0, len(raw), 16)], bool)
 
     def among(self, ids: Iterable[str]) -> set[str]:
-        """Those of these ids (as text) that were erased."""
         return {i for i in ids if self._mark(UUID(i).bytes) in self.marks} if self.marks else set()
 
     def named_in(self, text: str) -> set[str]:
-        """Ids of erased people that stand in a text, as tables spell them."""
-        return self.among({str(UUID(found)) for found in _SPELT.findall(text)}) if self.marks else set()
+        """Erased ids that occur in a text, in lower case with dashes."""
+        return self.among({str(UUID(found)) for found in _UUID.findall(text)}) if self.marks else set()
 
     def fields(self) -> dict[Any, Any]:
-        """As a hash in Redis; marks as 16 bytes."""
+        """As a Redis hash; marks as 16 bytes."""
         return {KEY_FIELD: self.key, **{bytes.fromhex(mark): b"" for mark in self.marks}}
 
     @classmethod
     def of_fields(cls, found: dict[bytes, bytes]) -> Erased:
-        """The inverse of `fields`; nobody where the hash is missing."""
+        """The inverse of `fields`; empty if the hash is missing."""
         return cls(found.get(KEY_FIELD, b""), frozenset(field.hex() for field in found if field != KEY_FIELD))
 
     def _mark(self, packed: bytes) -> str:

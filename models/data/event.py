@@ -1,4 +1,4 @@
-"""An event as the reader is told of it: checked at the door, before it is queued."""
+"""An event as a client posts it, validated before it is queued."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.data.interactions import _EPOCH, _POSITION, LAST, instant_us
 from models.errors import MalformedEvent
 from models.schema import EventType
 
-AHEAD = timedelta(minutes=5)  # a client's clock may run ahead of ours; its time zone may not
+AHEAD = timedelta(minutes=5)  # tolerance for a client's clock; too short for a wrong time zone
 _EVENT_ID = re.compile(r"[!-~]{1,128}")
 _FIELDS = ("event_id", "user_id", "startup_id", "type", "at", "answer_id", "position")
 _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{30,240}")
@@ -22,10 +22,10 @@ POSITION_MOST = 1000
 
 @dataclass(frozen=True)
 class Event:
-    """One event as the reader is told of it. event_id: whoever sends it again sends the same; it counts once.
+    """One posted event.
 
-    user, startup: ids, lower case. at: UTC. answer_id: of the answer that showed the one to the other, empty where none
-    is told. position: the place in that list, from 1; 0 where none is told.
+    event_id: the same again on a retry, so that the event counts once. user, startup: ids, lower case. at: UTC.
+    answer_id: the answer that showed the item, or empty. position: in that list, from 1; 0 if unknown.
     """
 
     event_id: str
@@ -38,17 +38,16 @@ class Event:
 
     @classmethod
     def read(cls, given: Any, received: datetime, until: datetime | None = None) -> Event:
-        """From the fields of a request or of the stream; `at` may be missing: then it is when it was received.
+        """Validate the fields of a request or stream entry; `at` defaults to the time of receipt.
 
-        until: the last instant that is taken for `at`; default AHEAD after it was received. Raises MalformedEvent
-        naming the first field that is wrong.
+        until: latest valid `at`, by default AHEAD after receipt. Raises MalformedEvent for the first wrong field.
         """
         if not isinstance(given, Mapping):
-            raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object an event")
+            raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object per event")
         unknown = sorted(set(given) - set(_FIELDS))
         if unknown:
             raise MalformedEvent(
-                unknown[0][:40], "no other field than " + ", ".join(_FIELDS), given[unknown[0]], "leave it out"
+                unknown[0][:40], "only the fields " + ", ".join(_FIELDS), given[unknown[0]], "leave it out"
             )
         event_id = given.get("event_id")
         if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):
@@ -56,14 +55,14 @@ class Event:
                 "event_id",
                 "1 to 128 visible ASCII characters",
                 event_id,
-                "give every event an id of its own, e.g. a UUID, and send the same again on a retry",
+                "give every event a unique id, e.g. a UUID, and send the same id on a retry",
             )
         user, startup = _id_of(given, "user_id"), _id_of(given, "startup_id")
         kind, at = _kind_of(given), _at(given, received, until or received + AHEAD)
         return cls(event_id, user, startup, kind, at, _answer_id(given), _position(given))
 
     def entry(self) -> dict[str, str]:
-        """The fields of its entry in the stream; `of_entry` takes them."""
+        """The fields of its stream entry; `of_entry` reads them."""
         entry = {
             "event_id": self.event_id,
             "user_id": self.user,
@@ -71,20 +70,18 @@ class Event:
             "type": self.kind.value,
             "at": self.at.isoformat(),
         }
-        told = {"answer_id": self.answer_id, "position": str(self.position or "")}
-        return entry | {name: value for name, value in told.items() if value}
+        optional = {"answer_id": self.answer_id, "position": str(self.position or "")}
+        return entry | {name: value for name, value in optional.items() if value}
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, str], received: datetime) -> Event:
-        """The inverse, from the texts of the stream. Raises MalformedEvent, but never for a time in the future: whoever
-        took the event judged its time, by the clock of Redis, and what was taken is kept."""
+        """The inverse of `entry`. Raises MalformedEvent, but not for a future time, checked on receipt."""
         position = entry.get("position", "")
         whole = {"position": int(position)} if _POSITION.fullmatch(position) else {}
         return cls.read(dict(entry) | whole, received, LAST)
 
     @property
     def at_us(self) -> int:
-        """Microseconds since 1970 UTC."""
         return instant_us(self.at)
 
 
@@ -103,9 +100,7 @@ def _id_of(given: Mapping[str, Any], field: str) -> str:
 def _kind_of(given: Mapping[str, Any]) -> EventType:
     value = given.get("type")
     if not isinstance(value, str) or value not in set(EventType):
-        raise MalformedEvent(
-            "type", f"one of {', '.join(EventType)}", value, "docs/reference/api.md says what each does"
-        )
+        raise MalformedEvent("type", f"one of {', '.join(EventType)}", value, "docs/reference/api.md describes each")
     return EventType(value)
 
 
@@ -114,7 +109,7 @@ def _answer_id(given: Mapping[str, Any]) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or not _ANSWER_ID.fullmatch(value):
-        raise MalformedEvent("answer_id", "the answer_id of an answer", value, "send it as it came, or leave it out")
+        raise MalformedEvent("answer_id", "the answer_id of an answer", value, "send it unchanged, or leave it out")
     return value
 
 
@@ -127,7 +122,7 @@ def _position(given: Mapping[str, Any]) -> int:
             "position",
             f"a whole number from 1 to {POSITION_MOST}",
             value,
-            "send the place in the list, from 1, or leave it out",
+            "send the position in the list, from 1, or leave it out",
         )
     return value
 
@@ -137,7 +132,7 @@ def _at(given: Mapping[str, Any], received: datetime, until: datetime) -> dateti
     value = given.get("at")
     if value is None:
         return received
-    hint = "send when it happened, in UTC, or leave it out for the time of receipt"
+    hint = "send the time of the event in UTC, or leave it out for the time of receipt"
     try:
         at = datetime.fromisoformat(value)
         at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Who did what with which startup, and when: the one place that knows orientation and meaning."""
+"""Events between users and startups. Only this file defines their orientation and weights."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from scipy import sparse
 
 from models.data.entities import IdMap
 from models.errors import DataError
-from models.schema import EventType
+from models.schema import COUNTED_TYPES, EventType
 
-#: This share of the events is left out at either end, one event at least; of FEW events none is.
+#: Share of events that `Span` leaves out at either end (at least one); none if there are FEW or fewer.
 TAIL, FEW = 0.01, 20
-#: Half-lives after which a weight falls no more; 32 bits hold it.
+#: Half-lives after which a weight decays no more, so that 32 bits hold it.
 MOST = 100.0
 
 
 class Span(NamedTuple):
-    """newest_us: where the bulk of the events ends, microseconds since 1970 UTC. length_us: how long it lasted; 0 for
-    one instant, or without events."""
+    """Time range of most events. newest_us: its end, microseconds since 1970 UTC. length_us: its length, or 0."""
 
     newest_us: int
     length_us: float
 
     @classmethod
     def from_times(cls, at: NDArray[np.int64]) -> Span:
-        """Of (n,) int64 microseconds since 1970 UTC, in any order: between two quantiles, not between the extremes."""
+        """The span of (n,) int64 microseconds since 1970 UTC, in any order: from the quantile TAIL to 1 - TAIL."""
         n = len(at)
         if not n:
             return cls(0, 0.0)
@@ -40,22 +39,22 @@ class Span(NamedTuple):
         return cls(last, float(last - first))
 
     def fading(self, at: NDArray[np.int64], share: float) -> NDArray[np.float64]:
-        """(n,) float64 in 0..1: 1 from `newest_us` on, halved for every `share` of the span before it. share 0, or no
-        span: nothing fades."""
+        """(n,) in 0..1: 1 from `newest_us` on, halved every `share` of the span before it; share 0: 1."""
         if not (share > 0 and self.length_us > 0):
             return np.ones(len(at))
         return faded(at, self.newest_us, share * self.length_us)
 
 
 def leaving(at: NDArray[np.int64], share: float) -> int:
-    """The instant that leaves the last `share` of the events at or after it. at: (n,) ascending microseconds, n > 0;
-    share: above 0."""
+    """The instant that has the last `share` (above 0) of the events at or after it. at: (n,) ascending, n > 0."""
     return int(at[int(len(at) * (1 - share))])
 
 
 def faded(at: NDArray[np.int64], newest_us: int, half_life_us: float) -> NDArray[np.float64]:
-    """(n,) float64 above 0, at most 1: 1 from an instant on, halved for every half-life before it, up to MOST of them.
-    What is older still is not forgotten: a weight of 0 would mean that the pair never met."""
+    """(n,) in (0, 1]: 1 from an instant on, halved for every half-life before it.
+
+    It never reaches 0, which would mean "no interaction".
+    """
     return np.exp2(np.clip((at - newest_us) / half_life_us, -MOST, 0.0))
 
 
@@ -63,22 +62,25 @@ DAY_US = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POSITION = re.compile(r"[0-9]{1,4}")
 LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-#: By the code of an event's type: its weight (C01-C07), 0 where it has none, and whether it is an explicit opinion.
+#: By `EventType.code`: weight (C01-C07), 0 without one, and whether it is an explicit opinion.
 EVENT_WEIGHTS = np.zeros(EventType.codes(), np.float32)
 EXPLICIT = np.zeros(EventType.codes(), bool)
+#: By the code of an event's type its bit in `Interactions.kinds`, 0 where it has no verb.
+_COUNTED = np.zeros(EventType.codes(), np.uint16)
+for _type in COUNTED_TYPES:
+    _COUNTED[_type.code] = 1 << _type.code
 for _type in EventType:
     EVENT_WEIGHTS[_type.code], EXPLICIT[_type.code] = _type.weight or 0.0, _type.explicit
 
 
 class Pairs(NamedTuple):
-    """Pairs of entity rows and when: (n,) int32 owner and item, (n,) int64 microseconds since 1970 UTC."""
+    """(n,) int32 owner and item rows, and (n,) int64 microseconds since 1970 UTC."""
 
     owner: NDArray[Any]
     item: NDArray[Any]
     at: NDArray[Any]
 
     def where(self, mask: NDArray[np.bool_]) -> Pairs:
-        """The pairs of a boolean mask."""
         return Pairs(self.owner[mask], self.item[mask], self.at[mask])
 
 
@@ -87,19 +89,14 @@ NO_PAIRS = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.in
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Events as parallel arrays, one row an event, in any order.
+    """Events as parallel arrays, one row per event, in any order.
 
-    owners, items: the ids behind the row numbers. As read from a snapshot owners are users and items are
-    startups; `transposed()` turns both round and is the only place that does.
-    owner, item: (n,) int32 rows. kind: (n,) int8 `EventType.code`. at: (n,) int64 microseconds since
-    1970 UTC.
+    owners, items: ids of the rows: users and startups in a snapshot. Only `transposed()` swaps them.
+    owner, item: (n,) int32 rows. kind: (n,) int8 `EventType.code`. at: (n,) int64 microseconds since 1970 UTC.
+    dismissed: pairs excluded from lists; they are not events, never counted or trained on.
 
-    In the matrix of `csr()` a positive cell is summed interest, a negative cell a confident dislike, an absent
-    cell "never met" (weakly disliked by ALS). No cell is ever stored as 0, which the solver would read as
-    "no opinion" (R07).
-
-    dismissed: pairs of which one was waved away. They travel with the events wherever these go, so that no way to a
-    list forgets them; they are no events: they teach nothing and count for nothing.
+    In `csr()` a positive cell is interest, a negative cell a dislike, an absent cell no interaction (for ALS a weak
+    dislike). No 0 is stored: the solver would read it as "no opinion" (R07).
     """
 
     owners: IdMap
@@ -113,7 +110,7 @@ class Interactions:
     def __post_init__(self) -> None:
         sizes = {len(self.owner), len(self.item), len(self.kind), len(self.at)}
         if len(sizes) != 1:
-            raise DataError(f"owner, item, kind and at must be equally long, got {sorted(sizes)}")
+            raise DataError(f"expected owner, item, kind and at of one length, got lengths {sorted(sizes)}")
         for name, rows, ids in (
             ("owner", self.owner, self.owners),
             ("item", self.item, self.items),
@@ -121,17 +118,17 @@ class Interactions:
             ("dismissed item", self.dismissed.item, self.items),
         ):
             if len(rows) and (rows.min() < 0 or rows.max() >= len(ids)):
-                raise DataError(f"{name} rows must lie in 0..{len(ids) - 1}, got {rows.min()}..{rows.max()}")
+                raise DataError(f"expected {name} rows in 0..{len(ids) - 1}, got {rows.min()}..{rows.max()}")
 
     def __len__(self) -> int:
         return len(self.owner)
 
     def where(self, mask: NDArray[Any]) -> Interactions:
-        """The events of a boolean mask; ids keep their numbers, and what was dismissed stays dismissed."""
+        """The events of a boolean mask; row numbers and dismissed pairs stay."""
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
     def of_owner(self, owner: int, events: NDArray[np.int64]) -> Interactions:
-        """These events, all of one owner, who is alone in it: (1, items)."""
+        """These events with a single owner row."""
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
         gone = self.dismissed.where(self.dismissed.owner == owner)
@@ -146,35 +143,35 @@ class Interactions:
         )
 
     def before(self, instant_us: int) -> Interactions:
-        """What happened strictly before an instant."""
+        """Events and dismissals strictly before an instant."""
         gone = self.dismissed.where(self.dismissed.at < instant_us)
         return replace(self.where(self.at < instant_us), dismissed=gone)
 
     def transposed(self) -> Interactions:
-        """The same events seen from the startups: owners become items."""
+        """The same events with owners and items swapped."""
         gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)
         return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 
     def counts(self) -> NDArray[np.int32]:
-        """(owners,) int32 events per owner: the interaction count of a user (R09)."""
+        """(owners,) events: the interaction count of users (R09)."""
         return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
 
     def distinct_counts(self) -> NDArray[np.int32]:
-        """(owners,) int32 different items per owner: the interaction count of a startup, once transposed (R09)."""
+        """(owners,) distinct items: the interaction count of startups, after `transposed()` (R09)."""
         return np.diff(self.pairs().indptr).astype(np.int32)
 
     def pairs(self) -> sparse.csr_matrix:
-        """(owners, items) bool: every pair that ever met."""
+        """(owners, items) bool: pairs with any event."""
         return self._matrix(self.owner, self.item, np.ones(len(self), bool))
 
     def disliked(self) -> sparse.csr_matrix:
-        """(owners, items) bool: pairs whose last explicit opinion is a dislike (R07)."""
+        """(owners, items) bool: pairs whose last explicit event is a dislike (R07)."""
         last = self._last_opinions()
         mask = last[self.kind[last] == EventType.DISLIKE.code]
         return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
 
     def barred(self, views_are_seen: bool) -> sparse.csr_matrix:
-        """(owners, items) bool: pairs that are never to be shown to each other: seen, disliked, dismissed."""
+        """(owners, items) bool: pairs never to recommend: seen, disliked or dismissed."""
         seen = self if views_are_seen else self.where(self.kind != EventType.VIEW.code)
         gone = self._matrix(self.dismissed.owner, self.dismissed.item, np.ones(len(self.dismissed.at), bool))
         return (seen.pairs() + self.disliked() + gone).tocsr()
@@ -184,10 +181,9 @@ class Interactions:
     ) -> sparse.csr_matrix:
         """(owners, items) float32 weights.
 
-        Positive events add up (EVENT_WEIGHTS, each halved every `half_life_days` before `now_us`, by default the end of
-        their `Span`); a pair whose
-        last explicit opinion is a dislike is the dislike's weight alone. damping: "none", "log" (log1p of the
-        sum) or "binary" (1.0), applied to positive cells.
+        Positive events (EVENT_WEIGHTS) add up, each halved every `half_life_days` before `now_us`, by default the end
+        of their `Span`. A pair whose last explicit event is a dislike has only the weight of the dislike.
+        damping of positive cells: "none", "log" (log1p of the sum) or "binary" (1.0).
         """
         weight = EVENT_WEIGHTS[self.kind]
         if half_life_days and len(self):
@@ -204,8 +200,20 @@ class Interactions:
         matrix.sort_indices()
         return matrix
 
+    def kinds(self) -> sparse.csr_matrix:
+        """(owners, items) uint16: of every pair that met the types of its events that have a verb (`EventType.done`),
+        a bit `1 << code` each."""
+        counted = _COUNTED[self.kind]
+        key = (self.owner.astype(np.int64) * max(len(self.items), 1) + self.item)[counted > 0]
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+        bits = np.bitwise_or.reduceat(counted[counted > 0][order], first) if len(key) else np.zeros(0, np.uint16)
+        owner, item = np.divmod(key[first], max(len(self.items), 1))
+        return self._matrix(owner, item, bits)
+
     def _last_opinions(self) -> NDArray[np.int64]:
-        """Row numbers of each pair's last explicit event; of several at one instant the higher kind code."""
+        """Row number of each pair's last explicit event; ties by the higher kind code."""
         rows = np.flatnonzero(EXPLICIT[self.kind])
         rows = rows[np.lexsort((self.kind[rows], self.at[rows], self.item[rows], self.owner[rows]))]
         pair = self.owner[rows].astype(np.int64) * max(len(self.items), 1) + self.item[rows]
@@ -223,13 +231,13 @@ def instant_us(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-#: Instants that a clock remembers at most, with equally many events between them.
+#: Most instants that `EventTime` stores, with equally many events between them.
 TICKS = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class EventTime:
-    """The age of an instant is the share of all events that came at or after it: 0 now, 1 before the first event.
+    """The age of an instant is the share of all events at or after it: 0 now, 1 before the first event.
 
     instant: (q,) int64 microseconds since 1970 UTC, ascending, at least one. share: (q,) float64, the age of each.
     """
@@ -239,7 +247,7 @@ class EventTime:
 
     @classmethod
     def from_times(cls, at: NDArray[np.int64]) -> EventTime:
-        """The clock of these event times, (n,) int64 in any order; without events everything is old."""
+        """From (n,) int64 event times in any order; without events every age is 1."""
         ordered = np.sort(at)
         if not len(ordered):
             return cls(np.zeros(1, np.int64), np.ones(1))
@@ -248,14 +256,14 @@ class EventTime:
         return cls(instant, 1 - place[first] / len(ordered))
 
     def age(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(…) float32 in 0..1 of (…) int64 instants; what is newer than the newest event has the age of that event."""
+        """(…) ages of (…) int64 instants; the future has the age of the newest event."""
         return np.interp(at.astype(np.float64), self.instant.astype(np.float64), self.share).astype(np.float32)
 
 
 def faded_csr(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:
-    """`Interactions.csr` with a half-life given as a share of the events' `Span`; 0: nothing fades.
+    """`Interactions.csr` with a half-life as a share of the events' `Span`; 0: no decay.
 
-    Faded weights are not exact: they are summed in one order, so that the order of the rows makes no difference.
+    Events are sorted first: sums of floats must not depend on the order of rows.
     """
     half_life = half_life_days(interactions, share)
     if not half_life:
@@ -265,14 +273,14 @@ def faded_csr(interactions: Interactions, share: float, damping: str) -> sparse.
 
 
 def half_life_days(interactions: Interactions, share: float) -> float:
-    """Days after which a weight counts half, for a share of the events' `Span`; 0: never."""
+    """The half-life in days for a share of the events' `Span`; 0: no decay."""
     return share * Span.from_times(interactions.at).length_us / DAY_US
 
 
 def last_seen(
     interactions: Interactions, owner: NDArray[np.integer[Any]], item: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """(pairs,) int64 time of the last event of each pair, pairs given ascending."""
+    """(pairs,) time of the last event of each pair; pairs ascend."""
     stride = max(len(interactions.items), 1)
     key = interactions.owner.astype(np.int64) * stride + interactions.item
     last = np.full(len(owner), np.iinfo(np.int64).min)

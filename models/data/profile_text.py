@@ -1,4 +1,4 @@
-"""What profiles say: the one tokeniser, and the vocabulary that a model reads (A01)."""
+"""The tokeniser of profiles, and the vocabulary of a model (A01)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.data.batch import indptr_of
 from models.schema import TABLE_OF
 from models.words import is_unspaced, places, values, words
 
-#: By field of either table: how its words become tokens.
+#: By field of either table: how its text becomes tokens.
 _TOKENS = {f.name: f.tokens for table in TABLE_OF.values() for f in table.fields if f.tokens}
 
 _STOP = frozenset(
@@ -27,10 +27,9 @@ _STOP = frozenset(
 
 
 def tokens_of(profile: Mapping[str, str]) -> list[str]:
-    """The tokens of one profile: namespaced values ("category:games_video", "location:pittsburgh") and plain words.
+    """The tokens of a profile: namespaced values ("category:games_video", "location:pittsburgh") and plain words.
 
-    profile: text by column name of users.csv or startups.csv; unknown columns are ignored, blank ones say nothing.
-    Tokens hold no white space, ascend and are unique, so that equal profiles have equal tokens in any column order.
+    profile: text by column name; unknown columns are ignored. Tokens hold no white space, ascend and are unique.
     """
     found: set[str] = set()
     for name, how in _TOKENS.items():
@@ -39,24 +38,24 @@ def tokens_of(profile: Mapping[str, str]) -> list[str]:
         if how.space:
             found.update(f"{how.space}:{whole.replace(' ', '_')}" for whole in wholes)
         if how.words:
-            found.update(word for whole in wholes for word in words(whole) if _tells(word))
+            found.update(word for whole in wholes for word in words(whole) if _is_informative(word))
     return sorted(found)
 
 
 def text_of(profile: Mapping[str, str]) -> str:
-    """A stranger's profile as it travels in `Owners.text`: its tokens, joined by blanks."""
+    """The text in `Owners.text` of an unseen owner: its tokens joined by blanks."""
     return " ".join(tokens_of(profile))
 
 
-def _tells(word: str) -> bool:
+def _is_informative(word: str) -> bool:
     return (len(word) > 1 or is_unspaced(word)) and word not in _STOP
 
 
 Profiles = Mapping[str, Sequence[str]]
 
-#: Longer tokens are noise (keys, links), and the width of the stored vocabulary is that of its longest token.
+#: Longer tokens are noise (keys, links) and would widen the stored array.
 LONGEST_TOKEN = 64
-#: A token must stand in so many profiles: one alone matches nobody.
+#: A token of a single profile matches no other.
 MIN_PROFILES = 2
 
 
@@ -67,14 +66,14 @@ def token_lists(profiles: Profiles) -> list[list[str]]:
 
 
 def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> NDArray[np.str_]:
-    """(t,) unicode, ascending: the `most` frequent tokens that stand in `least_profiles` or more, ties by name."""
+    """(t,) unicode, ascending: the `most` frequent tokens found in at least `least_profiles` profiles, ties by name."""
     frequency = Counter(token for tokens in lists for token in tokens if len(token) <= LONGEST_TOKEN)
     common = sorted((-count, token) for token, count in frequency.items() if count >= least_profiles)[:most]
     return np.array(sorted(token for _, token in common), dtype=str)
 
 
 def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> sparse.csr_matrix:
-    """(lists, tokens) float32: 1 where the token stands in the list."""
+    """(lists, tokens) float32: 1 where the list contains the token."""
     place = {token: i for i, token in enumerate(tokens.tolist())}
     found = [[place[t] for t in tokens_ if t in place] for tokens_ in lists]
     indices = np.fromiter((i for row in found for i in row), np.int32)
@@ -88,6 +87,6 @@ def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> spars
 
 
 def idf(matrix: sparse.csr_matrix) -> NDArray[np.float32]:
-    """(terms,) float32 rarity: ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
+    """(terms,): ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
     profiles = int((np.diff(matrix.indptr) > 0).sum())
     return np.asarray(np.log((1 + profiles) / (1 + matrix.getnnz(axis=0))) + 1, np.float32)

@@ -1,4 +1,4 @@
-"""What a model is given: `TrainingData` to fit it, `Newcomers` to extend it between two builds."""
+"""Inputs of models: `TrainingData` for `fit`, `Newcomers` for `extend` between two builds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class MarketState:
 
     @property
     def sides(self) -> tuple[tuple[Entities, Interactions], ...]:
-        """Users and startups, each with the events that they own."""
         return (self.users, self.interactions), (self.startups, self.interactions.transposed())
 
     @property
@@ -35,31 +34,27 @@ class MarketState:
 
 
 class TrainingData(Protocol[Config]):
-    """All that `fit` is given. Nothing in it is known later than `as_of_us` (microseconds since 1970 UTC)."""
+    """The input of `fit`, without anything later than `as_of_us` (microseconds since 1970 UTC)."""
 
     @property
     def spec(self) -> ModelSpec | None:
-        """The model that is fitted; None where no single one is."""
+        """None if no single model is trained."""
         ...
 
     @property
-    def config(self) -> Config:
-        """The model's table of settings."""
-        ...
+    def config(self) -> Config: ...
 
     @property
-    def seed(self) -> int:
-        """Of all randomness."""
-        ...
+    def seed(self) -> int: ...
 
     @property
     def threads(self) -> int:
-        """Threads of training; the bytes of a bundle do not depend on it."""
+        """The result must not depend on it."""
         ...
 
     @property
     def device(self) -> str:
-        """Where networks are trained: cpu or cuda."""
+        """cpu or cuda."""
         ...
 
     @property
@@ -73,33 +68,30 @@ class TrainingData(Protocol[Config]):
 
     @property
     def interactions(self) -> Interactions:
-        """Events of people who did not opt out, owners = users."""
+        """Events of users who did not opt out; owners are users."""
         ...
 
     @property
     def standing(self) -> MarketState:
-        """The same with the views that startups had by then."""
+        """Users, startups with their views, and interactions at the instant."""
         ...
 
     def table(self, name: str) -> Any:
-        """Another table of settings, "als" say."""
+        """Settings of another table, "als" say."""
         ...
 
     def profiles(self, entities: Entities) -> Mapping[str, Sequence[str]]:
-        """Text columns by name; blank for who opted out and for who came after the instant."""
+        """Text columns by name; blank for entities that opted out or were created after the instant."""
         ...
 
-    def earlier(self, as_of_us: int) -> TrainingData[Config]:
-        """The same before an earlier instant."""
-        ...
+    def earlier(self, as_of_us: int) -> TrainingData[Config]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Newcomers:
-    """Those who came before now_us (microseconds since 1970 UTC), behind all who were known.
+    """All entities and events before now_us (microseconds since 1970 UTC); the new entities are the last rows.
 
-    entities: everybody of either side, newcomers last. texts: of the newcomers of each side the tokens of their
-    profiles, joined by blanks. events: users x startups, all there are.
+    texts: profile tokens of the new entities of each kind, joined by blanks. events: users x startups.
     """
 
     entities: Mapping[Entity, Entities]
@@ -108,5 +100,4 @@ class Newcomers:
     now_us: int
 
     def maps(self, bundle: Bundle) -> dict[str, IdMap]:
-        """The id maps of a bundle with those of everybody."""
         return {**bundle.maps, **{e.value: entities.ids for e, entities in self.entities.items()}}

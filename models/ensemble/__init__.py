@@ -1,9 +1,14 @@
-"""The blend of ALS and two-tower for owners who did much (A06, C08-C18)."""
+"""The blend of ALS and two-tower for owners with much history (A06, C08-C18)."""
 
 from dataclasses import dataclass
 
-from models.setting import Phase, setting
+from models.setting import Idle, Phase, setting
 from models.spec import USERS, ModelSpec, Stage
+
+_PROFILES = ("collaborative", "balanced", "semantic", "equal")
+_LEARNED = Idle(("learned",))
+_NO_WEIGHTS = Idle(where=(("ensemble.blend", ("rrf", "dynamic")),))
+_BY_PROFILE = Idle(where=(("ensemble.profile", _PROFILES),))
 
 
 @dataclass(frozen=True)
@@ -16,13 +21,15 @@ class EnsembleConfig:
         choices=("auto", "weighted", "rrf", "learned", "dynamic"),
         phase=Phase.SERVE,
         flat="blend",
+        idle=(_LEARNED,),
     )
     profile: str | None = setting(
         None,
         "named weights; unset: the two weights",
-        choices=("collaborative", "balanced", "semantic", "equal"),
+        choices=_PROFILES,
         phase=Phase.SERVE,
         flat="blend_profile",
+        idle=(_LEARNED, _NO_WEIGHTS),
     )
     als_weight: float = setting(
         0.6,
@@ -32,9 +39,16 @@ class EnsembleConfig:
         phase=Phase.SERVE,
         tune=(0.3, 0.4, 0.5, 0.6, 0.7),
         was="ENSEMBLE_ALS_WEIGHT",
+        idle=(_LEARNED, _NO_WEIGHTS, _BY_PROFILE),
     )
     two_tower_weight: float = setting(
-        0.4, "weight of the two-tower", low=0, high=1, phase=Phase.SERVE, was="ENSEMBLE_TWO_TOWER_WEIGHT"
+        0.4,
+        "weight of the two-tower",
+        low=0,
+        high=1,
+        phase=Phase.SERVE,
+        was="ENSEMBLE_TWO_TOWER_WEIGHT",
+        idle=(_LEARNED, _NO_WEIGHTS, _BY_PROFILE),
     )
 
 

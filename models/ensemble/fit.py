@@ -1,4 +1,4 @@
-"""Fit the learned blend: a logistic regression whose probability is the ensemble's score (C17, O05)."""
+"""Train the learned blend: a logistic regression whose probability is the ensemble's score (C17, O05)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_
 def fit_blend(
     features: NDArray[np.float32], label: NDArray[np.int8], min_positives: int, about: Mapping[str, Any] | None = None
 ) -> Bundle:
-    """Fit "ensemble_v1": would this owner engage with this candidate?
+    """Train "ensemble_v1": the probability that an owner engages with a candidate.
 
-    features: (n, 4) float32 from `models.ensemble.scorer.learned_features`. label: (n,) 0 or 1. about: further config.
-    Arrays: coefficients (4,) and intercept (1,) float64. The count and the age are the same for all of an owner's
-    candidates, so they set the level of the probability and leave the order to the two scores.
-    Raises TrainingError under `min_positives` or where only one label occurs.
+    features: (n, 4) from `models.ensemble.scorer.learned_features`. label: (n,) 0 or 1. about: further config. Arrays:
+    coefficients (4,) and intercept (1,) float64. Count and age are equal for all candidates of an owner: they set the
+    level of the probability, and the two scores set the order.
+    Raises TrainingError with fewer than `min_positives`, or if one label is missing.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -36,10 +36,10 @@ def fit_blend(
         raise TrainingError(
             f"{positives} positives and {len(label) - positives} negatives, "
             f"{min_positives} positives and a negative needed; "
-            "the weighted blend stands in until more feedback came in"
+            "the weighted blend is used until there is more feedback"
         )
     x = features.astype(np.float64)
-    scale = np.maximum(x.std(axis=0), 1e-9)  # the solver converges on columns of one scale; undone below
+    scale = np.maximum(x.std(axis=0), 1e-9)  # the solver needs columns of one scale; undone below
     model = LogisticRegression(max_iter=1000).fit(x / scale, label)
     coefficients, intercept = model.coef_[0] / scale, model.intercept_
     config = {

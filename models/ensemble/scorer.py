@@ -1,4 +1,4 @@
-"""From the raw scores of several models to one score in 0..1: scaling and the four blends (C08-C18, R06)."""
+"""Blend the raw scores of several models into one score in 0..1: scaling and four blends (C08-C18, R06)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from models.scoring.scorer import min_max, ranks
 
 #: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
 RRF_K = 60
-#: ALS weight of the named profiles (C11-C14); the two-tower has the rest.
+#: ALS weight of the named profiles (C11-C14); the two-tower gets the rest.
 PROFILES = {"collaborative": 0.7, "balanced": 0.6, "semantic": 0.4, "equal": 0.5}
 
 
 def als_weight(config: EnsembleConfig, count: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """(b,) float32 share of ALS: fixed, of a profile, or falling with the interaction count (C08, C11-C14, C18).
+    """(b,) share of ALS: fixed, from a profile, or falling with the interaction count (C08, C11-C14, C18).
 
-    dynamic: 0.6 under 50 interactions, 0.5 under 100, else 0.4.
+    dynamic: 0.6 below 50 interactions, 0.5 below 100, else 0.4.
     """
     if config.blend == "dynamic":
         return np.select([count < 50, count < 100], [0.6, 0.5], 0.4).astype(np.float32)
@@ -33,8 +33,10 @@ def als_weight(config: EnsembleConfig, count: NDArray[np.integer[Any]]) -> NDArr
 
 
 def resolved_blend(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleConfig:
-    """The settings with `auto` replaced by what the bundle `ensemble_v1` chose; weighted where nothing was chosen, or
-    where profile or weights were asked for."""
+    """The settings with `auto` replaced by the choice in the bundle `ensemble_v1`.
+
+    The weighted blend if nothing was chosen, or if profile or weights are configured.
+    """
     if config.blend != "auto":
         return config
     if chosen is None or not blend_is_auto(config):
@@ -43,16 +45,16 @@ def resolved_blend(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleCon
 
 
 def blend_is_auto(config: EnsembleConfig) -> bool:
-    """Whether `auto` may choose: nobody asked for a profile or for weights of their own."""
+    """Whether `auto` may choose: neither profile nor weights are configured."""
     return config == EnsembleConfig()
 
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """The ensemble's way of making one score out of ALS and two-tower, both over the same union (A06, R06).
+    """Blends the scores of ALS and two-tower over the same candidates (A06, R06).
 
-    learned: the bundle `ensemble_v1`, where there is one: the fitted coefficients of a learned blend (C17) and, where
-    config.blend is "auto", which blend was chosen at the inner cut. Without it the weighted blend stands in.
+    learned: the bundle `ensemble_v1`, if any: the coefficients of the learned blend (C17), and the blend chosen on the
+    validation split for "auto". Without it the weighted blend is used.
     """
 
     config: EnsembleConfig
@@ -67,7 +69,7 @@ class Blend:
         count: NDArray[np.integer[Any]],
         age_days: NDArray[np.floating[Any]],
     ) -> NDArray[np.float32]:
-        """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
+        """(nnz,) in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
         config = resolved_blend(self.config, self.learned)
         if config.blend == "rrf":
             fused = 1 / (RRF_K + ranks(als, owner, indptr)) + 1 / (RRF_K + ranks(two_tower, owner, indptr))
@@ -97,5 +99,5 @@ def learned_features(
     count: NDArray[np.integer[Any]],
     age_days: NDArray[np.floating[Any]],
 ) -> NDArray[np.float32]:
-    """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions and account age (C17)."""
+    """(n, 4) inputs of the learned blend: both scaled scores, log1p of interactions and of account age (C17)."""
     return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)

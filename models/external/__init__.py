@@ -1,4 +1,4 @@
-"""Models that another program computed: vectors or scores by id, in Parquet files with the instant they stand at."""
+"""Models computed by another program: vectors or scores by id in Parquet files, with the time of their data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ExternalConfig:
 def vectors(
     name: str, code: int, label: str, reason: tuple[str, str], owners: Set[Entity] = BOTH, title: str = ""
 ) -> ModelSpec:
-    """Vectors of people and startups, scored by their dot product.
+    """Vectors of users and startups, scored by their dot product.
 
-    Columns: id (text), vector (list of numbers, of one length), as_of (timestamp). For the arguments see `Source`.
+    Columns: id (text), vector (list of numbers of one length), as_of (timestamp). Arguments: see `Source`.
     """
     return ModelSpec(
         name=name,
@@ -49,7 +49,7 @@ def scores(
 ) -> ModelSpec:
     """Scores of pairs; no other pair is proposed or scored.
 
-    Columns: user_id, startup_id (text), score (number), as_of (timestamp). For the arguments see `Source`.
+    Columns: user_id, startup_id (text), score (number), as_of (timestamp). Arguments: see `Source`.
     """
     return ModelSpec(
         name=name,

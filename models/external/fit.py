@@ -1,9 +1,8 @@
-"""Take over what another program computed: the newest set of its rows that was known at the instant of the fit.
+"""Import vectors or scores of another program: the newest set of rows with `as_of` up to the cutoff.
 
-A set is all rows of one `as_of`, the instant before which the program knew its data. It is taken whole, since vectors
-of two trainings cannot be compared. Sets of later instants are never read: a fit before an earlier cut, of the hold-out
-or the rankers, takes an earlier set or none. The bundle holds the arrays, so a release stays what it was whatever
-becomes of the files.
+A set is all rows with one `as_of`, the time up to which the program used data. It is imported whole, because vectors of
+two trainings cannot be compared. A fit at an earlier cutoff imports an earlier set or none. The bundle stores the
+arrays, so a release does not depend on the files.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from models.external import ExternalConfig
 
 _LOG = logging.getLogger(__name__)
 _AS_OF = "as_of"
-#: Larger numbers are set aside: their products would leave float32.
+#: Larger numbers are rejected: their products would exceed float32.
 LARGEST = 1e9
 _ID_LENGTH = 36
 _HINT = "write them as docs/tutorials/bring-your-own-model.md says"
@@ -52,7 +51,7 @@ def _list(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds. fits: whether a type will do; kind: that in words."""
+    """Expected type of a column. fits: whether a type is valid. kind: the expected type in words."""
 
     fits: Callable[[pa.DataType], bool]
     kind: str
@@ -64,7 +63,7 @@ _INSTANT = Column(pa.types.is_timestamp, "a timestamp")
 
 @dataclass(eq=False)
 class Rows:
-    """The rows of a set. used: (n,) bool; aside: by reason how many rows are not used."""
+    """The rows of a set. used: (n,) bool. aside: number of rejected rows by reason."""
 
     table: pa.Table
     as_of_us: int
@@ -72,24 +71,24 @@ class Rows:
     aside: dict[str, int] = field(default_factory=dict)
 
     def leave_out(self, why: str, which: NDArray[np.bool_]) -> None:
-        """Set rows aside. which: (n,) bool."""
+        """Reject rows. which: (n,) bool."""
         gone = self.used & which
         if gone.any():
             self.aside[why] = int(gone.sum())
         self.used &= ~which
 
     def leave_out_repeated(self, key: NDArray[np.int64]) -> None:
-        """Keep the first row of each key. key: (n,), of rows that are used."""
+        """Keep the first used row of each key. key: (n,)."""
         _, first = np.unique(key[self.used], return_index=True)
         repeated = self.used.copy()
         repeated[np.flatnonzero(self.used)[first]] = False
         self.leave_out("repeated", repeated)
 
     def rows_of(self, column: str, sides: Sequence[Entities]) -> list[NDArray[np.int32]]:
-        """For each side (n,) the entity row of each id, -1 where that side does not know it.
+        """For each side (n,) the entity row of each id, -1 if unknown to that side.
 
-        Rows whose id nobody knows are left out, and those of people who opted out (R23). Raises DataError where not a
-        single id is known."""
+        Rejects rows with unknown ids and rows of opted-out users (R23). Raises DataError if no id is known.
+        """
         ids = pc.fill_null(self.table[column].cast(pa.large_string()), "").combine_chunks()
         fits = pc.less_equal(pc.utf8_length(ids), _ID_LENGTH)
         text = np.asarray(pc.utf8_lower(pc.if_else(fits, ids, "?")).to_numpy(zero_copy_only=False), dtype="<U36")
@@ -112,8 +111,10 @@ class Rows:
 
 
 def fit_vectors(data: TrainingData[ExternalConfig]) -> Bundle:
-    """user_vectors, startup_vectors: (n, d) float32 of whoever has one in the newest set. Raises TooSparse where there
-    is no set yet, DataError where the files cannot be used."""
+    """user_vectors, startup_vectors: (n, d) float32 of the newest set.
+
+    Raises TooSparse if there is no set yet, DataError if the files cannot be used.
+    """
     rows = _newest(data, {"id": _ID, "vector": _VECTOR})
     places = rows.rows_of("id", (data.users, data.startups))
     values = _values(rows)
@@ -130,8 +131,10 @@ def fit_vectors(data: TrainingData[ExternalConfig]) -> Bundle:
 
 
 def fit_scores(data: TrainingData[ExternalConfig]) -> Bundle:
-    """indptr, indices, data: users x startups csr, float32, of the pairs of the newest set. Raises TooSparse where
-    there is no set yet, DataError where the files cannot be used."""
+    """indptr, indices, data: users x startups csr, float32, of the newest set.
+
+    Raises TooSparse if there is no set yet, DataError if the files cannot be used.
+    """
     rows = _newest(data, {"user_id": _ID, "startup_id": _ID, "score": _SCORE})
     (user,), (startup,) = rows.rows_of("user_id", (data.users,)), rows.rows_of("startup_id", (data.startups,))
     score = _float32(rows.table["score"].combine_chunks())
@@ -146,7 +149,7 @@ def fit_scores(data: TrainingData[ExternalConfig]) -> Bundle:
     arrays: dict[str, NDArray[Any]] = {
         "indptr": np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(users)))]).astype(np.int64),
         "indices": item.astype(np.int32),
-        "data": score[used] + np.float32(0),  # no -0.0: equal scores have equal bits
+        "data": score[used] + np.float32(0),  # turns -0.0 into 0.0, so that equal scores have equal bits
     }
     maps = {"user": IdMap(data.users.ids.ids[users]), "startup": IdMap(data.startups.ids.ids[startups])}
     return _bundle(data, rows, {"pairs": len(used)}, arrays, maps)
@@ -159,27 +162,25 @@ def _bundle(
     arrays: Mapping[str, NDArray[Any]],
     maps: Mapping[str, IdMap],
 ) -> Bundle:
-    """known_before_us: the instant of the set, microseconds. set_aside: by reason the rows that are not used."""
+    """known_before_us: time of the set, microseconds since 1970 UTC. set_aside: number of rejected rows by reason."""
     assert data.spec is not None
-    told = {"known_before_us": rows.as_of_us, "set_rows": len(rows.used), "set_aside": rows.aside, **about}
+    about_set = {"known_before_us": rows.as_of_us, "set_rows": len(rows.used), "set_aside": rows.aside, **about}
     what = ", ".join(f"{count} {why}" for why, count in rows.aside.items())
     log = _LOG.warning if rows.aside else _LOG.info
-    log(
-        "%s takes the set of %s: %d rows, set aside: %s", data.spec.name, _iso(rows.as_of_us), len(rows.used), what or 0
-    )
-    return Bundle(data.spec.bundle, {**told, "rows": len(data.interactions)}, arrays, maps)
+    log("%s takes the set of %s: %d rows, rejected: %s", data.spec.name, _iso(rows.as_of_us), len(rows.used), what or 0)
+    return Bundle(data.spec.bundle, {**about_set, "rows": len(data.interactions)}, arrays, maps)
 
 
 def _check_any(rows: Rows, expected: str, found: Sequence[int]) -> None:
     if not all(found):
         raise DataError(
             f"expected {expected} in the set of {_iso(rows.as_of_us)}, got {' and '.join(map(str, found))} of "
-            f"{len(rows.used)} rows; set aside: {rows.aside or 'none'}; {_HINT}"
+            f"{len(rows.used)} rows; rejected: {rows.aside or 'none'}; {_HINT}"
         )
 
 
 def _newest(data: TrainingData[ExternalConfig], columns: Mapping[str, Column]) -> Rows:
-    """The newest set that was known at the instant. Raises TooSparse where there is none, or it is too old."""
+    """The newest set with `as_of` up to the cutoff. Raises TooSparse if there is none, or if it is too old."""
     assert data.spec is not None
     files, table = data.config.files, f"[{data.spec.table_name}]"
     if not files:
@@ -219,7 +220,7 @@ def _check_columns(files: str, schema: pa.Schema, columns: Mapping[str, Column])
 
 
 def _sets(opened: ds.Dataset) -> pa.Array:
-    """The instants of all sets, ascending, as they are stored."""
+    """The `as_of` of all sets, ascending, as stored."""
     kind = opened.schema.field(_AS_OF).type
     parts = [pc.unique(batch.column(0)) for batch in opened.to_batches(columns=[_AS_OF])]
     found = pc.unique(pa.chunked_array(parts, kind)).drop_null()
@@ -227,7 +228,7 @@ def _sets(opened: ds.Dataset) -> pa.Array:
 
 
 def _values(rows: Rows) -> NDArray[np.float32]:
-    """(n, d) float32, d the most frequent length; vectors of another, or with a number that is none, are left out."""
+    """(n, d), d the most frequent length. Rejects vectors of another length or with non-finite numbers."""
     column = rows.table["vector"]
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     common, times = np.unique(lengths[rows.used & (lengths > 0)], return_counts=True)
@@ -243,7 +244,7 @@ def _values(rows: Rows) -> NDArray[np.float32]:
 
 
 def _float32(column: pa.Array) -> NDArray[np.float32]:
-    """The numbers of a column, NaN for blanks; infinity where float32 has no room."""
+    """The numbers of a column; NaN for blanks, infinity beyond the range of float32."""
     with np.errstate(over="ignore"):
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
 
@@ -258,13 +259,13 @@ def _iso(us: Any) -> str:
 
 @contextmanager
 def _reading(files: str) -> Iterator[None]:
-    """Whatever a file system or Parquet raises, as DataError."""
+    """Convert any error of the file system or of Parquet to DataError."""
     try:
         yield
     except MatchbookError:
         raise
-    except Exception as error:  # every file system has exceptions of its own
+    except Exception as error:  # each file system raises its own exceptions
         raise DataError(
             f"expected Parquet files in {files}, they cannot be read ({type(error).__name__}: {error}); see that they "
-            "are there, whole, and that this account may read them"
+            "exist, are complete, and that this account may read them"
         ) from error

@@ -15,26 +15,24 @@ from models.spec import Source
 
 
 class PairScorer:
-    """Proposes and scores the pairs that it holds, and abstains for all others. Immutable; safe in several threads.
+    """Proposes and scores the pairs that it stores, no others. Immutable; safe in several threads.
 
-    scores: (n, m) float32 csr by the owner's entity row over the catalogue; a stored zero is a score.
+    scores: (n, m) csr, owners' entity rows x catalogue; a stored zero is a score.
     """
 
     def __init__(self, source: Source, scores: sparse.csr_matrix) -> None:
         self.source = source
         parts = (scores.data, scores.indices, np.append(scores.indptr, scores.indptr[-1:]))
-        self._scores = sparse.csr_matrix(parts, (scores.shape[0] + 1, scores.shape[1]))  # row -1: strangers have none
+        self._scores = sparse.csr_matrix(parts, (scores.shape[0] + 1, scores.shape[1]))  # row -1: unseen owners
         self._scores.sort_indices()
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         mine = self._scores[owners.row]
         free = ~np.isin(_keys(mine), _keys(owners.barred))
         owner = np.repeat(np.arange(len(owners)), np.diff(mine.indptr))
         return best_of(len(owners), owner[free], mine.indices[free], mine.data[free], k)
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-        """See `Scorer.score`."""
         mine = self._scores[owners.row]
         held, wanted = _keys(mine), candidates.owner.astype(np.int64) * mine.shape[1] + candidates.item
         place = np.searchsorted(held, wanted)
@@ -43,19 +41,19 @@ class PairScorer:
 
 
 def _keys(matrix: sparse.csr_matrix) -> NDArray[np.int64]:
-    """(nnz,) row-major place of every stored cell."""
+    """(nnz,) row-major index of every stored cell."""
     row = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return row * matrix.shape[1] + matrix.indices
 
 
 def open_vectors(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
-    """Of a bundle with user_vectors and startup_vectors."""
+    """For a bundle with user_vectors and startup_vectors."""
     order = sides.owners.entity.value, sides.items.entity.value
     return FactorScorer(source, *sides.vectors(bundle, order, "vectors"))
 
 
 def open_scores(bundle: Bundle, sides: Sides, source: Source) -> PairScorer:
-    """Of a bundle with a csr of users x startups."""
+    """For a bundle with a csr of users x startups."""
     user = np.repeat(np.arange(len(bundle.maps["user"])), np.diff(bundle.arrays["indptr"]))
     place = {"user": user, "startup": bundle.arrays["indices"]}
     mine, theirs = sides.owners, sides.items

@@ -1,4 +1,4 @@
-"""What a ranker is told of a candidate: each formula once, for training and for serving."""
+"""Features of a candidate for the rankers: each formula once, for training and serving."""
 
 from models.features.table import (
     FEATURES,

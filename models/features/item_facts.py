@@ -1,7 +1,7 @@
-"""Facts of an item at the cutoff: how old, how busy, how wanted just now, and what its own kind of thing is doing.
+"""Facts of an item before the cutoff: age, activity, recent demand, and activity of its facet values.
 
-Every fact is of what happened strictly before the cutoff. Ages stand twice: in days, because funding rounds and visas
-keep to the calendar, and in events (`EventTime`), because "recent" means another thing on a busy marketplace.
+Ages are given in days, because funding rounds follow the calendar, and in events (`EventTime`), because "recent"
+depends on how busy the marketplace is.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from models.schema import EventType
 #: Windows and half-lives, as shares of all events.
 WINDOWS = (0.003, 0.01, 0.03, 0.1, 0.3)
 HALF_LIVES = (0.003, 0.01, 0.03, 0.1)
-#: The window whose events are "recent" for a facet's momentum and density.
+#: Window of recent events for the momentum and density of a facet value, as a share of all events.
 RECENT = 0.05
-#: Age of what never happened, beyond 1 = before the first event; and its logarithm of days.
+#: Age of what never happened (1 = before the first event), and its logarithm of days.
 NEVER, NEVER_DAYS = 1.2, 12.0
 #: 0001-01-01 in days since 1970.
 _YEAR_1 = -719_162
 
 
 def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> dict[str, NDArray[np.float32]]:
-    """By name (n,) float32 for every entity, listed or not. events: before now_us, their owners = the entities."""
+    """By name (n,) facts of every entity, listed or not. events: before now_us; their owners are the entities."""
     wanted = events.where(events.kind != EventType.DISLIKE.code)
     facts = dict(_own(items, wanted, clock, now_us))
     facts["dislikes"] = np.log1p(_count(events.owner[events.kind == EventType.DISLIKE.code], len(items)))
@@ -39,14 +39,14 @@ def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: 
 
 
 def last_age(events: Interactions, clock: EventTime) -> NDArray[np.float32]:
-    """(owners,) float32 age of everybody's last event, NEVER without one."""
+    """(owners,) age of the last event of each, NEVER without one."""
     last = np.full(len(events.owners), np.iinfo(np.int64).min)
     np.maximum.at(last, events.owner, events.at)
     return np.where(_count(events.owner, len(last)) > 0, clock.age(last), NEVER).astype(np.float32)
 
 
 def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What happened to the item itself. A round = a day with events: funding rounds, fairs, releases."""
+    """Facts of the item's own events. A round is a day with events."""
     n, item = len(items), events.owner
     count = _count(item, n)
     first, last = np.full(n, now_us), np.full(n, np.iinfo(np.int64).min)
@@ -77,7 +77,7 @@ def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -
 
 
 def _partners(events: Interactions, clock: EventTime) -> dict[str, NDArray[np.float64]]:
-    """Who met the item: how active they are, and how lately."""
+    """Facts of the owners who interacted with the item: how active and how recently."""
     pairs = events.pairs().tocoo()
     n, busy = pairs.shape[0], np.log1p(_count(events.item, len(events.items)))
     lately = last_age(events.transposed(), clock)
@@ -92,13 +92,14 @@ def _partners(events: Interactions, clock: EventTime) -> dict[str, NDArray[np.fl
 
 
 def _momentum(items: Entities, events: Interactions, clock: EventTime) -> dict[str, NDArray[np.float64]]:
-    """Of each facet's value: its share of all events, how its recent share stands to that, recent events an item.
+    """By facet value: its share of all events, recent share relative to that, and recent events per item.
 
-    Only who is there counts, and only values that they have: what is to come must not show, not even in a sum."""
+    Only entities known at the cutoff and their values count, so that the future does not leak.
+    """
     recent, here = events.owner[clock.age(events.at) < RECENT], there(items)
     found = {}
     for name, (codes, labels) in coded(items).items():
-        n = len(labels) + 1  # the last one is blank
+        n = len(labels) + 1  # the last is blank
         code = np.where(codes < 0, n - 1, codes)
         ever, lately, size = _count(code[events.owner], n), _count(code[recent], n), _count(code[here], n)
         share = (ever + 1) / (ever.sum() + n)
@@ -113,7 +114,7 @@ def _count(rows: NDArray[np.integer[Any]], n: int) -> NDArray[np.int64]:
 
 
 def _day(at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) int64 days since the year 1: from 0 to below 2**32 for every time that a calendar has."""
+    """(n,) days since the year 1, at least 0 and below 2**32 for every calendar time."""
     return at // DAY_US - _YEAR_1
 
 

@@ -1,7 +1,6 @@
-"""Whether owner and item sit in the same place: the whole location, its region, its country.
+"""Whether owner and item are in the same place: whole location, region, country.
 
-Places are compared part by part ("Pittsburgh", "PA", "USA"), so that a stranger, of whom only the words of the profile
-are told, is compared as everybody else.
+Places are compared by part ("Pittsburgh", "PA", "USA"), so that profile text of unseen owners can be compared, too.
 """
 
 from __future__ import annotations
@@ -19,19 +18,21 @@ from models.data.entities import Entities
 from models.schema import FACETS
 from models.words import folded, places
 
-#: What affinity and momentum look at: the facets, and two coarser places made of the location's last parts.
+#: Inputs of affinity and momentum: the facets, and the last parts of the location as two coarser places.
 PLACES = {"region": 2, "country": 1}
 AFFINITIES = (*FACETS, *PLACES)
 
 
 def there(entities: Entities) -> NDArray[np.bool_]:
-    """(n,) bool: known at the cutoff, as may be shown or as was met. The others come later and must not count."""
+    """(n,) bool: known at the cutoff, because listed or with interactions. Later entities must not count."""
     return np.asarray(entities.listed | (entities.count > 0))
 
 
 def coded(entities: Entities) -> dict[str, tuple[NDArray[np.int32], tuple[str, ...]]]:
-    """By name of AFFINITIES: (n,) int32 codes, -1 blank or not there yet, and the folded text of each code, ascending:
-    only what somebody who is there says, so that the numbers do not tell what is to come."""
+    """By name of AFFINITIES: (n,) codes, -1 blank, and the folded text of each code, ascending.
+
+    Only values of entities known at the cutoff get a code, so that codes do not leak the future.
+    """
     here, found = there(entities), {}
     for name in AFFINITIES:
         codes, labels = _raw(entities, name)
@@ -42,9 +43,10 @@ def coded(entities: Entities) -> dict[str, tuple[NDArray[np.int32], tuple[str, .
 
 
 def codes_in(values: Sequence[str], entities: Entities, name: str) -> NDArray[np.int32]:
-    """(n,) int32 places in `values` of everybody's value of one of AFFINITIES, -1 where blank or not among them.
+    """(n,) index in `values` of each entity's value of one of AFFINITIES, -1 if blank or not among them.
 
-    values: as `coded` gave them, or spelled otherwise, as versions before this one stored them."""
+    values: from `coded`, or in the text form of an older version.
+    """
     return _in_codes_of([_compared(name, value) for value in values], *_raw(entities, name))
 
 
@@ -54,7 +56,7 @@ def within(location: str, parts: int) -> str:
 
 
 def _raw(entities: Entities, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Codes as the entities number them, and a text a code; two codes may share one."""
+    """The codes of the entities, and the compared text of each code; codes may share a text."""
     facet = name if name in FACETS else "location"
     return entities.facets[facet], tuple(_compared(name, text) for text in entities.labels[facet])
 
@@ -68,15 +70,16 @@ def _in_codes_of(values: Sequence[str], codes: NDArray[np.int32], labels: Sequen
     return np.array([place.get(text, -1) for text in labels] + [-1], np.int32)[codes]
 
 
-#: How many of the last parts of an item's location must be the owner's too; 0: all of them.
+#: How many of the last parts of an item's location the owner must share; 0: all.
 LEVELS = {"location": 0, **PLACES}
 
 
 @dataclass(frozen=True, eq=False)
 class LocationMatch:
-    """part: place of each known part. owner: (owners, parts) bool csr. item_code: (m,) int32 label, the last is blank.
+    """The parts of the locations of owners and items.
 
-    levels: by name (labels + 1, parts) float32 csr, what an owner must have, and how many parts that is.
+    part: index of each known part. owner: (owners, parts) bool csr. item_code: (m,) location code, the last is blank.
+    levels: by name (labels + 1, parts) csr of the parts that an owner must share, and their number.
     """
 
     part: dict[str, int]
@@ -92,17 +95,17 @@ class LocationMatch:
         wanted = {name: [row[-last:] if last else row for row in [*parts, []]] for name, last in LEVELS.items()}
         theirs = [[p for p in _parts(text) if p in part] for text in owners.labels["location"]]
         code = owners.facets["location"]
-        told = _incidence([*theirs, []], part)[np.where(code < 0, len(theirs), code)]
+        mine = _incidence([*theirs, []], part)[np.where(code < 0, len(theirs), code)]
         item = items.facets["location"][catalogue]
         levels = {
             name: (_incidence(rows, part), np.array([len(set(r)) for r in rows])) for name, rows in wanted.items()
         }
-        return cls(part, told, np.where(item < 0, len(labels), item), levels)
+        return cls(part, mine, np.where(item < 0, len(labels), item), levels)
 
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> dict[str, NDArray[np.float32]]:
-        """By level (n,) float32: 1 where the owner is in the item's place, for pairs (owner, catalogue position)."""
+        """By level (n,): 1 where the owner is in the item's place, for pairs (owner, catalogue row)."""
         mine, code = self._told(owners), self.item_code[item]
         found = {}
         for name, (needed, parts) in self.levels.items():
@@ -112,7 +115,7 @@ class LocationMatch:
         return found
 
     def _told(self, owners: Owners) -> sparse.csr_matrix:
-        """(b, parts) float32: by the entity and by the words that a stranger brings."""
+        """(b, parts): by the entity, and by the profile text of unseen owners."""
         known = sparse.diags((owners.row >= 0).astype(np.float32))
         told = (
             sparse.csr_matrix(known @ self.owner[np.maximum(owners.row, 0)])
@@ -129,12 +132,12 @@ class LocationMatch:
 
 
 def _parts(location: str) -> list[str]:
-    """The parts of a place in their order, as `tokens_of` writes them."""
+    """The parts of a place in order, as `tokens_of` writes them."""
     return [part.replace(" ", "_") for part in places(location)]
 
 
 def _incidence(rows: list[list[str]], part: dict[str, int]) -> sparse.csr_matrix:
-    """(rows, parts) float32: 1 where the part stands in the row."""
+    """(rows, parts): 1 where the row contains the part."""
     cells = sorted({(i, part[p]) for i, row in enumerate(rows) for p in row})
     row, column = np.array(cells, np.int64).reshape(-1, 2).T
     return sparse.csr_matrix((np.ones(len(cells), np.float32), (row, column)), shape=(len(rows), len(part)))

@@ -1,7 +1,7 @@
 """The columns of the learned ranker and the features of the network, the same for training and serving (A31, R03).
 
-To add a feature, yield its name and its column in `columns` (docs/reference/models/ranker.md); the next build trains
-with it. A stored ranker keeps the names of the columns it was trained with and asks for these alone.
+To add a feature (A29), yield its name and column in `columns` (docs/reference/models/ranker.md); the next build trains
+with it. A stored ranker keeps the names of its training and requests only these.
 """
 
 from __future__ import annotations
@@ -33,10 +33,13 @@ PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
 
 @dataclass(frozen=True, eq=False)
 class FacetAffinity:
-    """One facet on one surface. code: int32 values of the startups, blank the last: (m,) items, or (owners,).
+    """How well startups' values of one facet match users' histories, whichever of them owns the list.
 
-    values: how many there are, blank included. share: (values,). met: (values, m) csr, where the items are people: how
-    many startups of each value each has met; None where the owners are people: their history says it. met_all: (m,).
+    Lift of a value = ln(FLOOR + (count of the value + PRIOR x share) / (count of all + PRIOR) / (share + DUST)), share:
+    of all pairs; 0 without history or value. Additive smoothing (Chen and Goodman 1999).
+    code: values of the startups, blank last: (m,) if they are the items, else (owners,). values: number of values with
+    blank. share: (values,). met: (values, m) csr startups by value of each user, if users are the items, else None (see
+    `Owners.history`). met_all: (m,) its sums.
     """
 
     name: str
@@ -48,14 +51,14 @@ class FacetAffinity:
 
     @cached_property
     def _one_hot(self) -> sparse.csr_matrix:
-        """(m, values) float32: 1 at each item's value."""
+        """(m, values): 1 at each item's value."""
         n = len(self.code)
         return sparse.csr_matrix((np.ones(n, np.float32), self.code, np.arange(n + 1)), shape=(n, self.values))
 
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n,) float32 lift and ln(1 + met of this value) of pairs (owner of the batch, catalogue position)."""
+        """(n,) lift and ln(1 + count of the value) of pairs (owner of the batch, catalogue row)."""
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
             met = np.asarray((liked.astype(np.float32) @ self._one_hot).todense())
@@ -74,11 +77,11 @@ class FacetAffinity:
 def affinities(
     activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.integer[Any]]
 ) -> Iterator[FacetAffinity]:
-    """Of every facet that any startup stated. activity: "activity_v1", whose ids are the entities' own."""
+    """For every facet with a value. activity: "activity_v1", with the ids of the entities."""
     startups = items if items.entity is Entity.STARTUP else owners
     for name in AFFINITIES:
         values_of = activity.arrays.get(f"{name}_values")
-        if values_of is None or not len(values_of):  # declared since the bundle was made, or stated by nobody
+        if values_of is None or not len(values_of):  # a facet added after the bundle was made, or without values
             continue
         stated = values_of.tolist()
         codes, values = codes_in(stated, startups, name), len(stated) + 1
@@ -98,10 +101,10 @@ def _csr(arrays: Mapping[str, NDArray[Any]], name: str, rows: int, values: int) 
 
 @dataclass(frozen=True, eq=False)
 class RankerInputs:
-    """Facts of every catalogue position and of the surface's owners, from the bundle "activity_v1".
+    """Facts of every catalogue row and of the surface's owners, from the bundle "activity_v1".
 
-    facts: (f, m) float32 in the order of `fact_names`. demand: (m,) float32 expected new partners. recent: (m,) events
-    of late. facets, places: how owner and item fit.
+    facts: (f, m) in the order of `fact_names`. demand: (m,) expected new partners. recent: (m,) recent events. facets,
+    places: match of owner and item.
     """
 
     clock: EventTime
@@ -116,10 +119,10 @@ class RankerInputs:
     def from_bundle(
         cls, activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.int32]
     ) -> RankerInputs:
-        """Raises BundleCorrupt where the bundle is of another catalogue."""
+        """Raises BundleCorrupt if the bundle belongs to another catalogue."""
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
-            raise BundleCorrupt(f"activity_v1 and catalogue_v1 know other {kind}s: of two snapshots; train again")
+            raise BundleCorrupt(f"expected activity_v1 of the catalogue's snapshot, got other {kind}s; train again")
         names = tuple(activity.config["facts"])
         facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
         return cls(
@@ -134,7 +137,7 @@ class RankerInputs:
 
 
 def last_ages(owners: Owners) -> NDArray[np.float32]:
-    """(b,) float32 age of each owner's last event with the catalogue, by the clock; NEVER without one."""
+    """(b,) age of each owner's last event in the catalogue, NEVER without one."""
     if owners.age is None:
         return np.full(len(owners), NEVER, np.float32)
     found = np.full(len(owners), NEVER, np.float32)
@@ -144,7 +147,7 @@ def last_ages(owners: Owners) -> NDArray[np.float32]:
     return found
 
 
-#: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
+#: Half-lives of the decayed histories for the neighbours, in shares of all events.
 FADING = (0.02, 0.1)
 
 
@@ -155,9 +158,9 @@ def table(
     candidates: Candidates,
     names: Sequence[str] | None = None,
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names (f,) and features (nnz, f) float32, finite, one contiguous column each.
+    """Names (f,) and features (nnz, f), finite, each column contiguous.
 
-    names: the columns that a stored ranker asks for, in its order. Raises BundleCorrupt for one that is not known here.
+    names: columns that a stored ranker requests, in order. Raises BundleCorrupt for an unknown name.
     """
     found = dict(columns(evidence, scorers, owners, candidates))
     wanted = tuple(found) if names is None else tuple(names)
@@ -176,7 +179,7 @@ def table(
 def columns(
     evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Every feature: (nnz,) of the candidates. owners: the same batch."""
+    """Every feature by name, (nnz,) of the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
     yield from _of_the_sources(candidates)
     yield from _with_demand(evidence, candidates)
@@ -193,7 +196,7 @@ def columns(
 
 
 def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Each model's score (0 where it abstains) and the logarithm of its rank; how many proposed the candidate."""
+    """Score (0 without one) and log rank by each source; the number of sources that proposed the candidate."""
     for source, score in candidates.scores.items():
         yield f"score_{source}", np.nan_to_num(score)
         yield f"rank_{source}", log_rank(score, candidates.indptr)
@@ -201,7 +204,7 @@ def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]
 
 
 def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What the item may expect from anybody, and what that makes of content's and the neighbours' scores."""
+    """Expected demand of the item, and the scores of content and neighbours multiplied by it."""
     demand = evidence.demand[candidates.item]
     yield "demand", np.log(demand + np.float32(1e-4))
     yield "rank_demand", log_rank(demand, candidates.indptr)
@@ -215,7 +218,7 @@ def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tup
 def _fading(
     scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The neighbours' score again, of a history that fades: what the owner did of late."""
+    """The neighbours' score of histories that decay, which shows recent interests."""
     neighbours = scorers.get(ITEM_NEIGHBOURS)
     if neighbours is None:
         return
@@ -225,33 +228,32 @@ def _fading(
 
 
 def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
-    """(b, items) float32: 1 for every pair just now, half of it after `half_life` of all events."""
+    """(b, items): 1 for a pair now, 0.5 after `half_life` of all events."""
     if owners.age is None:
         return sparse.csr_matrix(owners.history.shape, dtype=np.float32)
     weight = np.exp2(-owners.age.data / np.float32(half_life)).astype(np.float32)
     return sparse.csr_matrix((weight, owners.age.indices, owners.age.indptr), shape=owners.age.shape)
 
 
-#: Columns of the ranker's input, in order.
+#: Columns of the network's input, in order.
 FEATURES = ("model_score", "recency", "popularity", "diversity")
-#: Diversity where nothing is placed to compare with, and of places beyond the greedy ones (C50).
+#: Diversity without selected items to compare with, and beyond the greedy positions (C50).
 NEUTRAL_DIVERSITY = 0.5
 
 
 def recency(created_at: NDArray[np.int64], as_of_us: int, days: float) -> NDArray[np.float32]:
-    """exp(-age / days), (n,) float32 in 0..1: 1.0 new, 0.37 after `days`, 0.14 after twice that (C46, C47).
+    """exp(-age / days), (n,) in 0..1 (C46, C47).
 
-    created_at: (n,) int64 microseconds; UNKNOWN_TIME gives 0. An edit does not make an item new again (R21).
+    created_at: (n,) microseconds since 1970 UTC; UNKNOWN_TIME gives 0. Edits do not count (R21).
     """
     age_days = np.maximum(as_of_us - np.maximum(created_at, 0), 0) / DAY_US
     return np.where(created_at == UNKNOWN_TIME, 0.0, np.exp(-age_days / days)).astype(np.float32)
 
 
 def popularity(views: NDArray[Any], interactions: NDArray[np.integer[Any]], maximum: float) -> NDArray[np.float32]:
-    """log(views + 3 x interactions + 1) / log(maximum), clipped, (n,) float32 in 0..1 (C49).
+    """log(views + 3 x interactions + 1) / log(maximum), clipped, (n,) in 0..1 (C49).
 
-    maximum: the largest views + 3 x interactions + 1 of the items at the cutoff, stored with the model (R05); where it
-    is 1 nothing has happened yet and everything is 0.
+    maximum: the largest views + 3 x interactions + 1 at the cutoff, stored with the model (R05); 1 gives zeros.
     """
     if maximum <= 1:
         return np.zeros(len(views), np.float32)
@@ -261,8 +263,10 @@ def popularity(views: NDArray[Any], interactions: NDArray[np.integer[Any]], maxi
 def overlap(
     facets: Mapping[str, NDArray[np.int64]], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Similarity in 0..1 of items `left` and `right` (positions, broadcast): the share of the facets that count for
-    diversity which both have and share (C51)."""
+    """Similarity in 0..1 of items `left` and `right` (rows, broadcast): the share of equal facets (C51).
+
+    Blank values equal nothing; the facets are DIVERSITY_FACETS.
+    """
     shared = np.zeros(np.broadcast_shapes(left.shape, right.shape), np.float32)
     for name in DIVERSITY_FACETS:
         a, b = facets[name][left], facets[name][right]
@@ -273,6 +277,6 @@ def overlap(
 def static_features(
     model_score: NDArray[np.float32], item_recency: NDArray[np.float32], item_popularity: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(n, len(FEATURES)) float32 with neutral diversity, which depends on what is already placed."""
+    """(n, len(FEATURES)) with neutral diversity, which depends on the items selected so far."""
     neutral = np.full(len(model_score), NEUTRAL_DIVERSITY, np.float32)
     return np.stack([model_score, item_recency, item_popularity, neutral], axis=1).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Gradient boosted trees: fitted by LightGBM, scored in NumPy."""
+"""Gradient boosted trees: trained by LightGBM, scored in NumPy."""

@@ -1,4 +1,4 @@
-"""Fit gradient boosted trees with LightGBM (Ke et al., NIPS 2017) and hand them on as plain arrays."""
+"""Train gradient boosted trees with LightGBM (Ke et al., NIPS 2017) and return them as arrays."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     import lightgbm
 
 Objective = Literal["binary", "lambdarank", "poisson"]
-#: LightGBM compares all rows of a group with one another and refuses larger ones.
+#: LightGBM compares all rows of a group and refuses larger groups.
 MOST_ROWS_OF_A_GROUP = 10_000
 _ZERO = np.float32(1e-35)
 
 
 @dataclass(frozen=True)
 class TreeShape:
-    """How many trees, how large, how cautious.
+    """Number, size and regularisation of the trees.
 
-    trees: at most so many. leaves: most of one tree, 2..64. learning_rate: share of each tree's step that is taken.
-    min_leaf: fewest rows of a leaf. l2: added to a leaf's curvature, so that leaves of few rows say less. truncation:
-    places of the list that lambdarank sets right. columns: share of the features that a tree may use. bins: thresholds
-    tried a feature. patience: with a validation set, trees without a gain before it ends.
+    trees: most trees. leaves: most leaves per tree, 2..64. learning_rate: share of each tree's step that is taken.
+    min_leaf: fewest rows per leaf. l2: added to a leaf's curvature, so that small leaves contribute less.
+    truncation: list positions that lambdarank optimises. columns: share of the features per tree. bins: thresholds per
+    feature. patience: with a validation set, trees without a gain before training stops.
     """
 
     trees: int = 120
@@ -51,7 +51,7 @@ class TreeShape:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Rows as LightGBM takes them: features (n, f) float32, label (n,), group and weight (n,)."""
+    """Input rows of LightGBM: features (n, f); label, group and weight (n,)."""
 
     features: NDArray[np.float32]
     label: NDArray[np.integer[Any]]
@@ -62,33 +62,33 @@ class _Rows:
         n, columns = len(self.label), [self.label, self.group, *([] if self.weight is None else [self.weight])]
         if self.features.ndim != 2 or len(self.features) != n or any(c.shape != (n,) for c in columns):
             raise TrainingError(
-                f"expected features, a label, a group and no or one weight a row, got "
+                f"expected features, a label, a group and at most one weight per row, got "
                 f"{self.features.shape} and {[c.shape for c in columns]}; build the rows again"
             )
         if not np.isfinite(self.features).all() or not (np.isfinite(self.label) & (self.label >= 0)).all():
-            raise TrainingError("features must be finite and labels from 0 on; build the rows again")
+            raise TrainingError("expected finite features and labels from 0 on, got others; build the rows again")
         if self.weight is not None and not (np.isfinite(self.weight).all() and (self.weight >= 0).all()):
-            raise TrainingError("weights must be finite and not negative; build the rows again")
+            raise TrainingError("expected finite weights from 0 on, got others; build the rows again")
 
     def ready_for(self, objective: Objective) -> _Rows:
-        """Rows of one group side by side where order within a group teaches; raises where nothing would."""
+        """Sort rows by group where the objective needs it. Raises TrainingError if nothing can be learned."""
         positives = int((self.label > 0).sum())
         if positives == 0 or positives == len(self.label):
-            raise TrainingError(f"{positives} of {len(self.label)} rows are positive; both outcomes are needed")
+            raise TrainingError(f"expected rows of both outcomes, got {positives} positives of {len(self.label)}")
         if objective == "poisson":
             return self
         if not np.isin(self.label, (0, 1)).all():
-            raise TrainingError(f"{objective} needs labels 0 or 1; build the rows again")
+            raise TrainingError(f"expected labels 0 or 1 for {objective}, got others; build the rows again")
         if objective == "binary":
             return self
         _, group, sizes = np.unique(self.group, return_inverse=True, return_counts=True)
         mine = np.bincount(group, weights=self.label > 0)
         if not ((mine > 0) & (mine < sizes)).any():
-            raise TrainingError("no group has both a positive and a negative row; there is no order to learn from")
+            raise TrainingError("expected a group with both a positive and a negative row, got none")
         if sizes.max() > MOST_ROWS_OF_A_GROUP:
             raise TrainingError(
-                f"a group has {sizes.max()} rows, at most {MOST_ROWS_OF_A_GROUP} can be compared; "
-                "draw fewer negatives a group"
+                f"expected at most {MOST_ROWS_OF_A_GROUP} rows per group, got {sizes.max()}; "
+                "draw fewer negatives per group"
             )
         order = np.argsort(group, kind="stable")
         return _Rows(
@@ -108,22 +108,21 @@ def fit_trees(
     weight: NDArray[np.float64] | None = None,
     validation: tuple[NDArray[np.float32], NDArray[np.integer[Any]], NDArray[np.int64]] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Fit a sum of trees; the same input gives the same bytes, whatever the number of threads.
+    """Train a sum of trees; the same input gives the same bytes for any number of threads.
 
-    features: (n, f) float32, finite. label: (n,) 0 or 1. group: (n,) int in any order, at most 10 000 rows each under
-    "lambdarank", which learns the order within a group (Burges 2010); "binary" learns the log-odds of a positive and
-    "poisson" the logarithm of a count (label: from 0 on); neither looks at it. weight: (n,) how much a row counts.
-    validation: features, label and group of other groups; the trees end where they do best there (log loss, or NDCG at
-    `truncation`).
-    Returns the arrays of `models.gbdt.trees.Trees.of`, whose score is LightGBM's raw one, and gain: (f,) float32,
-    what the splits on each feature took off the loss.
-    Raises TrainingError where only one label occurs, no group has both (lambdarank), a value is not finite, or shapes
-    do not match.
+    features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order. weight: (n,).
+    objective: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010); "binary" the log-odds
+    of a positive and "poisson" the logarithm of a count, without groups.
+    validation: features, label and group of other groups, for early stopping (by log loss, or by NDCG at `truncation`).
+    Returns the arrays of `Trees.from_arrays` (LightGBM's raw score) and gain: (f,) reduction of the loss by each
+    feature.
+    Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not finite, or shapes
+    differ.
     """
     training = _Rows(features, label, group, weight).ready_for(objective)
     guard = None if validation is None else _Rows(*validation).ready_for(objective)
     if guard is not None and guard.features.shape[1] != features.shape[1]:
-        raise TrainingError(f"{features.shape[1]} features to learn from, {guard.features.shape[1]} to validate with")
+        raise TrainingError(f"expected {features.shape[1]} features to validate with, got {guard.features.shape[1]}")
     booster = _boosted(training, guard, objective, shape, _parameters(objective, shape, seed, threads))
     best = booster.best_iteration if guard is not None else None
     found = [tree["tree_structure"] for tree in booster.dump_model(num_iteration=best)["tree_info"]]
@@ -185,13 +184,13 @@ def _boosted(
 
 
 def _arrays(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """Trees as LightGBM tells them, to the arrays that `Trees.of` reads."""
+    """The trees of LightGBM's dump as the arrays that `Trees.from_arrays` reads."""
     leaves, nodes, values = [], [], []
     for tree in trees:
-        told: list[float] = []
-        nodes += list(_nodes(tree, told))
-        leaves.append(len(told))
-        values += told
+        tree_values: list[float] = []
+        nodes += list(_nodes(tree, tree_values))
+        leaves.append(len(tree_values))
+        values += tree_values
     feature, threshold, first, last = zip(*nodes, strict=True) if nodes else ((), (), (), ())
     return {
         "leaves": np.array(leaves, np.int16),
@@ -204,7 +203,7 @@ def _arrays(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
 
 
 def _nodes(node: dict[str, Any], values: list[float]) -> Iterator[tuple[int, float, int, int]]:
-    """Feature, threshold and leaves to the left of each node; appends the values of the leaves, left to right."""
+    """Feature, threshold and range of left leaves of each node; appends the leaf values, left to right."""
     if "leaf_value" in node:
         values.append(node["leaf_value"])
         return
@@ -216,9 +215,9 @@ def _nodes(node: dict[str, Any], values: list[float]) -> Iterator[tuple[int, flo
 
 
 def _rounded_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 that is not above: for x in float32, x <= it exactly where x <= the threshold.
+    """The largest float32 that is not above the threshold, so that float32 comparisons give the same result.
 
-    LightGBM takes what is no larger than _ZERO for 0, so that -_ZERO itself is not <= a threshold of -_ZERO.
+    LightGBM treats values up to _ZERO as 0; so -_ZERO itself is not <= a threshold of -_ZERO.
     """
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)

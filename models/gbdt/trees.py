@@ -1,8 +1,8 @@
-"""Sums of small regression trees, scored in NumPy by bit masks instead of walks.
+"""Sums of small regression trees, scored in NumPy with bit masks.
 
-The idea is QuickScorer's (Lucchese et al., SIGIR 2015): a node whose test fails rules out the leaves on its left, so a
-row's leaf is the leftmost one that no failed test rules out. Which tests of a feature fail depends only on where its
-value stands among that feature's thresholds, so the masks of each such interval are made once and then looked up.
+Based on QuickScorer (Lucchese et al., SIGIR 2015): a node whose test fails excludes the leaves on its left, so a row
+reaches the leftmost leaf that no failed test excludes. The failed tests of a feature depend only on the interval of
+thresholds that contains its value; the mask of each interval is computed once.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from models.errors import BundleCorrupt
 
-#: Most leaves of one tree: one bit each of the widest integer.
+#: Most leaves per tree: one bit each in the widest integer.
 MOST_LEAVES = 64
-#: The arrays that `Trees.of` reads.
+#: The arrays that `Trees.from_arrays` reads.
 TREE_ARRAYS = ("leaves", "feature", "threshold", "first", "last", "value")
 
-_ROWS = 4096  # placed among the thresholds at once; NumPy compares shorter runs several times slower
-_MASK_BYTES = 1 << 18  # of the masks of one step: two of these and a table stay in the second cache
-_TABLE_BYTES = 1 << 17  # of the masks that features share: larger tables leave the cache
-_COUNTED = 128  # up to so many thresholds, counting those that a value exceeds beats a binary search
+_ROWS = 4096  # rows per block; NumPy compares shorter blocks several times slower
+_MASK_BYTES = 1 << 18  # masks per step; two of them and a table fit into the second-level cache
+_TABLE_BYTES = 1 << 17  # most bytes of a table of several features, so that it stays in the cache
+_COUNTED = 128  # most thresholds for which counting those exceeded beats a binary search
 
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """One feature: threshold (k, 1) float32 ascending; its interval 0..k counts `step` entries in its table."""
+    """One feature: threshold (k, 1) ascending; interval i in 0..k adds i * `step` to the index into its table."""
 
     feature: int
     threshold: NDArray[np.float32]
@@ -39,7 +39,7 @@ class _Column:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Masks (entries, trees) of the leaves left over, for all intervals of all columns together."""
+    """Masks (entries, trees) of the remaining leaves, for all combinations of the columns' intervals."""
 
     columns: tuple[_Column, ...]
     masks: NDArray[np.uint8]
@@ -47,27 +47,27 @@ class _Table:
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """A sum of regression trees of at most MOST_LEAVES leaves each.
+    """A sum of regression trees of at most MOST_LEAVES leaves each. Immutable; safe in several threads.
 
-    used: ascending columns that any tree splits on. May be shared by threads: scoring changes nothing.
+    used: ascending columns that any tree splits on.
     """
 
     used: NDArray[np.int64]
     _tables: tuple[_Table, ...]
     _leaves: int
-    _masks: int  # trees, made even
+    _masks: int  # number of trees, rounded up to even
     _unsigned: np.dtype[Any]
-    _starts: NDArray[np.int64]  # (pairs,) where the pair's values begin
-    _value: NDArray[np.float64]  # float64, for each pair of trees the sums of a leaf of either
+    _starts: NDArray[np.int64]  # (pairs,) offset of each pair's values
+    _value: NDArray[np.float64]  # sums of one leaf of each tree of a pair
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> Trees:
-        """The trees of `models.gbdt.fit.fit_trees`; other arrays are left alone.
+        """The trees of `models.gbdt.fit.fit_trees`; other arrays are ignored.
 
-        leaves (trees,): leaves of each tree, it has one node fewer. Of each node, tree after tree: feature, its
-        column; threshold float32, a row goes left where its value is <= it; first, last: the leaves of this tree to
-        the node's left, last excluded. value: of each leaf, tree after tree, leaves from left to right.
-        Raises BundleCorrupt where the arrays do not fit together.
+        leaves (trees,): leaves per tree; a tree has one node fewer. For each node, tree by tree: feature, its column;
+        threshold float32, a row goes left if its value is <= it; first, last: range of the leaves to the node's left,
+        last excluded. value: of each leaf, tree by tree, left to right. Raises BundleCorrupt if the arrays do not
+        match.
         """
         a = {name: np.asarray(arrays.get(prefix + name, np.empty((0, 0)))) for name in TREE_ARRAYS}
         _check(a)
@@ -88,7 +88,7 @@ class Trees:
         )
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, f) float32, finite, to (…) float32 sums; a row's sum is the same to the last bit in any company."""
+        """(…, f), finite, to (…) sums; the bits of a row's sum do not depend on the other rows."""
         if len(self.used) and features.shape[-1] <= self.used[-1]:
             raise ValueError(f"expected more than {self.used[-1]} features, got {features.shape}")
         rows = features.reshape(math.prod(features.shape[:-1]), features.shape[-1])
@@ -106,22 +106,22 @@ class Trees:
         return total.reshape(features.shape[:-1])
 
     def _rule_out(self, codes: NDArray[np.int64], scratch: _Scratch) -> None:
-        """From codes (tables, n), the bits of the leaves that no failed test rules out, into scratch.left."""
+        """From codes (tables, n), write the bits of the leaves that no failed test excludes to scratch.left."""
         left, more = scratch.left[: codes.shape[1]], scratch.more[: codes.shape[1]]
         if not self._tables:
             left.fill(1)
         for i, (table, code) in enumerate(zip(self._tables, codes, strict=True)):
-            table.masks.take(code, axis=0, out=more if i else left, mode="clip")  # "raise" would go by a copy
+            table.masks.take(code, axis=0, out=more if i else left, mode="clip")  # "raise" would make a copy
             if i:
                 np.bitwise_and(left, more, out=left)
 
     def _add_up(self, scratch: _Scratch, total: NDArray[np.float32]) -> None:
-        """Fill total (n,) with the values at the lowest bit of each of the masks, two trees at a lookup."""
+        """Fill total (n,) with the sums of the values at the lowest bit of each mask, two trees per lookup."""
         n, half = len(total), self._masks // 2
         left, more, leaf = scratch.left[:n], scratch.more[:n], scratch.leaf[:n]
         at, value = scratch.at[:n], scratch.value[:n]
         np.subtract(left, left.dtype.type(1), out=more)
-        np.bitwise_xor(left, more, out=more)  # the lowest bit and all below it: as many as the leaf's number, from 1
+        np.bitwise_xor(left, more, out=more)  # the lowest bit and all below: as many as the leaf's number
         np.bitwise_count(more, out=leaf)
         np.add(_pair_code(leaf[:, :half], leaf[:, half:], self._leaves), self._starts, out=at)
         self._value.take(at, out=value, mode="clip")
@@ -129,7 +129,7 @@ class Trees:
 
 
 class _Places:
-    """Where a block's values stand among the thresholds: codes (tables, rows) intp, entries of each table."""
+    """Table index of each row: codes (tables, rows)."""
 
     def __init__(self, tables: tuple[_Table, ...], rows: int) -> None:
         most = max((len(c.threshold) for t in tables for c in t.columns if len(c.threshold) <= _COUNTED), default=0)
@@ -139,7 +139,6 @@ class _Places:
         self.codes = np.empty((len(tables), rows), np.intp)
 
     def fill(self, block: NDArray[np.float32]) -> None:
-        """From (n, f) rows, the first n of each table's codes."""
         n = len(block)
         for table, code in zip(self._tables, self.codes[:, :n], strict=True):
             code.fill(0)
@@ -157,7 +156,7 @@ class _Places:
 
 
 class _Scratch:
-    """What one call writes on, made once: memory fresh from the system costs more than the arithmetic."""
+    """Buffers of one call, because fresh memory costs more time than the arithmetic."""
 
     def __init__(self, trees: Trees, rows: int) -> None:
         self.left, self.more = np.empty((2, rows, trees._masks), trees._unsigned)
@@ -167,7 +166,7 @@ class _Scratch:
 
 
 def _check(a: Mapping[str, NDArray[Any]]) -> None:
-    """Raises BundleCorrupt where the arrays are not of one forest."""
+    """Raises BundleCorrupt if the arrays do not belong to one forest."""
     leaves = a["leaves"].ravel().astype(np.int64)
     nodes, of_tree = int((leaves - 1).sum()), np.repeat(leaves, np.maximum(leaves - 1, 0))
     fits = a["leaves"].ndim == 1 and bool(((leaves >= 1) & (leaves <= MOST_LEAVES)).all())
@@ -176,7 +175,7 @@ def _check(a: Mapping[str, NDArray[Any]]) -> None:
     fits = fits and bool(((a["first"] >= 0) & (a["first"] < a["last"]) & (a["last"] < of_tree)).all())
     if not fits or (a["feature"] < 0).any() or np.isnan(a["threshold"]).any():
         raise BundleCorrupt(
-            f"expected trees of 1..{MOST_LEAVES} leaves with a node fewer, got "
+            f"expected trees of 1..{MOST_LEAVES} leaves and one node fewer, got "
             f"{ {name: array.shape for name, array in a.items()} }; train again"
         )
 
@@ -184,7 +183,7 @@ def _check(a: Mapping[str, NDArray[Any]]) -> None:
 def _tables(
     a: Mapping[str, NDArray[Any]], tree: NDArray[np.int64], trees: int, unsigned: np.dtype[Any]
 ) -> tuple[_Table, ...]:
-    """Each feature's masks, those with few thresholds combined: a table more is a pass over all masks more."""
+    """The masks of each feature; small tables are combined, because each table costs a pass over all masks."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
     kept = (~(below[0] ^ below[1])).astype(unsigned)
@@ -200,7 +199,7 @@ def _tables(
 
 
 def _combined(tables: list[_Table]) -> Iterator[_Table]:
-    """Neighbours made one as long as their table stays small."""
+    """Combine adjacent tables while the result stays small."""
     held: _Table | None = None
     for table in tables:
         if held is None:
@@ -219,8 +218,10 @@ def _combined(tables: list[_Table]) -> Iterator[_Table]:
 
 
 def _by_tree(value: NDArray[np.float64], leaves: NDArray[np.int64], trees: int, most: int) -> NDArray[np.float64]:
-    """(trees, most) float64 values in steps too small to be seen in the sum and large enough for every sum of them to
-    be exact: then it is the same in whatever order it is taken."""
+    """(trees, most) values rounded to a step at which every sum is exact, so that their order makes no difference.
+
+    The step is too small to change a float32 sum.
+    """
     table = np.zeros((trees, most))
     table[: len(leaves)][np.arange(most) < leaves[:, None]] = value
     bound = float(np.abs(table).max(axis=1, initial=0).sum())
@@ -233,12 +234,12 @@ def _code_type(leaves: int) -> type[np.unsignedinteger]:
 
 
 def _pair_code(one: NDArray[np.uint8], other: NDArray[np.uint8], leaves: int) -> NDArray[np.uint8]:
-    """A number for two leaves, counted from 1; it may wrap around, but no two pairs share one."""
+    """A number for two leaves, counted from 1; it may wrap around but stays unique."""
     return one * one.dtype.type(leaves) + other
 
 
 def _pairs(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(trees, leaves) to (trees / 2, codes): the sum of a leaf of tree i and one of tree i + trees / 2."""
+    """(trees, leaves) to (trees / 2, codes): sums of a leaf of tree i and one of tree i + trees / 2."""
     half, leaves = len(value) // 2, value.shape[1]
     number = np.arange(1, leaves + 1).astype(_code_type(leaves))
     code = _pair_code(number[:, None], number, leaves)

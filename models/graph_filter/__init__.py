@@ -1,4 +1,4 @@
-"""A linear graph filter over who met what, where people met much."""
+"""A linear graph filter over interactions, for marketplaces with long histories."""
 
 from dataclasses import dataclass
 

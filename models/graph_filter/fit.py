@@ -1,10 +1,10 @@
-"""A linear graph filter: two hops over who met what, plus what the main tastes of everybody say (no training).
+"""A linear graph filter: two-hop neighbours plus the largest eigenvectors of the interaction graph; no training.
 
-The score of an item is a row of the filter F = P q(P) + b D^-e V q(L) V' D^e for each startup of the history. P is the
-gram matrix of the meetings, each divided by both sides' counts to the power e (D: the startups'), scaled to a largest
-eigenvalue of 1, and V, L are its largest eigenvectors and values: GF-CF (Shen et al. 2021), where e = 1/2 and q = 1.
-q(x) = 1 - t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens what the filter blurred (BSPM, Choi et al. 2023),
-here within the eigenvectors kept. Of each row of F the largest cells are kept, so that serving is what neighbours do.
+The score of an item is a row of F = P q(P) + b D^-e V q(L) V' D^e for each startup of the history. P is the gram matrix
+of the interactions, each divided by both sides' counts to the power e (D: the startups' counts), scaled to a largest
+eigenvalue of 1; V, L are its largest eigenvectors and values: GF-CF (Shen et al. 2021) has e = 1/2 and q = 1. q(x) = 1
+- t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens the result (BSPM, Choi et al. 2023), here within the kept
+eigenvectors. The largest cells of each row are stored and served like item neighbours.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.graph_filter import SPEC, GraphFilterConfig
 
-#: Cells of the filter that are held at once by a thread, and the startups above which its work would not pay.
+#: Cells of the filter in memory per thread; most startups for which it is computed.
 CELLS, LARGEST = 8_000_000, 100_000
-#: Cells kept of each row.
+#: Cells stored per row.
 NEIGHBOURS = 500
 
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """F = meetings' gram + left @ right, columns times fresh. left: (items, 2 d) float32. right: (2 d, items)."""
+    """The filter F = gram of `meetings` + left @ right, columns multiplied by `fresh`.
+
+    left: (items, 2 d). right: (2 d, items).
+    """
 
     meetings: sparse.csr_matrix
     left: NDArray[np.float32]
@@ -40,7 +43,7 @@ class _Parts:
 
 
 def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
-    """The bundle graph_filter_v1; it fades as the item neighbours do."""
+    """The bundle graph_filter_v1; it uses the half-life of [item_neighbours]."""
     share = data.table("item_neighbours").half_life_share
     return fit_graph_filter(SPEC.bundle, data.interactions, data.config, share, data.seed, data.threads)
 
@@ -56,10 +59,9 @@ def fit_graph_filter(
 ) -> Bundle:
     """The csr of the `keep` largest cells of each row: indptr, indices, data; map item.
 
-    Cells are positive, float32; an item is none of its own. A column counts by the mean age of its meetings, halved
-    for every `half_life_share` of the data's span. Same bytes whatever the number of threads. Raises
-    TooSparse where owners met fewer than `min_pairs` on average: there factors and filters add nothing to
-    neighbours; and where there are more than LARGEST items.
+    Cells are positive float32 off the diagonal. A column is multiplied by the mean decay of its pairs, halved for every
+    `half_life_share` of the data's span. The same bytes for any number of threads. Raises TooSparse with fewer than
+    `min_pairs` items per owner on average, where it adds nothing to neighbours, or more than LARGEST items.
     """
     liked, fresh = _meetings(interactions, half_life_share)
     _check_dense_enough(liked, config)
@@ -89,7 +91,7 @@ def fit_graph_filter(
 
 
 def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matrix, NDArray[np.float32]]:
-    """(owners, items) float32, 1 where there is interest; and (items,) float32 how fresh the meetings of each are."""
+    """(owners, items), 1 for a positive pair; and (items,) mean decay of the pairs of each item."""
     liked = (interactions.csr(damping="binary") > 0).astype(np.float32)
     if not (share > 0 and liked.nnz):
         return liked, np.ones(liked.shape[1], np.float32)
@@ -105,15 +107,15 @@ def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> 
     mean = liked.nnz / max(owners, 1)
     if mean < config.min_pairs or min(owners, items) < 3:
         raise TooSparse(
-            f"a graph filter pays where owners met {config.min_pairs:g} items or more on "
-            f"average, here {mean:.1f}; set [graph_filter] min_pairs to have it all the same"
+            f"expected {config.min_pairs:g} or more items per owner on average for a graph filter to pay, "
+            f"got {mean:.1f}; lower [graph_filter] min_pairs to use it anyway"
         )
     if items > LARGEST:
-        raise TooSparse(f"a graph filter over {items} items would take hours; it is left out above {LARGEST}")
+        raise TooSparse(f"expected at most {LARGEST} items for a graph filter, got {items}, which would take hours")
 
 
 def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFilterConfig, seed: int) -> _Parts:
-    """The pieces of the filter over items that somebody met."""
+    """The factors of the filter over items with positive pairs."""
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
@@ -123,7 +125,7 @@ def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFi
     meetings = (sparse.diags(per_owner) @ liked @ sparse.diags(per_item)).tocsr().astype(np.float32)
     meetings.sort_indices()
     rank = max(min(config.rank, min(meetings.shape) // 8), 1)
-    with threadpool_limits(1, "blas"):  # the sum of a product depends on how it was split
+    with threadpool_limits(1, "blas"):  # the rounding of a product depends on the number of threads
         _, size, right = randomized_svd(meetings, rank, n_iter=6, random_state=seed)
     meetings.data /= np.float32(size[0])
     value, vectors = (size / size[0]) ** 2, right.astype(np.float32)
@@ -135,7 +137,7 @@ def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFi
 
 
 def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
-    """(stop - start, items) rows of the filter, the diagonal 0."""
+    """(stop - start, items) rows of the filter, with diagonal 0."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
@@ -149,8 +151,7 @@ def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
 
 
 def _largest(dense: NDArray[np.float32], keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Lengths, indices (ascending) and values of the `keep` largest positive cells of each row, lower columns first
-    among equals."""
+    """Lengths, indices (ascending) and values of the `keep` largest positive cells per row, ties by column."""
     width = dense.shape[1]
     if keep < width:
         least = np.partition(dense, width - keep, axis=1)[:, width - keep, None]

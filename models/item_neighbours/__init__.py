@@ -1,4 +1,4 @@
-"""Item-item cosine: who met this also met that; startups for users, and users for startups."""
+"""Item-item cosine over shared owners: startups for users, and users for startups."""
 
 from dataclasses import dataclass, replace
 
@@ -10,6 +10,7 @@ ITEM_NEIGHBOURS = Source(
     4,
     "neighbours",
     ("similar to startups you engaged with", "similar to people who engaged with your startup"),
+    ("{n} people with your history {done} this startup", "{done} {n} startups that a person who met yours also met"),
 )
 _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 
@@ -47,7 +48,7 @@ class NeighboursReverseConfig:
     )
 
     def completed(self, forward: NeighboursConfig) -> NeighboursConfig:
-        """What the reverse is fitted with: what is left out here is as in [item_neighbours]."""
+        """The config of the reverse model, with unset fields from [item_neighbours]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 
@@ -55,8 +56,11 @@ SPEC = ModelSpec(
     name="item_neighbours",
     bundle="item_neighbours_v1",
     title="Startups that the same users met.",
-    arrays="indptr, indices, data (item)",
-    rows="startup x startup cosine, decayed by the age of the column's interactions, csr",
+    arrays="indptr, indices, data; people_indptr, people_indices, people_data (item)",
+    rows=(
+        "startup x startup cosine, decayed by the age of the column's interactions, csr; for the same pairs, how many "
+        "users met the row and did what with the column, csr"
+    ),
     fit="models.item_neighbours.fit:fit",
     config=NeighboursConfig,
     source=ITEM_NEIGHBOURS,

@@ -1,9 +1,8 @@
-"""Item-item cosine: who met this also met that. Startups for users, and users for startups once transposed.
+"""Item-item cosine: items that the same owners interacted with; transposed, users for startups.
 
-Before factors in sparse data: with few events a pair of items says more than a hundred dimensions do. A pair counts
-once, however often it met, and two items met by one owner count 1 / root of that owner's history length, so that
-somebody who looked at everything does not make everything alike (after Deshpande and Karypis 2004). What an item was
-met by long ago speaks less for showing it now: measured on five sets, that fade never costs and often doubles the gain.
+A pair counts once, however many events it has. Two items of one owner add 1 / root of the owner's history length, so
+that owners who view everything do not make all items similar (after Deshpande and Karypis 2004). Old pairs count less:
+on five data sets this decay never cost accuracy and often doubled the gain.
 """
 
 from __future__ import annotations
@@ -22,21 +21,24 @@ from models.data.interactions import Interactions, Span, last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
+from models.schema import COUNTED_TYPES
 
-#: Multiplications of one block: bounds what a block of the items x items product can hold (12 bytes each at worst).
+#: Multiplications per block, which bound the memory of a block of the items x items product (12 bytes each at most).
 BLOCK = 8_000_000
 _VALUE_BITS = 31
-#: Newest pairs of a history that are compared.
+#: Most recent pairs of a history that are compared.
 HISTORY = 500
+#: A smaller number of people is not counted: it could identify them.
+PEOPLE_LEAST = 3
 
 
 def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
-    """The bundle item_neighbours_v1: startups by the people they share."""
+    """The bundle item_neighbours_v1: startups with common users."""
     return fit_neighbours(SPEC.bundle, data.interactions, data.config, data.threads)
 
 
 def fit_reverse(data: TrainingData[NeighboursReverseConfig]) -> Bundle:
-    """The bundle item_neighbours_reverse_v1: people by the startups they share."""
+    """The bundle item_neighbours_reverse_v1: users with common startups."""
     config = data.config.completed(data.table("item_neighbours"))
     return fit_neighbours(REVERSE.bundle, data.interactions.transposed(), config, data.threads)
 
@@ -44,26 +46,32 @@ def fit_reverse(data: TrainingData[NeighboursReverseConfig]) -> Bundle:
 def fit_neighbours(
     name: str, interactions: Interactions, config: NeighboursConfig, threads: int = 1, history: int = HISTORY
 ) -> Bundle:
-    """The csr of the `count` most similar items of each item, as arrays indptr, indices, data; map item.
+    """The csr of the `count` most similar items of each item: arrays indptr, indices, data; map item.
 
-    data is the cosine in 0..1, its parts halved for every `half_life_share` of the events' `Span` since the neighbour
-    was met; indices ascend within a row, an item is no neighbour of its own; of equally similar items those with the
-    lower row are kept. An item nobody was interested in has an empty row. Of a history longer than
-    `history` only the newest pairs are compared, which bounds the work by events x that length.
-    Raises TooSparse where there is no interest at all.
+    data is the cosine in 0..1, each term halved for every `half_life_share` of the events' `Span` since the neighbour's
+    pair. Indices ascend within a row, without the item itself; ties go to the lower row. An item without positive pairs
+    has an empty row. Only the newest `history` pairs of an owner are compared, which bounds the work.
+    A second csr over the same pairs (people_indptr, people_indices, people_data) counts people who met the row's item
+    and had an event with the column's item: uint16 `EventType.code << 8 | number` for the heaviest type with at least
+    PEOPLE_LEAST people; the number is at most 255. Raises TooSparse without positive pairs.
     """
     columns, fresh = _columns(interactions, config.half_life_share, history)
     if not columns.nnz:
         raise TooSparse(
-            "expected events of interest to compare items by, got none before the cutoff: load events "
+            "expected events of interest to compare items, got none before the cutoff: load events "
             "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)"
         )
     rows = sparse.csr_matrix(columns.T)
     work = partial(_best, rows, fresh, config.count)
     with ThreadPoolExecutor(threads) as pool:
-        blocks = list(pool.map(lambda block: work(*block), _blocks(rows, fresh)))
-    lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
+        bounds = list(_blocks(rows, fresh))
+        blocks = list(pool.map(lambda block: work(*block), bounds))
+        lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
+        near = sparse.csr_matrix((np.ones(len(data), np.int32), indices, arrays["indptr"]), shape=(rows.shape[0],) * 2)
+        count = partial(_people, near, *_by_type(interactions, columns))
+        people = sparse.vstack(list(pool.map(lambda block: count(*block), bounds)), format="csr")
+    arrays |= {f"people_{name}": getattr(people, name) for name in ("indptr", "indices", "data")}
     told = {
         "neighbours": config.count,
         "neighbours_history": history,
@@ -77,9 +85,9 @@ def fit_neighbours(
 
 
 def _columns(interactions: Interactions, share: float, history: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """(owners, items) float32 columns of length 1, and the same with every cell faded by the age of its pair.
+    """(owners, items) columns of length 1, and the same with each cell decayed by the age of its pair.
 
-    Before, each row was divided by the fourth root of its length, so that the product of two cells is by the root.
+    Each row is first divided by the fourth root of its length, so the product of two cells is divided by the root.
     """
     liked = interactions.csr(damping="binary") > 0
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
@@ -93,6 +101,45 @@ def _columns(interactions: Interactions, share: float, history: int) -> tuple[sp
     return plain, faded
 
 
+def _by_type(
+    interactions: Interactions, columns: sparse.csr_matrix
+) -> tuple[sparse.csr_matrix, list[tuple[int, sparse.csr_matrix]]]:
+    """(items, owners) int32: 1 where the two met; and by code of an event's type, the weightiest first, (owners, items)
+    int32: 1 where it happened. Of the pairs of `columns` alone."""
+    met = sparse.csr_matrix((np.ones(columns.nnz, np.int32), columns.indices, columns.indptr), shape=columns.shape)
+    kinds = met.multiply(interactions.kinds().astype(np.int32)).tocsr()
+    found = []
+    for kind in COUNTED_TYPES:
+        did = kinds.copy()
+        did.data = did.data >> kind.code & 1
+        did.eliminate_zeros()
+        if did.nnz:
+            found.append((kind.code, did))
+    return sparse.csr_matrix(met.T), found
+
+
+def _people(
+    near: sparse.csr_matrix,
+    met: sparse.csr_matrix,
+    did: list[tuple[int, sparse.csr_matrix]],
+    start: int,
+    stop: int,
+) -> sparse.csr_matrix:
+    """(stop - start, items) uint16 csr: see `fit_neighbours`. met, did: see `_by_type`."""
+    wanted, rows = near[start:stop], met[start:stop]
+    found = sparse.csr_matrix(wanted.shape, dtype=np.int32)
+    for code, pairs in did:
+        number = wanted.multiply(rows @ pairs).tocsr()
+        number.data = np.where(number.data < PEOPLE_LEAST, 0, code << 8 | np.minimum(number.data, 255))
+        number.eliminate_zeros()
+        found = found + number
+        wanted = wanted - wanted.multiply(number > 0)
+        wanted.eliminate_zeros()
+    found = found.tocsr().astype(np.uint16)
+    found.sort_indices()
+    return found
+
+
 def _matrix(
     value: NDArray[np.float64], owner: NDArray[np.int64], item: NDArray[np.int32], shape: tuple[int, int]
 ) -> sparse.csr_matrix:
@@ -102,7 +149,7 @@ def _matrix(
 
 
 def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
-    """Ranges of items whose product costs about BLOCK multiplications each (one item at least)."""
+    """Ranges of items whose product costs about BLOCK multiplications each (at least one item)."""
     cost = np.diff(columns.indptr)[rows.indices].astype(np.int64)
     per_item = np.add.reduceat(np.append(cost, 0), rows.indptr[:-1]) * (np.diff(rows.indptr) > 0)
     block = np.minimum(np.cumsum(per_item) // BLOCK, np.iinfo(np.int64).max)
@@ -117,8 +164,8 @@ def _best(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Lengths, indices and cosines of the `keep` nearest of the items start..stop.
 
-    Row, cosine (bits of a positive float ascend like its value) and column are packed into one integer: a single
-    sort brings each row's best to its front, lower columns first among equals.
+    Row, cosine (bits of a positive float are ordered like its value) and column are packed into one integer, so one
+    sort puts each row's best first, ties by column.
     """
     block = rows[start:stop] @ columns
     shift = _bits(rows.shape[0])

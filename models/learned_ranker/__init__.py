@@ -19,4 +19,5 @@ SPEC = ModelSpec(
     optional=True,
     stage=Stage.RANKER,
     kind="learned",
+    code=2,
 )

@@ -1,8 +1,7 @@
-"""Teach the learned ranker of one surface: what of an owner's candidates did they meet next?
+"""Train the learned ranker of one surface: which candidates will an owner interact with next?
 
-The learners fail in different ways: the regression is steady and knows no corners, the trees find them and overfit.
-Their average did better out of time than the learner that was best on the validation split
-(docs/decisions/0014-learned-ranker.md).
+The regression is stable but linear; trees find interactions of features but overfit. On later data their average did
+better than the learner with the best validation result (docs/decisions/0014-learned-ranker.md).
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from models.gbdt.fit import Objective, TreeShape, fit_trees
 from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS, AveragedRanker, LearnedRanker
 from models.ranker import RankerConfig
 
-#: Rows of one part that are read at most: twice as many were worth nothing beyond chance on crunchbase, and minutes.
+#: Most rows of one part of owners. Twice as many gained nothing significant on crunchbase and took minutes longer.
 MOST_ROWS = 75_000
-#: Strength of the regression's l2 penalty, as scikit-learn counts it, over standardised columns.
+#: Inverse strength of the regression's l2 penalty (scikit-learn's C), over standardised columns.
 _C = 0.1
 _BINARY = TreeShape(trees=200, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
 _ORDER = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
-#: By name: what trees learn from, their shape, and which seed.
+#: By name: objective of the trees, their shape, and an offset of its seed.
 _FORESTS: dict[str, tuple[Objective, TreeShape, int]] = {
     "binary": ("binary", _BINARY, 0),
     "binary_again": ("binary", _BINARY, 1),
@@ -38,10 +37,10 @@ LEARNERS = ("logistic", *_FORESTS)
 
 @dataclass(frozen=True, eq=False)
 class RankerRows:
-    """Candidates of earlier instants with their outcome.
+    """Candidates at historical cutoffs with their outcome.
 
-    names: (f,) columns. features: (n, f) float32, finite. label: (n,) 0 or 1. group: (n,) int, one list of one owner.
-    newest_us: when the newest pair labelled 1 met, microseconds since 1970 UTC.
+    names: (f,) columns. features: (n, f), finite. label: (n,) 0 or 1. group: (n,) the list of each row.
+    newest_us: time of the newest positive pair, microseconds since 1970 UTC.
     """
 
     names: tuple[str, ...]
@@ -53,8 +52,8 @@ class RankerRows:
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(self.names)) or len(self.group) != len(self.label):
             raise TrainingError(
-                f"expected {len(self.names)} features, a label and a group a row, got "
-                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; teach again"
+                f"expected {len(self.names)} features, a label and a group per row, got "
+                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; build the rows again"
             )
 
     @property
@@ -63,20 +62,18 @@ class RankerRows:
 
     @property
     def owners_taught(self) -> int:
-        """Lists with a positive: the others teach no order."""
+        """Number of lists with a positive."""
         return len(np.unique(self.group[self.label > 0]))
 
     @property
     def orders(self) -> bool:
-        """Whether any list has both outcomes."""
         return bool(np.isin(self.group[self.label > 0], self.group[self.label == 0]).any())
 
     def where(self, mask: NDArray[np.bool_]) -> RankerRows:
-        """The rows of a boolean mask."""
         return replace(self, features=self.features[mask], label=self.label[mask], group=self.group[mask])
 
     def thinned(self, most: int, seed: int) -> RankerRows:
-        """At most about `most` rows: whole lists, drawn at random, since half a list teaches another order."""
+        """About `most` rows at most: a random sample of whole lists, because part of a list has another order."""
         if len(self.label) <= most:
             return self
         group, inverse = np.unique(self.group, return_inverse=True)
@@ -84,14 +81,14 @@ class RankerRows:
         return self.where(kept[inverse])
 
     def without(self, prefixes: tuple[str, ...]) -> RankerRows:
-        """The rows without the columns whose names start so."""
+        """The rows without the columns whose names begin with a prefix."""
         kept = [i for i, name in enumerate(self.names) if not name.startswith(prefixes)]
         return replace(self, names=tuple(self.names[i] for i in kept), features=self.features[:, kept])
 
 
 @dataclass(frozen=True, eq=False)
 class FittedRanker:
-    """One surface's ranker as arrays `<part>-…`, and what to tell of it."""
+    """One surface's ranker as arrays `<part>-…`, and its description."""
 
     arrays: Mapping[str, NDArray[Any]]
     about: Mapping[str, Any]
@@ -102,28 +99,30 @@ class FittedRanker:
 
 
 def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, threads: int = 1) -> FittedRanker:
-    """Fit every learner, for known owners and for strangers apart where both have enough positives.
+    """Train every learner, separately for owners with events and cold-start owners if both have enough positives.
 
-    The same rows and settings give the same bytes. Raises TrainingError under `min_positives` (C53) or where no
+    The same rows and settings give the same bytes. Raises TrainingError with fewer than `min_positives` (C53), or if no
     list has both outcomes.
     """
     least = config.min_positives
     if rows.positives < least:
-        raise TrainingError(f"{rows.positives} positives among the candidates of earlier cuts, {least} needed (C53)")
-    stranger = rows.features[:, rows.names.index(EVENTS)] == 0
-    parts = {KNOWN: rows.where(~stranger), STRANGERS: rows.where(stranger)}
+        raise TrainingError(
+            f"{rows.positives} positives among the candidates at historical cutoffs, {least} needed (C53)"
+        )
+    unseen = rows.features[:, rows.names.index(EVENTS)] == 0
+    parts = {KNOWN: rows.where(~unseen), STRANGERS: rows.where(unseen)}
     if min(part.positives for part in parts.values()) < least or not all(part.orders for part in parts.values()):
         parts = {EVERYBODY: rows}
     if not rows.orders:
-        raise TrainingError("no list has both a candidate that was met and one that was not: nothing teaches an order")
+        raise TrainingError("expected a list with both outcomes to learn an order from, got none")
     arrays: dict[str, NDArray[Any]] = {}
-    told = {}
+    report = {}
     for name, part in parts.items():
         part = part.thinned(MOST_ROWS, seed)
         found, gain = _average(part, seed, threads)
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
-        told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
-    first = next(iter(told.values()))
+        report[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
+    first = next(iter(report.values()))
     return FittedRanker(
         arrays,
         {
@@ -133,16 +132,16 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
             "positives": rows.positives,
             "newest_us": rows.newest_us,
             "gain": first["gain"],
-            "parts": told,
+            "parts": report,
         },
     )
 
 
 def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """The arrays of one part, and how much of the trees' gain each column brought."""
+    """The arrays of one part, and each column's share of the trees' gain."""
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
-    with ThreadPoolExecutor(threads) as pool:  # a forest a thread: LightGBM's own spin when they wait
+    with ThreadPoolExecutor(threads) as pool:  # one thread per forest: LightGBM's own threads spin while they wait
         forests = list(pool.map(lambda f: _forest(rows, seed, *f), _FORESTS.values()))
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")
@@ -151,8 +150,8 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArr
     arrays |= {"centre": np.zeros(len(LEARNERS)), "spread": np.ones(len(LEARNERS))}
     raw = np.stack([learner.score(rows.features) for learner in AveragedRanker.from_arrays(LEARNERS, arrays).learners])
     arrays |= {"centre": raw.mean(axis=1).round(6), "spread": np.maximum(raw.std(axis=1), 1e-6).round(6)}
-    told = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
-    return arrays, {name: round(g, 4) for g, name in told if g > 0}
+    ordered = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
+    return arrays, {name: round(g, 4) for g, name in ordered if g > 0}
 
 
 def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, NDArray[Any]]:
@@ -160,15 +159,15 @@ def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape,
 
 
 def _logistic(rows: RankerRows) -> NDArray[np.float64]:
-    """(f,) float64 weights over the raw columns; the intercept moves every score alike and is left out."""
+    """(f,) weights over the raw columns. The intercept does not change the order and is left out."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     x = rows.features.astype(np.float64)
     spread = x.std(axis=0)
-    told = spread > 1e-9
-    with threadpool_limits(1, "blas"):  # the sum of a product depends on how it was split
-        model = LogisticRegression(C=_C, max_iter=300).fit((x - x.mean(axis=0))[:, told] / spread[told], rows.label)
+    varies = spread > 1e-9
+    with threadpool_limits(1, "blas"):  # the rounding of a product depends on the number of threads
+        model = LogisticRegression(C=_C, max_iter=300).fit((x - x.mean(axis=0))[:, varies] / spread[varies], rows.label)
     weight = np.zeros(x.shape[1])
-    weight[told] = model.coef_[0] / spread[told]
+    weight[varies] = model.coef_[0] / spread[varies]
     return weight

@@ -1,7 +1,6 @@
-"""The learned ranker: an average of a few learners over many features, safer than the best of them (A07).
+"""The learned ranker: an average of several learners over many features, safer than the best one (A07).
 
-A logistic regression, trees that tell positives from the rest, trees that learn the order: each learner's raw score is
-put on one scale with the mean and spread it had over the teaching rows, and the mean of them is squeezed into 0..1.
+Each raw score is standardised by its mean and spread over the training rows; a sigmoid maps their mean to 0..1.
 """
 
 from __future__ import annotations
@@ -22,26 +21,29 @@ from models.schema import Surface
 from models.scoring.scorer import RankerAsked, log_rank
 
 LEARNED = SPEC.bundle
-#: Facts of everybody and the demand for them, without which it is told nothing.
+#: Facts and demand of all entities, which the ranker's features need.
 ACTIVITY = "activity_v1"
-#: Who a part of the ranker is for, and the column that tells them apart: 0 is a stranger.
+#: Parts of the owners: with events, without events (cold-start), all. The column EVENTS is 0 for cold-start owners.
 KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
 EVENTS = "owner_events"
-#: Candidates of a list that every learner looks at. Twice as many changed no list's first ten places on crunchbase.
+#: Candidates of a list that every learner scores. Twice as many changed no list's first ten on crunchbase.
 LOOKED_AT = 100
 
-_ROWS = 8192  # of a linear score at once: its sums stay in the cache
+_ROWS = 8192  # rows per block of a linear score, so that its sums stay in the cache
 
 
 class Learner(Protocol):
-    """Features (n, f) float32 to raw scores (n,), higher is better."""
+    """Features (n, f) to raw scores (n,); higher is better."""
 
     def score(self, features: NDArray[Any]) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Logistic:
-    """A linear score. weight: (f,) float64. Term by term, so that equal features score equally wherever they stand."""
+    """A linear score. weight: (f,).
+
+    It adds term by term, so that equal features score equally in every batch.
+    """
 
     weight: NDArray[np.float64]
 
@@ -58,7 +60,7 @@ class Logistic:
 
 @dataclass(frozen=True, eq=False)
 class AveragedRanker:
-    """Learners of one part of the owners. centre, spread: (learners,) of each raw score over the teaching rows."""
+    """The learners of one part. centre, spread: (learners,) of each raw score over the training rows."""
 
     learners: tuple[Learner, ...]
     centre: NDArray[np.float64]
@@ -68,12 +70,10 @@ class AveragedRanker:
     def from_arrays(
         cls, learners: Sequence[str], arrays: Mapping[str, NDArray[Any]], prefix: str = ""
     ) -> AveragedRanker:
-        """From arrays by name: `<prefix><learner>_…` of each learner, `<prefix>centre`, `<prefix>spread`."""
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, f) float32 to (n,) float32 in 0..1."""
         total = np.zeros(len(features), np.float64)
         for learner, centre, spread in zip(self.learners, self.centre, self.spread, strict=True):
             total += (learner.score(features) - centre) / spread
@@ -82,10 +82,10 @@ class AveragedRanker:
 
 @dataclass(frozen=True, eq=False)
 class LearnedRanker:
-    """One surface's ranker. names: (f,) the columns it reads.
+    """The ranker of one surface. names: (f,) its columns.
 
-    parts: "known" for owners with events and "strangers" for those without, of whom only the profile speaks; or
-    "everybody" where one of the two had too little to be taught by.
+    parts: one for owners with events and one for cold-start owners, or one for all if either has too few training
+    samples.
     """
 
     names: tuple[str, ...]
@@ -94,29 +94,30 @@ class LearnedRanker:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
-        """Arrays `<surface folder>-<part>-…` of the bundle. Raises BundleCorrupt where the surface was not taught."""
+        """Arrays `<surface folder>-<part>-…`. Raises BundleCorrupt if the bundle lacks the surface."""
         about: Mapping[str, Any] | None = bundle.config["surfaces"].get(surface.value)
         if about is None:
-            raise BundleCorrupt(f"{bundle.name} {bundle.version} was not taught {surface}; train it again")
+            raise BundleCorrupt(f"{bundle.name} {bundle.version} has no ranker of {surface}; train it again")
         return cls.assembled(about, bundle.arrays, f"{surface.folder}-")
 
     @classmethod
     def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> LearnedRanker:
-        """about: "features", "parts" and "learners"; arrays `<prefix><part>-…`, see `Average.of`."""
+        """about: "features", "parts" and "learners". arrays: `<prefix><part>-…`, see `AveragedRanker.from_arrays`."""
         parts = {p: AveragedRanker.from_arrays(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
         return cls(tuple(about["features"]), parts)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, f) float32 in the order of `names` to (n,) float32 in 0..1."""
         return self._by_part(features, lambda part, rows: part.score(rows))
 
     def first_look(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) float32 the first learner's raw score: cheap, and good enough to say what is worth a second look."""
+        """(n,) raw score of the first learner: fast, and good enough to select candidates for the others."""
         return self._by_part(features, lambda part, rows: part.learners[0].score(rows))
 
     def score_lists(self, features: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n,) float32 in 0..1 of whole lists of candidates: the LOOKED_AT best of each list by the first look are
-        scored, the others follow them in the order of the first look (a cascade; Viola and Jones 2001)."""
+        """(n,) scores in 0..1 of whole lists by a cascade (Viola and Jones 2001).
+
+        All learners score the LOOKED_AT best candidates of each list by `first_look`. The others follow in that order.
+        """
         rank = np.rint(np.exp(log_rank(self.first_look(features), indptr)))
         chosen = rank <= LOOKED_AT
         score = np.zeros(len(rank), np.float32)
@@ -133,12 +134,12 @@ class LearnedRanker:
     ) -> NDArray[np.float32]:
         if EVERYBODY in self.parts:
             return of(self.parts[EVERYBODY], features).astype(np.float32)
-        stranger = features[:, self.names.index(EVENTS)] == 0
+        unseen = features[:, self.names.index(EVENTS)] == 0
         score = np.empty(len(features), np.float32)
-        for part, mask in ((STRANGERS, stranger), (KNOWN, ~stranger)):
+        for part, mask in ((STRANGERS, unseen), (KNOWN, ~unseen)):
             if mask.all():
                 return of(self.parts[part], features).astype(np.float32)
-            score[mask] = of(self.parts[part], features.T[:, mask].T)  # column by column, as they lie
+            score[mask] = of(self.parts[part], features.T[:, mask].T)  # column by column, as stored
         return score
 
 
@@ -147,8 +148,10 @@ def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Lear
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
-    """The surface's ranker where it was taught, every source that taught it speaks and, unless it is asked for by name,
-    it passed: its config says where."""
+    """The surface's ranker if it was trained, passed evaluation, and all sources of its features are available.
+
+    Requested by name it need not have passed.
+    """
     bundle = asked.bundle
     if bundle is None or not asked.union or ACTIVITY not in asked.bundles:
         return None

@@ -1,4 +1,4 @@
-"""A release: its manifest, its keys in Redis, the bytes of its lists, its files on disk (`files`)."""
+"""Ranked lists: their bytes and keys in Redis, the manifest of a release, its files on disk."""
 
 from models.lists.redis_format import (
     DRAIN_GROUP,

@@ -1,4 +1,4 @@
-"""The id of an answer: a signed note of what was shown, so that whatever comes of it can be told without a write.
+"""The id of an answer: a signed record of what was shown, so that later events can be attributed without a write.
 
 Base64url without padding of
 
@@ -6,14 +6,14 @@ Base64url without padding of
     format 2: 2, surface, method, live | anyone << 1, route               one byte each
     day                                                              uint16, days since 1970 UTC, big endian
     edition                                                          2 bytes, zero outside an experiment
-    release, experiment, arm                                         each one byte of length and so many of ASCII
+    release, experiment, arm                                         each one byte of length, then that many of ASCII
     signature                                                        12 bytes
 
-Surface, method and route are codes. Format 1 has room for surfaces below 4 and methods below 8; it is written where the
-codes fit, so that a format is no part of what an answer is. Both are read.
+Surface, method and route are codes. Format 1 has room for surfaces below 4 and methods below 8. It is written where the
+codes fit; both formats are read.
 
-The signature is a keyed hash of all before it and of the owner's 16 id bytes: it binds the answer to its owner, and
-nobody can read the owner from it. The same list has the same id for a day, so what was shown is counted once a day.
+The signature is a keyed hash of everything before it and of the owner's 16 id bytes. It binds the answer to its owner
+without revealing the owner. A list keeps its id for a day, so that it counts once a day.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from models.schema import Entity, Method, Surface
 ANSWER_FORMAT, WIDE_FORMAT = 1, 2
 SPELT = re.compile(r"[A-Za-z0-9_-]{30,240}")
 _HEAD, _WIDE_HEAD = struct.Struct(">BBBH2s"), struct.Struct(">BBBBBH2s")
-_SURFACES, _METHODS = 4, 8  # as many codes fit into format 1
+_SURFACES, _METHODS = 4, 8  # numbers of codes that fit into format 1
 _SIGNATURE = 12
 _LIVE, _ANYONE = 1 << 5, 1 << 6
 
 
 @dataclass(frozen=True)
 class ShownAnswer:
-    """What the id of an answer says. day: days since 1970 UTC. live: computed since the build. anyone: a popular or
-    trending list, made for nobody. experiment, edition, arm: empty outside every experiment."""
+    """The content of an answer's id.
+
+    day: days since 1970 UTC. live: computed since the build. anyone: a popular or trending list, not bound to an owner.
+    experiment, edition, arm: empty outside an experiment.
+    """
 
     surface: Surface
     method: Method
@@ -54,16 +57,16 @@ class ShownAnswer:
     arm: str = ""
 
     def spell(self, owner: str, key: bytes) -> str:
-        """The id of this answer to an owner. key: 16 to 64 secret bytes."""
+        """The id of this answer, signed for an owner. key: 16 to 64 secret bytes."""
         head = self._head()
         words = b"".join(bytes([len(w)]) + w.encode() for w in (self.release, self.experiment, self.arm))
         note = head + words
         return base64.urlsafe_b64encode(note + _signature(note, self._bound(owner), key)).rstrip(b"=").decode()
 
     @classmethod
-    def read(cls, spelt: str) -> ShownAnswer:
-        """What an id says; whether it is ours only `was_given` knows. Raises DataError on an unknown format."""
-        note = _opened(spelt)[0]
+    def read(cls, text: str) -> ShownAnswer:
+        """The content of an id; only `was_given` checks the signature. Raises DataError on an unknown format."""
+        note = _opened(text)[0]
         try:
             surface, method, route, live, anyone, day, edition, rest = _headed(note)
             release, experiment, arm = _words(rest)
@@ -80,11 +83,11 @@ class ShownAnswer:
                 arm,
             )
         except (struct.error, IndexError, ValueError) as error:
-            raise DataError(f"expected the id of an answer, got {spelt[:40]!r}") from error
+            raise DataError(f"expected the id of an answer, got {text[:40]!r}") from error
 
-    def was_given(self, spelt: str, user: str, startup: str, key: bytes) -> bool:
-        """Whether this, read from `spelt`, was signed with the key for the owner among the two."""
-        note, signature = _opened(spelt)
+    def was_given(self, text: str, user: str, startup: str, key: bytes) -> bool:
+        """Whether `text`, from which this was read, was signed for the surface's owner among the two."""
+        note, signature = _opened(text)
         owner = user if self.surface.owner is Entity.USER else startup
         return hmac.compare_digest(signature, _signature(note, self._bound(owner), key))
 
@@ -100,23 +103,25 @@ class ShownAnswer:
         return b"" if self.anyone else UUID(owner).bytes
 
 
-def _opened(spelt: str) -> tuple[bytes, bytes]:
-    """The note and the signature of an id. Raises DataError."""
-    if not SPELT.fullmatch(spelt):
-        raise DataError(f"expected the id of an answer, got {spelt[:40]!r}")
+def _opened(text: str) -> tuple[bytes, bytes]:
+    """Split an id into its signed bytes and its signature. Raises DataError."""
+    if not SPELT.fullmatch(text):
+        raise DataError(f"expected the id of an answer, got {text[:40]!r}")
     try:
-        whole = base64.urlsafe_b64decode(spelt + "=" * (-len(spelt) % 4))
+        whole = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError as error:
-        raise DataError(f"expected the id of an answer, got {spelt[:40]!r}") from error
-    if base64.urlsafe_b64encode(whole).rstrip(b"=").decode() != spelt:  # one answer, one spelling: each counts once
-        raise DataError(f"expected the id of an answer as it was given, got {spelt[:40]!r}")
+        raise DataError(f"expected the id of an answer, got {text[:40]!r}") from error
+    if (
+        base64.urlsafe_b64encode(whole).rstrip(b"=").decode() != text
+    ):  # only one text form is valid, so that it counts once
+        raise DataError(f"expected the id of an answer as it was given, got {text[:40]!r}")
     if whole[0] not in (ANSWER_FORMAT, WIDE_FORMAT):
         raise DataError(f"expected the id of an answer of format {ANSWER_FORMAT} or {WIDE_FORMAT}, got {whole[0]}")
     return whole[:-_SIGNATURE], whole[-_SIGNATURE:]
 
 
 def _headed(note: bytes) -> tuple[int, int, int, bool, bool, int, bytes, bytes]:
-    """Codes of surface, method and route, live, anyone, day, edition, and what follows. Raises struct.error."""
+    """Codes of surface, method and route, live, anyone, day, edition, remaining bytes. Raises struct.error."""
     if note[0] == ANSWER_FORMAT:
         _, bits, route, day, edition = _HEAD.unpack_from(note)
         codes, live, anyone, size = (bits & 3, bits >> 2 & 7, route), bits & _LIVE, bits & _ANYONE, _HEAD.size
@@ -127,13 +132,13 @@ def _headed(note: bytes) -> tuple[int, int, int, bool, bool, int, bytes, bytes]:
 
 
 def _words(rest: bytes) -> list[str]:
-    """Three words. Raises ValueError where there are more or fewer."""
+    """The three length-prefixed texts. Raises ValueError for another number of them."""
     found = []
     while rest:
         found.append(rest[1 : 1 + rest[0]].decode("ascii"))
         rest = rest[1 + rest[0] :]
     if len(found) != 3:
-        raise ValueError(f"{len(found)} words")
+        raise ValueError(f"expected 3 texts, got {len(found)}")
     return found
 
 

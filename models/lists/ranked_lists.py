@@ -1,4 +1,4 @@
-"""Finished lists of a whole batch of owners, and their files."""
+"""Finished lists of a batch of owners, and their files."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from numpy.typing import NDArray
 
 from models.data.batch import MASK, indptr_of
 from models.errors import ReleaseIncomplete
+from models.lists.reasons import REASON, from_bits
 
-#: The columns that have a value a place; the others have one a list.
+#: Columns with one value per list position; the others have one per list.
 PLACES = ("item", "score", "source", "reason")
-#: Those of them that are bits.
-MASKS = ("source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
 class RankedLists:
     """b lists of one surface, best item first.
 
-    owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 codes of `Method`.
-    count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
+    owner: (b,) int32 entity row, -1 for an unseen owner. method, route: (b,) uint8 codes of `Method`.
+    count: (b,) int32 interaction count. ranker: (b,) uint8 code of the ranker that ordered the list (`ModelSpec.code`),
+    0: none, 1: not named by an older version. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS. part: (b,) uint16 which part of the
-    release each list comes from (see Release.parts), the first where nothing is said.
+    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint32, see models/lists/reasons.py.
+    part: (b,) uint16 index into `Release.parts`, by default 0.
     """
 
     owner: NDArray[np.int32]
     method: NDArray[np.uint8]
     route: NDArray[np.uint8]
     count: NDArray[np.int32]
-    reranked: NDArray[np.bool_]
+    ranker: NDArray[np.uint8]
     indptr: NDArray[np.int64]
     item: NDArray[np.int32]
     score: NDArray[np.float32]
     source: NDArray[np.integer[Any]]
-    reason: NDArray[np.integer[Any]]
+    reason: NDArray[np.uint32]
     part: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class RankedLists:
             len(self.method),
             len(self.route),
             len(self.count),
-            len(self.reranked),
+            len(self.ranker),
             len(self.part),
             len(self.indptr) - 1,
         }
@@ -62,12 +62,15 @@ class RankedLists:
     def __len__(self) -> int:
         return len(self.owner)
 
+    @property
+    def reranked(self) -> NDArray[np.bool_]:
+        """(b,) bool: a ranker ordered the list."""
+        return self.ranker > 0
+
     def row(self, i: int) -> slice:
-        """The places of list i."""
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
 
     def take(self, which: NDArray[np.int64]) -> RankedLists:
-        """The lists of these places, in this order."""
         length = np.diff(self.indptr)[which]
         indptr = indptr_of(length)
         places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
@@ -79,8 +82,10 @@ class RankedLists:
         return RankedLists(indptr=indptr, **columns)
 
     def without(self, owner: int, item: int) -> RankedLists:
-        """No list of this owner, and this item in no list; entity rows, -1 for none. All other lists stay as they are,
-        byte by byte."""
+        """Remove the list of this owner, and this item from every list; entity rows, -1 for none.
+
+        All other lists keep their bytes.
+        """
         of_list = np.repeat(np.arange(len(self)), np.diff(self.indptr))
         kept = (self.owner != owner) | (self.owner < 0)
         places = kept[of_list] & ((self.item != item) | (item < 0))
@@ -93,16 +98,15 @@ class RankedLists:
 
     @classmethod
     def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:
-        """The lists of all parts, in order."""
         columns = {
             f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"
         }
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:
-        """Write every column into one .npz, masks in one byte where that is enough; equal lists give equal bytes."""
+        """Write all columns to one .npz file, sources in one byte if possible; equal lists give equal bytes."""
         columns = {c.name: getattr(self, c.name) for c in fields(self)}
-        columns |= {name: narrow(columns[name]) for name in MASKS}
+        columns["source"] = narrow(columns["source"])
         if not self.part.any():
             del columns["part"]
         with path.open("wb") as f:
@@ -111,15 +115,19 @@ class RankedLists:
 
     @classmethod
     def open(cls, path: Path) -> RankedLists:
-        """The inverse of `save`."""
+        """The inverse of `save`. Reads older files with `reranked` and reason bits too. Raises ReleaseIncomplete."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
-                columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}
-                return cls(**columns | {name: columns[name].astype(MASK) for name in MASKS})
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+                columns = {c.name: z[c.name] for c in fields(cls) if c.name in z}
+                if "reranked" in z:
+                    columns["ranker"] = z["reranked"].astype(np.uint8)
+                if columns["reason"].dtype != REASON:
+                    columns["reason"] = from_bits(columns["reason"])
+                return cls(**columns | {"source": columns["source"].astype(MASK)})
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error
 
 
 def narrow(mask: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """(n,) bits as uint8 where none is beyond the eighth, else as uint16."""
+    """(n,) bit masks as uint8 if all fit, else as uint16."""
     return mask.astype(np.uint8 if int(mask.max(initial=0)) < 256 else MASK)

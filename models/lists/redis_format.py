@@ -1,8 +1,17 @@
 """The bytes of lists in Redis.
 
 One list (little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535), n source bits, n
-reason bits. In format 1 bits are uint8, 8 bytes a place; in format 2 uint16, 10 bytes a place. A list is written in
-format 2 only where one of its own bits is beyond the eighth: what other lists hold must not change its bytes.
+reasons. The formats differ in the width of the last two:
+
+| format | sources | reasons | bytes per position |
+|---|---|---|---|
+| 1 | uint8 | uint8, bits by REASONS | 8 |
+| 2 | uint16 | uint16, bits by REASONS | 10 |
+| 3 | uint8 | uint32, see models/lists/reasons.py | 11 |
+| 4 | uint16 | uint32, the same | 12 |
+
+New lists use format 3, or format 4 if one of their own sources needs it: the bytes of a list do not depend on other
+lists. Lists with old reason bits keep formats 1 and 2, and so their release keeps its digest. Empty lists use format 1.
 """
 
 from __future__ import annotations
@@ -19,14 +28,18 @@ from models.data.batch import MASK
 from models.data.entities import pack_ids, unpack_ids
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.schema import Entity, Method, Standing, Surface
+from models.lists.reasons import any_own, bits_of, from_bits, is_old
+from models.schema import Entity, Method, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
-#: The bits of reasons that may come from the owner: all that are no standing of the item's own.
-_SHARED = MASK(np.iinfo(MASK).max - sum(1 << s.code for s in Standing))
-_HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
-#: By format what the bits of a place are; as many bytes as its number.
-_BITS: Mapping[int, np.dtype[Any]] = {LIST_FORMAT: np.dtype("<u1"), WIDE_FORMAT: np.dtype("<u2")}
+_HEADER = struct.Struct("<BBBBIHH")  # format, method, route, ranker, interaction count, places, part
+#: By format the types of sources and reasons.
+_BITS: Mapping[int, tuple[np.dtype[Any], np.dtype[Any]]] = {
+    LIST_FORMAT: (np.dtype("<u1"), np.dtype("<u1")),
+    WIDE_FORMAT: (np.dtype("<u2"), np.dtype("<u2")),
+    3: (np.dtype("<u1"), np.dtype("<u4")),
+    4: (np.dtype("<u2"), np.dtype("<u4")),
+}
 _LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
 _TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
 
@@ -37,83 +50,105 @@ class StoredList:
 
     method: Method
     route: Method
-    reranked: bool
+    ranker: int
     count: int
     part: int
     item: NDArray[np.uint32]
     score: NDArray[np.float32]
     source: NDArray[np.uint16]
-    reason: NDArray[np.uint16]
+    reason: NDArray[np.uint32]
+
+    @property
+    def reranked(self) -> bool:
+        """Whether a ranker ordered it."""
+        return self.ranker > 0
 
     @property
     def impersonal(self) -> bool:
-        """Whether nothing of it comes from the owner: popular, not reranked, and no reason is a facet that they met.
+        """Whether nothing in it depends on the owner: popular, not reranked, no reason from the owner's history.
 
-        A popular list of somebody who had not opted out may be personal: it fills up what no model could answer."""
-        return self.method is Method.POPULAR and not self.reranked and not (self.reason & _SHARED).any()
+        A popular list of a personalised owner may still contain such reasons.
+        """
+        return self.method is Method.POPULAR and not self.reranked and not any_own(self.reason)
 
 
 def encode_lists(lists: RankedLists) -> list[bytes]:
-    """One value a list, in the order of `lists`."""
+    """The encoded value of each list."""
     item = lists.item.astype("<u4").tobytes()
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
     formats = _formats(lists)
-    masks = {f: [m.astype(_BITS[f]).tobytes() for m in (lists.source, lists.reason)] for f in set(formats)}
+    columns = {f: _columns(lists, f) for f in set(formats)}
     bounds = lists.indptr.tolist()
     heads = zip(
         lists.method.tolist(),
         lists.route.tolist(),
-        lists.reranked.tolist(),
+        lists.ranker.tolist(),
         lists.count.tolist(),
         lists.part.tolist(),
         bounds[:-1],
         bounds[1:],
         strict=True,
     )
-    return [
-        _HEADER.pack(f, m, r, k, c, b - a, part)
-        + item[4 * a : 4 * b]
-        + score[2 * a : 2 * b]
-        + masks[f][0][f * a : f * b]
-        + masks[f][1][f * a : f * b]
-        for f, (m, r, k, c, part, a, b) in zip(formats, heads, strict=True)
-    ]
+    values = []
+    for f, (m, r, ranker, count, part, a, b) in zip(formats, heads, strict=True):
+        (source, s), (reason, w) = columns[f]
+        head = _HEADER.pack(f, m, r, ranker, count, b - a, part)
+        values.append(head + item[4 * a : 4 * b] + score[2 * a : 2 * b] + source[s * a : s * b] + reason[w * a : w * b])
+    return values
+
+
+def _columns(lists: RankedLists, format: int) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
+    """The bytes of all sources and of all reasons in a format, each with its width."""
+    source, reason = _BITS[format]
+    reasons = bits_of(lists.reason) if format <= WIDE_FORMAT else lists.reason
+    return (
+        (lists.source.astype(source).tobytes(), source.itemsize),
+        (reasons.astype(reason).tobytes(), reason.itemsize),
+    )
 
 
 def _formats(lists: RankedLists) -> list[int]:
-    """Of each list the narrowest format that holds its bits."""
-    wide = np.concatenate([[0], np.cumsum((lists.source | lists.reason) > 255)])[lists.indptr]
-    return np.where(np.diff(wide) > 0, WIDE_FORMAT, LIST_FORMAT).tolist()
+    """For each list the narrowest format that holds it; an old format if all its reasons are old bits."""
+    old = is_old(lists.reason)
+    wide = (lists.source > 255) | (old & (bits_of(lists.reason) > 255))
+    counts = np.diff(np.stack([_before(wide), _before(~old)])[:, lists.indptr])
+    return np.asarray(1 + (counts[0] > 0) + 2 * (counts[1] > 0)).tolist()
+
+
+def _before(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n + 1,) int64 how many hold before each place."""
+    return np.concatenate([[0], np.cumsum(mask)])
 
 
 def decode_list(value: bytes) -> StoredList:
     """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
-    method, route, reranked, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
-    kind = _BITS[value[0]]
-    size = _HEADER.size + n * (6 + 2 * kind.itemsize)
+    method, route, ranker, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
+    source, reason = _BITS[value[0]]
+    size = _HEADER.size + n * (6 + source.itemsize + reason.itemsize)
     if len(value) != size:
-        raise ReleaseIncomplete(f"a stored list of {n} places must have {size} bytes, got {len(value)}")
+        raise ReleaseIncomplete(f"expected {size} bytes in a list of {n} places, got {len(value)}; publish again")
     at, methods = _HEADER.size, Method.by_code()
     if method not in methods or route not in methods:
         known = ", ".join(map(str, methods))
-        raise ReleaseIncomplete(f"a stored list must name methods among {known}, got {method} and {route}")
+        raise ReleaseIncomplete(f"expected a list with methods of {known}, got {method} and {route}; publish again")
+    reasons = np.frombuffer(value, reason, n, at + (6 + source.itemsize) * n)
     return StoredList(
         methods[method],
         methods[route],
-        bool(reranked),
+        ranker,
         count,
         part,
         np.frombuffer(value, "<u4", n, at),
         np.divide(np.frombuffer(value, "<u2", n, at + 4 * n), np.float32(65535)),
-        np.frombuffer(value, kind, n, at + 6 * n).astype(MASK),
-        np.frombuffer(value, kind, n, at + (6 + kind.itemsize) * n).astype(MASK),
+        np.frombuffer(value, source, n, at + 6 * n).astype(MASK),
+        from_bits(reasons) if value[0] <= WIDE_FORMAT else reasons,
     )
 
 
 def _opened(
     header: struct.Struct, stored: bytes, what: str, hint: str = "", formats: tuple[int, ...] = (LIST_FORMAT,)
 ) -> tuple[Any, ...]:
-    """The fields of a header behind the format. Raises ReleaseIncomplete on another format."""
+    """The header fields after the format. Raises ReleaseIncomplete on another format."""
     if len(stored) < header.size or stored[0] not in formats:
         known = " or ".join(map(str, formats))
         raise ReleaseIncomplete(f"expected a {what} list of format {known}, got {stored[:1].hex() or 'nothing'}{hint}")
@@ -122,9 +157,10 @@ def _opened(
 
 @dataclass(frozen=True, eq=False)
 class LiveList:
-    """What the live fallback found. value: an encoded list, empty for whoever has none on the surface.
+    """The result of the live fallback.
 
-    known: the platform knows the owner (who may have another role). made_us: microseconds since 1970 UTC.
+    value: an encoded list, empty for an owner without one on the surface. known: the platform knows the owner, perhaps
+    in another role. made_us: microseconds since 1970 UTC.
     """
 
     value: bytes
@@ -143,7 +179,10 @@ class LiveList:
 
 @dataclass(frozen=True, eq=False)
 class TrendingList:
-    """What moves on a surface now; outliving releases, it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
+    """Items trending on a surface now, stored by id because it outlives releases.
+
+    ids: (n,) U36, best first. score: (n,) in 0..1. made_us: microseconds since 1970 UTC.
+    """
 
     ids: NDArray[np.str_]
     score: NDArray[np.float32]
@@ -159,7 +198,7 @@ class TrendingList:
         n, made_us = _opened(_TRENDING, stored, "trending")
         if len(stored) != _TRENDING.size + 18 * n:
             raise ReleaseIncomplete(
-                f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}"
+                f"expected {_TRENDING.size + 18 * n} bytes of a trending list of {n} places, got {len(stored)}"
             )
         packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
         return cls(
@@ -171,13 +210,13 @@ class TrendingList:
 
 POPULAR_FIELD = b"*"
 DRAIN_GROUP = "drain"
-OWN = 255  # in place of the code of a kind: not met, but the owner's own
+OWN = 255  # in place of an event type's code: the item belongs to the owner
 _SINCE = struct.Struct("<Bq")  # EventType.code or OWN, microseconds since 1970 UTC
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Every key, in one namespace."""
+    """All Redis keys, in one namespace."""
 
     namespace: str = "matchbook"
 
@@ -191,12 +230,12 @@ class Keys:
 
     @property
     def publisher(self) -> str:
-        """The lease of the one publisher at a time: its token."""
+        """The lease of the current publisher: its token."""
         return f"{self.namespace}:publisher"
 
     @property
     def fence(self) -> str:
-        """The newest token handed out to a publisher; whoever has an older one can write nothing."""
+        """The newest token of any publisher; a publisher with an older token cannot write."""
         return f"{self.namespace}:fence"
 
     @property
@@ -236,7 +275,7 @@ class Keys:
 
     @property
     def erased(self) -> str:
-        """Marks of erased people and the key that makes them."""
+        """Marks of erased ids and the key that makes them."""
         return f"{self.namespace}:erased"
 
     @property
@@ -261,7 +300,7 @@ class Keys:
         return f"{self.namespace}:claimed:{caller}:{day}"
 
     def of_release(self, release: str) -> list[str]:
-        """All keys that a release owns: no key is ever found by scanning."""
+        """All keys of a release, so that no key is found by scanning."""
         return [
             self.manifest(release),
             *(self.items(release, e) for e in Entity),
@@ -270,11 +309,11 @@ class Keys:
 
 
 def since_value(code: int, at_us: int) -> bytes:
-    """What a since hash holds of a pair: EventType.code or OWN, and when it was; of a posted event when it came."""
+    """The value of a pair in a since hash: EventType.code or OWN, and the time (of receipt, for a posted event)."""
     return _SINCE.pack(code, at_us)
 
 
 def since_meaning(value: bytes) -> tuple[int, int]:
-    """The inverse: (code, microseconds); of what is no such value as of OWN, which counts for nothing."""
+    """Decode `since_value`: (code, microseconds). An invalid value reads as OWN at 0, which has no effect."""
     code, at_us = _SINCE.unpack(value) if len(value) == _SINCE.size else (OWN, 0)
     return code, at_us

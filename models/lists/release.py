@@ -1,4 +1,4 @@
-"""The manifest of a release: what it is made of, and the checksums that hold it together."""
+"""The manifest of a release: what it is made of, and its checksums."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from models.schema import Surface
 
 @dataclass(frozen=True)
 class Release:
-    """The complete set of lists of one cutoff, visible all at once or not at all.
+    """All lists of one cutoff; they become visible together or not at all.
 
-    id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: sha256 over all encoded
-    lists, surface by surface, owners ascending; it does not depend on shards or on when it was made.
-    bundles: name -> version. lists: surface -> number of owners. parts: where its lists came from, {as_of,
-    generated_at}: the build, whose name is "release", then each refresh that added lists; the header of a list names
-    its part. A build itself has none. files: path -> sha256 of every file with lists. list_bytes: of all encoded lists.
-    erased: marks of the people taken out since it was built, each the name of a receipt; they count in the digest.
-    replaces: the release whose place it takes, if any. experiments: as models/experiments.py has them, in whose
-    arms its lists were made; with the edition and, of each arm by surface, its owners and what it moved. judged: name
-    -> version of the models before its inner cut, by which the next build judges it; empty where nothing was held out.
+    id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: see `ReleaseDigest`.
+    bundles: name -> version. lists: surface -> number of owners. files: path -> sha256. list_bytes: of all encoded
+    lists.
+    parts: origins of its lists, {as_of, generated_at, bundles, code_version}: the build, with its id as "release", then
+    each refresh, with the "bundles" that differ from the part before; empty for a build. Older versions wrote neither
+    bundles nor code version. The header of a list names its part.
+    erased: marks of the ids erased since it was built; the digest includes them.
+    replaces: the previous release, if any.
+    experiments: as in models/experiments.py, with the edition and, for each arm by surface, its owners and effect.
+    `judged`: name -> version of the models trained before its temporal validation split, which the next build evaluates
+    it with; empty without a validation split.
     """
 
     id: str
@@ -41,7 +43,7 @@ class Release:
     shards: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     shares: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[Mapping[str, str]] = field(default_factory=list)
+    parts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     code_version: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     list_bytes: int = 0
@@ -52,30 +54,44 @@ class Release:
 
     @property
     def built(self) -> str:
-        """The cutoff of the build behind it, ISO 8601: what its models were taught. Which release may replace which
-        is decided by it: a refresh knows more of some owners, but no more than the next build."""
+        """The cutoff of its build, ISO 8601, which decides what may replace it.
+
+        A refresh has newer data of some owners, but not more than the next build.
+        """
         return str(self.parts[0]["as_of"]) if self.parts else self.as_of
 
     @property
     def build(self) -> str:
-        """The id of that build; of a build its own."""
+        """The id of its build."""
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
 
+    def bundles_at(self, part: int) -> Mapping[str, str]:
+        """Versions by name when the lists of a part were made."""
+        if not self.parts or "bundles" not in self.parts[0]:
+            return self.bundles
+        return {name: v for known in self.parts[: part + 1] for name, v in known.get("bundles", {}).items()}
+
+    def code_at(self, part: int) -> str:
+        """The version of the code that made the lists of a part."""
+        known = self.parts[part] if part < len(self.parts) else {}
+        return str(known.get("code_version", self.code_version))
+
     def to_json(self) -> str:
-        """With a checksum of the rest under "sha256"."""
+        """The manifest with its own checksum as "sha256"."""
         fields = asdict(self)
         return json.dumps({**fields, "sha256": _sha256(fields)}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Release:
-        """Raises ReleaseIncomplete where a field is missing or anything differs from what was written."""
+        """Raises ReleaseIncomplete if a field is missing or the checksum is wrong."""
         try:
             fields = json.loads(text)
             written = fields.pop("sha256")
             release = cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReleaseIncomplete(
-                f"not a release manifest ({type(error).__name__}: {error}); build this cutoff again, or promote another"
+                f"expected a release manifest, got another file ({type(error).__name__}: {error}); build this cutoff "
+                "again, or promote another release"
             ) from error
         if written != _sha256(fields):
             raise ReleaseIncomplete(
@@ -90,13 +106,15 @@ def _sha256(fields: Mapping[str, Any]) -> str:
 
 
 MANIFEST = "manifest.json"
-#: Below the artefact root: one JSON line for each release that became live, and why.
+#: In the artefact root: one JSON line for each release that became live, and why.
 PUBLISHES = "publishes.jsonl"
 
 
 class ReleaseDigest:
-    """sha256 over encoded lists: surface by surface in the order of `Surface`, owners ascending, then the marks of
-    those who were erased since. It depends neither on shards nor on when it was made."""
+    """sha256 over encoded lists by surface and owner, then over marks of erased ids.
+
+    It depends neither on shards nor on the time.
+    """
 
     def __init__(self) -> None:
         self._sha, self.size = hashlib.sha256(), 0
@@ -108,17 +126,14 @@ class ReleaseDigest:
             self.add(encode_lists(part))
 
     def begin(self, surface: Surface) -> None:
-        """The lists of a surface follow."""
         self._sha.update(surface.value.encode())
 
     def add(self, lists: Iterable[bytes]) -> None:
-        """The next encoded lists."""
         for value in lists:
             self._sha.update(value)
             self.size += len(value)
 
     def hexdigest(self, erased: Sequence[str] = ()) -> str:
-        """Of everything added, without the people of these marks."""
         whole = self._sha.copy()
         for mark in erased:
             whole.update(mark.encode())
@@ -126,20 +141,20 @@ class ReleaseDigest:
 
 
 def shard_file(surface: Surface, index: int) -> str:
-    """Where a shard lies below the release's directory."""
+    """The path of a shard within the release's directory."""
     return f"{surface.folder}/{index:04d}.npz"
 
 
 def popular_file(surface: Surface) -> str:
-    """Where the popular list of a surface lies below the release's directory."""
+    """The path of a surface's popular list within the release's directory."""
     return f"{surface.folder}/popular.npz"
 
 
 def last_published(root: Path) -> str | None:
-    """The release that went live last by the log of publishes, where it is stored still. root: of the artefacts."""
+    """The last release in the log of publishes that is still stored. root: of the artefacts."""
     log = root / PUBLISHES
-    told = log.read_text().splitlines() if log.is_file() else []
-    names = (json.loads(line)["release"] for line in reversed(told))
+    lines = log.read_text().splitlines() if log.is_file() else []
+    names = (json.loads(line)["release"] for line in reversed(lines))
     return next((name for name in names if (root / "releases" / name / MANIFEST).is_file()), None)
 
 
@@ -151,16 +166,16 @@ def release_lists(directory: Path, release: Release, surface: Surface) -> Iterat
 
 
 def popular_list(directory: Path, release: Release, surface: Surface) -> RankedLists:
-    """The one list of a release for owners who have none of their own. Raises ReleaseIncomplete."""
+    """The list for owners without a list of their own. Raises ReleaseIncomplete."""
     return open_lists(directory, release, popular_file(surface))
 
 
 def open_lists(directory: Path, release: Release, file: str) -> RankedLists:
-    """The lists of one file. Raises ReleaseIncomplete where it is missing or differs from the manifest."""
+    """The lists of one file. Raises ReleaseIncomplete if it differs from the manifest."""
     path = directory / file
     if not path.is_file() or sha256_of(path) != release.files.get(file):
         raise ReleaseIncomplete(
-            f"{path} differs from its manifest (truncated, tampered with or missing); build this cutoff again, "
+            f"{path} differs from its manifest (truncated, changed or missing); build this cutoff again, "
             "or promote another release"
         )
     return RankedLists.open(path)

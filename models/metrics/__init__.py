@@ -1,4 +1,4 @@
-"""What a set of lists is worth: accuracy, reach and spread, of each owner and of all, and how sure that is."""
+"""Quality metrics of lists: accuracy, coverage and diversity, per owner and overall, with confidence intervals."""
 
 from models.metrics.accuracy import (
     K,

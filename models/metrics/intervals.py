@@ -1,6 +1,6 @@
-"""How sure a mean over owners is: bootstrap intervals, paired ones for differences (Efron and Tibshirani 1993).
+"""Confidence of means over owners: bootstrap and paired intervals (Efron and Tibshirani 1993).
 
-Every mean over owners is a plain mean.
+Owners have equal weight.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-#: Level of the intervals of all challengers together: SURE where what somebody set has a right to stand; ONE_ERROR,
-#: that of one standard error (Breiman et al. 1984), where nothing is set and a gain that is missed costs as well.
+#: Joint confidence level of all challengers. SURE where a configured default is at stake. ONE_ERROR, one standard error
+#: (Breiman et al. 1984), where nothing is configured, so that a missed gain costs as much.
 SURE, ONE_ERROR = 0.95, 0.68
-#: Fewer owners than this choose nothing.
+#: With fewer owners no challenger is chosen.
 LEAST = 20
 
 
 @dataclass(frozen=True)
 class Choice:
-    """taken: the challenger with the highest mean of those that are clearly better, None where the default stays.
-    best: the challenger with the highest mean, clear or not; None without any. owners: how many were asked.
-    gains: by challenger {"mean", "low", "high"} of its gain over the default. level: of each interval."""
+    """The result of comparing challengers with a default.
+
+    taken: the best of the challengers that are clearly better, None if the default stays. best: the challenger with the
+    highest mean, or None. owners: sample size. gains: by challenger {"mean", "low", "high"} of its gain over the
+    default. level: of each interval.
+    """
 
     taken: str | None
     best: str | None
@@ -32,15 +35,19 @@ class Choice:
     level: float
 
     def said(self, challenger: str) -> str:
-        """The gain of one challenger in words."""
+        """The gain of one challenger as text."""
         gain = self.gains[challenger]
         interval = f"{self.level:.1%} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         return f"{gain['mean']:+.4f} {interval} over {self.owners} owners"
 
 
 def choose(gains: Mapping[str, NDArray[np.float64]], level: float = SURE, least: int = LEAST) -> Choice:
-    """gains: by challenger, the simpler one first among equals, (owners,) its figure less that of the default, of the
-    same owners. None of them may have taught a challenger, and none may report how good the choice is."""
+    """Choose a challenger whose gain over the default is significant.
+
+    gains: by challenger (owners,) metric minus that of the default, paired by owner; the simpler of equal challengers
+    comes first. These owners must be neither training data nor the sample that reports the quality of the choice.
+    level: joint level of all intervals (Bonferroni).
+    """
     chance = (1 - level) / max(len(gains), 1)
     found = {name: _interval(np.asarray(values, float), chance) for name, values in gains.items()}
     owners = len(next(iter(gains.values()))) if gains else 0
@@ -50,7 +57,7 @@ def choose(gains: Mapping[str, NDArray[np.float64]], level: float = SURE, least:
 
 
 def _interval(values: NDArray[np.float64], chance: float) -> dict[str, float]:
-    """Mean and two-sided interval; NaN where there are fewer than two owners."""
+    """Mean and two-sided interval; NaN for fewer than two owners."""
     n = len(values)
     if n < 2:
         mean = float(values.mean()) if n else float("nan")
@@ -60,17 +67,17 @@ def _interval(values: NDArray[np.float64], chance: float) -> dict[str, float]:
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
-#: Resampled means are drawn in blocks of about this many owner draws: memory stays flat however many owners there are.
+#: Owner draws per block of resampled means, so that memory does not grow with the number of owners.
 _DRAWS = 4_000_000
 
 
 def bootstrap(
     values: NDArray[np.float64], times: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Interval of the mean over owners, 95% by default, by resampling owners: (low, high), each (columns,).
+    """Bootstrap interval of the mean over owners, 95% by default: (low, high), each (columns,).
 
-    values: (owners,) or (owners, columns). All columns see the same resamples, so columns of one call are paired.
-    NaN where there are fewer than two owners.
+    values: (owners,) or (owners, columns). All columns use the same resamples, so they are paired. NaN for fewer than
+    two owners.
     """
     table = np.asarray(values, float).reshape(len(values), -1)
     n = len(table)
@@ -86,7 +93,7 @@ def bootstrap(
 def paired_difference(
     values: NDArray[np.float64], other: NDArray[np.float64], times: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, float]:
-    """Mean of values - other over the same owners, with its interval, 95% by default: {"mean", "low", "high"}."""
+    """Mean of values - other over the same owners and its interval: {"mean", "low", "high"}."""
     difference = np.asarray(values, float) - np.asarray(other, float)
     low, high = bootstrap(difference, times, seed, level)
     mean = float(difference.mean()) if len(difference) else float("nan")
@@ -96,7 +103,7 @@ def paired_difference(
 def summary(
     metrics: Mapping[str, NDArray[np.float64]], times: int = 1000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """By metric: {"mean", "low", "high"} over the owners where it is defined (NaN is left out)."""
+    """By metric {"mean", "low", "high"} over the owners where it is not NaN."""
     full = [name for name, column in metrics.items() if not np.isnan(column).any()]
     intervals = {}
     if full:
@@ -117,7 +124,7 @@ def _entry(
 
 
 def _resampled(table: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(rows of draws, columns) means of the drawn owners: how often each was drawn, times the values."""
+    """(rows of draws, columns) means of the drawn owners."""
     rows, n = draws.shape
     flat = np.bincount((draws + np.arange(rows)[:, None] * n).ravel(), minlength=rows * n)
     return np.asarray(flat.reshape(rows, n) @ table / n)

@@ -1,4 +1,4 @@
-"""Reach and spread of lists: coverage, exposure, novelty, diversity and freshness (C58, I21)."""
+"""Beyond-accuracy metrics of lists: coverage, exposure, novelty, diversity and freshness (C58, I21)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from scipy import sparse
 
 from models.metrics.accuracy import K, at_k, hits_of, repeated
 
-#: Younger than so many days is fresh (I21).
+#: An item is fresh for this many days (I21).
 FRESH_DAYS = 30.0
 
 
 def coverage(shown: NDArray[np.int64], items: int) -> float:
-    """Share of a catalogue of `items` that stands in any list."""
+    """Share of a catalogue of `items` that occurs in any list."""
     return len(np.unique(shown[shown >= 0])) / max(items, 1)
 
 
 def exposure(shown: NDArray[np.int64], items: int) -> NDArray[np.int64]:
-    """(items,) int64: in how many places each item stands."""
+    """(items,) number of positions that show each item."""
     return np.bincount(shown[shown >= 0].ravel(), minlength=items)
 
 
 def gini(exposure: NDArray[Any]) -> float:
-    """Inequality of how often each item is shown: 0 all alike, near 1 one item takes everything. NaN if none is shown.
+    """Gini index of exposure: 0 if all items are shown equally, near 1 for a single item, NaN if none is shown.
 
-    exposure: (items,) counts over the whole catalogue, zeros included.
+    exposure: (items,) counts over the whole catalogue.
     """
     x = np.sort(np.asarray(exposure, float))
     if not x.sum():
@@ -38,7 +38,7 @@ def gini(exposure: NDArray[Any]) -> float:
 
 
 def popularity_rank(popularity: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(items,) float64 in 0..100: 0 the most popular, 100 the least; equals share their mean rank."""
+    """(items,) in 0..100: 0 the most popular, 100 the least; ties share their mean rank."""
     _, inverse, count = np.unique(-np.asarray(popularity, float), return_inverse=True, return_counts=True)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
     mean = first + (count - 1) / 2
@@ -46,15 +46,15 @@ def popularity_rank(popularity: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def self_information(met: NDArray[np.int64], owners: int) -> NDArray[np.float64]:
-    """(items,) bits: -log2 of the share of `owners` who had met each item, its novelty (Zhou et al. 2010).
+    """(items,) bits of novelty: -log2 of the share of `owners` who had interacted with the item (Zhou et al. 2010).
 
-    An item that nobody had met counts as met by one: it is as novel as can be, not infinitely so.
+    An item without interactions counts as one with a single owner, so that its novelty is finite.
     """
     return np.asarray(-np.log2(np.maximum(met, 1) / max(owners, 1)))
 
 
 def mean_over_shown(shown: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(b,) mean of `value` over what each list shows; items whose value is NaN are left out. NaN: nothing is left.
+    """(b,) mean of `value` over the items of each list without those whose value is NaN; NaN if none remains.
 
     shown: (b, k) items, -1 blank. value: (items,) float64.
     """
@@ -65,9 +65,9 @@ def mean_over_shown(shown: NDArray[np.int64], value: NDArray[np.float64]) -> NDA
 
 
 def diversity(shown: NDArray[np.int64], category: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """(b,) intra-list diversity: 1 - share of a list's pairs that have the same category (C58).
+    """(b,) intra-list diversity: 1 - share of a list's pairs with the same category (C58).
 
-    category: (items,) codes, -1 blank; blank items are left out. NaN where fewer than two remain.
+    category: (items,) codes, -1 blank and ignored. NaN if fewer than two items remain.
     """
     if not len(category):
         return np.full(len(shown), np.nan)
@@ -81,16 +81,15 @@ def diversity(shown: NDArray[np.int64], category: NDArray[np.integer[Any]]) -> N
 
 
 def _ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float64]:
-    """total / count, NaN where count is 0."""
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class ItemFacts:
-    """What was known at the cut of the m items that may be shown.
+    """Facts at the cutoff about the m items that may be shown.
 
-    met: (m,) how many different owners had met each. owners: how many owners had met anything. age_days: (m,) float64
-    days since each was created, NaN where unknown. category: (m,) codes, -1 blank.
+    met: (m,) number of distinct owners who had interacted with each. owners: number of owners with any interaction.
+    age_days: (m,) float64 days since creation, NaN if unknown. category: (m,) codes, -1 blank.
     """
 
     met: NDArray[np.int64]
@@ -105,10 +104,10 @@ class ItemFacts:
 def per_owner(
     shown: NDArray[np.int64], truth: sparse.csr_matrix, items: ItemFacts, k: int = K
 ) -> dict[str, NDArray[np.float64]]:
-    """Each (b,): those of `at_k`, and the mean over what a list shows of "popularity_rank", "novelty", "diversity",
-    "age_days" and "fresh", the share younger than FRESH_DAYS (I21). NaN where undefined; a repeated item counts once.
+    """Metrics of each list, (b,) each; NaN where undefined. A repeated item counts once.
 
-    shown: (b, k) as `places` gives them. truth: (b, m), whose stored cells are the relevant pairs.
+    Those of `at_k`, and means over the list of "popularity_rank", "novelty", "diversity", "age_days" and "fresh"
+    (younger than FRESH_DAYS, I21). shown: (b, k) from `places`. truth: (b, m) csr of the relevant pairs.
     """
     once = np.where(repeated(shown), -1, shown)
     young = np.where(np.isnan(items.age_days), np.nan, items.age_days < FRESH_DAYS)
@@ -123,6 +122,6 @@ def per_owner(
 
 
 def as_a_whole(shown: NDArray[np.int64], items: int) -> dict[str, float]:
-    """Of all lists together: "coverage", "gini" of exposure, and "answered", the share of owners shown anything."""
+    """Metrics of all lists together: "coverage", "gini" of exposure, "answered" (share of owners with a list)."""
     answered = float((shown >= 0).any(axis=1).mean()) if len(shown) else float("nan")
     return {"coverage": coverage(shown, items), "gini": gini(exposure(shown, items)), "answered": answered}

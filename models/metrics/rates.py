@@ -1,7 +1,6 @@
-"""Rates over owners (clicks of impressions and the like), with intervals; and whether arms are as large as drawn.
+"""Rates over owners (for example clicks per impression) with intervals, and the sample ratio test of arms.
 
-What one owner is shown and does hangs together, so owners are the units: an impression more of the same owner tells
-less than an impression of another.
+Impressions of one owner are correlated, so owners are the units of analysis.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate, or a mean, with its interval at `level`; None throughout where there was nothing to count.
+    """A rate or a mean with its interval at `level`; None if there were no trials.
 
-    trials: what it is a rate of. owners: those who had any. effective: how many independent trials tell as much.
+    trials: the denominator. owners: owners with any trial. effective: the equivalent number of independent trials.
     """
 
     value: float | None
@@ -33,11 +32,10 @@ class Rate:
     level: float = LEVEL
 
     def as_json(self) -> dict[str, float | int | None]:
-        """Value, low, high (six digits), trials and owners."""
-        told = asdict(self)
+        values = asdict(self)
         return {
             k: round(v, 6) if isinstance(v, float) else v
-            for k, v in told.items()
+            for k, v in values.items()
             if k in ("value", "low", "high", "trials", "owners")
         }
 
@@ -45,10 +43,10 @@ class Rate:
 def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate:
     """Hits over trials, summed over owners.
 
-    hits, trials: (n,) of each owner, 0 <= hits <= trials. The variance of the ratio is linearised over owners (delta
-    method); what it says of independent trials goes into Wilson's score interval (1927), which stays within 0..1 and
-    has width where nobody or everybody hit; where few owners decide, Student's quantile makes it wider (Korn and
-    Graubard 1998 do so with the exact interval). Where all or none hit, one owner counts as one trial.
+    hits, trials: (n,), 0 <= hits <= trials. The variance of the ratio, linearised over owners (delta method), gives an
+    effective number of independent trials for Wilson's score interval (1927). That interval stays within 0..1 and has
+    width at rates of 0 and 1, where each owner counts as one trial. Student's quantile widens it for few owners (as
+    Korn and Graubard 1998 do for the exact interval).
     """
     there = trials > 0
     hits, trials = hits[there].astype(float), trials[there].astype(float)
@@ -64,7 +62,7 @@ def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate
 
 
 def mean(sums: NDArray[np.float64], counts: NDArray[np.float64], level: float = LEVEL) -> Rate:
-    """Sums over counts, summed over owners, with a normal interval; of what is no share. sums, counts: (n,)."""
+    """Sums over counts, summed over owners, with a normal interval; for quantities that are not shares. (n,) each."""
     there = counts > 0
     sums, counts = sums[there].astype(float), counts[there].astype(float)
     if not len(counts):
@@ -76,8 +74,10 @@ def mean(sums: NDArray[np.float64], counts: NDArray[np.float64], level: float = 
 
 
 def difference(one: Rate, other: Rate) -> tuple[float, float, float] | None:
-    """`one` less `other`, of different owners, with the interval of Newcombe's tenth method (1998), which is made of
-    both intervals and inherits their coverage. None where either has nothing."""
+    """`one` minus `other`, of disjoint owners, with the interval of Newcombe's method 10 (1998).
+
+    It combines both intervals. None if either has no trials.
+    """
     if one.value is None or other.value is None:
         return None
     gap = one.value - other.value
@@ -87,9 +87,9 @@ def difference(one: Rate, other: Rate) -> tuple[float, float, float] | None:
 
 
 def unevenness(counts: NDArray[np.int64], weights: NDArray[Any]) -> tuple[float, float]:
-    """Pearson's chi-square of (k,) counts that were drawn by (k,) weights, and its p-value; (0, 1) of nobody.
+    """Sample ratio mismatch: Pearson's chi-square of (k,) counts drawn by (k,) weights, and its p-value.
 
-    Whoever stands where the weight is 0 cannot have come there by the draw: infinity, 0.
+    (0, 1) without counts. (infinity, 0) if a weight of 0 has counts, which the draw cannot produce.
     """
     if counts[weights <= 0].any():
         return math.inf, 0.0
@@ -102,7 +102,7 @@ def unevenness(counts: NDArray[np.int64], weights: NDArray[Any]) -> tuple[float,
 
 
 def _variance(total: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    """Of the ratio of the sums over (n,) owners, linearised; 0 of a single one."""
+    """Linearised variance of the ratio of sums over (n,) owners; 0 for a single owner."""
     n = len(counts)
     if n < 2:
         return 0.0
@@ -111,14 +111,13 @@ def _variance(total: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
 
 
 def _freedom(residuals: NDArray[np.float64]) -> float:
-    """How many owners the variance is really known from, less one (Satterthwaite 1946): few where few differ much."""
+    """Degrees of freedom of the variance (Satterthwaite 1946): few where few owners dominate it."""
     n = len(residuals)
     tails = n * (residuals**4).sum() / (residuals**2).sum() ** 2
     return float(min(n - 1, max(1, 2 * n / (tails - 1)))) if tails > 1 else n - 1.0
 
 
 def _quantile(freedom: float, level: float) -> float:
-    """Student's; without bound for a single owner."""
     return float(special.stdtrit(freedom, (1 + level) / 2)) if freedom >= 1 else math.inf
 
 

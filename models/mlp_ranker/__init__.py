@@ -16,4 +16,5 @@ SPEC = ModelSpec(
     optional=True,
     stage=Stage.RANKER,
     kind="mlp",
+    code=3,
 )

@@ -1,6 +1,6 @@
-"""Fit the ranker: a small network that learns to put what an owner engaged with above what they did not (C33-C40).
+"""Train the network ranker: score what an owner engaged with above what they did not (C33-C40).
 
-Only order within an owner teaches it, so a loud owner and a quiet one speak of the same thing: which of my candidates.
+Only the order within an owner's candidates is learned, so activity levels of owners make no difference.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 RANKER = SPEC.bundle
 DROPOUT = 0.2
-#: One owner in so many guards against overfitting where no validation set is given (R19).
+#: Without a validation set, one in this many owners is held out for early stopping (R19).
 _GUARD_SHARE = 5
-#: Below so many guarding owners the guard would be a coin: everybody teaches then.
+#: With fewer held-out owners the validation loss is too noisy: then all owners are used for training.
 _GUARD_OWNERS = 10
-#: Pairs of one epoch: so many a positive, so many in all. With one or two a positive, the seed's 20 epochs over a
-#: thousand rows are some 150 steps, after which the net has learned next to nothing.
+#: Pairs of an epoch: per positive, and in total. With one or two per positive, 20 epochs over a thousand rows are about
+#: 150 steps, too few to train the network.
 _EACH, _PAIRS = 16, 50_000
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 class PairwiseRows:
     """Candidates with their outcome.
 
-    features: (n, len(FEATURES)) float32 in 0..1. label: (n,) 0 or 1. group: (n,) int, the owner of each row.
+    features: (n, len(FEATURES)) in 0..1. label: (n,) 0 or 1. group: (n,) owner of each row.
     """
 
     features: NDArray[np.float32]
@@ -51,12 +51,12 @@ class PairwiseRows:
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(FEATURES)) or len(self.label) != len(self.group):
             raise TrainingError(
-                f"expected {len(FEATURES)} features, a label and an owner a row, got "
+                f"expected {len(FEATURES)} features, a label and an owner per row, got "
                 f"{self.features.shape}, {self.label.shape}, {self.group.shape}; "
                 "build the ranking set again"
             )
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
-            raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
+            raise TrainingError("expected finite features and labels 0 or 1, got others; build the ranking set again")
 
     def of(self, mask: NDArray[np.bool_]) -> PairwiseRows:
         return PairwiseRows(self.features[mask], self.label[mask], self.group[mask])
@@ -68,9 +68,9 @@ class PairwiseRows:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Positives of owners who have a negative too, and where those negatives lie.
+    """Positives of owners who also have negatives, and the row numbers of these negatives.
 
-    positive: (p,) row numbers. start, count: (p,) run of the owner's negatives within `negative`, (m,) row numbers.
+    positive: (p,) row numbers. start, count: (p,) range of the owner's negatives in `negative`, (m,) row numbers.
     """
 
     positive: NDArray[np.int64]
@@ -94,7 +94,8 @@ class _Pairs:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(n,) positives and as many negatives of the same owners, as row numbers, in random order.
 
-        Every positive meets `each` of its owner's negatives; where that makes more than `most` pairs, some of them."""
+        Each positive is paired with `each` negatives; of more than `most` pairs a sample is taken.
+        """
         order = rng.permutation(np.repeat(np.arange(len(self.positive)), each))[:most]
         pick = (rng.random(len(order)) * self.count[order]).astype(np.int64)
         return self.positive[order], self.negative[self.start[order] + pick]
@@ -107,13 +108,13 @@ def fit_mlp_ranker(
     validation: PairwiseRows | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Fit "ranker_v1"; the same rows and settings give the same bytes.
+    """Train "ranker_v1"; the same rows and settings give the same bytes.
 
-    validation: rows of other owners. Without it, one owner in five is held out (R19). Either way the weights of the
-    epoch with the lowest held-out loss are what the bundle serves (and `ranker_v1_best.pth`, D21); `ranker_v1.pth` is
-    the last epoch (D20). about: further config (the cutoff, the recipe).
-    Arrays: weight_0 (32, 4), bias_0 (32,), … float32. Raises TrainingError under `min_positives` (C53), where no
-    owner has both a positive and a negative, or where the loss is not finite.
+    validation: rows of other owners; without it one owner in five is held out (R19). The bundle serves the weights of
+    the epoch with the lowest validation loss, also in `ranker_v1_best.pth` (D21); `ranker_v1.pth` is the last epoch
+    (D20).
+    about: further config. Arrays: weight_0 (32, 4), bias_0 (32,), … Raises TrainingError with fewer than
+    `min_positives` (C53), if no owner has both outcomes, or if the loss is not finite.
     """
     warnings = _diagnose(rows, config.min_positives)
     training, guard = (rows, validation) if validation is not None else _hold_out(rows, seed)
@@ -121,8 +122,8 @@ def fit_mlp_ranker(
         fitted = _train(training, guard, config, seed)
     if fitted.overfitted:
         warnings.append(
-            "the held-out loss rose again while the training loss fell: the best epoch is served; "
-            "fewer epochs or a lower learning rate overfit less (C38)"
+            "the validation loss rose while the training loss fell (overfitting): the best epoch is served; "
+            "set fewer epochs or a lower learning rate (C38)"
         )
     for warning in warnings:
         _LOG.warning("ranker: %s", warning)
@@ -150,12 +151,12 @@ def fit_mlp_ranker(
 
 
 def widths(config: RankerConfig) -> tuple[int, ...]:
-    """Sizes of all layers: inputs, hidden, one output (C33, C40)."""
+    """Sizes of all layers (C33, C40)."""
     return (len(FEATURES), *config.hidden, 1)
 
 
 def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
-    """Dense layers with ReLU between and dropout behind the first: 705 parameters at 4, 32, 16, 1 (C33, C34)."""
+    """Dense layers with ReLU between them and dropout after the first: 705 parameters at 4, 32, 16, 1 (C33, C34)."""
     from torch import nn
 
     layers: list[nn.Module] = []
@@ -169,31 +170,31 @@ def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
 
 
 def _diagnose(rows: PairwiseRows, needed: int) -> list[str]:
-    """What is wrong with the rows (P08): raises where nothing can be learned, else names what to look at."""
+    """Check the rows (P08): raise if nothing can be learned, else return warnings."""
     negatives = len(rows.label) - rows.positives
     if rows.positives < needed:
         raise TrainingError(
-            f"{rows.positives} positives, {needed} needed (C53); the rules rank until more feedback came in"
+            f"{rows.positives} positives, {needed} needed (C53); the rules rank until there is more feedback"
         )
     if not len(_Pairs.from_rows(rows).positive):
         raise TrainingError(
-            f"no owner has both a positive and a negative among {rows.positives} positives and "
+            f"expected an owner with both a positive and a negative, got none among {rows.positives} positives and "
             f"{negatives} negatives; raise the negative ratio or record views"
         )
     found = []
     if not 0.5 <= negatives / rows.positives <= 20:
-        found.append(f"imbalanced: {rows.positives} positives, {negatives} negatives; 2 a positive work well (C43)")
+        found.append(f"imbalanced: {rows.positives} positives, {negatives} negatives; 2 per positive work well (C43)")
     low, high = rows.features.min(0), rows.features.max(0)
     for name, a, b in zip(FEATURES, low.tolist(), high.tolist(), strict=True):
         if a < 0 or b > 1:
-            found.append(f"{name} is not scaled: it spans {a:.3g}..{b:.3g}, expected 0..1")
+            found.append(f"{name} is not scaled: expected 0..1, got {a:.3g}..{b:.3g}")
         elif a == b:
-            found.append(f"{name} is {a:.3g} in every row: nothing can be learned of it")
+            found.append(f"{name} is {a:.3g} in every row and carries no information")
     return found
 
 
 def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows | None]:
-    """Teaching rows, and the rows of every fifth owner as a guard, where there are enough owners for one."""
+    """Split off every fifth owner for validation, if there are enough owners."""
     owners = np.unique(rows.group)
     held = np.random.default_rng(seed).permutation(owners)[: len(owners) // _GUARD_SHARE]
     mask = np.isin(rows.group, held)
@@ -205,7 +206,7 @@ def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows
 
 @contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """torch seeded, on one thread (the layers are too small to share), and as it was found afterwards."""
+    """Seed torch and use one thread (the layers are too small to share); restore its state afterwards."""
     import torch
 
     threads = torch.get_num_threads()
@@ -220,7 +221,7 @@ def _reproducible(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """arrays: the served weights. last, best: torch state files. overfitted: whether the held-out loss turned up."""
+    """arrays: the served weights. last, best: torch state files. overfitted: the validation loss rose again."""
 
     arrays: dict[str, NDArray[np.float32]]
     last: bytes
@@ -267,7 +268,6 @@ def _epoch(
     negative: NDArray[np.int64],
     batch: int,
 ) -> float:
-    """One pass over these pairs in batches of `batch` pairs; returns the mean loss."""
     import torch
 
     net.train()
@@ -292,7 +292,7 @@ def _pairwise(
 
 @dataclass(frozen=True, eq=False)
 class _Watch:
-    """Held-out pairs, drawn once, so that epochs are compared on the same pairs."""
+    """Validation pairs, drawn once, so that all epochs are compared on the same pairs."""
 
     features: torch.Tensor
     positive: torch.Tensor
@@ -305,7 +305,7 @@ class _Watch:
         pairs = _Pairs.from_rows(rows)
         if not len(pairs.positive):
             raise TrainingError(
-                "the validation set has no owner with both a positive and a negative; give another or none"
+                "expected a validation set with both a positive and a negative of one owner, got none; give another"
             )
         positive, negative = pairs.draw(np.random.default_rng(0))
         features = torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
@@ -324,7 +324,7 @@ def _state(net: torch.nn.Sequential) -> dict[str, torch.Tensor]:
 
 
 def _file(state: Mapping[str, torch.Tensor]) -> bytes:
-    """A torch file; open it with weights_only=True (D20, R12)."""
+    """A torch file, to be opened with weights_only=True (D20, R12)."""
     import torch
 
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The small network as a ranker (C33)."""
+"""The network as a ranker (C33)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from models.data.bundle import Bundle
 from models.ranker import RankerConfig
 from models.scoring.scorer import RankerAsked
 
-_ROWS = 2048  # of one forward pass: the widest layer stays in the cache
+_ROWS = 2048  # rows per forward pass, so that the widest layer stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class MlpRanker:
-    """Forward pass of `ranker_v1`: dense layers with ReLU between, a sigmoid at the end (C33); dropout is off."""
+    """Forward pass of `ranker_v1`: dense layers, ReLU between them, a sigmoid at the end (C33); no dropout."""
 
     layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     name: str = "mlp"
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> MlpRanker:
-        """Arrays weight_0 (out, in), bias_0 (out,), weight_1, … of the bundle."""
+        """From the arrays weight_0 (out, in), bias_0 (out,), weight_1, …"""
         depth = sum(k.startswith("weight_") for k in bundle.arrays)
         return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
 
@@ -42,7 +42,7 @@ class MlpRanker:
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> MlpRanker | None:  # noqa: ARG001 - its shape is stored
-    """The network where it was trained and, unless asked for by name, passed: its config says where."""
+    """The network, if it was trained and passed evaluation on the surface, or is requested by name."""
     bundle = asked.bundle
     if bundle is None or not (
         asked.by_name or asked.surface.value in bundle.config.get("surfaces", [asked.surface.value])

@@ -1,12 +1,11 @@
-"""What is popular and what is trending: the end of every chain of fallbacks (A09, R08)."""
+"""Popular and trending items: the end of every fallback chain (A09, R08)."""
 
 from dataclasses import dataclass
 
-from models.schema import Standing
 from models.setting import Phase, setting
 from models.spec import ModelSpec, Source
 
-POPULAR = Source("popular", 5, "popular", Standing.POPULAR.words)
+POPULAR = Source("popular", 5, "popular", ("chosen for its popularity", "chosen for their activity"))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What everybody likes, and what they like just now: the end of every chain of fallbacks (A09, R08)."""
+"""Popularity and trends of all items (A09, R08)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def fit(data: TrainingData[PopularityConfig]) -> Bundle:
 def fit_popularity(
     users: Entities, startups: Entities, interactions: Interactions, as_of_us: int, config: PopularityConfig
 ) -> Bundle:
-    """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending, float32 in 0..1.
+    """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending in 0..1.
 
-    Popularity is log(views + 3 x interactions + 1) / log(maximum), the maximum taken over everybody of that kind at
-    the cutoff and kept in the config (C49, R05). Interactions are all events but views; views are the startups' own
-    totals, users have none. Trending: see `trending`. Knows no failure: without events everything is 0.
+    Popularity is log(views + 3 x interactions + 1) / log(maximum) (C49), with the maximum over all entities of the kind
+    at the cutoff, stored in the config (R05). Interactions are all events except views; users have no views. Trending:
+    see `trending`. Never raises: without events everything is 0.
     """
     arrays: dict[str, NDArray[Any]] = {}
     maxima: dict[str, float] = {}
@@ -41,10 +41,10 @@ def fit_popularity(
         maxima[entities.entity.value] = maximum
         arrays[f"{entities.entity}_popularity"] = popularity(views, counts, maximum)
         arrays[f"{entities.entity}_trending"] = trending(events, as_of_us, config)
-    told = {
+    about = {
         "max": maxima,
         "rows": len(interactions),
         "trending_days": config.trending_days,
         "trending_half_life_days": config.trending_half_life_days,
     }
-    return Bundle(SPEC.bundle, told, arrays, {"user": users.ids, "startup": startups.ids})
+    return Bundle(SPEC.bundle, about, arrays, {"user": users.ids, "startup": startups.ids})

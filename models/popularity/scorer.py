@@ -1,4 +1,4 @@
-"""Popular items for everybody: the end of every chain (R08, B08)."""
+"""Popular items as a source for every owner (R08, B08)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.interactions import DAY_US, EVENT_WEIGHTS, Interactions
 from models.popularity import POPULAR, PopularityConfig
 
-_CELLS = 4_000_000  # of the rectangle owners x head of the order that is held at once
+_CELLS = 4_000_000  # most owners x ranks in memory at once
 
 
 class PopularScorer:
-    """Proposes the most popular items that are not barred; knows every owner, strangers included.
+    """Proposes the most popular items that are not barred, for every owner, also unseen ones.
 
-    popularity: (m,) float32 over the catalogue, in 0..1.
+    popularity: (m,) over the catalogue, in 0..1.
     """
 
     source = POPULAR
@@ -28,7 +28,6 @@ class PopularScorer:
         self._rank[self._order] = np.arange(len(self._order))
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         room = max(1, _CELLS // max(1, len(self._order)))
         parts = [self._places(owners.barred[s : s + room], k) for s in range(0, len(owners), room)]
         if not parts or k < 1:
@@ -37,13 +36,12 @@ class PopularScorer:
         return Proposal(indptr_of(np.concatenate([length for length, _ in parts])), item, self._popularity[item])
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:  # noqa: ARG002
-        """See `Scorer.score`."""
         return np.asarray(self._popularity[candidates.item])
 
     def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many places each owner gets, and their ranks: the first k of the order not barred to them."""
+        """The number of items of each owner, and their ranks: the first k that are not barred."""
         banned = np.diff(barred.indptr)
-        width = min(len(self._order), k + int(banned.max(initial=0)))  # nobody needs to look further down than that
+        width = min(len(self._order), k + int(banned.max(initial=0)))  # enough ranks for every owner
         free = np.ones((barred.shape[0], width), bool)
         owner, rank = np.repeat(np.arange(barred.shape[0]), banned), self._rank[barred.indices]
         free[owner[rank < width], rank[rank < width]] = False
@@ -52,11 +50,11 @@ class PopularScorer:
 
 
 def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> NDArray[np.float32]:
-    """(owners,) float32 in 0..1: fading interest in each owner during the days before `as_of_us`.
+    """(owners,) in 0..1: decayed interest in each during the days before `as_of_us`.
 
-    Every positive event of the last `trending_days` counts its weight (C01-C07), halved every
-    `trending_half_life_days` of age; the sums are put on a log scale and divided by the largest, so 1 is the
-    fastest riser and 0 says that nothing happened in the window. For startups pass `transposed()` events.
+    Each positive event of the last `trending_days` adds its weight (C01-C07), halved every `trending_half_life_days`.
+    The sums are log-scaled and divided by the largest: 1 is the fastest riser, 0 means no events. For startups pass
+    `transposed()` events.
     """
     age_days = (as_of_us - interactions.at) / DAY_US
     weight = EVENT_WEIGHTS[interactions.kind]

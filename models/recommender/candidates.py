@@ -1,4 +1,4 @@
-"""Who comes into question for an owner, who answers, and what the models think of it: up to the second stage."""
+"""Candidates of a batch of owners, the method that answers each, and the model scores: all before the second stage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
+from models.ranker import RankerConfig
 from models.recommender.surface import SurfaceRecommender
 from models.routing import Route, chain, sources_of
 from models.schema import Method
@@ -19,14 +20,13 @@ from models.spec import Source
 
 
 def candidates_of(recipe: SurfaceRecommender, owners: Owners, k: int) -> Candidates:
-    """The union of up to k proposals of every source, scored by every source (R06). Who opted out gets none (R23)."""
+    """Up to k proposals of every source, scored by every source (R06). Opted-out owners get none (R23)."""
     return _union(recipe, owners, k, ())
 
 
 def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
-    """What the learned ranker draws on: `ranker_candidates` of every source, of what is in demand, and of what both a
-    source and demand speak for."""
-    k = recipe.settings.table("ranker").candidates
+    """Candidates of the learned ranker: `ranker_candidates` of every source and of every demand-weighted source."""
+    k = recipe.settings.of(RankerConfig).candidates
     wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
     return _union(recipe, owners, k, wanted)
 
@@ -34,7 +34,7 @@ def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
 def learned_table(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names and (nnz, f) float32 features of the learned ranker; see `models.features.table.table`."""
+    """Names and (nnz, f) features of the learned ranker; see `models.features.table.table`."""
     if recipe.evidence is None:
         raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")
     return table(recipe.evidence, recipe.scorers, owners, candidates, names)
@@ -43,19 +43,19 @@ def learned_table(
 def learned_scores(
     recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, candidates: Candidates
 ) -> NDArray[np.float32]:
-    """(nnz,) float32 in 0..1: the learned ranker's score of every candidate."""
+    """(nnz,) in 0..1: the learned ranker's score of every candidate."""
     return ranker.score_lists(learned_table(recipe, owners, candidates, ranker.names)[1], candidates.indptr)
 
 
 def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:
-    """What every source, and `more`, proposes, scored by every source (R06)."""
+    """Proposals of every source and `more`, scored by every source (R06)."""
     proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
     union = Candidates.union(len(owners), proposals, more)
     return union.scored({s: _completed(s, scorer, owners, union) for s, scorer in recipe.scorers.items()})
 
 
 def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> NDArray[np.float32]:
-    """The source's column over the union: what it proposed has its score already, the rest is scored now."""
+    """The source's score column over the union: proposals keep their score, the rest is computed."""
     column = union.scores[source]
     rest = np.isnan(column)
     if rest.any():
@@ -66,7 +66,7 @@ def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates
 def answering_method(
     recipe: SurfaceRecommender, owners: Owners, routed: Route, candidates: Candidates
 ) -> NDArray[np.uint8]:
-    """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
+    """(b,) first method of each owner's chain with a score for any candidate (B06, B08)."""
     knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
     nobody, parts = np.zeros(len(owners), bool), sources_of(recipe.surface)
     method = np.full(len(owners), Method.POPULAR.code, np.uint8)
@@ -86,7 +86,7 @@ def _for(owners: Owners, proposal: Proposal) -> Proposal:
 
 
 def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: NDArray[np.uint8]) -> Candidates:
-    """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
+    """Candidates of the second stage: all, or only the answering method's, by the setting candidate_sources."""
     if _ranks_union(recipe):
         return candidates
     parts = sources_of(recipe.surface)
@@ -100,24 +100,24 @@ def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: NDArray
 def model_score_of(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """(nnz,) float32 in 0..1, min-max over an owner's candidates.
+    """(nnz,) in 0..1, min-max over an owner's candidates.
 
-    Where a second stage draws on the union of sources, their mean: each scaled, those that abstain on an item left out;
-    one method's score alone would say nothing of what the others proposed. For owners of the ensemble both its halves
-    speak with its blended score, so the blend and its weights count. Else the answering method's own.
+    If the second stage uses the union of sources: the mean of their scaled scores, without sources that have no score
+    for the item, because one method says nothing about proposals of others. For owners of the ensemble its blended
+    score replaces both halves. Otherwise: the score of the answering method.
     """
     if not _ranks_union(recipe):
         return _base_score(recipe, owners, candidates, method)
     hot = (method == Method.ENSEMBLE.code)[candidates.owner]
     blended = _blended(recipe, owners, candidates) if hot.any() else None
-    total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
+    total, counted = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
     for source, raw in candidates.scores.items():
         scaled = min_max(raw, candidates.indptr)
         if blended is not None and source in sources_of(recipe.surface)[Method.ENSEMBLE]:
             scaled = np.where(hot, blended, scaled)
-        heard += ~np.isnan(scaled)
+        counted += ~np.isnan(scaled)
         total += np.nan_to_num(scaled)
-    return np.nan_to_num(min_max(np.divide(total, np.maximum(heard, 1)), candidates.indptr))
+    return np.nan_to_num(min_max(np.divide(total, np.maximum(counted, 1)), candidates.indptr))
 
 
 def _ranks_union(recipe: SurfaceRecommender) -> bool:
@@ -127,7 +127,7 @@ def _ranks_union(recipe: SurfaceRecommender) -> bool:
 def _base_score(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """(nnz,) float32: each owner's answering method over its own candidates."""
+    """(nnz,) score of each owner's answering method over its own candidates."""
     result = np.zeros(len(candidates.item), np.float32)
     mine = method[candidates.owner]
     for code in np.unique(method):
@@ -143,13 +143,13 @@ def _base_score(
 
 
 def _blended(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-    """(nnz,) float32: the ensemble's score, of use where both its halves know the owner."""
+    """(nnz,) score of the ensemble, valid where both halves know the owner."""
     als, two_tower = (candidates.scores[s] for s in sources_of(recipe.surface)[Method.ENSEMBLE])
     age_days = recipe.age_days(owners.row)
     return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
 
 
 def _any(mask: NDArray[np.bool_], indptr: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b,) bool: does any place of each row hold."""
+    """(b,) whether any position of each row is true."""
     total = np.concatenate([[0], np.cumsum(mask)])
     return np.asarray(total[indptr[1:]] > total[indptr[:-1]])

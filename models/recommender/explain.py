@@ -1,4 +1,4 @@
-"""Why this, and why not that: one owner's list taken apart, for `python -m pipelines explain` and whoever asks."""
+"""Explains one owner's list, for `python -m pipelines explain` and the API."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import SurfaceRecommender
-from models.schema import REASONS, EventType, Method, Segment
+from models.schema import Entity, EventType, Method, Segment
 from models.scoring.scorer import min_max
+from models.sentences import sentences
 
 
 def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
-    """Route, sources, candidates with raw and scaled scores, ranker features and the final order of a batch of one.
+    """Route, sources, candidates with raw and scaled scores, ranker features and final order of a batch of one.
 
-    shown: how many places and candidates to print in full.
+    shown: number of list positions to describe in full.
     """
     ranking = rank(recipe, owners, depth)
     lists, told = ranking.lists, _told(recipe, owners, ranking)
@@ -33,7 +34,7 @@ def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int =
         "route": Method.of_code(int(ranking.route.method[0])).value,
         "method_used": Method.of_code(int(ranking.method[0])).value,
         "opted_out": bool(owners.opted_out[0]),
-        "ranker": recipe.ranker.name if recipe.ranker and lists.reranked[0] else None,
+        "ranker": ranker.kind if (ranker := registry.ranker(int(lists.ranker[0]))) else None,
         "candidates": len(ranking.candidates.item),
         "barred": int(owners.barred.nnz),
         "list": [_place(recipe, ranking, told, i) for i in range(min(shown, len(lists.item)))],
@@ -41,7 +42,7 @@ def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int =
 
 
 def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: int) -> dict[str, Any]:
-    """Why the item of this entity row (-1 unknown) is or is not in the owner's list: a `because` with its figures."""
+    """Why the item of this entity row (-1 unknown) is or is not in the owner's list: "because", and its figures."""
     if why := not_shown(recipe, row):
         return {"listed": False, "because": why}
     position = int(np.searchsorted(recipe.catalogue, row))
@@ -72,8 +73,10 @@ def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: in
 
 
 def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, NDArray[np.float32]]:
-    """By name (nnz,) what the ranker is told of every candidate: the learned one's columns, else the seeds' features
-    but diversity, which depends on what is placed."""
+    """By name (nnz,) the ranker's features: the learned ranker's columns, else those of the rules without diversity.
+
+    Diversity depends on the items selected so far.
+    """
     if isinstance(recipe.ranker, LearnedRanker):
         names, cells = learned_table(recipe, owners, ranking.candidates, recipe.ranker.names)
         return dict(zip(names, cells.T, strict=True))
@@ -88,7 +91,7 @@ def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[
 def _place(
     recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, NDArray[np.float32]], i: int
 ) -> dict[str, Any]:
-    lists = ranking.lists
+    lists, items, founders = ranking.lists, recipe.items, recipe.surface.owner is Entity.STARTUP
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
     return {
@@ -96,13 +99,13 @@ def _place(
         "id": str(recipe.items.ids.ids[row]),
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
-        "reasons": [r for r, code in REASONS.items() if lists.reason[i] & (1 << code)],
+        "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), founders, row, items.facets, items.labels),
         **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
     }
 
 
 def _candidate(ranking: Ranking, told: Mapping[str, NDArray[np.float32]], j: int) -> dict[str, Any]:
-    """Raw and scaled score of every source, and what the ranker is told, of candidate j."""
+    """Scores of every source, raw and scaled, and the ranker's features of candidate j."""
     candidates = ranking.candidates
     return {
         "raw": {s.name: _number(v[j]) for s, v in candidates.scores.items()},
@@ -112,7 +115,7 @@ def _candidate(ranking: Ranking, told: Mapping[str, NDArray[np.float32]], j: int
 
 
 def not_shown(recipe: SurfaceRecommender, row: int) -> str:
-    """Why the item of this entity row (-1 unknown) stands in nobody's list on this surface; empty where it may."""
+    """Why no list of this surface may show the item of this entity row (-1 unknown); empty if it may."""
     if row < 0:
         return "unknown at the cutoff: it came later, or the id is wrong"
     if row in recipe.catalogue:

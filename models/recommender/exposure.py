@@ -1,11 +1,10 @@
-"""A cap on exposure: in how many top tens one item may stand over the lists of a whole batch, decided jointly.
+"""A cap on exposure: in how many top tens of a batch one item may be, decided jointly.
 
-Every owner asks for its best ten. An item that more owners ask for than it may serve keeps those who would lose most
-score by moving on to their next candidate; the others do move on, as deep as their lists go, until nobody is turned
-away (deferred acceptance, Gale and Shapley 1962; the order is by regret, so it is the crowd that gives way, not the
-one who has nothing else). Who has reached the end of the list and still lacks a place gets one by exchange, along the
-shortest chain of owners that leads to an item with room (a maximum flow, Dinic 1970): so the cap holds wherever the
-lists let it hold. Only where they do not, the best of what was refused stays in spite of it.
+Every owner requests its best ten items. An item requested too often keeps the owners who would lose most score with
+their next candidate; the others request their next candidates, until no request is refused (deferred acceptance, Gale
+and Shapley 1962, ordered by regret). Owners who reach the end of their list with fewer than ten get an item by
+exchange, along the shortest chain of owners to an item below its cap (maximum flow, Dinic 1970). So the cap holds
+wherever the lists allow it. Where they do not, the best refused items stay.
 """
 
 from __future__ import annotations
@@ -24,18 +23,17 @@ from models.metrics.list_metrics import coverage, gini
 
 
 def cap_of(multiple: float, lists: RankedLists, items: int) -> int:
-    """How many top tens one item may stand in: `multiple` times the mean over a catalogue of `items`, rounded up."""
+    """The cap: `multiple` times the mean number of top tens per item of the catalogue, rounded up."""
     places = int(np.minimum(np.diff(lists.indptr), K).sum())
     return max(1, int(np.ceil(multiple * places / max(items, 1) - 1e-9)))
 
 
 def apply_cap(lists: RankedLists, most: int) -> RankedLists:
-    """The same lists, each item in at most `most` top tens where that can be had.
+    """The same lists, with each item in at most `most` top tens where possible.
 
-    Lists keep their items and their length. Both the ten and what stands behind them keep their old order: what was
-    pushed out stands right behind the tenth place, and what moves up keeps its score. A score is never above the one
-    before it: what was pushed out is given that of the tenth place. The result depends on scores, places and the
-    owners' rows alone, not on the order of the lists.
+    Lists keep their items, their length, and the order within the top ten and after it: items that leave the top ten
+    follow it directly. Scores never rise along a list, so an item that left gets at most the tenth score. The result
+    does not depend on the order of the lists.
     """
     length = np.diff(lists.indptr)
     if not places_above_cap(lists, most):
@@ -47,7 +45,7 @@ def apply_cap(lists: RankedLists, most: int) -> RankedLists:
     held, load = _asked(item, np.where(there, lists.score[cell], 0).astype(np.float64), length[by_owner], most)
     held = _exchanged(item, held, np.maximum(most - load, 0), _missing(held, length[by_owner]))
     held |= _best_of(there & ~held, _missing(held, length[by_owner]))
-    order = np.argsort(~held, axis=1, kind="stable")  # places behind the end of a list stay there: they are never held
+    order = np.argsort(~held, axis=1, kind="stable")  # positions past the end of a list are never held and stay there
     source = np.take_along_axis(cell, order, 1)
     score = np.minimum.accumulate(np.where(there, lists.score[source], 1), axis=1)
     target, source, score = cell[there], source[there], score[there]
@@ -58,13 +56,15 @@ def apply_cap(lists: RankedLists, most: int) -> RankedLists:
 
 
 def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
-    """The lists start..stop-1."""
+    """Lists start..stop-1."""
     return lists.take(np.arange(start, stop))
 
 
 def exposure_stats(lists: RankedLists, catalogue: NDArray[np.integer[Any]]) -> dict[str, float]:
-    """Of the top tens together: "coverage" of the catalogue, "gini" of exposure, and "most", the places of the item
-    that is shown most. catalogue: (m,) item rows, ascending; what is shown and not among them does not count."""
+    """Of all top tens: "coverage" of the catalogue, "gini" of exposure, and "most", the largest count of one item.
+
+    catalogue: (m,) item rows, ascending; other items do not count.
+    """
     item = lists.item[_top(lists)]
     shown = np.searchsorted(catalogue, item[np.isin(item, catalogue)])
     count = np.bincount(shown, minlength=len(catalogue))
@@ -74,12 +74,12 @@ def exposure_stats(lists: RankedLists, catalogue: NDArray[np.integer[Any]]) -> d
 
 
 def places_above_cap(lists: RankedLists, most: int) -> int:
-    """How many places of the top tens stand above a cap of `most`."""
+    """Number of top-ten positions above a cap of `most` per item."""
     return int(np.maximum(np.bincount(lists.item[_top(lists)]) - most, 0).sum())
 
 
 def share_moved(lists: RankedLists, before: RankedLists) -> float:
-    """Share of the top tens' places whose item was not among the ten before. The same owners in the same order."""
+    """Share of top-ten positions whose item was not in the top ten before; the same owners in the same order."""
     owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
     key, top = owner * (int(lists.item.max(initial=0)) + 1), _top(lists)
     fresh = ~np.isin((key + lists.item)[top], (key + before.item)[top])
@@ -87,21 +87,21 @@ def share_moved(lists: RankedLists, before: RankedLists) -> float:
 
 
 def _top(lists: RankedLists) -> NDArray[np.bool_]:
-    """(nnz,) bool: the places of the top tens."""
+    """(nnz,) bool: positions in the top tens."""
     return np.asarray(np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr)) < K)
 
 
 def _missing(held: NDArray[np.bool_], length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(b,) how many of its ten places each list still lacks."""
+    """(b,) number of top-ten positions that each list still lacks."""
     return np.asarray(np.minimum(length, K) - held.sum(1))
 
 
 def _asked(
     item: NDArray[np.int32], score: NDArray[np.float64], length: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """(b, w) bool places that are held when nobody asks any more, and (items,) how many hold each item.
+    """(b, w) bool held positions after all requests, and (items,) number of owners that hold each item.
 
-    item: (b, w), -1 behind the end. score: (b, w) float64. Rows stand by owner, columns by place.
+    item: (b, w), -1 past the end. score: (b, w). Rows are owners, columns are positions.
     """
     held, load = np.zeros(item.shape, bool), np.zeros(int(item.max()) + 1, np.int64)
     asked = np.zeros(len(item), np.int64)
@@ -129,8 +129,7 @@ def _refused(
     load: NDArray[np.int64],
     most: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the held places that items with too many owners refuse: those with the least to lose, the
-    lowest place first among equals, then the youngest owner."""
+    """Rows and columns that crowded items refuse: least regret first, ties by later position, then by later owner."""
     row, column = np.nonzero(held)
     crowded = (load > most)[item[row, column]]
     row, column = row[crowded], column[crowded]
@@ -146,8 +145,7 @@ def _refused(
 def _exchanged(
     item: NDArray[np.int32], held: NDArray[np.bool_], room: NDArray[np.int64], missing: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """`held` after exchanges that give places to those who lack them: an item with room for somebody who lets go of
-    what another lacks. room: (items,) places left. missing: (b,)."""
+    """`held` after exchanges that fill missing positions. room: (items,) positions below the cap. missing: (b,)."""
     if not missing.any() or not room.any():
         return held
     owners, items = len(item), len(room)
@@ -167,5 +165,5 @@ def _exchanged(
 
 
 def _best_of(free: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b, w) bool: the first `wanted` (b,) of each row's free places."""
+    """(b, w) bool: the first `wanted` (b,) free positions of each row."""
     return np.asarray(free & (np.cumsum(free, axis=1) <= wanted[:, None]))

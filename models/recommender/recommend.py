@@ -1,24 +1,23 @@
-"""The one recipe, for batch scoring and for the live fallback: route -> candidates -> blend -> rank -> list.
+"""How lists are made, for batches and the live fallback: route -> candidates -> blend -> rank -> list.
 
-It takes a batch of owners; one owner is a batch of one. The route decides the method and the base score; the ranker may
-draw its candidates from the union of all sources that know the owner.
+The route decides the method and the base score. The ranker may use candidates of all sources that know the owner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from models import registry
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.features.table import static_features
 from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
+from models.ranker import RankerConfig
 from models.recommender.candidates import (
     answering_method,
     candidates_of,
@@ -27,81 +26,23 @@ from models.recommender.candidates import (
     rankable,
     wide_candidates,
 )
+from models.recommender.reasons import leading, reasons_of
 from models.recommender.rerank import diversify, place_greedily, rescore_with_diversity
 from models.recommender.surface import SurfaceRecommender, diversity_facets
 from models.routing import Route, route
-from models.schema import FACET_REASONS, REASONS, Method, Standing
+from models.schema import Method
 from models.scoring.scorer import order_by_score
 
-_BIT = {name: MASK(1 << code) for name, code in REASONS.items()}
-#: An item is called new or popular from here on.
-NEW_RECENCY, POPULAR_AT = 0.5, 0.8
-#: Cells of owners x codes up to which weights are summed in a rectangle, 8 MiB.
-_CELLS = 1 << 20
-
-
-def reason_bits(
-    facets: Mapping[str, NDArray[np.int32]],
-    recency: NDArray[np.float32],
-    popularity: NDArray[np.float32],
-    favourite: Mapping[str, NDArray[np.int32]],
-    at: NDArray[np.int64],
-    item: NDArray[np.int32],
-) -> NDArray[np.uint16]:
-    """(n,) uint16 bits by REASONS of n places: facets shared with most of the owner's history, new, popular.
-
-    facets: codes by name over the catalogue. recency, popularity: (n,) in 0..1 of the items themselves.
-    favourite: see `favourites`. at: (n,) owner of each place. item: (n,) catalogue positions.
-    """
-    bits = (recency >= NEW_RECENCY) * _BIT[Standing.NEW] | (popularity >= POPULAR_AT) * _BIT[Standing.POPULAR]
-    for name, codes in favourite.items():
-        code = facets[name][item]
-        bits |= ((code == codes[at]) & (code >= 0)) * _BIT[name]
-    return np.asarray(bits, MASK)
-
-
-def favourites(facets: Mapping[str, NDArray[np.int32]], history: sparse.csr_matrix) -> dict[str, NDArray[np.int32]]:
-    """By facet the (b,) code with the most weight in each history, -1 without one: what facet reasons refer to."""
-    met = history.tocoo()
-    liked = met.data > 0
-    row, item, weight = met.row[liked], met.col[liked], met.data[liked]
-    found = {}
-    for name in FACET_REASONS:
-        code = facets[name][item]
-        known = code >= 0
-        found[name] = _heaviest(history.shape[0], row[known], code[known], weight[known])
-    return found
-
-
-def _heaviest(
-    size: int, row: NDArray[np.int32], code: NDArray[np.int32], weight: NDArray[np.float32]
-) -> NDArray[np.int32]:
-    """(size,) int32 the code with the largest summed weight of each row, the lowest of equals, -1 for empty rows."""
-    width = int(code.max(initial=-1)) + 1
-    pair = row.astype(np.int64) * width + code
-    if 0 < size * width <= _CELLS:  # weights are positive: a sum of 0 means there is none
-        total = np.bincount(pair, weights=weight, minlength=size * width).reshape(size, width)
-        return np.where(total.any(axis=1), total.argmax(axis=1), -1).astype(np.int32)
-    best = np.full(size, -1, np.int32)
-    if len(row):
-        pair, inverse = np.unique(pair, return_inverse=True)
-        total = np.bincount(inverse, weights=weight)
-        order = np.lexsort((pair, -total, pair // width))
-        first = order[np.append(True, np.diff(pair[order] // width) > 0)]
-        best[pair[first] // width] = pair[first] % width
-    return best
-
-
-#: Owners scored at once: small enough for the caches, large enough for vector code.
+#: Owners per chunk: fits into the caches, large enough for vector code.
 CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All that was computed on the way to a batch's lists; `explain` prints it.
+    """Lists and intermediate results of a batch; `explain` prints them.
 
-    method: (b,) uint8, what answers. score: (nnz,) float32 in 0..1, the learned ranker's score where it serves, else
-    the models', see `model_score_of`. lists: the result. reranked: (b,) bool.
+    method: (b,) answering method. score: (nnz,) in 0..1 of the learned ranker where it serves, else of the models, see
+    `model_score_of`.
     """
 
     route: Route
@@ -112,15 +53,16 @@ class Ranking:
 
 
 def recommend(recipe: SurfaceRecommender, owners: Owners, depth: int) -> RankedLists:
-    """Up to `depth` items for every owner, fewer only where no more may be shown (R08, I12)."""
+    """Up to `depth` items per owner, fewer only if no more may be shown (R08, I12)."""
     starts = range(0, max(len(owners), 1), CHUNK)
     return RankedLists.concat([rank(recipe, owners.part(s, s + CHUNK), depth).lists for s in starts])
 
 
 def rank(recipe: SurfaceRecommender, owners: Owners, depth: int) -> Ranking:
-    """The recipe for one chunk of owners, with everything that `explain` wants to show.
+    """Make the lists of one chunk of owners, with the intermediate results for `explain`.
 
-    Whoever opted out is answered as a stranger without a profile, less what is barred for them (R23)."""
+    Opted-out owners are ranked as unseen owners without profile; their barred items stay excluded (R23).
+    """
     owners = owners.impersonal()
     routed = route(recipe.surface, owners.count, recipe.settings)
     if isinstance(recipe.ranker, LearnedRanker):
@@ -132,9 +74,8 @@ def rank(recipe: SurfaceRecommender, owners: Owners, depth: int) -> Ranking:
         method = answering_method(recipe, owners, routed, candidates)
         candidates = rankable(recipe, candidates, method)
         score = model_score_of(recipe, owners, candidates, method)
-    favourite = favourites(recipe.facets, owners.history)
-    placed = _placed(recipe, owners, candidates, score, method, routed, favourite, depth)
-    lists = _filled(recipe, owners, placed, favourite, depth)
+    placed = _placed(recipe, owners, candidates, score, method, routed, depth)
+    lists = _filled(recipe, owners, placed, depth)
     return Ranking(routed, method, candidates, score, lists)
 
 
@@ -145,11 +86,12 @@ def _placed(
     score: NDArray[np.float32],
     method: NDArray[np.uint8],
     routed: Route,
-    favourite: Mapping[str, NDArray[np.int32]],
     depth: int,
 ) -> RankedLists:
-    """Order every owner's candidates and keep the best `depth`; whom popular answers has none yet, unless what is in
-    demand was ranked for them too."""
+    """Order every owner's candidates and keep the best `depth`. Owners with method popular get none yet.
+
+    The learned ranker also ranks demand-weighted candidates for them.
+    """
     ranked = (method != Method.POPULAR.code) | isinstance(recipe.ranker, LearnedRanker)
     length = np.where(ranked, np.diff(candidates.indptr), 0)
     width = int(length.max(initial=0))
@@ -159,18 +101,19 @@ def _placed(
     kept = np.minimum(length, order.shape[1])
     cells = np.arange(order.shape[1]) < kept[:, None]
     chosen = np.take_along_axis(place_of, order, 1)[cells]
-    item = candidates.item[chosen]
+    item, at = candidates.item[chosen], np.repeat(np.arange(len(owners)), kept)
+    code = 0 if recipe.ranker is None else registry.ranker_code(recipe.ranker.name)
     return RankedLists(
         owner=owners.row,
         method=method,
         route=routed.method,
         count=owners.count,
-        reranked=(length > 0) & (recipe.ranker is not None),
+        ranker=np.where(length > 0, code, 0).astype(np.uint8),
         indptr=indptr_of(kept),
         item=item,
         score=np.clip(final[cells], 0, 1),
         source=candidates.proposed[chosen],
-        reason=_reasons(recipe, favourite, np.repeat(np.arange(len(owners)), kept), item),
+        reason=reasons_of(recipe, owners, at, item, leading(candidates, chosen)),
     )
 
 
@@ -182,7 +125,7 @@ def _ordered(
     present: NDArray[np.bool_],
     depth: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
+    """Columns in order, best first, and their scores: by the ranker, or by the model score without one."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
     if recipe.ranker is None:
@@ -192,8 +135,8 @@ def _ordered(
     item = candidates.item[place_of]
     if isinstance(recipe.ranker, LearnedRanker):
         base = np.where(present, score[place_of], np.float32(-np.inf))
-        weight = recipe.settings.table("ranker").diversity_weight
-        places = recipe.settings.table("ranker").diversity_places if weight else 0
+        weight = recipe.settings.of(RankerConfig).diversity_weight
+        places = recipe.settings.of(RankerConfig).diversity_places if weight else 0
         return place_greedily(diversify(base, weight), base, diversity_facets(recipe, item), places, depth)
     features = static_features(
         score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel()
@@ -202,17 +145,11 @@ def _ordered(
     base = np.where(present, recipe.ranker.score(features), np.float32(-np.inf)).astype(np.float32)
     again = rescore_with_diversity(recipe.ranker, features)
     return place_greedily(
-        again, base, diversity_facets(recipe, item), recipe.settings.table("ranker").diversity_places, depth
+        again, base, diversity_facets(recipe, item), recipe.settings.of(RankerConfig).diversity_places, depth
     )
 
 
-def _filled(
-    recipe: SurfaceRecommender,
-    owners: Owners,
-    lists: RankedLists,
-    favourite: Mapping[str, NDArray[np.int32]],
-    depth: int,
-) -> RankedLists:
+def _filled(recipe: SurfaceRecommender, owners: Owners, lists: RankedLists, depth: int) -> RankedLists:
     """Fill lists shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
     short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
     if not len(short):
@@ -227,7 +164,7 @@ def _filled(
         "item": item,
         "score": score * floor[at],
         "source": np.full(len(at), POPULAR.bit, MASK),
-        "reason": _reasons(recipe, favourite, at, item),
+        "reason": reasons_of(recipe, owners, at, item, np.full(len(at), POPULAR.code)),
     }
     columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}
     length = np.diff(lists.indptr) + np.bincount(at, minlength=len(lists))
@@ -237,7 +174,7 @@ def _filled(
 def _new_to(
     lists: RankedLists, short: NDArray[np.int64], fill: Proposal, items: int, depth: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
+    """Popular items that are not in the list yet and still fit: list, item, score in 0..1."""
     have = np.zeros((len(short), items), bool)
     length = np.diff(lists.indptr)
     listed = np.repeat(np.isin(np.arange(len(lists)), short), length)
@@ -257,27 +194,17 @@ def _as_rows(
     item: NDArray[np.int32],
     score: NDArray[np.float32],
     source: NDArray[np.integer[Any]],
-    reason: NDArray[np.integer[Any]],
+    reason: NDArray[np.uint32],
 ) -> RankedLists:
     return RankedLists(
         lists.owner,
         lists.method,
         lists.route,
         lists.count,
-        lists.reranked,
+        lists.ranker,
         indptr,
         recipe.catalogue[item],
         score.astype(np.float32),
         source,
         reason,
     )
-
-
-def _reasons(
-    recipe: SurfaceRecommender,
-    favourite: Mapping[str, NDArray[np.int32]],
-    at: NDArray[np.int64],
-    item: NDArray[np.int32],
-) -> NDArray[np.uint16]:
-    """(n,) uint16 reason bits of items for the owners `at`."""
-    return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], favourite, at, item)

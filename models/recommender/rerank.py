@@ -1,4 +1,4 @@
-"""The greedy placing that gives diversity its meaning: each place to what scores best beside those above it."""
+"""Greedy reranking for diversity: each position gets the best candidate given the items above it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from models.scoring.scorer import Ranker, order_by_score
 
 _DIVERSITY = FEATURES.index("diversity")
 
-#: Of (b, p) columns, a function from their (b, p) diversity in 0..1 to their (b, p) float32 scores.
+#: From (b, p) columns, a function of their (b, p) diversity in 0..1 to their (b, p) scores.
 Rescore = Callable[[NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]
 
 
 def rescore_with_diversity(ranker: Ranker, features: NDArray[np.float32]) -> Rescore:
-    """The ranker, told of each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+    """Scores of the ranker with each candidate's diversity. features: (b, w, 4) with neutral diversity."""
 
     def of(pool: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         x = np.take_along_axis(features, pool[:, :, None], 1)
@@ -34,8 +34,10 @@ def rescore_with_diversity(ranker: Ranker, features: NDArray[np.float32]) -> Res
 
 
 def diversify(base: NDArray[np.float32], weight: float) -> Rescore:
-    """The base score (b, w) less `weight` times the likeness to what is placed (maximal marginal relevance with the
-    mean instead of the largest likeness; Carbonell and Goldstein 1998)."""
+    """The base score (b, w) minus `weight` times the mean similarity to the selected items.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998) with the mean instead of the maximum.
+    """
 
     def of(pool: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         mine = np.take_along_axis(base, pool, 1)
@@ -47,15 +49,14 @@ def diversify(base: NDArray[np.float32], weight: float) -> Rescore:
 def place_greedily(
     again: Rescore, base: NDArray[np.float32], facets: Mapping[str, NDArray[np.int32]], places: int, depth: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Order a rectangle of candidates greedily.
+    """Order candidates greedily.
 
-    base: (b, w) float32 scores with neutral diversity, -inf marks the ragged end. facets: (b, w) codes of
-    DIVERSITY_FACETS. The first place is given by the base score, as nothing is placed to compare with; each of the
-    others of the first `places` to the candidate that scores best `again` with diversity measured against those
-    already placed (C51); the rest follows by its base score. `base_diversity` (pipelines/train_ranker/mlp_samples.py)
-    teaches the same.
-    Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
-    never rises along a list; columns that are not present come last with score -inf.
+    base: (b, w) scores with neutral diversity, padded with -inf. facets: (b, w) codes of DIVERSITY_FACETS. The base
+    score selects the first position; each further one of the first `places` goes to the best score `again`, with
+    diversity relative to the items above (C51); the rest follows by base score. `base_diversity`
+    (pipelines/train_ranker/mlp_samples.py) computes the same for training.
+    Returns order (b, min(depth, w)), columns, best first, ties by column; and score (same shape), which never rises
+    along a list. Padding comes last.
     """
     everything = order_by_score(base)
     order = everything[:, :depth]
@@ -78,7 +79,7 @@ def _greedy(
     pool: NDArray[np.int64],
     places: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The first places: columns (b, places) and their scores, drawn from the columns `pool`, ascending."""
+    """The first positions: columns (b, places) and their scores, selected from the columns `pool`, ascending."""
     row, score_of = np.arange(len(base)), again(pool)
     codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
     free = np.isfinite(np.take_along_axis(base, pool, 1))
@@ -99,14 +100,14 @@ def _greedy(
 def _head_first(head: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
     """`order` with the columns of `head` moved to the front, in head's order."""
     key = (_isin_rows(order, head).astype(np.int32) << 20) | np.arange(order.shape[1], dtype=np.int32)
-    key.sort(axis=1)  # the places not in head keep their order, those in head go last
+    key.sort(axis=1)  # columns outside head keep their order, those in head go last
     rest = key & 0xFFFFF
     tail = np.take_along_axis(order, rest, 1)[:, : order.shape[1] - head.shape[1]]
     return np.concatenate([head, tail], axis=1)
 
 
 def _isin_rows(order: NDArray[np.int64], head: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b, w) bool: is order[i, j] among head[i]."""
+    """(b, w) bool: head[i] contains order[i, j]."""
     width = int(max(order.max(initial=0), head.max(initial=0))) + 1
     marks = np.zeros((len(order), width), bool)
     np.put_along_axis(marks, head, True, 1)

@@ -1,4 +1,4 @@
-"""What stays the same for all owners of a surface: who may be shown, who scores, how it is blended and ranked."""
+"""What all owners of a surface share: catalogue, scorers, blend and ranker."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle, open_bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
+from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, blend_is_auto
 from models.errors import BundleError
 from models.experiments import read_experiments
@@ -24,9 +25,12 @@ from models.features.table import RankerInputs, recency
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer
+from models.ranker import RankerConfig
+from models.rules_ranker import RulesConfig
 from models.schema import DIVERSITY_FACETS, Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import FoldIn, Ranker, RankerAsked, Scorer, Sides, WeightedScorer, aligned
+from models.settings.idle import Way
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, Stage, function
 
@@ -34,10 +38,11 @@ from models.spec import ModelSpec, Source, Stage, function
 def open_ranker(
     surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, sources: Iterable[Source]
 ) -> Ranker | LearnedRanker | None:
-    """The first ranker of the registry that is asked for and may serve; the rules, which need no bundle, always may.
+    """The first ranker of the registry that the settings allow and that may serve; the rules always may.
 
-    sources: those that speak."""
-    kind = settings.table("ranker").kind
+    sources: the enabled ones with a bundle.
+    """
+    kind = settings.of(RankerConfig).kind
     if kind == "off":
         return None
     union, silent = settings.lists.candidate_sources == "union", set(registry.sources()) - {*sources, POPULAR}
@@ -58,19 +63,43 @@ def open_ranker(
     return None
 
 
+def possible_rankers(settings: Settings) -> frozenset[str]:
+    """Kinds of the rankers that may serve under these settings, as far as they say; "off" for none."""
+    if settings.of(RankerConfig).kind == "off":
+        return frozenset({"off"})
+    return frozenset(
+        spec.kind for spec in registry.staged(Stage.RANKER) if not spec.bundle or not _unread(spec, settings)
+    )
+
+
+def serving_rankers(bundles: Mapping[str, Bundle], settings: Settings) -> frozenset[str]:
+    """Kinds of the rankers that serve, over all surfaces, with these bundles; "off" for none."""
+    kinds = set()
+    for surface in Surface:
+        sources = [spec.source for spec in _speaking(surface) if spec.bundle in bundles and not spec.off(settings)]
+        ranker = open_ranker(surface, bundles, settings, [source for source in sources if source is not None])
+        kinds.add("off" if ranker is None else ranker.name)
+    return frozenset(kinds)
+
+
+def ways_of(recipes: Iterable[SurfaceRecommender]) -> list[Way]:
+    """The ways in which lists are made, for `models.settings.idle`."""
+    return [(r.settings, frozenset({"off" if r.ranker is None else r.ranker.name})) for r in recipes]
+
+
 def open_scorers(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
-    """Every source that has a bundle and is switched on, in the order of the registry."""
+    """Every enabled source with a bundle, in the order of the registry."""
     found = (spec for spec in _speaking(sides.surface) if spec.bundle in bundles and not spec.off(settings))
     return [function(spec.scorer)(bundles[spec.bundle], sides, spec.source) for spec in found]
 
 
 def is_enabled(source: Source, surface: Surface, settings: Settings) -> bool:
-    """Whether a source that has a bundle may speak (G01, G02)."""
+    """Whether a source that has a bundle may be used (G01, G02)."""
     return any(spec.source is source and not spec.off(settings) for spec in _speaking(surface))
 
 
 def open_fold_ins(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], sides: Sides) -> dict[Source, FoldIn]:
-    """By source how it takes in what an owner did since."""
+    """By source its fold-in of new events."""
     by_source = {scorer.source: scorer for scorer in scorers}
     found: dict[Source, FoldIn | None] = {
         spec.source: function(spec.fold_in)(by_source[spec.source], bundles[spec.bundle], sides)
@@ -83,7 +112,7 @@ def open_fold_ins(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], side
 def demand_weighted(
     surface: Surface, scorers: Sequence[Scorer], evidence: RankerInputs
 ) -> Iterator[tuple[Source, Scorer]]:
-    """What is in demand, busy of late, or both in demand and close by a model that says so."""
+    """Sources by demand, by recent activity, and by score times demand."""
     yield POPULAR, PopularScorer(evidence.demand)
     yield POPULAR, PopularScorer(evidence.recent)
     weighted = {spec.source for spec in _speaking(surface) if spec.demand_weighted}
@@ -102,13 +131,12 @@ _POPULARITY, _BLEND = registry.named("popularity").bundle, registry.named("ensem
 
 @dataclass(frozen=True, eq=False)
 class SurfaceRecommender:
-    """How the lists of one surface are made. Items are positions 0..m-1 in `catalogue`.
+    """How the lists of one surface are made. Items are rows 0..m-1 of `catalogue`.
 
-    owners, items: everybody on either side. catalogue: (m,) int32 item rows that may be shown. scorers: every source
-    that has a bundle and is switched on. item_recency, item_popularity: (m,) float32. facets: (m,) codes by FACETS.
-    ranker: None when the ranker is off. as_of_us: the cutoff of the catalogue. evidence: what the learned ranker is
-    told besides the scores; None without the bundle "activity_v1". wanted: further proposals for it, in a source's
-    name: what is in demand, and what both a source and demand speak for. folds: how a source takes in what came since.
+    owners, items: all entities of either kind. catalogue: (m,) item rows that may be shown. scorers: every enabled
+    source with a bundle. item_recency, item_popularity: (m,). facets: (m,) codes by FACETS. ranker: None if off.
+    as_of_us: cutoff of the catalogue. evidence: further features of the learned ranker; None without the bundle
+    "activity_v1". wanted: its demand-weighted sources. folds: fold-in by source.
     """
 
     surface: Surface
@@ -133,7 +161,8 @@ class SurfaceRecommender:
     ) -> Owners:
         """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
 
-        text: what those say who came after the cutoff, blank for the others."""
+        text: profile texts of owners created after the cutoff, blank for others.
+        """
         mine = interactions if self.surface.owner is Entity.USER else interactions.transposed()
         mask = np.zeros(len(self.owners), bool)
         mask[rows] = True
@@ -147,6 +176,7 @@ class SurfaceRecommender:
             self._barred(mine, rows),
             None if text is None else tuple(text),
             age=self._age(mine)[rows][:, self.catalogue].tocsr(),
+            kinds=_of_interest(mine.kinds()[rows][:, self.catalogue], history),
         )
 
     def unseen_owner(
@@ -159,18 +189,27 @@ class SurfaceRecommender:
         row: int = -1,
         events: Interactions | None = None,
     ) -> Owners:
-        """A batch of one who is not in the entities, or (row given) has done more since. history, barred: (1, m).
+        """A batch of one owner who is unseen, or (row given) has new events. history, barred: (1, m).
 
-        events: what the history is made of, one owner x all items."""
+        events: the events of the history, one owner x all items.
+        """
         age = None if events is None else self._age(events)[:, self.catalogue].tocsr()
+        kinds = None if events is None else _of_interest(events.kinds()[:, self.catalogue], history)
         return Owners(
-            np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
+            np.array([row], np.int32),
+            np.array([count], np.int32),
+            np.array([opted_out]),
+            history,
+            barred,
+            (text,),
+            age,
+            kinds,
         )
 
     def with_fold_in(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
-        """This recipe for a batch of one who did something that the models were not taught.
+        """This recommender for a batch of one owner with events that the models were not trained on.
 
-        events: all there are of the owner, one owner x all items. Of whom the models know everything, it is itself.
+        events: all events of the owner, one owner x all items. Without new events it returns itself.
         """
         if not len(events) or (owners.row[0] >= 0 and int(events.at.max()) < self.as_of_us):
             return self
@@ -183,10 +222,10 @@ class SurfaceRecommender:
         return replace(self, scorers=scorers)
 
     def with_new_interactions(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
-        """`folded` for a batch of owners who all have a row: what each did since stands in the vector of that row.
+        """`with_fold_in` for a batch of known owners: new vectors replace those of their rows.
 
-        events: all there are of them, every entity row of an owner x all items. Each owner costs a small system of
-        equations of their own."""
+        events: all events of these owners, all owner rows x all items. Each owner costs one small linear system.
+        """
         order = np.argsort(events.owner, kind="stable")
         bounds = np.searchsorted(events.owner[order], np.stack([owners.row, owners.row + 1]))
         found: dict[Source, list[tuple[int, NDArray[Any]]]] = {source: [] for source in self.folds}
@@ -206,7 +245,7 @@ class SurfaceRecommender:
         return replace(self, scorers=scorers)
 
     def unseen_owners(self, texts: Sequence[str]) -> Owners:
-        """A batch of people (or startups) of whom nothing is told but the words of their profiles."""
+        """A batch of unseen owners, known only by their profile texts."""
         n, nothing = len(texts), sparse.csr_matrix((len(texts), len(self.catalogue)), dtype=np.float32)
         return Owners(
             np.full(n, -1, np.int32),
@@ -218,13 +257,13 @@ class SurfaceRecommender:
         )
 
     def age_days(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """(b,) float32 days since each owner was created, 0 where unknown and for whoever came after the cutoff."""
+        """(b,) days since each owner was created; 0 if unknown or created after the cutoff."""
         created = np.where(rows >= 0, self.owners.created_at[rows], self.as_of_us)
         days = np.maximum(self.as_of_us - np.maximum(created, 0), 0) / 86_400e6
         return np.where(created > 0, days, 0).astype(np.float32)
 
     def _age(self, mine: Interactions) -> sparse.csr_matrix:
-        """(owners, items) float32 age of the last event of interest of each pair, by the release's clock."""
+        """(owners, items) age of the last positive event of each pair, by the release's clock."""
         if self.evidence is None:
             return sparse.csr_matrix((len(mine.owners), len(mine.items)), dtype=np.float32)
         liked = mine.where(mine.kind != EventType.DISLIKE.code)
@@ -235,13 +274,13 @@ class SurfaceRecommender:
         return sparse.csr_matrix(cells, shape=(len(mine.owners), len(mine.items)))
 
     def _barred(self, mine: Interactions, rows: NDArray[np.integer[Any]]) -> sparse.csr_matrix:
-        """Seen pairs (views by setting), dislikes, dismissals, and what is the owner's own."""
+        """Seen pairs (views by setting), dislikes, dismissals, and founders' own startups."""
         barred = (mine.barred(self.settings.lists.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
         barred.sort_indices()
         return barred
 
     def _own(self) -> sparse.csr_matrix:
-        """(owners, items) bool: a founder and their startup."""
+        """(owners, items) bool: founders and their startups."""
         startups = self.items if self.items.entity is Entity.STARTUP else self.owners
         startup = np.flatnonzero(startups.founder >= 0)
         pair = (startups.founder[startup], startup)
@@ -254,9 +293,9 @@ class SurfaceRecommender:
 def open_bundles(
     root: Path, versions: Mapping[str, str], settings: Settings, lenient: bool = False
 ) -> dict[str, Bundle]:
-    """Open the bundles of a release below artefact directory `root`; pinned paths win (M04).
+    """Open the bundles of a release in artefact directory `root`; pinned paths take precedence (M04).
 
-    lenient: leave out what cannot be opened, except required ones (P09); else raise BundleNotFound or BundleCorrupt.
+    lenient: skip bundles that cannot be opened, except required ones (P09); else raise BundleNotFound or BundleCorrupt.
     """
     pins, required = registry.pins(settings), registry.required()
     bundles = {}
@@ -270,7 +309,7 @@ def open_bundles(
 
 
 def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
-    """Align every bundle with the catalogue's entities and restrict it to what this surface may show."""
+    """Align all bundles with the catalogue's entities and the items of this surface."""
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
@@ -287,9 +326,9 @@ def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: 
         rows,
         scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
-        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
+        blend=Blend(settings.of(EnsembleConfig), bundles.get(_BLEND)),
         ranker=open_ranker(surface, bundles, settings, [s.source for s in scorers]),
-        item_recency=recency(items.created_at[rows], as_of_us, settings.table("rules").recency_days),
+        item_recency=recency(items.created_at[rows], as_of_us, settings.of(RulesConfig).recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
         as_of_us=as_of_us,
@@ -300,9 +339,9 @@ def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: 
 
 
 def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
-    """The recipe of the same models under other settings, of those that act after training: an arm of an experiment.
+    """The recommender of the same models with other settings of phase SERVE, such as those of an experiment's arm.
 
-    It shares every array, and the learned ranker where nothing speaks against that: another arm costs no memory.
+    It shares all arrays, and where possible the learned ranker, so that an arm costs no memory.
     """
     scorers = {
         source: scorer for source, scorer in recipe.scorers.items() if is_enabled(source, recipe.surface, settings)
@@ -315,34 +354,40 @@ def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], set
         settings=settings,
         scorers=scorers,
         folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
-        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
+        blend=Blend(settings.of(EnsembleConfig), bundles.get(_BLEND)),
         ranker=recipe.ranker if kept else open_ranker(recipe.surface, bundles, settings, list(scorers)),
         item_recency=recency(
-            recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.table("rules").recency_days
+            recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.of(RulesConfig).recency_days
         ),
     )
 
 
+def _of_interest(kinds: sparse.csr_matrix, history: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The types of the events of those pairs whose weight is positive."""
+    found = kinds.multiply((history > 0).astype(np.uint16)).tocsr().astype(np.uint16)
+    found.sort_indices()
+    return found
+
+
 def diversity_facets(recipe: SurfaceRecommender, item: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-    """Codes of DIVERSITY_FACETS for catalogue positions of any shape."""
+    """Codes of DIVERSITY_FACETS of catalogue rows of any shape."""
     return {f: recipe.facets[f][item] for f in DIVERSITY_FACETS}
 
 
 def unserved(name: str, settings: Settings) -> str:
-    """Why no list could be made with a bundle: which switch is off, in the settings and in every arm of an experiment.
-    Empty where one could."""
+    """Why no list can use a bundle: the switch that is off in the settings and in every arm; empty if one can."""
     arms = (arm.apply(settings) for e in read_experiments(settings) for arm in e.arms)
     reasons = [_unread(registry.named(name), ways) for ways in (settings, *arms)]
     return reasons[0] if all(reasons) else ""
 
 
 def _unread(spec: ModelSpec, settings: Settings) -> str:
-    """The same of one way to make lists: what `open_recommender` would not read."""
+    """The same for one set of settings."""
     if off := " and ".join(spec.off(settings)):
         return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
     if spec.bundle in (LEARNED, ACTIVITY):
         return _unlearned(settings)
-    kind = settings.table("ranker").kind
+    kind = settings.of(RankerConfig).kind
     if spec.stage is Stage.RANKER and kind not in ("auto", spec.kind):
         return f"[ranker] kind is {kind}: nothing would read it"
     return _unblended(settings) if spec.stage is Stage.BLEND else ""
@@ -350,17 +395,17 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
 
 def _unlearned(settings: Settings) -> str:
     """Why the learned ranker, and the facts that it alone reads, would never serve."""
-    ranker = settings.table("ranker")
+    ranker = settings.of(RankerConfig)
     if ranker.kind not in ("auto", "learned"):
         return f"[ranker] kind is {ranker.kind}: nothing would read it"
     if settings.lists.candidate_sources != "union":
         return f"[lists] candidate_sources is {settings.lists.candidate_sources}: the learned ranker never serves"
-    return "" if ranker.cuts else "[ranker] cuts is 0: nothing teaches the learned ranker"
+    return "" if ranker.cuts else "[ranker] cuts is 0: the learned ranker has no training samples"
 
 
 def _unblended(settings: Settings) -> str:
     """Why no blend is looked for."""
-    ensemble = settings.table("ensemble")
+    ensemble = settings.of(EnsembleConfig)
     if ensemble.blend == "learned" or blend_is_auto(ensemble):
         return ""
     return f"[ensemble] blend is {ensemble.blend}, and its weights stand: nothing is to be chosen"

@@ -1,1 +1,1 @@
-"""What several models score with: the protocol, vectors, neighbours, exact top-k."""
+"""Scoring shared by several models: the protocol, vectors, neighbours, exact top-k."""

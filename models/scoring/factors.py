@@ -1,4 +1,4 @@
-"""Sources whose score is the dot product of an owner's and an item's vector: ALS, the two-tower, content (A01-A05)."""
+"""Sources that score by the dot product of owner and item vectors: ALS, two-tower, content (A01-A05)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from models.spec import Source
 
 
 class FactorScorer:
-    """Proposes and scores by vectors. Immutable; safe to use from several threads.
+    """Proposes and scores by vectors. Immutable; safe in several threads.
 
-    owner_vectors: (n, d) float32 by the owner's entity row. known: (n,) bool, the owners the model has learned.
-    item_vectors: (m, d) float32 over the catalogue. item_known: (m,) bool. An unknown item is never proposed and
-    scores NaN, an unknown owner gets nothing. Raises BundleCorrupt where the vector of a known one is not finite.
+    owner_vectors: (n, d) by the owner's entity row. known: (n,) owners with a trained vector. item_vectors: (m, d) over
+    the catalogue. item_known: (m,). An unknown item is never proposed and scores NaN; an unknown owner gets nothing.
+    Raises BundleCorrupt if a known vector is not finite.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class FactorScorer:
         self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
         self._known = np.asarray(known, bool)
         self._items = np.flatnonzero(item_known).astype(np.int32)
-        self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
+        self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # row among the known items
         if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
         self._one: NDArray[Any] | None = None
@@ -46,38 +46,37 @@ class FactorScorer:
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
     def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
-        """The same source with another way to multiply; its lists are the same."""
+        """The same source with another multiplication; its lists are the same."""
         other = copy.copy(self)
         other._make, other._product = make, make(self._product.vectors)
         return other
 
     def weighted(self, weight: NDArray[np.float32]) -> Self:
-        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
+        """The same source with scores multiplied by item weights: (m,) over the catalogue."""
         other = copy.copy(self)
         vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
         other._product = self._make(vectors)
         return other
 
     def with_vector(self, vector: NDArray[np.float32]) -> Self:
-        """The same source for batches of one, whose vector this is: (d,) float32."""
+        """The same source for batches of one owner with this vector (d,)."""
         other = copy.copy(self)
         other._one = np.asarray(vector, np.float32)[None]
         return other
 
     def with_rows(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> Self:
-        """The same source, these owners known by other vectors. rows: (r,) entity rows; vectors: (r, d) float32."""
+        """The same source with other vectors for some owners. rows: (r,) entity rows. vectors: (r, d)."""
         other = copy.copy(self)
         other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
         other._owner_vectors[rows], other._known[rows] = vectors, True
         return other
 
     def vector_of(self, owners: Owners) -> NDArray[np.float32] | None:
-        """(d,) float32 the learned vector of a batch of one, None where the model has not learned the owner."""
+        """(d,) trained vector of the owner of a batch of one, None without one."""
         vectors, known = FactorScorer._vectors(self, owners)
         return vectors[0] if known[0] else None
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         vectors, known = self._vectors(owners)
         mine = np.flatnonzero(known)
         everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
@@ -89,7 +88,6 @@ class FactorScorer:
         return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-        """See `Scorer.score`."""
         vectors, known = self._vectors(owners)
         item = self._place[candidates.item]
         able = known[candidates.owner] & (item >= 0)
@@ -100,7 +98,7 @@ class FactorScorer:
         return result
 
     def _vectors(self, owners: Owners) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(b, d) float32 vectors and (b,) bool: who of the batch is known; the vectors of the others mean nothing."""
+        """(b, d) vectors and (b,) whether each owner is known; vectors of unknown owners are meaningless."""
         if self._one is not None:
             return self._one, np.ones(1, bool)
         if not len(self._known):
@@ -109,18 +107,18 @@ class FactorScorer:
         return self._owner_vectors[row], self._known[row] & (owners.row >= 0)
 
 
-#: A vector no longer than this says nothing: its words cancel out, and what is left is rounding.
+#: A shorter vector is unknown: its tokens cancel out and the rest is rounding.
 NOTHING = 1e-6
 
 
 def embed(
     texts: Sequence[Sequence[str]], tokens: NDArray[np.str_], token_vectors: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Unit vectors of token lists: the normalised sum of the vectors of their known tokens.
+    """Unit vectors of token lists: the normalised sum of the vectors of known tokens.
 
-    texts: n lists of tokens. tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, the weight of a
-    token (its rarity) included in its length. Returns ((n, d) float32, (n,) bool): a text without a known token, or
-    whose vectors cancel out, is not known and has a zero vector.
+    texts: n lists of tokens. tokens: (t,) ascending. token_vectors: (t, d), whose lengths include the token's weight
+    (idf). Returns (n, d) vectors and (n,) whether each is known. A text without known tokens, or whose vectors cancel
+    out, has a zero vector.
     """
     flat = np.array([token for text in texts for token in text] or [""])[: sum(map(len, texts))]
     text = np.repeat(np.arange(len(texts)), [len(t) for t in texts])
@@ -134,9 +132,9 @@ def embed(
 
 
 class TextFactorScorer(FactorScorer):
-    """A factor source over the text space that also knows whoever brings words of their own (`Owners.text`).
+    """A factor source over a text space that also knows owners by their profile text (`Owners.text`).
 
-    tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, of the same space as the other vectors.
+    tokens: (t,) ascending. token_vectors: (t, d), of the same space as the other vectors.
     """
 
     def __init__(
@@ -157,16 +155,16 @@ class TextFactorScorer(FactorScorer):
         vectors, known = super()._vectors(owners)
         if owners.text is None:
             return vectors, known
-        strange = np.flatnonzero(~known)
-        told, understood = embed([self._words(owners.text[i]) for i in strange], self._tokens, self._token_vectors)
-        vectors[strange], known[strange] = told, understood
+        unseen = np.flatnonzero(~known)
+        found, understood = embed([self._words(owners.text[i]) for i in unseen], self._tokens, self._token_vectors)
+        vectors[unseen], known[unseen] = found, understood
         return vectors, known
 
     def _words(self, text: str) -> list[str]:
-        """The tokens of a stranger's text that are read."""
+        """The tokens of a profile text to embed."""
         return text.split()
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
-    """Of a bundle with user_factors and item_factors, where "user" is the owner and "item" what is listed."""
+    """For a bundle with user_factors and item_factors, where "user" is the owner and "item" the listed side."""
     return FactorScorer(source, *sides.vectors(bundle, ("user", "item"), "factors"))

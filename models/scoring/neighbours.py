@@ -1,11 +1,11 @@
-"""What resembles the owner's history, weighted by what they did with it: item-item neighbours and the graph filter."""
+"""Items similar to the owner's history, weighted by its interactions: item neighbours and the graph filter."""
 
 from __future__ import annotations
 
 import copy
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,31 +13,38 @@ from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
-from models.data.entities import IdMap
+from models.schema import COUNTED_TYPES, EventType
 from models.scoring.scorer import Sides
 from models.scoring.top_k import WIDTH, Scratch, best_in, stacked
 from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
-_ROWS = 256  # owners multiplied at once
+_ROWS = 256  # owners per product
+_TYPE = 8  # place of the event's type in the cells of `people`, above their number
+#: By the code of an event's type its strength: 1 for the lightest that is counted. And back.
+_STRENGTH = np.zeros(EventType.codes(), np.uint16)
+_STRENGTH[[t.code for t in COUNTED_TYPES]] = np.arange(len(COUNTED_TYPES), 0, -1)
+_OF_STRENGTH = np.array([0, *(t.code for t in reversed(COUNTED_TYPES))])
 
 
 class _Last(threading.local):
-    """The last product of a thread, kept beside what it was made of."""
+    """The last product of a thread and its input."""
 
     history: sparse.csr_matrix | None = None
     product: sparse.csr_matrix | None = None
 
 
 class NeighbourScorer:
-    """The score of an item is the sum, over the owner's history, of weight x similarity; dislikes count against.
+    """Scores an item by the sum of weight x similarity over the owner's history; dislikes have negative weight.
 
-    similarity: (m, m) float32 csr over the catalogue. An owner without any item of positive score is not known. Items
-    that resemble nothing in the history score 0 and are not proposed, nor is what scores below.
+    similarity: (m, m) csr over the catalogue. Only items with a positive score are proposed; an owner without one is
+    unknown. people: (m, m) uint16 csr, `EventType.code << 8 | number` of people who met the row and had an event of
+    that type with the column.
     """
 
-    def __init__(self, similarity: sparse.csr_matrix, source: Source) -> None:
+    def __init__(self, similarity: sparse.csr_matrix, source: Source, people: sparse.csr_matrix | None = None) -> None:
         self.source = source
+        self._people = people if people is None or people.nnz else None
         self._similarity = sparse.csr_matrix(similarity, dtype=np.float32)
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
@@ -47,9 +54,10 @@ class NeighbourScorer:
         self._last = _Last()
 
     def weighted(self, weight: NDArray[np.float32]) -> NeighbourScorer:
-        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue.
+        """The same source with scores multiplied by item weights: (m,) over the catalogue.
 
-        It shares the similarities, and the product that either of the two has just made."""
+        Both share the similarities and the last product.
+        """
         other = copy.copy(self)
         other._weight = np.asarray(weight, np.float32)
         return other
@@ -71,8 +79,36 @@ class NeighbourScorer:
             result[places] = np.where(known[owner], scores[owner, candidates.item[places]], np.nan)
         return result
 
+    def counted(
+        self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """See `CountingScorer.counted`: of all items of the history the one that says most. at: ascending."""
+        strongest = np.zeros(len(item), np.uint16)
+        if self._people is not None and self._items:
+            room = max(1, _CHUNK_CELLS // self._items)
+            for start in range(0, len(owners), room):
+                mine = slice(*np.searchsorted(at, [start, start + room]))
+                cells = self._strongest(owners.history[start : start + room])
+                strongest[mine] = cells[at[mine] - start, item[mine]]
+        return _OF_STRENGTH[strongest >> _TYPE], (strongest & 0xFF).astype(np.int64)
+
+    def _strongest(self, history: sparse.csr_matrix) -> NDArray[np.uint16]:
+        """(b, m) uint16 strength << 8 | number; 0 for what the owner met."""
+        people = cast(sparse.csr_matrix, self._people)
+        met = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+        liked = history.data > 0
+        owner, row = met[liked], history.indices[liked]
+        length = np.diff(people.indptr)[row]
+        place = np.arange(int(length.sum())) + np.repeat(people.indptr[row] - (np.cumsum(length) - length), length)
+        cell = people.data[place]
+        found = np.zeros((history.shape[0], self._items), np.uint16)
+        at = np.repeat(owner * self._items, length) + people.indices[place]
+        np.maximum.at(found.ravel(), at, _STRENGTH[cell >> _TYPE] << _TYPE | cell & 0xFF)
+        found[met, history.indices] = 0
+        return found
+
     def _parts(self, owners: Owners) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-        """Chunks of the batch with history @ similarity, each small enough to be laid out."""
+        """Chunks of the batch with history @ similarity, each small enough to be dense."""
         for start in range(0, len(owners), _ROWS):
             rows = min(_ROWS, len(owners) - start)
             product = self._product(owners.history if rows == len(owners) else owners.history[start : start + rows])
@@ -81,7 +117,7 @@ class NeighbourScorer:
                 yield slice(start + first, start + last), product if last - first == rows else product[first:last]
 
     def _product(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
-        """history @ similarity; `score` asks for the very batch that `propose` has just multiplied."""
+        """history @ similarity, cached because `score` gets the same batch as `propose` just before."""
         if self._last.history is not history:
             self._last.history, self._last.product = history, history @ self._similarity
         return self._last.product
@@ -92,7 +128,7 @@ class NeighbourScorer:
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
 
     def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
-        """(c, width) float32 in a buffer of this thread: laid out, since a quarter of a row may be filled."""
+        """(c, width) in a dense buffer of this thread, because up to a quarter of a row is filled."""
         out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0
         rows = np.repeat(np.arange(product.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
@@ -102,15 +138,20 @@ class NeighbourScorer:
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer:
-    """Of a bundle with a csr over its map "item"."""
-    return NeighbourScorer(_similarity(bundle, sides.items.ids, sides.rows), source)
+    """For a bundle with a csr over its map "item"."""
+    people = _over_catalogue(bundle, sides, "people_") if "people_indptr" in bundle.arrays else None
+    return NeighbourScorer(_over_catalogue(bundle, sides), source, people)
 
 
-def _similarity(bundle: Bundle, ids: IdMap, rows: NDArray[np.int32]) -> sparse.csr_matrix:
-    """The neighbour matrix over catalogue positions, (m, m) float32."""
-    n = len(bundle.maps["item"])
-    matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))
+def _over_catalogue(bundle: Bundle, sides: Sides, prefix: str = "") -> sparse.csr_matrix:
+    """A square csr of the bundle over catalogue positions, (m, m), of its own type."""
+    ids, rows = sides.items.ids, sides.rows
+    n, arrays = len(bundle.maps["item"]), bundle.arrays
+    matrix = sparse.csr_matrix(
+        (arrays[f"{prefix}data"], arrays[f"{prefix}indices"], arrays[f"{prefix}indptr"]), shape=(n, n)
+    )
     place = bundle.maps["item"].rows_of(ids.ids[rows])
     known = np.flatnonzero(place >= 0)
-    spread = sparse.csr_matrix((np.ones(len(known), np.float32), (known, place[known])), shape=(len(rows), n))
-    return (spread @ matrix @ spread.T).tocsr().astype(np.float32)
+    ones = np.ones(len(known), matrix.dtype)
+    spread = sparse.csr_matrix((ones, (known, place[known])), shape=(len(rows), n))
+    return (spread @ matrix @ spread.T).tocsr().astype(matrix.dtype)

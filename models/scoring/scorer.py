@@ -1,4 +1,4 @@
-"""The protocols of a source, a ranker and a model that folds in new events; how scores come to one scale."""
+"""Protocols of sources, rankers and fold-in models; alignment of bundles and scaling of scores."""
 
 from __future__ import annotations
 
@@ -18,38 +18,46 @@ from models.spec import Source
 
 
 class Scorer(Protocol):
-    """One source of candidates on one surface. Items are positions in the surface's catalogue.
+    """One source of candidates on one surface. Items are rows of the surface's catalogue.
 
-    A scorer abstains for an owner it does not know: an empty row from `propose`, NaN from `score`. It never pads,
-    never proposes what is barred, and gives one owner alone what it gives the owner within a batch.
+    For an owner it does not know, a scorer returns an empty row from `propose` and NaN from `score`. It never pads and
+    never proposes barred items. An owner gets the same result alone as in a batch.
     """
 
     source: Source
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """Up to k best items an owner, best first, ties by position."""
+        """Up to k best items per owner, best first, ties by row."""
         ...
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[Any]:
-        """(nnz,) float32 raw score of every pair of `candidates`, NaN where the source abstains (R06)."""
+        """(nnz,) raw score of every pair of `candidates`, NaN where the source has none (R06)."""
         ...
 
 
 class WeightedScorer(Scorer, Protocol):
-    """A source that also proposes by score times the weight of an item."""
+    """A source that also proposes by score times item weight."""
 
-    def weighted(self, weight: NDArray[Any]) -> Scorer:
-        """The same source, its scores times the item's weight: (m,) float32 over the catalogue."""
+    def weighted(self, weight: NDArray[Any]) -> Scorer: ...
+
+
+class CountingScorer(Scorer, Protocol):
+    """A source that counts who stands behind its scores (`Source.counted`)."""
+
+    def counted(
+        self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) code of the event's type and (n,) number, 0 for none, for items of the owners `at`."""
         ...
 
 
 class FoldIn(Protocol):
-    """One model's way to take in what came since."""
+    """How a model folds in events since its training."""
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[Any] | None:
-        """(d,) float32 of a batch of one, None where the events tell this model nothing.
+        """(d,) vector of the owner of a batch of one, None if the model learns nothing from the events.
 
-        events: all there are of the owner, by entity row of the item; the model was taught those before as_of_us.
+        events: all events of the owner, with entity rows of items; the model was trained on those before as_of_us.
         """
         ...
 
@@ -67,7 +75,7 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Whom a bundle is aligned with. owners, items: everybody on either side. rows: (m,) item rows of the catalogue."""
+    """Entities that a bundle is aligned with. owners, items: all of a kind. rows: (m,) item rows of the catalogue."""
 
     surface: Surface
     owners: Entities
@@ -76,15 +84,15 @@ class Sides:
 
     @property
     def forward(self) -> bool:
-        """Whether the owners are people."""
         return self.surface.owner is Entity.USER
 
     def vectors(
         self, bundle: Bundle, order: tuple[str, str], kind: str
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
-        """Owner vectors (n, d) and who is known (n,), item vectors (m, d) and which are known (m,), as a FactorScorer
-        takes them. order: the bundle's names of owners and items. A row of zeros is somebody of whom nothing was
-        learned: the model abstains for them."""
+        """Owner vectors (n, d), known owners (n,), item vectors (m, d), known items (m,), as `FactorScorer` takes them.
+
+        order: the bundle's names of owners and items. A row of zeros is unknown: nothing was learned of it.
+        """
         mine, known = aligned(bundle, f"{order[0]}_{kind}", order[0], self.owners.ids)
         theirs, shown = aligned(bundle, f"{order[1]}_{kind}", order[1], self.items.ids)
         return mine, known & mine.any(axis=1), theirs[self.rows], (shown & theirs.any(axis=1))[self.rows]
@@ -92,10 +100,10 @@ class Sides:
 
 @dataclass(frozen=True, eq=False)
 class RankerAsked:
-    """What a ranker is asked to serve. bundle: its own, where the release has it; bundles: all of the release.
+    """What a ranker should serve. bundle: its own, if the release has one. bundles: all of the release.
 
-    by_name: whether the settings ask for just this one. union: whether it may draw on every source. silent: names of
-    the sources that do not speak."""
+    by_name: the settings request this ranker. union: it may use every source. silent: names of unavailable sources.
+    """
 
     surface: Surface
     bundle: Bundle | None
@@ -106,9 +114,10 @@ class RankerAsked:
 
 
 def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
+    """The rows of an array in the order of `wanted`, zero for ids that the bundle lacks; and (n,) which it has.
 
-    A bundle that knows just these ids gives its own array, not a copy for every surface."""
+    Equal id maps return the array itself, not a copy per surface.
+    """
     if np.array_equal(bundle.maps[ids].ids, wanted.ids):
         return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
     place = bundle.maps[ids].rows_of(wanted.ids)
@@ -120,10 +129,9 @@ def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArra
 
 
 def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) float32: each owner's scores stretched over 0..1 (A23, C09).
+    """(nnz,) each owner's scores scaled to 0..1 (A23, C09).
 
-    score: (nnz,) raw, NaN where the source abstains, which stays NaN. Equal scores, a single one included, become
-    0.5 (R06). indptr: (b + 1,).
+    score: (nnz,) raw; NaN (no score) stays NaN. Equal scores, or a single one, become 0.5 (R06). indptr: (b + 1,).
     """
     length = np.diff(indptr)
     full = np.flatnonzero(length)
@@ -140,7 +148,7 @@ def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np
 
 
 def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(nnz,) int64 rank from 1 within each owner, best score first, ties by place; NaN ranks last."""
+    """(nnz,) rank from 1 within each owner, best score first, ties by position; NaN ranks last."""
     order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), owner))
     rank = np.empty(len(score), np.int64)
     rank[order] = np.arange(len(score)) - indptr[owner] + 1
@@ -148,7 +156,7 @@ def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[
 
 
 def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
+    """(nnz,) ln of the rank within each owner, from rank 1, best first, ties by position, NaN last."""
     length = np.diff(indptr)
     width = int(length.max(initial=0))
     present = np.arange(width) < length[:, None]
@@ -160,9 +168,9 @@ def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[n
 
 
 def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(b, w) int64 columns of (b, w) float32 scores, best first, ties by column.
+    """(b, w) columns of (b, w) scores in order, best first, ties by column.
 
-    Score and column become one integer, so that a plain sort does what a stable argsort would, several times faster.
+    Score and column are packed into one integer: a plain sort is several times faster than a stable argsort.
     """
     bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
     falling = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))  # signed, ascending where scores descend

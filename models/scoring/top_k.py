@@ -1,11 +1,11 @@
-"""The exact best k of owners x items for factor models, without ever holding owners x items.
+"""Exact top-k of owners x items for factor models, without holding the whole owners x items matrix.
 
-    chunk of owners -> approximate product (cache-sized, reused buffer) -> barred pairs to the bottom
+    chunk of owners -> approximate product (cache-sized, reused buffer) -> barred pairs to the minimum
         -> maximum of strided blocks -> k-th block maximum: a lower bound of the k-th best item
-        -> every item above that bound less the product's error -> exact scores of these few -> one integer sort
+        -> items above that bound minus the product's error -> exact scores of these -> one integer sort
 
-The approximate product may be any whose error is bounded (float32 by BLAS here, bfloat16 in pipelines): what leaves
-is decided by exact scores alone, computed pair by pair and so independent of chunks, batches and threads.
+The product may be approximate if its error is bounded (float32 by BLAS here, bfloat16 in pipelines). Exact scores, each
+computed from its pair alone, decide the result, so it does not depend on chunks, batches or threads.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from models.data.batch import Proposal, indptr_of
 #: Columns of a product are a multiple of this: whole strided blocks, and whole words of the mask.
 WIDTH = 128
 _BLOCKS = (16, 8, 4, 2)
-_PAIRS = 512  # pairs scored at once: two gathered blocks of 256 KiB at 128 factors stay in the second-level cache
-_HOT = 1 << 20  # bytes of a chunk's product that are read twice in a row, for the same reason
+_PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors fit into the second-level cache
+_HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
 _BUFFER = 8_000_000  # entries of a chunk's product
 
 
 class Product(Protocol):
-    """Approximate scores of all items for a chunk of owners, as numbers whose order is the order of the scores.
+    """Approximate scores of all items for a chunk of owners, as numbers in the order of the scores.
 
-    vectors: (m, d) float32, the exact item vectors. chunk: owners a call is best given. lowest: sorts below every
-    score.
+    vectors: (m, d) exact item vectors. chunk: best number of owners per call. lowest: sorts below every score.
     """
 
     vectors: NDArray[Any]
@@ -41,33 +40,33 @@ class Product(Protocol):
     lowest: Any
 
     def approximate(self, owners: NDArray[np.float32]) -> NDArray[Any]:
-        """(c, width) of (c, d) float32 owners; width is m rounded up to WIDTH, the columns past m hold anything.
+        """(c, width) of (c, d) owners; width is m rounded up to WIDTH, columns past m are undefined.
 
-        The array is the caller's until the next call on the same thread, which reuses it.
+        The next call on the same thread reuses the array.
         """
         ...
 
     def error(self, owners: NDArray[Any]) -> NDArray[Any]:
-        """(c,) float32 bound on how far a score may lie from the exact one, before rounding to the product's type."""
+        """(c,) bound of the difference from the exact score, before rounding to the product's type."""
         ...
 
     def floor(self, kth: NDArray[Any], error: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The least approximate score an item of the true best k can have, given that k items reach `kth` (c,).
+        """The least approximate score of an item of the true top k, if k items reach `kth` (c,).
 
-        Returns (c,) floors above `lowest` and (c,) bool: where False nothing can be promised and the owner is done
+        Returns (c,) floors above `lowest` and (c,) bool; where it is False there is no bound, and the owner is computed
         again in float32.
         """
         ...
 
 
 class Float32Product:
-    """The product by BLAS; it errs by no more than two sums of d terms in any order (its own and the exact score's)."""
+    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact score's)."""
 
     lowest = np.float32(-np.inf)
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         whole = padded(np.ascontiguousarray(vectors, np.float32))
-        self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of the same numbers
+        self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of one array
         self._norm = longest(self.vectors)
         self._scratch = Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
@@ -87,13 +86,13 @@ class Float32Product:
 
 
 class Scratch(threading.local):
-    """Buffers that a thread uses again and again; fresh pages cost more than the arithmetic."""
+    """Buffers that a thread reuses, because fresh memory costs more time than the arithmetic."""
 
     def __init__(self) -> None:
         self._held: dict[str, NDArray[Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """An uninitialised array of this shape, the start of a buffer that only grows."""
+        """An uninitialised array of this shape in a buffer that only grows."""
         size = int(np.prod(shape))
         if name not in self._held or self._held[name].size < size:
             self._held[name] = np.empty(size, dtype)
@@ -106,25 +105,25 @@ def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def longest(vectors: NDArray[np.float32]) -> np.float32:
-    """The largest Euclidean length among rows, rounded up."""
+    """The largest Euclidean length of a row, rounded up."""
     return np.float32(lengths(vectors).max(initial=0))
 
 
 def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) float32 Euclidean length of each row, rounded up."""
+    """(n,) Euclidean length of each row, rounded up."""
     length = np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32)
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
 def rounding(owners: NDArray[np.float32], norm: np.float32) -> NDArray[np.float32]:
-    """(c,) bound of |one float32 dot product - another of the same vectors|: gamma_d |u||v| for each (Higham, 3.1)."""
+    """(c,) bound of the difference of two float32 dot products of the same vectors: gamma_d |u||v| (Higham, 3.1)."""
     return np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * norm
 
 
 def pair_scores(
     owners: NDArray[np.float32], items: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """(n,) float32 dot products of owners[owner] with items[item]; one pair's bits depend on that pair alone."""
+    """(n,) dot products of owners[owner] with items[item]; the bits of each depend on its pair alone."""
     out = np.empty(len(owner), np.float32)
     size = max(1, min(_PAIRS, len(owner)))
     left, right = np.empty((size, owners.shape[1]), np.float32), np.empty((size, items.shape[1]), np.float32)
@@ -140,10 +139,10 @@ def pair_scores(
 def top_k(
     owners: NDArray[np.float32], product: Product, barred: sparse.csr_matrix, k: int, threads: int = 1
 ) -> Proposal:
-    """The k items of largest dot product for each of b owners, ties by position, barred pairs left out.
+    """The k items of largest dot product for each of b owners, ties by row, without barred pairs.
 
-    owners: (b, d) float32, finite. barred: (b, m) csr, the pattern counts. Fewer than k are returned where fewer exist.
-    The same result whatever the product, the threads and the company an owner is in.
+    owners: (b, d), finite. barred: (b, m) csr pattern. Returns fewer than k where fewer exist. The result does not
+    depend on the product, the threads or the rest of the batch.
     """
     if not len(owners) or not len(product.vectors) or k < 1:
         return Proposal.empty(len(owners))
@@ -189,7 +188,7 @@ def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_mat
 
 
 def best_in(scores: NDArray[np.float32], barred: sparse.csr_matrix, k: int, least: np.float32) -> Proposal:
-    """The k best of each row of exact scores, (c, width) float32 with -inf past the items, none below `least`.
+    """The k best of each row of exact scores, (c, width) with -inf past the items, none below `least`.
 
     The width is a multiple of WIDTH; barred pairs are overwritten.
     """
@@ -207,7 +206,7 @@ def _second_try(
     owner: NDArray[np.int64],
     item: NDArray[np.int64],
 ) -> Proposal:
-    """The chunk again for the owners of whom the product could promise nothing, in float32."""
+    """Compute the owners without a bound again, in float32."""
     again = np.flatnonzero(~sure)
     found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
     kept = sure[owner]
@@ -221,7 +220,7 @@ def _highest(dtype: np.dtype[Any]) -> Any:
 
 
 def _flat(barred: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
-    """Places of the barred pairs in a row-major chunk of this width."""
+    """Flat indices of the barred pairs in a row-major chunk of this width."""
     rows = np.repeat(np.arange(barred.shape[0], dtype=np.int64) * width, np.diff(barred.indptr))
     return np.asarray(rows + barred.indices)
 
@@ -229,8 +228,8 @@ def _flat(barred: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
 def _kth_block(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """(c,) a value that at least k entries of each row reach: the k-th largest maximum of strided blocks.
 
-    Blocks are strided (columns j, j + w, j + 2w ...) so that the maximum is taken between long contiguous runs; four
-    times as many blocks as k keep the bound within a few items of the true k-th. `lowest` where a row has fewer.
+    Blocks are strided (columns j, j + w, j + 2w ...), so the maximum is taken over long contiguous runs. With four
+    times as many blocks as k the bound is within a few items of the true k-th. `lowest` if a row has fewer.
     """
     size = next((s for s in _BLOCKS if scores.shape[1] // s >= 4 * k), 1)
     maxima = scores.reshape(len(scores), size, -1).max(axis=1)
@@ -240,7 +239,7 @@ def _kth_block(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
 
 
 def _at_least(scores: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Flat places of all entries that reach their row's floor, ascending; looked for by words of eight."""
+    """Flat indices of the entries that reach their row's floor, ascending; searched in words of eight."""
     mask = scores >= floor[:, None]
     words = np.flatnonzero(mask.view(np.uint64).ravel() != 0)
     inside = np.flatnonzero(mask.reshape(-1, 8)[words])
@@ -250,10 +249,10 @@ def _at_least(scores: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArra
 def best_of(
     owners: int, owner: NDArray[np.int64], item: NDArray[np.int64], score: NDArray[np.float32], k: int
 ) -> Proposal:
-    """The first k of each owner by (score descending, item ascending) from any ragged pairs.
+    """The first k pairs of each owner by (score descending, item ascending).
 
-    Owner, score and item become one 64-bit number, so that a plain sort of integers does it all; too many owners or
-    items for 64 bits are done in parts. Scores are finite and no -0.0.
+    Owner, score and item are packed into one 64-bit integer for a plain sort; batches too large for that are split.
+    Scores are finite, without -0.0.
     """
     item_bits = int(item.max(initial=0)).bit_length()
     room = 1 << (32 - item_bits)

@@ -1,11 +1,12 @@
-"""Every setting as it was declared, collected: the environment's, those of tables, those of models.
+"""All declared settings: those of the environment, of tables and of models.
 
-What is read or written of settings goes through `DECLARED`: variables, matchbook.toml, manifests, docs.
+Everything that reads or writes settings uses `DECLARED`: variables, matchbook.toml, manifests, docs.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -21,13 +22,13 @@ from models.settings.environment import ADDRESSES, Environment, boolean, check_a
 from models.settings.tables import TABLES
 
 PREFIX = "MATCHBOOK_"
-#: What the file and variables say for None, for which TOML has no word.
+#: The text for None in the file and in variables, because TOML has no null.
 UNSET = "unset"
 
 
 @dataclass(frozen=True)
 class Declared:
-    """One setting. table: of matchbook.toml; empty: of the environment. optional: it may be None."""
+    """One setting. table: of matchbook.toml, empty for the environment. optional: it may be None."""
 
     table: str
     key: str
@@ -38,17 +39,17 @@ class Declared:
 
     @cached_property
     def flat(self) -> str:
-        """The name under which it is recorded, tuned and changed by experiments."""
+        """Its name in records, tuning and experiments."""
         return flat_name(self.table, self.key, self.rule)
 
     @cached_property
     def variable(self) -> str:
-        """Its variable of the environment. Several settings may share one, their values separated by "/"."""
+        """Its environment variable. Several settings may share one, with values separated by "/"."""
         return self.rule.was or PREFIX + self.flat.upper()
 
     @property
     def in_environment(self) -> bool:
-        """Whether the environment is its place, or one of two: the source documents name the others' variables."""
+        """Whether its variable is a documented place for it, alone or besides the file."""
         return not self.table or not self.variable.startswith(PREFIX)
 
     @property
@@ -67,12 +68,12 @@ class Declared:
         return self.rule.phase is not Phase.DEPLOY
 
     def of_text(self, text: str, name: str = "") -> Any:
-        """The value by the text of a variable. name: what the message names. Raises SettingsError."""
+        """The value of a variable's text. name: for the message. Raises SettingsError."""
         name = name or self.variable
         if self.optional and self._unset(text):
             return None
         try:
-            text.encode()  # what is no text can be neither logged nor sent
+            text.encode()  # invalid text can be neither logged nor sent
             value = self._parsed(text)
         except (ValueError, OverflowError) as error:
             raise self._wrong(name, repr(text[:80])) from error
@@ -81,7 +82,7 @@ class Declared:
         return self._within(value, name, repr(text[:80]))
 
     def of_value(self, value: Any, name: str) -> Any:
-        """The value by one of TOML or JSON. name: what the message names. Raises SettingsError."""
+        """The value of a TOML or JSON value. name: for the message. Raises SettingsError."""
         if self.optional and value in (None, "", UNSET):
             return None
         fits = {bool: (bool,), int: (int,), float: (int, float), tuple: (list, tuple)}.get(self.kind, (str,))
@@ -98,7 +99,7 @@ class Declared:
         return self._within(value, name, repr(value)[:80])
 
     def of_record(self, value: Any) -> Any:
-        """The value by what a build, tuning or a caller wrote down: its type put right, -1 and "" read as None."""
+        """The value recorded by a build, by tuning or by a caller, converted to its type; -1 and "" are None."""
         if self.optional and (value is None or value in (-1, "", UNSET)):
             return None
         if self.kind is tuple:
@@ -108,7 +109,7 @@ class Declared:
         return value if isinstance(value, self.kind) or self.kind is Path else self.kind(value)
 
     def written(self, value: Any) -> Any:
-        """The value as JSON has it in records."""
+        """The value as JSON in records."""
         return "/".join(map(str, value)) if self.kind is tuple else value
 
     def _parsed(self, text: str) -> Any:
@@ -138,8 +139,15 @@ class Declared:
         return value
 
 
+def in_toml(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    return json.dumps(UNSET if value is None else value, ensure_ascii=False)
+
+
 def whole(value: Any) -> int:
-    """A whole number as it is. Raises ValueError for anything else."""
+    """The value, if it is a whole number. Raises ValueError for anything else."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(value)
     return value
@@ -178,17 +186,17 @@ def variables() -> dict[str, list[Declared]]:
 
 
 def declared(flat: str) -> Declared:
-    """The setting of this flat name. Raises SettingsError naming the nearest one."""
+    """The setting of this flat name. Raises SettingsError with the nearest name."""
     if flat not in DECLARED:
         raise SettingsError(f"{flat} is no setting of Matchbook{nearest(flat)}")
     return DECLARED[flat]
 
 
 def nearest(name: str) -> str:
-    """A hint at the setting that was meant: by flat name, table and key, or variable."""
-    spelt = {spelling: d for d in DECLARED.values() for spelling in (d.flat, f"{d.table}_{d.key}", d.variable)}
-    close = difflib.get_close_matches(name, spelt, 1) or difflib.get_close_matches(name.lower(), spelt, 1)
-    told = f"; the nearest is {spelt[close[0]].place}" if close else ""
-    if close and name.startswith(PREFIX) and spelt[close[0]].table:
-        told += f" ({spelt[close[0]].variable})"
-    return f"{told}; `python -m pipelines settings` lists them all"
+    """A hint at the most similar setting: by flat name, table and key, or variable."""
+    known = {text: d for d in DECLARED.values() for text in (d.flat, f"{d.table}_{d.key}", d.variable)}
+    close = difflib.get_close_matches(name, known, 1) or difflib.get_close_matches(name.lower(), known, 1)
+    hint = f"; the nearest is {known[close[0]].place}" if close else ""
+    if close and name.startswith(PREFIX) and known[close[0]].table:
+        hint += f" ({known[close[0]].variable})"
+    return f"{hint}; `python -m pipelines settings` lists them all"

@@ -1,4 +1,4 @@
-"""What stays in the environment: where things are, secrets, ports, and what one machine may use."""
+"""Settings that stay in the environment: locations, secrets, ports, and limits of one machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.setting import Phase, setting
 
 
 class Secret(str):
-    """A string that prints as stars."""
+    """A string that prints as asterisks."""
 
     def __repr__(self) -> str:
         return "'***'"
@@ -43,7 +43,7 @@ class Instant(str):
 
 
 _POSTGRES = ("postgresql", "postgres"), "postgresql://user:password@host:5432/database"
-#: By variable of a server's address how it may begin, and an example.
+#: By variable of a server's address: its schemes, and an example.
 ADDRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "REDIS_URL": (("redis", "rediss", "unix"), "redis://:password@host:6379/0, unix:///path"),
     "DATABASE_URL": _POSTGRES,
@@ -52,11 +52,11 @@ ADDRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 
 def check_address(name: str, text: str) -> None:
-    """Raises SettingsError where a server's address cannot be one. It is not shown: it holds a password."""
+    """Raises SettingsError for an invalid server address, without showing it, because it contains a password."""
     schemes, example = ADDRESSES[name]
     try:
         parts = urlsplit(text)
-        fault = "" if parts.scheme.partition("+")[0] in schemes and parts.port != 0 else "another beginning, or port 0"
+        fault = "" if parts.scheme.partition("+")[0] in schemes and parts.port != 0 else "another scheme, or port 0"
     except ValueError:
         fault = "a host or port that cannot be read (in a password / # ? @ are written as %2F %23 %3F %40)"
     if fault:

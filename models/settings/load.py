@@ -1,4 +1,4 @@
-"""Where settings come from: matchbook.toml and, over it, the environment. The only reader of both."""
+"""Reads settings from matchbook.toml and from the environment, which takes precedence. Nothing else reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.settings.declared import ALL_TABLES, DECLARED, PREFIX, Declared, nea
 
 @dataclass(frozen=True)
 class Retired:
-    """A former setting. constant: where its value stands now."""
+    """A former setting. constant: where its value is now."""
 
     flat: str
     value: float
@@ -30,7 +30,7 @@ class Retired:
         return f"MATCHBOOK_{self.flat.upper()}"
 
     def meant(self, given: Any) -> bool:
-        """Whether a given value is the constant's."""
+        """Whether a given value equals the constant."""
         try:
             return float(given) == self.value
         except (TypeError, ValueError):
@@ -48,19 +48,26 @@ RETIRED = (
 )
 
 
+def changed_constants(recorded: Mapping[str, Any]) -> list[str]:
+    """A line for each setting that was recorded with another value than the constant that it is now."""
+    return [
+        f"{r.flat}={recorded[r.flat]}, which is a constant now, {r.value:g} ({r.constant})"
+        for r in RETIRED
+        if r.flat in recorded and not r.meant(recorded[r.flat])
+    ]
+
+
 def check_record(recorded: Mapping[str, Any], what: str) -> None:
-    """Whether a build can be repeated as it was recorded. what: names it. Raises SettingsError."""
-    for r in RETIRED:
-        if r.flat in recorded and not r.meant(recorded[r.flat]):
-            raise SettingsError(
-                f"{what} was made with {r.flat}={recorded[r.flat]}; it is a constant now, {r.value:g} ({r.constant}); "
-                "build with --fresh, which reads the settings anew"
-            )
+    """Raises SettingsError if a build was recorded with another value of a constant. what: names the build."""
+    if changed := changed_constants(recorded):
+        raise SettingsError(
+            f"{what} was made with {'; '.join(changed)}; build with --fresh, which reads the current settings"
+        )
 
 
 _LOG = logging.getLogger(__name__)
 FILE = "matchbook.toml"
-#: Beside the code: the file of a checkout, and of the containers.
+#: The file beside the code, in a checkout and in the containers.
 USUAL = Path(__file__).resolve().parents[2] / FILE
 _CONFIG = "MATCHBOOK_CONFIG"
 _INJECTED = re.compile(
@@ -70,12 +77,12 @@ _INJECTED = re.compile(
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 _told: set[str] = set()
 
-#: By flat name a value and where it came from.
+#: By flat name a value and its origin.
 Found = dict[str, tuple[Any, str]]
 
 
 def found(environ: Mapping[str, str] | None = None) -> Found:
-    """What file and environment say. Raises SettingsError naming the place, the value and the rule."""
+    """The settings of the file and the environment. Raises SettingsError with the place, the value and the rule."""
     given = without_injected(os.environ if environ is None else environ)
     return _of_file(given.get(_CONFIG, "")) | _of_environment(given)
 
@@ -99,7 +106,7 @@ def _keys(tables: Mapping[str, Any], where: str) -> Iterator[tuple[Declared, Any
     known = {(d.table, d.key): d for d in DECLARED.values()}
     for table, keys in tables.items():
         if not isinstance(keys, dict):
-            raise SettingsError(f"{where}: {table} stands in no table{nearest(table)}")
+            raise SettingsError(f"{where}: {table} is outside any table{nearest(table)}")
         if table not in ALL_TABLES:
             close = difflib.get_close_matches(table, ALL_TABLES, 1)
             told = f"; the nearest is [{close[0]}]" if close else f"; there are {', '.join(ALL_TABLES)}"
@@ -120,7 +127,7 @@ def _of_environment(given: Mapping[str, str]) -> Found:
             values |= {d.flat: (value, name) for d, value in _of_variable(name, known[name], text)}
             _tell(name, known[name])
         elif name in retired and text != "":
-            told = f"{name} is no setting any more but a constant, {retired[name].value:g}: {retired[name].constant}"
+            told = f"{name} is no longer a setting but a constant, {retired[name].value:g}: {retired[name].constant}"
             if not retired[name].meant(text):
                 raise SettingsError(f"{told}; got {text[:80]!r}, remove the variable")
             _once(name, f"{told}; remove the variable")
@@ -145,18 +152,18 @@ def _of_variable(name: str, sets: list[Declared], text: str) -> Iterator[tuple[D
 
 def _tell(name: str, sets: list[Declared]) -> None:
     if not sets[0].in_environment:
-        _once(name, f"{name} is read, and stands in {FILE} now: {', '.join(d.place for d in sets)}")
+        _once(name, f"{name} is used, but its place is now {FILE}: {', '.join(d.place for d in sets)}")
 
 
 def _once(name: str, message: str) -> None:
-    """Say it once in this process."""
+    """Log a warning once per process."""
     if name not in _told:
         _told.add(name)
         _LOG.warning(message)
 
 
 def without_injected(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without what Kubernetes or Docker set for a service called matchbook or matchbook-…: host, ports, addresses."""
+    """Without the variables that Kubernetes or Docker set for a service called matchbook or matchbook-…."""
     return {
         name: value
         for name, value in environ.items()
@@ -173,11 +180,11 @@ def place(name: str, given: str | Path) -> Path:
 
 
 def _content(path: Path) -> str:
-    """What a JSON file of experiments says, in one spelling; models/experiments.py knows what it means."""
+    """The content of a JSON file of experiments in canonical form; models/experiments.py validates it."""
     try:
         found: list[Any] = json.loads(regular(path).read_bytes())
         if not isinstance(found, list):
-            raise ValueError(f"it holds no list but {type(found).__name__}")
+            raise ValueError(f"expected a list, got {type(found).__name__}")
     except (FileError, OSError, ValueError) as error:
         raise SettingsError(
             f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/guides/experiments.md has it, {str(path)[:200]!r} "

@@ -9,8 +9,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from models.errors import SettingsError
-from models.setting import Phase, setting
+from models.ranker import NOTHING_FITTED
+from models.setting import Idle, Phase, setting
 from models.settings.environment import Instant
+from models.settings.modes import MODES, SETTINGS
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """[ranking]: what decides how lists are made from the models. A mode wins over the settings that it decides."""
+
+    mode: str = setting(
+        SETTINGS,
+        "settings: each setting decides for itself; seed: the source documents' recipe as a whole",
+        choices=tuple(MODES),
+        phase=Phase.SERVE,
+    )
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,12 @@ class Routing:
         True, "use the two-tower", phase=Phase.SERVE, flat="enable_two_tower", was="ENABLE_TWO_TOWER"
     )
     enable_ensemble: bool = setting(
-        True, "blend for hot users", phase=Phase.SERVE, flat="enable_ensemble", was="ENABLE_ENSEMBLE"
+        True,
+        "blend for hot users",
+        phase=Phase.SERVE,
+        flat="enable_ensemble",
+        was="ENABLE_ENSEMBLE",
+        idle=(Idle(where=(("routing.enable_als", (False,)),)), Idle(where=(("routing.enable_two_tower", (False,)),))),
     )
     als_model_path: str = setting(
         "",
@@ -30,6 +49,7 @@ class Routing:
         phase=Phase.RANK,
         flat="als_model_path",
         was="ALS_MODEL_PATH",
+        idle=(Idle(where=(("routing.enable_als", (False,)),)),),
     )
     two_tower_model_path: str = setting(
         "",
@@ -37,6 +57,7 @@ class Routing:
         phase=Phase.RANK,
         flat="two_tower_model_path",
         was="TWO_TOWER_MODEL_PATH",
+        idle=(Idle(where=(("routing.enable_two_tower", (False,)),)),),
     )
     cold_start_threshold: int = setting(
         5,
@@ -78,6 +99,7 @@ class Lists:
         high=10,
         phase=Phase.SERVE,
         flat="candidate_multiplier",
+        idle=(Idle(("learned",)),),
     )
     candidate_sources: str = setting(
         "union",
@@ -85,6 +107,7 @@ class Lists:
         choices=("union", "route"),
         phase=Phase.SERVE,
         flat="candidate_sources",
+        idle=(Idle(("off",)),),
     )
     views_are_seen: bool = setting(True, "a viewed item counts as seen", phase=Phase.RANK, flat="views_are_seen")
     exposure_cap: float = setting(
@@ -159,7 +182,12 @@ class Holdout:
         0.2, "share of events held out, the newest", unit="share", low=0.01, high=0.9, phase=Phase.RANK
     )
     owners: int = setting(
-        4000, "owners per surface that train and validate the ranker", unit="owners", low=2, phase=Phase.RANK
+        4000,
+        "owners per surface that train and validate the ranker",
+        unit="owners",
+        low=2,
+        phase=Phase.RANK,
+        idle=(NOTHING_FITTED,),
     )
 
 
@@ -435,6 +463,7 @@ class Airflow:
 
 #: By table of matchbook.toml, in the order of the file; those of models come after [train].
 TABLES: dict[str, type] = {
+    "ranking": Ranking,
     "routing": Routing,
     "lists": Lists,
     "export": Export,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from models.setting import Phase
-from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared
+from models.settings.declared import ALL_TABLES, DECLARED, Declared, in_toml
+from models.settings.idle import conditions, switched
 from models.settings.load import RETIRED
 
 COMMAND = "python -m pipelines settings --write"
@@ -32,6 +31,11 @@ Settings of all phases but `deploy` are recorded with a cutoff's snapshot. A sec
 recorded values unless `--fresh`. The log and the report name the changes that this ignores. `"unset"` means no value. A
 variable of two keys takes both values: `0.4/0.6`.
 
+Some settings have no effect under some rankers or switches. Their rows say where. `off` stands for no ranker. The
+ranker that serves can differ by surface. A build and the reader log one line with the settings that have no effect, and
+`python -m pipelines settings` prints it. Under `[ranker] kind = "auto"` a setting of one ranker can still decide which
+ranker serves.
+
 | phase | takes effect |
 |---|---|
 """
@@ -53,28 +57,21 @@ _PHASES = {
 
 def toml() -> str:
     """matchbook.toml with every default commented out, and a line about each."""
-    return _HEAD + "".join(f"\n[{table}]\n{''.join(map(_commented, of_table(table)))}" for table in ALL_TABLES)
-
-
-def in_toml(value: Any) -> str:
-    """A value as TOML has it."""
-    if isinstance(value, tuple):
-        return json.dumps(list(value))
-    return json.dumps(UNSET if value is None else value, ensure_ascii=False)
+    return _HEAD + "".join(map(_commented_table, ALL_TABLES))
 
 
 def of_table(table: str) -> list[Declared]:
-    """The settings of a table, in order; the empty name: of the environment."""
+    """The settings of a table, in order; the empty name means the environment."""
     return [d for d in DECLARED.values() if d.table == table]
 
 
 def told(d: Declared) -> str:
-    """What a setting does, with its unit and bounds, in a line."""
+    """One line about a setting: its meaning, unit and bounds."""
     return "; ".join(filter(None, [d.rule.doc, d.rule.unit and f"unit: {d.rule.unit}", bounds(d)]))
 
 
 def bounds(d: Declared) -> str:
-    """Which values a setting takes, in words; empty where any will do."""
+    """The valid values of a setting in words; empty if any is valid."""
     low, high = d.rule.low, d.rule.high
     if d.rule.choices:
         return ", ".join(d.rule.choices)
@@ -88,8 +85,14 @@ def page() -> str:
     return "".join(_page())
 
 
+def _commented_table(table: str) -> str:
+    switch = f"# {switched(table)}\n" if switched(table) else ""
+    return f"\n[{table}]\n{switch}{''.join(map(_commented, of_table(table)))}"
+
+
 def _commented(d: Declared) -> str:
-    return f"# {told(d)}\n#{d.key} = {in_toml(d.default)}\n"
+    idle = f"# {conditions(d)}\n" if conditions(d) else ""
+    return f"# {told(d)}\n{idle}#{d.key} = {in_toml(d.default)}\n"
 
 
 def _page() -> Iterator[str]:
@@ -99,7 +102,7 @@ def _page() -> Iterator[str]:
     yield from _table("", "")
     for table, kind in ALL_TABLES.items():
         yield f"\n## [{table}]\n\n"
-        yield from _table(table, _about(kind))
+        yield from _table(table, " ".join(filter(None, [_about(kind), switched(table)])))
     yield _CONSTANTS
     yield from (f"| `{r.variable}` | {r.value:g} | `{r.constant}` |\n" for r in RETIRED)
 
@@ -120,7 +123,8 @@ def _table(table: str, about: str) -> Iterator[str]:
     yield f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
     for d in declared:
         name = f"`{d.key}` `{d.variable}`" if d.table else f"`{d.variable}`"
-        cells = [name, _shown(d), f"{bounds(d)} {d.rule.unit}".strip(), *([] if phase else [d.rule.phase]), d.rule.doc]
+        does = "; ".join(filter(None, [d.rule.doc, conditions(d)]))
+        cells = [name, _shown(d), f"{bounds(d)} {d.rule.unit}".strip(), *([] if phase else [d.rule.phase]), does]
         yield f"| {' | '.join(cells)} |\n"
 
 

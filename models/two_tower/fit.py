@@ -1,10 +1,10 @@
-"""Two towers: one reads a person, one a startup, and they meet in a dot product (A05, C32).
+"""Two towers: one encodes a user, one a startup; the score is their dot product (A05, C32).
 
-A person is an id, the words of the profile (role and place among them) and the startups of the history; a startup is
-an id and its words. Each tower adds up its embeddings and scales the sum to length 1. Both are trained by softmax
-within the batch, in both directions, corrected by how often each side is drawn (logQ, Yi et al. 2019), with a
-disliked startup as one more, hard, negative. Ids are dropped at times, so that words and history learn to stand
-alone: who was never met has a vector by features.
+Inputs of a user are an id, profile tokens (with role and place) and the startups of the history; inputs of a startup
+are an id and profile tokens. Each tower sums its embeddings and normalises the sum to length 1. Training uses a softmax
+over the batch in both directions, corrected by sampling frequency (logQ, Yi et al. 2019), with disliked startups as
+further hard negatives. Random id dropout trains tokens and history to work without ids, so that cold-start entities
+have a vector.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 NAME = SPEC.bundle
 TEMPERATURE = 0.1
 ID_DROPOUT = 0.25
-#: The last share of the events tells when to stop; with fewer fresh pairs than WATCHED it would be a coin.
+#: The last share of the events decides when to stop, if it has at least WATCHED new pairs; fewer are too noisy.
 LATE_SHARE, WATCHED, PATIENCE = 0.1, 50, 2
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the towers are trained. terms: words that they know at most."""
+    """Training parameters. terms: most tokens of the vocabulary."""
 
     config: TwoTowerConfig
     terms: int
@@ -59,10 +59,10 @@ class Plan:
 
 
 def fit(data: TrainingData[TwoTowerConfig]) -> Bundle:
-    """The bundle two_tower_v1; it reads as many words as [content] does."""
-    said = data.profiles(data.users), data.profiles(data.startups)
+    """The bundle two_tower_v1; its vocabulary is as large as that of [content]."""
+    profiles = data.profiles(data.users), data.profiles(data.startups)
     plan = Plan(data.config, data.table("content").terms, data.seed, data.device)
-    return fit_two_tower(data.interactions, data.users, data.startups, *said, plan)
+    return fit_two_tower(data.interactions, data.users, data.startups, *profiles, plan)
 
 
 def fit_two_tower(
@@ -73,20 +73,21 @@ def fit_two_tower(
     startup_profiles: Profiles,
     plan: Plan,
 ) -> Bundle:
-    """The bundle two_tower_v1: user_factors, item_factors (n, d) float32, file two_tower_v1_best.pth (D19).
+    """The bundle two_tower_v1, with file two_tower_v1_best.pth (D19).
 
-    Everybody has a row; a row of zeros = neither id nor word nor history: unknown. The score of a pair is the dot
-    product of its rows. For those who came since: tokens (t,) ascending, rarity (t,), token_vectors of people and
-    startup_token_vectors (t, d); a stranger is the normalised mean of the rarest `words` (config) of theirs. For those
-    who did more since: user_lengths (n,) and history_vectors (startups, d), see `TwoTowerFoldIn`.
-    The last tenth of the events tells the best number of epochs, then the towers are trained anew on everything for
-    so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two pairs of interest,
-    TrainingError where the loss is not finite.
+    user_factors, item_factors: (n, d), a row per entity, zeros if unknown (no id, token or history); the score of a
+    pair is the dot product.
+    For unseen owners: tokens (t,) ascending, rarity (t,), token_vectors and startup_token_vectors (t, d). Their vector
+    is the normalised mean of the `words` (config) rarest tokens.
+    To fold in events: user_lengths (n,), history_vectors (startups, d), see `TwoTowerFoldIn`.
+    The last tenth of the events selects the number of epochs for a training from scratch on all events. The same rows,
+    settings and processor type give the same bytes. Raises TooSparse without two positive pairs, TrainingError if the
+    loss is not finite.
     """
     pairs = Pairs.from_interactions(interactions, plan.config.half_life_share)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
         raise TooSparse(
-            f"expected interest in two startups at least to learn from, got {len(pairs)} pairs; load "
+            f"expected interest in at least two startups to learn from, got {len(pairs)} pairs; load "
             "events (`python -m pipelines import FOLDER`) or choose a later cutoff (P01, P02)"
         )
     words = words_of(users, user_profiles, startup_profiles, plan.terms)
@@ -97,7 +98,7 @@ def fit_two_tower(
         final = _train(inputs, pairs, None, plan, epochs)
         tensors = on_device(inputs, plan.device)
         user_factors, item_factors = vectors(final.towers, tensors)
-        said = {"user_lengths": lengths(final.towers, tensors), "history_vectors": history_table(final.towers, tensors)}
+        more = {"user_lengths": lengths(final.towers, tensors), "history_vectors": history_table(final.towers, tensors)}
     config = _config(interactions, pairs, inputs, plan) | {
         "epochs": epochs,
         "loss": final.losses,
@@ -111,7 +112,7 @@ def fit_two_tower(
         "rarity": words.rarity,
         "token_vectors": table(final.towers, "user_words"),
         "startup_token_vectors": table(final.towers, "item_words"),
-        **said,
+        **more,
     }
     return Bundle(
         NAME, config, arrays, {"user": users.ids, "item": startups.ids}, {f"{NAME}_best.pth": _file(final.towers)}
@@ -120,7 +121,7 @@ def fit_two_tower(
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """Trained towers and the mean loss of each epoch; held_out: the gain of the late pairs after each epoch."""
+    """Trained towers and the mean loss of each epoch; held_out: the metric of the late pairs after each epoch."""
 
     towers: torch.nn.ModuleDict
     losses: list[float]
@@ -132,7 +133,7 @@ class _Fitted:
 
 
 def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -> _Fitted | None:
-    """Train before the late events and watch the rank of the pairs first met in them; None where they are too few."""
+    """Train on the early events and evaluate on pairs first seen in the late ones; None with too few of these."""
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
     early_pairs = Pairs.from_interactions(early, plan.config.half_life_share)
@@ -143,7 +144,7 @@ def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -
 
 
 def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epochs: int) -> _Fitted:
-    """Train from scratch; with late pairs, stop when they have not ranked higher for PATIENCE epochs."""
+    """Train from scratch; with late pairs, stop after PATIENCE epochs without a better metric."""
     import torch
 
     sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, plan.config.dimensions
@@ -176,7 +177,7 @@ def _epoch(
     rng: np.random.Generator,
     plan: Plan,
 ) -> float:
-    """One pass over the pairs (`two_tower_rows` of them, drawn anew, where there are more); the mean loss."""
+    """One pass over the pairs, or over a sample of `rows` of them; returns the mean loss."""
     import torch
 
     order = rng.permutation(len(pairs))[: plan.config.rows]
@@ -203,11 +204,11 @@ def _loss(
     weight: torch.Tensor,
     dropped: list[torch.Tensor],
 ) -> torch.Tensor:
-    """Weighted cross entropy of each person's startup among the batch's, and of each startup's person."""
+    """Weighted cross entropy: each user's startup among the batch's startups, and vice versa."""
     import torch
 
     history = tensors["history"][user]
-    history = torch.where(history == item[:, None] + 1, 0, history)  # what is to be guessed is not told
+    history = torch.where(history == item[:, None] + 1, 0, history)  # the target must not be part of the input
     people = people_of(towers, tensors, user, history, dropped[0])
     startups = startups_of(towers, tensors, item, dropped[1])
     scores = people @ startups.T / TEMPERATURE
@@ -221,14 +222,14 @@ def _loss(
 
 
 def _repeats(drawn: torch.Tensor) -> torch.Tensor:
-    """(b, b) bool: the other draws of a row's own target, which are no negatives of it."""
+    """(b, b) bool: other draws of a row's own target, which are not its negatives."""
     return (drawn[:, None] == drawn[None, :]).fill_diagonal_(False)
 
 
 def _hard(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor, user: torch.Tensor
 ) -> torch.Tensor:
-    """(b, DISLIKES) scores of what each person disliked, as if it were drawn into every batch of theirs."""
+    """(b, DISLIKES) scores of each user's disliked startups, which are further negatives."""
     import torch
 
     disliked = tensors["disliked"][user]
@@ -239,9 +240,9 @@ def _hard(
 
 
 def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], late: Late) -> float:
-    """Mean of 1 / log2(1 + rank) over late pairs, ranks among the startups that were met and not by this person.
+    """Mean of 1 / log2(1 + rank) over late pairs, among known startups new to the user.
 
-    A ranking measure because the cross entropy of unmet startups rises long before the lists get worse.
+    A ranking metric, because the cross entropy of other startups rises long before the lists get worse.
     """
     people, startups = vectors(towers, tensors)
     unmet = tensors["item_id"].cpu().numpy() == 0
@@ -255,7 +256,7 @@ def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
 
 
 def _seeded(towers: torch.nn.ModuleDict, plan: Plan) -> torch.nn.ModuleDict:
-    """Small random weights from the seed; nothing (place 0) stays zero."""
+    """Small random weights by seed; the padding row 0 stays zero."""
     import torch
 
     generator = torch.Generator().manual_seed(plan.seed)
@@ -270,10 +271,9 @@ def _seeded(towers: torch.nn.ModuleDict, plan: Plan) -> torch.nn.ModuleDict:
 
 @contextmanager
 def _pinned() -> Iterator[None]:
-    """torch on one thread, and as it was found afterwards.
+    """Run torch on one thread and restore the setting.
 
-    A batch is too little work to share: on a busy machine two threads that wait for each other took nine times the
-    processor time of one. So the bytes do not depend on the number of threads either.
+    A batch is too small to share: on a busy machine two threads took nine times the processor time of one.
     """
     import torch
 
@@ -286,7 +286,7 @@ def _pinned() -> Iterator[None]:
 
 
 def _file(towers: torch.nn.ModuleDict) -> bytes:
-    """The state dict, to be read with weights_only."""
+    """The state dict as a file, to be read with weights_only."""
     import torch
 
     buffer = io.BytesIO()

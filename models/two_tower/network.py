@@ -1,4 +1,4 @@
-"""The two towers: what they make of a batch, and of everybody once they are trained; arithmetic, no learning."""
+"""The two towers: their forward pass for a batch and for all entities; no training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.ModuleDict:
-    """Embedding tables, place 0 being nothing; the state dict of two_tower_v1_best.pth."""
+    """Embedding tables with padding row 0; the state dict of two_tower_v1_best.pth."""
     from torch import nn
 
     def table(rows: int) -> nn.EmbeddingBag:
@@ -39,7 +39,7 @@ def people_of(
     history: torch.Tensor,
     dropped: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(b, d) unit vectors, zero where there is nothing to go by."""
+    """(b, d) unit vectors of users, zero without any input."""
     import torch
 
     return torch.nn.functional.normalize(_sums(towers, tensors, user, history, dropped), dim=1)
@@ -52,7 +52,7 @@ def _sums(
     history: torch.Tensor,
     dropped: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(b, d) what id, words and history add up to, zero where there is nothing to go by."""
+    """(b, d) sums of id, token and history embeddings of users, zero without any input."""
     own = tensors["user_id"][user][:, None]
     own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
     words = towers["user_words"](tensors["user_words"][user])
@@ -62,7 +62,7 @@ def _sums(
 def startups_of(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor, dropped: torch.Tensor | None
 ) -> torch.Tensor:
-    """(b, d) unit vectors, zero where there is nothing to go by."""
+    """(b, d) unit vectors of startups, zero without any input."""
     import torch
 
     own = tensors["item_id"][item][:, None]
@@ -74,7 +74,7 @@ def startups_of(
 def vectors(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors of everybody, in chunks."""
+    """Vectors of all users and startups, in chunks."""
     import torch
 
     with torch.no_grad():
@@ -85,7 +85,7 @@ def vectors(
 
 
 def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-    """(users,) float32 lengths of people's vectors before they are scaled to 1: with it a history can be exchanged."""
+    """(users,) lengths of users' vectors before normalisation, with which a history can be replaced."""
     import torch
 
     with torch.no_grad():
@@ -95,23 +95,23 @@ def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> ND
 
 
 def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-    """(items, d) float32 what each startup says of whoever met it, zeros for those that nobody met."""
+    """(items, d) what each startup adds to the vector of a user who interacted with it; zeros if untrained."""
     import torch
 
     with torch.no_grad():
-        said = towers["history"](
+        added = towers["history"](
             towers["item_id"](torch.arange(1, len(tensors["item_id"]) + 1, device=tensors["item_id"].device)[:, None])
         )
-        return np.asarray(said.masked_fill((tensors["item_id"] == 0)[:, None], 0).cpu().numpy(), np.float32)
+        return np.asarray(added.masked_fill((tensors["item_id"] == 0)[:, None], 0).cpu().numpy(), np.float32)
 
 
 def table(towers: torch.nn.ModuleDict, name: str) -> NDArray[np.float32]:
-    """(terms, d) float32 what each word says; the place of nothing is left out."""
+    """(terms, d) embeddings of an embedding table, without the padding row."""
     return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
 
 
 def on_device(inputs: TowerInputs, device: str) -> dict[str, torch.Tensor]:
-    """The inputs' arrays by name, where the towers are trained."""
+    """The input arrays by name as tensors on the training device."""
     import torch
 
     return {
@@ -121,12 +121,12 @@ def on_device(inputs: TowerInputs, device: str) -> dict[str, torch.Tensor]:
     }
 
 
-#: By the name of the id map: the embedding table of ids. Its place 0 is nothing, so a row stands one further on.
+#: By name of the id map: the embedding table of ids. Its row 0 is padding, so rows are shifted by one.
 _TABLES = {"user": "user_id.weight", "item": "item_id.weight"}
 
 
 def zero_embedding(stored: bytes, side: str, row: int) -> bytes:
-    """The bytes of two_tower_v1_best.pth with the embedding of one id zeroed; the same bytes for the same input."""
+    """The bytes of two_tower_v1_best.pth with the embedding of one id zeroed; deterministic."""
     import torch
 
     weights = torch.load(io.BytesIO(stored), weights_only=True)

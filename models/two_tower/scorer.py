@@ -1,4 +1,4 @@
-"""The two-tower at serving: a factor source that reads a stranger's words as the tower of its training did (A05)."""
+"""The two-tower at serving: a factor source that also embeds the profile text of unseen owners (A05)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from models.two_tower import TWO_TOWER
 
 
 def role_word(role: Role) -> str:
-    """The word that the tower reads for a person's role."""
+    """The token for a user's role."""
     return f"role:{role}"
 
 
 class TwoTowerScorer(TextFactorScorer):
-    """Of a stranger's words the rarest count, and with them the role of the surface, as if it stood in the profile.
+    """For unseen owners it embeds the rarest tokens of the profile, including the role of the surface.
 
-    bundle: two_tower_v1 with the arrays of its words. Arrays as for FactorScorer. A text without a word that the
-    tower knows, the role apart, is not known.
+    bundle: two_tower_v1 with the arrays of its tokens. Other arrays as for FactorScorer. A text without a known token
+    besides the role is unknown.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class TwoTowerScorer(TextFactorScorer):
         )
         self._rarity = bundle.arrays["rarity"]
         self._most = int(bundle.config["words"])
-        self._said = [role_word(surface.role)] if person else []
+        self._role = [role_word(surface.role)] if person else []
 
     def words_vector(self, text: str) -> NDArray[np.float32]:
-        """(d,) float32 what the tower adds up for the words of a text and the role, even where they say nothing."""
+        """(d,) mean of the token vectors of a text and the role; zero without a known token."""
         place = self._rarest(self._read_text(text))
         return self._token_vectors[place].mean(axis=0) if len(place) else np.zeros_like(self._product.vectors[0])
 
@@ -60,15 +60,15 @@ class TwoTowerScorer(TextFactorScorer):
         return list(self._tokens[self._rarest(told)]) if len(told) else []
 
     def _rarest(self, told: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of the rarest words, ties by name: as `models.two_tower.inputs.words_of` has it."""
-        place = np.unique(np.append(told, self._read(np.array(self._said, str))))
+        """Indices of the rarest tokens, ties by name, as in `models.two_tower.inputs.words_of`."""
+        place = np.unique(np.append(told, self._read(np.array(self._role, str))))
         return place[np.lexsort((place, -self._rarity[place]))][: self._most]
 
     def _read_text(self, text: str) -> NDArray[np.int64]:
         return self._read(np.unique(np.array(text.split(), str)))
 
     def _read(self, words: NDArray[np.str_]) -> NDArray[np.int64]:
-        """Places of those words that the tower knows."""
+        """Indices of the known ones among these tokens."""
         if not len(self._tokens):
             return np.zeros(0, np.int64)
         place = np.minimum(np.searchsorted(self._tokens, words), len(self._tokens) - 1)
@@ -76,21 +76,19 @@ class TwoTowerScorer(TextFactorScorer):
 
 
 class TwoTowerFoldIn:
-    """The user tower with a longer history: words and id as they were, the mean of the startups met as it is now.
+    """The user tower with a longer history: id and tokens unchanged, the mean of the startups recomputed.
 
-    scorer: the two-tower of a surface whose owners are people. lengths: (owners,) float32 of each one's vector before
-    it was scaled to 1. history: (startups, d) float32 what each says of whoever met it, zeros where nobody trained it.
-    longest: startups of a history that are read, the newest.
+    scorer: of a surface whose owners are users. lengths: (owners,) vector lengths before normalisation. history:
+    (startups, d) contributions, zeros if untrained. longest: most startups of a history, the newest.
     """
 
     def __init__(
         self, scorer: TwoTowerScorer, lengths: NDArray[np.float32], history: NDArray[np.float32], longest: int
     ) -> None:
         self._scorer, self._lengths, self._history, self._longest = scorer, lengths, history, longest
-        self._taught = np.asarray(history.any(axis=1))
+        self._trained = np.asarray(history.any(axis=1))
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[np.float32] | None:
-        """See `Fold.vector`."""
         now = self._told_by(events)
         trained = self._scorer.vector_of(owners)
         if trained is None:
@@ -101,10 +99,10 @@ class TwoTowerFoldIn:
         return (total / length).astype(np.float32) if now.any() and length > 1e-9 else None
 
     def _told_by(self, events: Interactions) -> NDArray[np.float32]:
-        """(d,) the mean of the newest startups that the person was interested in."""
+        """(d,) mean contribution of the newest startups with positive interactions."""
         liked = events.csr()
         item = liked.indices[liked.data > 0]
-        item = item[self._taught[item]]
+        item = item[self._trained[item]]
         last = np.zeros(self._history.shape[0], np.int64)
         np.maximum.at(last, events.item, events.at)
         newest = item[np.lexsort((item, -last[item]))][: self._longest]
@@ -112,15 +110,15 @@ class TwoTowerFoldIn:
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
-    """Of the bundle two_tower_v1, read backwards on the founder side (R24)."""
+    """For the bundle two_tower_v1, with sides swapped on founders' surfaces (R24)."""
     vectors = sides.vectors(bundle, ("user", "item") if sides.forward else ("item", "user"), "factors")
-    if "tokens" not in bundle.arrays:  # trained before strangers' words were stored
+    if "tokens" not in bundle.arrays:  # from a version that did not store token vectors
         return FactorScorer(source, *vectors)
     return TwoTowerScorer(sides.surface, bundle, *vectors)
 
 
 def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TwoTowerFoldIn | None:
-    """None for startups, which have no history, and for a bundle of before it was stored."""
+    """None for startups, which have no history, and for a bundle of a version that did not store history vectors."""
     if not (sides.forward and isinstance(scorer, TwoTowerScorer) and "history_vectors" in bundle.arrays):
         return None
     lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)[0]

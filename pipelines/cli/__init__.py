@@ -10,7 +10,7 @@ from pipelines.run.run import parse_instant
 
 
 def instant(text: str) -> datetime:
-    """The type of an argument that is an instant; an unreadable one is wrong use, exit status 2."""
+    """Type of an argument that is an instant; an unreadable one is wrong use, exit status 2."""
     try:
         return parse_instant(text)
     except DataError as error:

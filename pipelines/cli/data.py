@@ -1,4 +1,4 @@
-"""`export`: the snapshot of a cutoff and the seeds' training files (E01-E03)."""
+"""`import`, `sample` and `export`: data in, the snapshot of a cutoff and the required training files out (E01-E03)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from models.als import AlsConfig
 from models.settings.settings import Settings
 from pipelines.cli import instant
 from pipelines.export.export import export_snapshot
@@ -29,13 +30,13 @@ def register_load(steps: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     load = steps.add_parser("import", help="import a folder of users, startups and interactions (CSV, plain or .gz)")
     load.add_argument("folder", type=Path, help="layout: docs/guides/your-data.md")
     load.set_defaults(run=_import)
-    sample = steps.add_parser("sample", help="write a sample marketplace with a planted truth as a data folder")
+    sample = steps.add_parser("sample", help="write a sample marketplace with known preferences as a data folder")
     sample.add_argument("out", type=Path, nargs="?", help="the folder; default: sample in MATCHBOOK_HOME")
     sample.add_argument("--users", type=int, default=2_000)
     sample.add_argument("--startups", type=int, default=500)
     sample.add_argument("--events-per-user", type=float, default=EVENTS_PER_USER, help="mean of a long tail")
     sample.add_argument("--seed", type=int, default=42, help="equal arguments give equal bytes")
-    sample.add_argument("--ends", default=ENDS.isoformat(), help="the instant before which everything happens")
+    sample.add_argument("--ends", default=ENDS.isoformat(), help="all sample events are before this instant")
     sample.set_defaults(run=_sample, needs_servers=False)
 
 
@@ -51,10 +52,10 @@ def _import(settings: Settings, args: argparse.Namespace) -> None:
     for name, kept in loaded.counts.items():
         print(f"{name}\t{kept}")
     for reason, n in sorted(loaded.rejected.items(), key=lambda r: (-r[1], r[0])):
-        print(f"set aside\t{n}\t{reason}")
+        print(f"rejected\t{n}\t{reason}")
     if loaded.rejected:
         log.warning(
-            "%d rows were set aside; each stands with its line and reason in %s",
+            "%d rows were rejected; %s lists each with line and reason",
             sum(loaded.rejected.values()),
             loaded.report,
         )
@@ -67,9 +68,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     export.add_argument("--output", type=Path, help="folder of the training files; default: beside the snapshot")
     export.add_argument("--min-interactions", type=_count, metavar="N", help="leave out people with fewer events")
-    export.add_argument(
-        "--fresh", action="store_true", help="read rows and settings again although there is a snapshot"
-    )
+    export.add_argument("--fresh", action="store_true", help="read rows and settings again even if a snapshot exists")
     export.set_defaults(run=_export)
 
 
@@ -78,7 +77,7 @@ def _export(settings: Settings, args: argparse.Namespace) -> None:
     as_of = passed(args.as_of) if args.as_of else default_cutoff(settings)
     run = Run.start(settings, f"export-{uuid.uuid4().hex[:12]}", as_of, args.fresh)
     snapshot = Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, args.fresh))
-    usual = run.settings.table("als").min_interactions
+    usual = run.settings.of(AlsConfig).min_interactions
     least = usual if args.min_interactions is None else args.min_interactions
     beside = settings.artifacts / "snapshots" / snapshot.name / (FOLDER if least == usual else f"{FOLDER}-min{least}")
     folder: Path = args.output or beside
@@ -93,5 +92,5 @@ def _export(settings: Settings, args: argparse.Namespace) -> None:
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
     return count

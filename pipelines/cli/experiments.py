@@ -1,4 +1,4 @@
-"""`experiments`: which there are, how their arms are made up, and what they earned."""
+"""`experiments`: list them, show the shares of their arms, and measure engagement."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from pipelines.publish.history import release_of
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
-    show = steps.add_parser("experiments", help="experiments of the next build and of a release, and what arms earned")
+    show = steps.add_parser(
+        "experiments", help="experiments of the next build and of a release, and the engagement of their arms"
+    )
     verbs = show.add_subparsers(dest="verb", metavar="VERB")
     show.set_defaults(run=_show, release=None)
-    check = verbs.add_parser("check", help="read a file of experiments, or say what is wrong with it")
+    check = verbs.add_parser("check", help="check a file of experiments")
     check.add_argument("file", type=Path, nargs="?", help="default: what MATCHBOOK_EXPERIMENTS names")
     check.set_defaults(run=_check, needs_servers=False)
-    told = verbs.add_parser("show", help="those of the next build and of a release, with the size of every arm")
-    told.add_argument("--release", help="default: the live one")
-    told.set_defaults(run=_show)
-    count = verbs.add_parser("measure", help="count what answers earned, by method, surface, release and arm")
-    count.add_argument("--as-of", type=instant, help="what came before this instant; default: now")
-    count.add_argument("--json", action="store_true", help="everything, not only the tables")
-    count.add_argument("--keep", action="store_true", help="also for the report and /metrics, as the hourly DAG does")
+    both = verbs.add_parser("show", help="those of the next build and of a release, with the size of every arm")
+    both.add_argument("--release", help="default: the live one")
+    both.set_defaults(run=_show)
+    count = verbs.add_parser("measure", help="measure the engagement of answers by method, surface, release and arm")
+    count.add_argument("--as-of", type=instant, help="use events before this instant; default: now")
+    count.add_argument("--json", action="store_true", help="all figures, not only the tables")
+    count.add_argument(
+        "--keep", action="store_true", help="also store the result for the report and /metrics, as the hourly DAG does"
+    )
     count.set_defaults(run=_measure)
 
 
@@ -43,15 +47,15 @@ def _check(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _show(settings: Settings, args: argparse.Namespace) -> None:
-    told: dict[str, Any] = {"next_build": [e.as_json() | {"edition": e.edition} for e in read_experiments(settings)]}
+    shown: dict[str, Any] = {"next_build": [e.as_json() | {"edition": e.edition} for e in read_experiments(settings)]}
     try:
         release = release_of(settings, args.release)
-        told |= {"release": release.id, "experiments": list(release.experiments)}
+        shown |= {"release": release.id, "experiments": list(release.experiments)}
     except MatchbookError as error:
         if args.release:
             raise
-        told |= {"release": None, "experiments": [], "note": str(error)}
-    print(json.dumps(told, indent=1))
+        shown |= {"release": None, "experiments": [], "note": str(error)}
+    print(json.dumps(shown, indent=1))
 
 
 def _measure(settings: Settings, args: argparse.Namespace) -> None:
@@ -67,8 +71,8 @@ def _table(found: dict[str, Any]) -> str:
     """The figures as lines: a group's name, counts, and each rate in percent with its interval."""
     lines = [
         f"answers shown from {found['since']} to {found['made_at']}, "
-        f"acts within {found['attribution_days']:g} days of it; {found['unshown_acts']} acts on what nobody said "
-        "was shown"
+        f"events within {found['attribution_days']:g} days of it; {found['unshown_acts']} events without a recorded "
+        "impression"
     ]
     names = ("click_through", "conversion", "application", "satisfaction", "precision_at_10")
     titles = "".join(f"{n.replace('_', ' '):>24}" for n in names)

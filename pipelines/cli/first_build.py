@@ -1,4 +1,4 @@
-"""The first lists through Airflow, and then its schedules: for `make up` and for whoever runs Airflow otherwise."""
+"""Build the first lists through Airflow, then start its schedules: for `make up` and other Airflow installations."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SHOWN = 3
 
 
 def prepare(settings: Settings, folder: Path | None) -> str:
-    """Migrate, load what is to be loaded, check the contract views; returns what to tell.
+    """Migrate, check the contract views, import data if needed; returns a line for the user.
 
-    Raises DataError for a folder that differs from what is loaded, ContractError for a broken contract.
+    Raises DataError for a folder that differs from the loaded data, ContractError for a broken contract.
     """
     database = engine(settings)
     migrate(database)
@@ -42,24 +42,24 @@ def prepare(settings: Settings, folder: Path | None) -> str:
         return _load(settings, folder)
     if _holds_rows(database):
         held = loaded_folder(database)
-        return f"Data: kept as they are{f', from {held.folder}' if held else ''}"
+        return f"Data: unchanged{f', from {held.folder}' if held else ''}"
     sample = settings.home / "sample"
     write_sample(sample, users=SAMPLE_USERS, startups=SAMPLE_STARTUPS, seed=settings.train.seed)
     return f"{_load(settings, sample)} (the sample marketplace; `make up DATA=<folder>` loads yours)"
 
 
 def newest(settings: Settings) -> datetime | None:
-    """When the newest event happened."""
+    """Time of the newest event."""
     return newest_event(settings)
 
 
 def cutoff(newest: datetime | None) -> datetime | None:
-    """The cutoff of a first build: everything that is known, however old; None without any event."""
+    """Cutoff of a first build: after the newest event; None without events."""
     return None if newest is None else just_after(newest)
 
 
 def examples(settings: Settings) -> list[tuple[str, str]]:
-    """Up to three (surface, owner id) pairs of different surfaces, those with something in their lists first."""
+    """Up to three (surface, owner id) pairs of different surfaces; owners with items in their lists come first."""
     found = rows(engine(settings), "example_owners")
     return [(row.surface, str(row.owner)) for row in found[:SHOWN]]
 
@@ -72,11 +72,11 @@ def _load(settings: Settings, folder: Path) -> str:
     loaded = import_folder(settings, folder)
     counted = ", ".join(f"{count:,} {name}" for name, count in loaded.counts.items())
     aside = sum(loaded.rejected.values())
-    told = f"Data: {counted} from {loaded.folder}"
+    line = f"Data: {counted} from {loaded.folder}"
     if aside:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in sorted(loaded.rejected.items()))
-        told += f"\n      {aside:,} rows were set aside ({reasons}); see {settings.home / 'rejected'}"
-    return told
+        line += f"\n      {aside:,} rows were rejected ({reasons}); see {settings.home / 'rejected'}"
+    return line
 
 
 def _holds_rows(database: Engine) -> bool:
@@ -87,9 +87,9 @@ _SERVER, _PASSWORDS = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "AIRFLOW__CORE_
 
 
 def begin_serving(settings: Settings, api: AirflowApi, say: Callable[[str], None], alive: Callable[[], None]) -> bool:
-    """Build unless lists are live, then let every DAG run by its schedule; False where the build failed.
+    """Build unless lists are live, then unpause every DAG; False if the build failed.
 
-    The build is queued before anything is unpaused: the run that a schedule makes at once would come first otherwise.
+    The build is queued first. Otherwise the first scheduled run would start before it.
     """
     if not _lists(settings, api, say, alive):
         return False
@@ -116,7 +116,7 @@ def airflow_here(settings: Settings) -> AirflowApi:
 
 
 def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], alive: Callable[[], None]) -> bool:
-    """Make sure that lists are live: keep those that are, else build."""
+    """Keep live lists; build if there are none."""
     live, newest = current_release(settings), marketplace.newest(settings)
     if live is None:
         return builds.follow(api, builds.begin(api, marketplace.cutoff(newest), say), say, alive)
@@ -124,7 +124,7 @@ def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], aliv
     say(f"Lists as of {as_of.isoformat()} are live (release {live}); they are not built again")
     if newest is not None and newest >= as_of:
         say(
-            f"The data go on until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
+            f"Newer data exist, until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
             "`python -m pipelines build`"
         )
     return True
@@ -132,18 +132,18 @@ def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], aliv
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
-    schema = steps.add_parser("migrate", help="bring the database to the newest schema; again is a no-op")
+    schema = steps.add_parser("migrate", help="apply database migrations; a repetition changes nothing")
     schema.set_defaults(run=_migrate)
     first = steps.add_parser(
         "first-build",
-        help="the first lists through the Airflow that runs, unless some are live, then every DAG by its schedule",
+        help="build the first lists with the running Airflow, unless some are live, then unpause every DAG",
     )
     first.set_defaults(run=_first_build)
     copy = steps.add_parser(
         "copy-artifacts",
-        help="what was stored in another folder into the place that MATCHBOOK_ARTIFACTS names now; again is a no-op",
+        help="copy artefacts from another folder to MATCHBOOK_ARTIFACTS; a repetition changes nothing",
     )
-    copy.add_argument("folder", type=Path, help="the old place: `artifacts` in MATCHBOOK_HOME, or a directory")
+    copy.add_argument("folder", type=Path, help="the old folder: `artifacts` in MATCHBOOK_HOME, or another directory")
     copy.set_defaults(run=_copy_artifacts, needs_servers=False)
 
 
@@ -164,7 +164,7 @@ def _copy_artifacts(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _nothing_of_ours() -> None:
-    """Airflow's processes were started by somebody else, who watches them."""
+    """Do nothing: another program started and watches Airflow's processes."""
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`keys add`, `keys list`, `keys revoke`: who may ask the reader; every reader of the file follows at once."""
+"""`keys add`, `keys list`, `keys revoke`: API keys of the reader. All readers of the file apply changes at once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ _REDIS = {"redis-reader": reader_rights, "redis-pipeline": pipeline_rights}
 
 def register_grants(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line."""
-    step = steps.add_parser("grants", help="the rights that are needed, as SQL or ACL rules")
+    step = steps.add_parser("grants", help="print the required rights as SQL or ACL rules")
     step.add_argument("of", choices=[*_scripts(), *_REDIS])
-    step.add_argument("--apply", action="store_true", help="run the SQL as the user of DATABASE_URL, not print it")
+    step.add_argument(
+        "--apply", action="store_true", help="run the SQL as the user of DATABASE_URL instead of printing it"
+    )
     step.set_defaults(run=_grants, needs_servers=False)
 
 
@@ -52,8 +54,8 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     register_grants(steps)
     keys = steps.add_parser("keys", help="the API keys of the reader: add, list, revoke")
     verbs = keys.add_subparsers(dest="verb", metavar="VERB", required=True)
-    add = verbs.add_parser("add", help="make a key; it is shown once and kept as a hash")
-    add.add_argument("name", help="whose it is, for people; need not be unique")
+    add = verbs.add_parser("add", help="create a key; it is shown once and stored as a hash")
+    add.add_argument("name", help="a label for people; need not be unique")
     add.add_argument(
         "--scope",
         action="append",
@@ -78,7 +80,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
             dest=f"{side}s",
             metavar="ID",
             default=[],
-            help=f"bind it to events of this {side}, or of those whose ids begin so; may be repeated",
+            help=f"bind it to events of this {side}, or of ids with this prefix; may be repeated",
         )
     add.set_defaults(run=_add, needs_servers=False)
     verbs.add_parser("list", help="every key, one JSON line each").set_defaults(run=_list, needs_servers=False)
@@ -92,13 +94,11 @@ def _add(settings: Settings, args: argparse.Namespace) -> None:
     until = now + timedelta(days=args.days) if args.days else None
     bounds = {name: getattr(args, name) for name in BOUNDS}
     default = Scope.EVENTS if any(bounds.values()) else Scope.READ
-    key, spelt = new_key(args.name, args.scopes or [default], now, until, bounds)
+    key, secret = new_key(args.name, args.scopes or [default], now, until, bounds)
     with _changing(settings.api_keys_file) as keys:
         keys[key.id] = key
-    print(json.dumps(_shown(key, now) | {"key": spelt}))
-    print(
-        "the key is shown this once: keep it where secrets are kept, send it in the header X-API-Key", file=sys.stderr
-    )
+    print(json.dumps(_shown(key, now) | {"key": secret}))
+    print("the key is shown only once: store it as a secret and send it in the header X-API-Key", file=sys.stderr)
 
 
 def _list(settings: Settings, args: argparse.Namespace) -> None:
@@ -115,7 +115,7 @@ def _revoke(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _shown(key: ApiKey, now: datetime) -> dict[str, object]:
-    """What may be shown of a key, again and again."""
+    """The parts of a key that are no secret."""
     return {
         "id": key.id,
         "name": key.name,
@@ -133,7 +133,7 @@ def _held(path: Path) -> dict[str, ApiKey]:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[dict[str, ApiKey]]:
-    """The keys, to be changed in place: written aside for their owner alone and renamed, one change at a time."""
+    """The keys, to be changed in place. Locks the file, writes a private copy and renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""Operation: `doctor`, `drain`, `erase`, `refresh` and `settings`."""
+"""Operations: `doctor`, `drain`, `erase`, `refresh` and `settings`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import argparse
 import json
 import sys
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local.airflow import with_metadata
 from local.servers import running_settings
 from models.errors import EmptySnapshot
-from models.settings.declared import DECLARED, Declared
+from models.recommender.surface import open_bundles, possible_rankers, serving_rankers
+from models.settings.declared import DECLARED, Declared, in_toml
 from models.settings.environment import Secret
+from models.settings.idle import conditions, idle_line, reason
 from models.settings.load import USUAL
 from models.settings.settings import Settings
-from models.settings.written import in_toml, page, told, toml
+from models.settings.written import page, told, toml
 from pipelines.cli import instant
 from pipelines.doctor.diagnosis import State
 from pipelines.doctor.doctor import as_text, diagnose
@@ -31,14 +34,14 @@ from pipelines.store.artifacts import Artifacts
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step of this module to the command line; it looks at what runs and starts nothing."""
-    step = steps.add_parser("doctor", help="what may be wrong, whether it is so now, with figures and the cure")
+    """Add the step of this module to the command line; it starts nothing."""
+    step = steps.add_parser("doctor", help="check for known problems; print figures and the fix for each")
     step.add_argument("--json", action="store_true", help="one JSON line a diagnosis")
     step.set_defaults(run=_doctor, needs_servers=False)
 
 
 def _doctor(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 where anything was found."""
+    """Exit status 1 if a problem was found."""
     ready = running_settings(settings)
     now = datetime.now(UTC)
     found = diagnose(ready or settings, now, ready is not None)
@@ -51,14 +54,14 @@ def _doctor(settings: Settings, args: argparse.Namespace) -> int:
 
 def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line."""
-    step = steps.add_parser("erase", help="take a person (or a startup) out of everything; leaves a receipt")
+    step = steps.add_parser("erase", help="erase a person or startup everywhere; writes a receipt")
     step.add_argument("id", help="the id of the user or startup")
     step.add_argument("--scan", action="store_true", help="change nothing: list every file and key that holds the id")
     step.set_defaults(run=_erase)
 
 
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 where the id still stands somewhere."""
+    """Exit status 1 if the id is still stored somewhere."""
     migrate(engine(settings))
     settings = with_metadata(settings)
     done = {"left": looked_for(settings, person_of(settings, args.id))} if args.scan else erase(settings, args.id)
@@ -68,12 +71,12 @@ def _erase(settings: Settings, args: argparse.Namespace) -> int:
 
 def register_drain(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
-    drain = steps.add_parser("drain-events", help="keep posted events, bring the filters of answers up to date")
+    drain = steps.add_parser("drain-events", help="store posted events and update the filters of answers")
     drain.add_argument(
         "--full", action="store_true", help="read every row since the live release's cutoff again, not only what is new"
     )
     drain.set_defaults(run=_drain)
-    prune = steps.add_parser("prune-events", help="delete what was posted long ago and serves nobody any more")
+    prune = steps.add_parser("prune-events", help="delete posted rows that are past their retention")
     prune.set_defaults(run=lambda settings, args: print(json.dumps(prune_posted(settings))))
 
 
@@ -82,12 +85,14 @@ def _drain(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step to the command line."""
+    """Add the steps of this module to the command line."""
     register_doctor(steps)
     register_drain(steps)
     register_erase(steps)
     register_settings(steps)
-    parser = steps.add_parser("refresh", help="new lists for whoever did something or came since the live release")
+    parser = steps.add_parser(
+        "refresh", help="make new lists for owners with new events or a new profile since the live release"
+    )
     parser.add_argument("--as-of", type=instant, help="the cutoff; default: a second after the newest event or arrival")
     parser.add_argument("--no-publish", action="store_true", help="store the release without making it live")
     parser.set_defaults(run=_refresh)
@@ -109,21 +114,23 @@ def _refresh(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _newest(settings: Settings) -> datetime:
-    """A second after the newest plausible event or arrival, never after now. Raises EmptySnapshot without either."""
+    """One second after the newest plausible event or arrival, never after now. Raises EmptySnapshot without either."""
     now = datetime.now(UTC)
     arrived = rows(engine(settings), "since/newest_arrival", earliest=settings.earliest_at, as_of=now)[0].newest
     found = [at for at in (newest_event(settings), arrived) if isinstance(at, datetime)]
     if not found:
-        raise EmptySnapshot("there is nobody and no interaction, so there is no cutoff; give one with --as-of")
+        raise EmptySnapshot(
+            "there are no people and no interactions, so there is no default cutoff; give one with --as-of"
+        )
     return just_after(max(found))
 
 
 def register_settings(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line; it needs no server."""
-    step = steps.add_parser("settings", help="every setting with its value, where that came from, and when it acts")
-    step.add_argument("--release", help="those that this release was made with")
+    step = steps.add_parser("settings", help="print every setting with its value, source, and phase")
+    step.add_argument("--release", help="the settings of this release")
     step.add_argument(
-        "--write", action="store_true", help="make matchbook.toml and docs/reference/settings.md of this checkout"
+        "--write", action="store_true", help="write matchbook.toml and docs/reference/settings.md of this checkout"
     )
     step.set_defaults(run=_settings, needs_servers=False)
 
@@ -134,20 +141,30 @@ def _settings(settings: Settings, args: argparse.Namespace) -> None:
             path.write_text(text)
         return
     if args.release:
-        recorded = Artifacts(settings).release(args.release).settings
-        settings = settings.with_recorded(recorded, f"recorded with {args.release}")
-    sys.stdout.writelines(line(d, settings) for d in DECLARED.values())
+        release = Artifacts(settings).release(args.release)
+        settings = settings.with_recorded(release.settings, f"recorded with {args.release}")
+        bundles = open_bundles(settings.artifacts, release.bundles, settings)
+        way = (settings, serving_rankers(bundles, settings))
+    else:
+        way = (settings, possible_rankers(settings))
+    sys.stdout.writelines(line(d, *way) for d in DECLARED.values())
+    sys.stderr.write(f"{idle_line([way])}\n")
 
 
-def line(d: Declared, settings: Settings) -> str:
-    """A setting as it holds: name, value, origin, phase, what it does."""
+def line(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
+    """A setting: name, value, origin, phase, description, and when or why it has no effect.
+
+    rankers: kinds that may serve.
+    """
     value = settings.value(d.flat)
     shown = ("***" if value else '""') if isinstance(value, Secret) else in_toml(_plain(value))
-    return f"{d.name} = {shown}  # {settings.origin(d.flat)}; {d.rule.phase}; {told(d)}\n"
+    why = reason(d, settings, rankers)
+    about = [settings.origin(d.flat), str(d.rule.phase), told(d), f"no effect: {why}" if why else conditions(d)]
+    return f"{d.name} = {shown}  # {'; '.join(filter(None, about))}\n"
 
 
 def written(checkout: Path) -> dict[Path, str]:
-    """By path what the declarations say."""
+    """Generated text by path."""
     return {checkout / "matchbook.toml": toml(), checkout / "docs" / "reference" / "settings.md": page()}
 
 

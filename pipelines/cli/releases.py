@@ -1,5 +1,7 @@
-"""Releases: `build`, `score` and `publish` make them; `releases`, `compare`, `lists`, `explain` and `check` show them;
-`promote` and `rollback` change which one is live."""
+"""Releases: `build`, `score` and `publish` make them; `releases`, `compare`, `lists`, `explain` and `check` show them.
+
+`promote` and `rollback` change which one is live.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from models.data.batch import Owners
 from models.data.profile_text import text_of
 from models.errors import BundleError, DataError, ReleaseNotFound
 from models.experiments import arm_on, experiments_of
+from models.list_version import ListVersion, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.explain import explain, explain_item
@@ -49,9 +52,11 @@ def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     build.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     build.add_argument(
-        "--fresh", action="store_true", help="read rows and settings again although this cutoff was built before"
+        "--fresh", action="store_true", help="read rows and settings again even if this cutoff was built before"
     )
-    build.add_argument("--force", action="store_true", help="make it live over a newer cutoff or what the gate says")
+    build.add_argument(
+        "--force", action="store_true", help="make it live despite a newer live cutoff or the gate's decision"
+    )
     build.add_argument("--no-publish", action="store_true", help="store the release without making it live")
     build.set_defaults(
         run=lambda settings, args: _print(run_build(settings, args.as_of, args.fresh, args.force, not args.no_publish))
@@ -60,9 +65,9 @@ def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "score", help="score everybody with the newest snapshot and bundles, and store the release"
     )
     score.set_defaults(run=lambda settings, args: _print(score_newest(settings)))
-    publish = steps.add_parser("publish", help="make a stored release live, unless a newer cutoff is")
+    publish = steps.add_parser("publish", help="make a stored release live, unless a newer cutoff is live")
     publish.add_argument("release", nargs="?", help="default: the newest stored one")
-    publish.add_argument("--force", action="store_true", help="also over a newer cutoff; logged")
+    publish.add_argument("--force", action="store_true", help="also if a newer cutoff is live; logged")
     publish.set_defaults(
         run=lambda settings, args: _print(
             publish_release(settings, args.release or _newest(settings), args.force).as_json()
@@ -79,7 +84,7 @@ def _newest(settings: Settings) -> str:
 
 def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line; it reads files only."""
-    both = steps.add_parser("compare", help="two stored releases side by side: lists, models, settings, worth")
+    both = steps.add_parser("compare", help="compare two stored releases: lists, models, settings, evaluation")
     both.add_argument("first", metavar="RELEASE")
     both.add_argument("second", metavar="RELEASE")
     both.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
@@ -107,7 +112,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     forward.add_argument("release")
     forward.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
     forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release, dry_run=args.dry_run)))
-    back = steps.add_parser("rollback", help="make the build that was live before this one live again")
+    back = steps.add_parser("rollback", help="make the previously live build live again")
     back.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
     back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run)))
     lists = steps.add_parser("lists", help="one JSON line per owner of a surface")
@@ -115,16 +120,16 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     lists.add_argument("--release", help="default: the live one")
     lists.add_argument("--depth", type=int, help="places per list; default: all that are stored")
     lists.add_argument(
-        "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows, from their profile alone"
+        "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows from their profiles only"
     )
     lists.set_defaults(run=_lists)
-    why = steps.add_parser("explain", help="how one owner's list came about; with --item why it is or is not there")
+    why = steps.add_parser("explain", help="explain one owner's list, or with --item why an item is or is not in it")
     why.add_argument("surface", choices=SURFACES)
     why.add_argument("owner")
     why.add_argument("--item")
     why.add_argument("--release", help="default: the live one")
     why.set_defaults(run=_explain)
-    check = steps.add_parser("check", help="the contract views, and which bundles exist, are missing or damaged")
+    check = steps.add_parser("check", help="check the contract views, and list existing, missing and damaged bundles")
     check.set_defaults(run=_check)
 
 
@@ -150,7 +155,7 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
 def from_profiles(
     settings: Settings, release: Release, surface: Surface, path: Path
 ) -> tuple[NDArray[Any], RankedLists]:
-    """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
+    """Lists for the rows of a users.csv (or startups.csv) as the live fallback would make them."""
     key = f"{surface.owner}_id"
     table = table_of(path, TABLE_OF[surface.owner].names).to_pandas()
     if key not in table:
@@ -178,6 +183,7 @@ def _write(lists: RankedLists, owners: NDArray[Any], items: NDArray[Any], depth:
             "items": items[lists.item[row]].tolist(),
             "scores": np.round(lists.score[row].astype(float), 6).tolist(),
             "method": Method.of_code(int(lists.method[i])).value,
+            "ranker": ranker.kind if (ranker := registry.ranker(int(lists.ranker[i]))) else None,
             "sources": [[s.name for s in sources if c & s.bit] for c in lists.source[row].tolist()],
         }
         sys.stdout.write(json.dumps(line) + "\n")
@@ -191,7 +197,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
     if row < 0 or row not in recipe.owners.owners_of(surface):
         raise DataError(
-            f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
+            f"{args.owner} has no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
             "the reader answers such an owner live, or with the popular list"
         )
     arm = arm_on(experiments_of(release.experiments), surface, args.owner.lower())
@@ -204,7 +210,8 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
         "release": release.id,
         "experiment": arm[0].name if arm else None,
         "arm": arm[1].name if arm else None,
-        **explain(recipe, owners, recorded.lists.depth),
+        **(told := explain(recipe, owners, recorded.lists.depth)),
+        **asdict(_version_of(release, surface, recorded, told)),
     }
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
@@ -215,10 +222,16 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     _print(about)
 
 
+def _version_of(release: Release, surface: Surface, settings: Settings, told: Mapping[str, Any]) -> ListVersion:
+    """The version of the list that `explain` has just made again."""
+    ranker = registry.ranker_code(told["ranker"]) if told["ranker"] else 0
+    return version_of(surface, Method(told["method_used"]), ranker, release.bundles, settings, release.code_version)
+
+
 def _owner_of(
     settings: Settings, release: Release, recipe: SurfaceRecommender, row: int
 ) -> tuple[SurfaceRecommender, Owners]:
-    """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
+    """The recommender and owner that made the release's list; for a refresh with the owner's later events."""
     sides = {e.entity: e for e in (recipe.owners, recipe.items)}
     events = known_events(settings, release, sides)
     text = texts_of_later(settings, recipe.owners, parse_instant(release.as_of))[[row]]
@@ -228,10 +241,10 @@ def _owner_of(
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 where a bundle of every build is missing or damaged (D23, E15), or a view breaks its contract."""
+    """Exit status 1 if a required bundle is missing or damaged (D23, E15), or a view breaks its contract."""
     migrate(engine(settings))
     check_contract(engine(settings))
-    print(json.dumps({"contract": "the three views keep their promises"}))
+    print(json.dumps({"contract": "the three views match their contract"}))
     artifacts, bad = Artifacts(settings), 0
     for spec in (spec for spec in registry.MODELS if spec.bundle):
         name, optional = spec.bundle, spec.optional or bool(unserved(spec.bundle, settings))

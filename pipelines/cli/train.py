@@ -1,4 +1,7 @@
-"""`train-als`, `train-als-reverse`, `train-two-tower`, `train-content`: one model on the newest snapshot (E04-E06)."""
+"""`train-als`, `train-als-reverse`, `train-two-tower`, `train-content`: one model on the newest snapshot (E04-E06).
+
+`tune`, `train-ranker`, `ranking-set` and `evaluate` use the same snapshot.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from models import als, registry
 from models.data.bundle import Bundle, write_bundle
 from models.errors import DataError
 from models.mlp_ranker.fit import RANKER, fit_mlp_ranker
+from models.ranker import RankerConfig
 from models.setting import rules
 from models.settings.declared import declared
 from models.settings.settings import Settings
@@ -36,7 +40,7 @@ from pipelines.train_ranker.second_stage import train_ranker
 
 @dataclass(frozen=True)
 class Option:
-    """An option that replaces a setting for one run. flat: the setting's name; about: what it is."""
+    """An option that replaces a setting for one run. flat: the setting's name; about: its description."""
 
     name: str
     flat: str
@@ -44,21 +48,21 @@ class Option:
 
 
 def options_of(spec: ModelSpec) -> tuple[Option, ...]:
-    """Those that a model declares behind its command: a field of its table, "option=field", or "option=table.field"."""
+    """Options of a model's command: a field of its table, "option=field", or "option=table.field"."""
     found = []
     for text in spec.command[1:]:
         option, _, field = text.partition("=")
         table, _, name = (field or option).rpartition(".")
         config = registry.tables().get(table or spec.table_name)
-        if config is None:  # of no model: the setting has the name that is given
-            found.append(Option(option, name, f"instead of the setting {name}"))
+        if config is None:  # the setting belongs to no model and has the given name
+            found.append(Option(option, name, f"replaces the setting {name}"))
         else:
             found.append(Option(option, flat_names(table or spec.table_name, config)[name], rules(config)[name].doc))
     return tuple(found)
 
 
 def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line; none of them needs a database."""
+    """Add the steps of this module to the command line; none needs a database."""
     for spec in (spec for spec in registry.MODELS if spec.command):
         about = f"train {spec.title.rstrip('.')}, on the newest snapshot; prints the bundle and its files"
         parser, options = steps.add_parser(spec.command[0], help=about), options_of(spec)
@@ -67,15 +71,13 @@ def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
         at.add_argument("--data", type=Path, metavar="SNAPSHOT", help="a snapshot by name or folder")
         for option in options:
             parser.add_argument(f"--{option.name}", dest=option.flat, metavar="VALUE", help=option.about)
-        if spec.source and not spec.cheap:  # of content the judgement says little: it is for those who did nothing
+        if spec.source and not spec.cheap:  # not the content model: it serves owners without events
             parser.add_argument(
                 "--test-split",
                 type=_share,
                 default=None,
                 metavar="SHARE",
-                help=(
-                    "first judge the model by the last SHARE of the events (0.2 of them for train-als, C25; 0: do not)"
-                ),
+                help=("first evaluate the model on the last SHARE of the events (0.2 for train-als, C25; 0: do not)"),
             )
         parser.set_defaults(run=partial(_train, spec.bundle, options), needs_servers=False)
 
@@ -110,7 +112,7 @@ def _with_options(settings: Settings, given: dict[str, str]) -> Settings:
 
 
 def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) -> Path:
-    """Folder of the wanted snapshot, the newest by default. Raises DataError."""
+    """Folder of the wanted snapshot, by default the newest. Raises DataError."""
     if given is not None:
         return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
     stored = Artifacts(settings).stored("snapshots")
@@ -137,13 +139,13 @@ def _share(text: str) -> float:
 
 def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step to the command line; it needs no database."""
-    parser = steps.add_parser("tune", help="search the base models' settings on the newest snapshot; resumable")
+    parser = steps.add_parser("tune", help="tune the base models' settings on the newest snapshot; resumable")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--budget", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600")
-    budget.add_argument("--trials", type=int, metavar="N", help="this many fits instead of a time")
+    budget.add_argument("--trials", type=int, metavar="N", help="number of fits instead of a time")
     parser.add_argument("--models", nargs="+", choices=tuned(), default=tuned(), help="default: all")
     parser.add_argument("--snapshot", type=Path, help="by name or folder; default: the newest")
-    parser.add_argument("--show", action="store_true", help="search nothing, print what was found")
+    parser.add_argument("--show", action="store_true", help="only print the stored results")
     parser.add_argument("--json", action="store_true", help="print tuning.json instead of a table")
     parser.set_defaults(run=_tune, needs_servers=False)
 
@@ -158,7 +160,7 @@ def _tune(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
-    """With a progress bar on stderr."""
+    """Tune with a progress bar on stderr."""
     snapshot = Snapshot.open(_named_snapshot(settings, args.snapshot))
     seconds = None if args.trials is not None else args.budget
     unit = "trial" if seconds is None else "s"
@@ -193,47 +195,52 @@ _RECIPES = ("honest", "seed")
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line; none of them needs a database."""
+    """Add the steps of this module to the command line; none needs a database."""
     register_train(steps)
     register_tune(steps)
     train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")
     train.add_argument("--data", type=Path, nargs="+", metavar="CSV", help="ranking sets; default: built here")
-    train.add_argument("--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners: keep the best epoch")
+    train.add_argument(
+        "--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners, to choose the best epoch"
+    )
     train.add_argument("--epochs", type=_whole, help="default: [ranker] epochs")
-    train.add_argument("--batch-size", type=_whole, help="pairs of a step; default: [ranker] batch")
+    train.add_argument("--batch-size", type=_whole, help="pairs a step; default: [ranker] batch")
     train.add_argument("--lr", type=_positive, help="learning rate; default: [ranker] learning_rate")
     train.add_argument("--output-dir", type=Path, help="folder of the model's files; default: the bundles of this home")
-    train.add_argument("--recipe", choices=_RECIPES, default="honest", help="seed: its literal features (R03)")
+    train.add_argument(
+        "--recipe", choices=_RECIPES, default="honest", help="seed: the literal features of the requirements (R03)"
+    )
     train.set_defaults(run=_train_ranker, needs_servers=False)
     rows = steps.add_parser("ranking-set", help="write ranker_train.csv from the newest snapshot")
     rows.add_argument("--output", type=Path, help="folder; default: the snapshot's datasets")
-    rows.add_argument("--neg-ratio", type=_whole, help="negatives a positive; default: [ranker] negatives")
+    rows.add_argument("--neg-ratio", type=_whole, help="negatives for each positive; default: [ranker] negatives")
     rows.add_argument("--recipe", choices=_RECIPES, default="honest")
     rows.set_defaults(run=_ranking_set, needs_servers=False)
-    told = "judge every model by what happened after an inner cut; writes a report with figures"
-    judge = steps.add_parser("evaluate", help=told)
-    judge.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
-    told = "also teach the learned ranker again without each of its ingredients: a dozen times the work"
-    judge.add_argument("--leave-out", action="store_true", help=told)
-    judge.set_defaults(run=_evaluate, needs_servers=False)
+    about = "evaluate every model on events after a temporal validation split; writes a report with figures"
+    evaluation = steps.add_parser("evaluate", help=about)
+    evaluation.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
+    about = "also an ablation: train the learned ranker again without each ingredient, a dozen times the work"
+    evaluation.add_argument("--leave-out", action="store_true", help=about)
+    evaluation.set_defaults(run=_evaluate, needs_servers=False)
 
 
 def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
     given = {"ranker_epochs": args.epochs, "ranker_batch": args.batch_size, "ranker_learning_rate": args.lr}
-    settings = settings.layered({k: v for k, v in given.items() if v is not None}, "given")
+    options = {k: v for k, v in given.items() if v is not None}
+    settings = settings.without_mode().layered(options, "given") if options else settings
     if args.data is None:
         if args.val is not None or args.output_dir is not None:
-            raise DataError("--val and --output-dir go with --data; without it some owners are held out (R19)")
+            raise DataError("--val and --output-dir need --data; without --data some owners are held out (R19)")
         run, snapshot = newest_run(settings)
         return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
-    bundle = fit_mlp_ranker(read_rows(args.data), settings.table("ranker"), settings.train.seed, validation, about)
+    bundle = fit_mlp_ranker(read_rows(args.data), settings.of(RankerConfig), settings.train.seed, validation, about)
     return _print([_stored(settings, bundle, args.output_dir)])
 
 
 def _stored(settings: Settings, bundle: Bundle, folder: Path | None) -> dict[str, str]:
-    """The bundle in a folder of the user's choice, or among the bundles under the cutoff of the newest snapshot."""
+    """Store the bundle in the given folder, or among the bundles under the cutoff of the newest snapshot."""
     if folder is None:
         run, _ = newest_run(settings)
         bundle = replace(bundle, config={**bundle.config, "as_of": run.as_of.isoformat()})
@@ -262,7 +269,7 @@ def _evaluate(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def newest_run(settings: Settings) -> tuple[Run, str]:
-    """A run over the newest snapshot, and its name; the same for all steps, so that base models are refitted once."""
+    """The run of the newest snapshot, and the snapshot's name. All steps share it, so base models are refitted once."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
         raise DataError(
@@ -281,7 +288,7 @@ def _print(value: object) -> int:
 def _whole(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
     return number
 
 

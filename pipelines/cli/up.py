@@ -1,4 +1,4 @@
-"""`make up`, `make down`, `make reset`: the whole of Matchbook on this machine, started and stopped as one."""
+"""`make up`, `make down`, `make reset`: start and stop all of Matchbook on this machine."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from pipelines.cli.first_build import begin_serving
 
 WATCH_S = 1.0
 SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
-PATIENCE_S = 6.0  # Airflow's API server has nothing to lose, and takes much longer to end by itself
+PATIENCE_S = 6.0  # Airflow's API server loses nothing, and takes much longer to end by itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 done, 1 failed, 2 wrong use; 130 is not used: Ctrl-C is how `make up` is meant to end."""
+    """Exit status 0 done, 1 failed, 2 wrong use; never 130, because Ctrl-C is the normal end of `make up`."""
     parser = argparse.ArgumentParser(prog="make", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True)
     up = steps.add_parser("up")
@@ -68,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
-    """Start everything; stay until it is stopped, or with `detach` return once lists are served."""
+    """Start everything and wait until it is stopped; with `detach` return when lists are served."""
     running = Running(settings)
     if running.alive():
         return _already_up(settings, data)
-    _stop_services(running)  # what a run that was killed left behind
+    _stop_services(running)  # left by a run that was killed
     _refuse_taken_ports(settings)
     _stop_like_ctrl_c()
     try:
@@ -91,11 +91,11 @@ def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
 
 
 def take_down(settings: Settings) -> int:
-    """Stop what `make up` started, nothing else; what runs no longer is not an error."""
+    """Stop what `make up` started, and nothing else. Processes that already ended are no error."""
     running = Running(settings)
     foreground = running.processes().get("up")
     if foreground is not None and foreground.pid != os.getpid():
-        foreground.stop(signal.SIGTERM, patience_s=60.0)  # it stops its own before it ends
+        foreground.stop(signal.SIGTERM, patience_s=60.0)  # it stops its own processes before it ends
     stopped = _stop_services(running) + stop_servers(settings)
     running.clear()
     ended = (["make up"] if foreground is not None else []) + stopped
@@ -104,20 +104,20 @@ def take_down(settings: Settings) -> int:
 
 
 def reset(settings: Settings) -> int:
-    """Stop everything, remove the home and what was placed elsewhere for it."""
+    """Stop everything; remove the home and files placed elsewhere for it."""
     take_down(settings)
     if settings.database_url:
-        with suppress(Exception):  # the user's server may be gone, and with it what we kept there
+        with suppress(Exception):  # the user's server may be gone, and our database with it
             drop_metadata(settings)
     removed = remove_home(settings)
     say(f"removed: {', '.join(map(str, removed))}" if removed else f"there is nothing at {settings.home}")
     if settings.home.exists():
-        say(f"{settings.home} holds more than Matchbook put there; the rest is left alone")
+        say(f"{settings.home} holds files that Matchbook did not write; they were not removed")
     return 0
 
 
 class Running:
-    """What `make up` started, remembered in the home by name."""
+    """Processes that `make up` started, by name, stored in the home."""
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.home / "running.json"
@@ -129,7 +129,7 @@ class Running:
             return {}
 
     def alive(self) -> bool:
-        """Whether all that belongs to a finished start still runs."""
+        """Whether every process of a finished start still runs."""
         services = {n: p for n, p in self.processes().items() if n != "up"}
         return "reader" in services and all(p.alive() for p in services.values())
 
@@ -149,16 +149,16 @@ class Running:
         self._path.unlink(missing_ok=True)
 
     def check(self, logs: Path) -> None:
-        """Raise ServiceError, with the end of its log, for the first process that has ended."""
+        """Raise ServiceError with the end of its log for the first process that has ended."""
         for name, process in self.processes().items():
             if not process.alive():
                 raise ServiceError(f"{name} has ended; the end of {logs / name}.log:\n{tail(logs / f'{name}.log')}")
 
 
 def _everything(settings: Settings, running: Running, data: Path | None) -> bool:
-    """From nothing to served lists; False where the build failed. What it started is in `running`."""
+    """Start everything until lists are served; False if the build failed. `running` holds the started processes."""
     logs = settings.home / "logs"
-    say(f"Matchbook keeps everything in {settings.home}")
+    say(f"Matchbook stores everything in {settings.home}")
     ready = start_servers(settings)
     say("PostgreSQL and Redis: " + ("yours" if settings.database_url and settings.redis_url else "running"))
     say(marketplace.prepare(ready, data))
@@ -178,14 +178,14 @@ def _everything(settings: Settings, running: Running, data: Path | None) -> bool
 
 
 def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
-    """Until every process of the reader holds the release: any of them may answer, so several answers in a row."""
+    """Wait until all processes of the reader have loaded the release, seen as several good answers in a row."""
     deadline, wanted = time.monotonic() + patience_s, 4 * ready.reader_workers
     in_a_row = 0
     while in_a_row < wanted:
         in_a_row = in_a_row + 1 if _status(f"{ready.reader_address}/health/ready") == http.client.OK else 0
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
+                f"the reader does not serve the new lists after {patience_s:.0f} s; see "
                 f"{ready.home / 'logs' / 'reader.log'}"
             )
         time.sleep(0.05)
@@ -203,13 +203,13 @@ def _say_where(ready: Settings, api: AirflowApi) -> None:
     for surface, owner in marketplace.examples(ready):
         url = f"{ready.reader_address}/api/recommendations/{surface}/{owner}"
         if _status(url) != expected:
-            raise ServiceError(f"the reader did not answer {url}; look into {ready.home / 'logs' / 'reader.log'}")
+            raise ServiceError(f"the reader did not answer {url}; see {ready.home / 'logs' / 'reader.log'}")
         say(f"curl '{url}?limit=5'{header}")
 
 
 def _stay(running: Running, healthy: bool) -> int:
-    """Until Ctrl-C, `make down` (which ends us with SIGTERM) or the end of a process of ours."""
-    say("\nCtrl-C stops everything." if healthy else "\nAirflow and the reader go on running; Ctrl-C stops everything.")
+    """Wait for Ctrl-C, `make down` (SIGTERM) or the end of one of our processes."""
+    say("\nCtrl-C stops everything." if healthy else "\nAirflow and the reader keep running; Ctrl-C stops everything.")
     services = {n: p for n, p in running.processes().items() if n != "up"}
     while all(p.alive() for p in services.values()):
         time.sleep(WATCH_S)
@@ -219,7 +219,7 @@ def _stay(running: Running, healthy: bool) -> int:
 
 def _go_down(settings: Settings, running: Running) -> None:
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        signal.signal(sign, signal.SIG_IGN)  # a second Ctrl-C must not leave processes running
     say("\nstopping …")
     _stop_services(running)
     stop_servers(settings)
@@ -228,7 +228,7 @@ def _go_down(settings: Settings, running: Running) -> None:
 
 
 def _stop_services(running: Running) -> list[str]:
-    """The scheduler a little ahead: its tasks can still report how they ended. Returns the names of what ran."""
+    """Stop the scheduler first, so that its tasks can report their ends; returns the names of stopped processes."""
     services = {n: p for n, p in running.processes().items() if n != "up" and p.members()}
     if SCHEDULER in services:
         services[SCHEDULER].ask()
@@ -267,7 +267,7 @@ def _stop_like_ctrl_c() -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where the shell made us ignore Ctrl-C
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where the shell ignores Ctrl-C
         signal.signal(sign, stop)
 
 
@@ -284,7 +284,7 @@ def _status(url: str) -> int:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal; also where the output is a file that is followed."""
+    """Print for the user, flushed also if the output is a file."""
     print(text, flush=True)
 
 
@@ -294,17 +294,17 @@ if __name__ == "__main__":
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
-    step = steps.add_parser("airflow", help="Airflow's own command line: `airflow backfill create …` and all else")
-    step.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="as `airflow` takes them")
+    step = steps.add_parser("airflow", help="Airflow's own command line, such as `airflow backfill create …`")
+    step.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="arguments of `airflow`")
     step.set_defaults(run=_run)
     worker = steps.add_parser(
-        "worker-env", help="what a worker on another machine must be given, as lines for a shell; secrets among it"
+        "worker-env", help="print the environment for a worker on another machine, as shell lines with secrets"
     )
     worker.set_defaults(run=_worker_env)
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
-    """The exit status of the airflow command; it finds its metadata, secrets and DAGs as the running processes do."""
+    """Run airflow with the metadata, secrets and DAGs of the running processes; returns its exit status."""
     program = Path(sys.executable).with_name("airflow")
     return subprocess.run([program, *args.words], env=airflow_environment(settings), cwd=CHECKOUT).returncode
 

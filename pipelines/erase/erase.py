@@ -1,12 +1,12 @@
-"""A person taken out of everything that Matchbook keeps, in an order that may be cut off anywhere and begun again.
+"""Erase a person from everything that Matchbook stores. The order of steps may be interrupted and repeated.
 
-1. the tombstone and our rows in PostgreSQL, its mark in Redis: from here on no export, no drain and no reader knows
-   the person, and nothing that is posted about them is kept
-2. successors of every snapshot, bundle and release that does, written beside them; the same person gives the same bytes
-3. Redis: successors take the places of loaded releases, every small key forgets the person
-4. what was replaced is deleted, releases before what they are made of; staging that names the person; lines of logs
-5. Airflow's metadata, last: until then a run of `erase_person` that failed can be cleared
-6. a search through every file, key and row, and the receipt
+1. PostgreSQL: the tombstone and our rows; Redis: the mark. From here on no export, drain or reader knows the person,
+   and nothing that is posted about them is kept.
+2. Successors of every snapshot, bundle and release that names the person. Equal input gives equal bytes.
+3. Redis: successors replace loaded releases; every small key forgets the person.
+4. Delete what was replaced, releases before their bundles; staging that names the person; ids in logs.
+5. Airflow's metadata, last: until then a failed run of `erase_person` can be cleared.
+6. Search every file, key and row; write the receipt.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ from pipelines.redis_client import connect, redis_errors
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.mirror import EVERY, pull
 
-#: Below MATCHBOOK_HOME.
+#: Folder below MATCHBOOK_HOME.
 FOLDER = "erasure"
-#: What is not ours to change, told with every receipt.
+#: Places that Matchbook cannot change; listed in every receipt.
 ELSEWHERE = (
-    "the platform's own tables: while they name the person, Matchbook knows them no more, but others may",
-    "data folders outside MATCHBOOK_HOME that were imported (DATA=), bundles that ALS_MODEL_PATH or its like name",
+    "the platform's own tables: they may still name the person, although Matchbook ignores those rows",
+    "imported data folders outside MATCHBOOK_HOME (DATA=), bundles named by ALS_MODEL_PATH and similar variables",
     "an Airflow whose metadata and logs MATCHBOOK_AIRFLOW_DATABASE_URL and MATCHBOOK_AIRFLOW_LOGS do not name",
     "backups, PostgreSQL's write-ahead log and dead rows, Redis's append-only file until it is next rewritten",
     "logs elsewhere: of a proxy, of containers, of tasks on other machines",
@@ -62,7 +62,7 @@ ELSEWHERE = (
 
 
 class Receipt:
-    """One person's receipt; an erasure that was cut off goes on with it."""
+    """The receipt of one person; a repeated erasure continues it."""
 
     def __init__(self, settings: Settings, person: Person) -> None:
         self._artifacts, self.path = Artifacts(settings), settings.home / FOLDER / f"{person.mark}.json"
@@ -80,22 +80,22 @@ class Receipt:
 
     @property
     def successors(self) -> dict[str, str]:
-        """What was replaced by what: "bundles/als_v1/<version>" -> the same with its successor."""
+        """Replaced artefacts and their successors, as "bundles/als_v1/<version>"."""
         return dict(self.content["successors"])
 
     def removed(self, counts: Mapping[str, int]) -> None:
-        """Add to what was removed, and save."""
+        """Add to the counts of removed things, and save."""
         there = self.content["removed"]
         self.content["removed"] = there | {k: there.get(k, 0) + n for k, n in counts.items() if n}
         self.save()
 
     def replaced(self, successors: Mapping[str, str]) -> None:
-        """Note successors, before what they replace is deleted, and save."""
+        """Record successors, before the originals are deleted, and save."""
         self.content["successors"] = self.successors | dict(successors)
         self.save()
 
     def close(self, left: list[str], platform_names_them: bool) -> None:
-        """The end of an erasure; where it was done before and nothing more was found, the instant stays."""
+        """End the erasure. Keeps the first `done_at` if nothing more was found."""
         self.content |= {"left": left, "platform_names_them": platform_names_them}
         self.content["done_at"] = None if left else self.content["done_at"] or _now()
         self.save()
@@ -110,22 +110,22 @@ def _now() -> str:
 
 
 log = logging.getLogger(__name__)
-#: Readers follow the pointer within a second; after this nobody asks for a replaced release any more.
+#: Readers follow the pointer within a second; after this delay none reads a replaced release.
 FOLLOW_S = 5.0
 _RELEASES = "releases/"
-#: Below the artefact store: what is rewritten as a whole.
+#: Folders of the artefact store whose entries are replaced as a whole.
 _STORED = ("snapshots", "bundles", "holdouts", "releases", "runs")
-#: Below MATCHBOOK_HOME: what belongs to the embedded servers. Their logs are looked through.
+#: Files of the embedded servers below MATCHBOOK_HOME. Their logs are searched.
 _SERVERS = ("postgres", "redis", "binaries", "valkey-server", "airflow")
-#: What may be blanked in place.
+#: Suffixes of files whose text may be blanked in place.
 _TEXTS = (".log", ".csv", ".json", ".jsonl", ".txt", ".html", "", ".md", ".out", ".1")
 
 
 def erase(settings: Settings, given: str) -> dict[str, Any]:
-    """Erase a person (or a startup) by id; returns the receipt. Again changes nothing; after a kill it goes on.
+    """Erase a person or startup by id; returns the receipt. May be repeated, and continues after a kill.
 
-    Raises DataError where it is no id, or where something still holds it at the end; ServiceError; ReleaseTooBig where
-    Redis has no room for the live release's successor.
+    Raises DataError if the id is invalid or something still holds it at the end; ServiceError; ReleaseTooBig if Redis
+    has no room for the successor of the live release.
     """
     pull(settings, EVERY)
     person = person_of(settings, given)
@@ -143,13 +143,13 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
     receipt.close(found, stands_on_platform(settings, person))
     if receipt.content["left"]:
         places = "; ".join(receipt.content["left"])
-        raise DataError(f"<{person.mark}> still stands in: {places}. Run it again once no build is under way")
+        raise DataError(f"<{person.mark}> is still in: {places}. Run the erasure again when no build is running")
     log.info("erased mark=%s receipt=%s", person.mark, receipt.path)
     return receipt.content
 
 
 def erase_returned(settings: Settings) -> int:
-    """Erase again whoever was brought back by a build that was under way; returns how many."""
+    """Erase again people whom a running build brought back; returns their number."""
     with transaction(engine(settings)) as connection:
         erased = read_erased(connection)
     back = reappeared(erased, *_people(settings)) if erased.marks else set()
@@ -169,7 +169,7 @@ def _people(settings: Settings) -> Iterator[IdMap]:
 
 
 def traces_left(settings: Settings, person: Person) -> list[str]:
-    """Every file, every key in Redis and every table of ours that holds the id, the id itself made unreadable."""
+    """Every file, Redis key and table of ours that holds the id; the id itself is masked."""
     with redis_errors("searching Redis for a person"):
         keys = [f"redis {key}: {where}" for key, where in keys_with(settings, connect(settings), person)]
     files = [str(p) for p in files_with(settings.artifacts, person)]
@@ -179,15 +179,15 @@ def traces_left(settings: Settings, person: Person) -> list[str]:
 
 
 def looked_for(settings: Settings, person: Person) -> list[str]:
-    """The same, and every column of Airflow's metadata."""
+    """As `traces_left`, and every column of Airflow's metadata."""
     return traces_left(settings, person) + [f"airflow {place}" for place in metadata_with(settings, person)]
 
 
 def _own_places(settings: Settings) -> list[Path]:
-    """Everything that Matchbook writes outside the artefact store, but for the servers' own files."""
+    """Everything that Matchbook writes outside the artefact store, without the servers' own files."""
     kept = {settings.artifacts, *(settings.home / name for name in _SERVERS)}
     there = [p for p in settings.home.iterdir() if p not in kept] if settings.home.is_dir() else []
-    return [*there, settings.airflow_log_folder]  # of Airflow's home the logs alone: its database may lie beside them
+    return [*there, settings.airflow_log_folder]  # only the logs of Airflow's home: its database may be beside them
 
 
 def _rewrite_files(settings: Settings, person: Person, receipt: Receipt) -> dict[str, str]:
@@ -215,7 +215,7 @@ def _rewrite_redis(
 
 
 def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
-    """Delete what was replaced: releases first, so that what is left of an erasure cut off here can still be read."""
+    """Delete what was replaced, releases first: after an interruption the rest can still be read."""
     old = sorted(successors, key=lambda name: not name.startswith(_RELEASES))
     there = [name for name in old if (settings.artifacts / name).is_dir()]
     for kind, _, name in (path.rpartition("/") for path in there):
@@ -224,7 +224,7 @@ def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
 
 
 def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
-    """Staging of builds, tables of rows, records and logs, as far as they name the person."""
+    """Remove the person from the staging of builds, CSV tables, records and logs; returns counts."""
     runs = settings.artifacts / "runs"
     named = {p.relative_to(runs).parts[0] for p in files_with(runs, person)}
     for name in named:
@@ -240,12 +240,12 @@ def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
 
 
 def _is_stored(settings: Settings, path: Path) -> bool:
-    """Whether a file is part of what has a successor."""
+    """Whether a file belongs to an artefact that has a successor."""
     return path.relative_to(settings.artifacts).parts[0] in _STORED
 
 
 def _drop_lines(path: Path, person: Person) -> int:
-    """Rewrite a CSV without the rows that name the person; a file whose name does is deleted."""
+    """Rewrite a CSV without the rows that name the person; deletes a file whose name does."""
     if person.within(path.name.encode()):
         path.unlink()
         return 1
@@ -258,10 +258,12 @@ def _drop_lines(path: Path, person: Person) -> int:
 
 
 def _overwrite(path: Path, person: Person) -> int:
-    """Blank the id in a log that somebody may be writing to: in place, length for length. A file that is no text, or
-    whose path names the person, is deleted."""
+    """Blank the id in a log in place and at equal length, because a process may be writing to it.
+
+    A file that is no text, or whose path names the person, is deleted.
+    """
     if not path.exists() or path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)  # what lay in it is gone with it
+        shutil.rmtree(path, ignore_errors=True)  # its content is gone with it
         return 1
     content = path.read_bytes()
     if person.within(str(path).encode()) or path.suffix not in _TEXTS:

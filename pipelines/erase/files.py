@@ -1,4 +1,7 @@
-"""A snapshot without a person: a blank row among the people, none of their events, training files made anew."""
+"""Snapshots, bundles and releases without a person.
+
+The person's row becomes blank and row numbers stay. Their events go; training files are written again.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ _DISMISSALS = "dismissals.parquet"
 
 
 def rewrite_snapshots(artifacts: Artifacts, person: Person) -> dict[str, str]:
-    """Store a successor of every snapshot that knows the person; returns "snapshots/name" -> its successor."""
+    """Store a successor of every snapshot that names the person; returns "snapshots/name" -> its successor."""
     successors = {}
     for path in artifacts.stored("snapshots"):
         snapshot = Snapshot.open(path)
@@ -62,7 +65,7 @@ def _knows(snapshot: Snapshot, rejected: pa.Table, person: Person) -> bool:
 
 
 def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.Table, person: Person) -> str:
-    """Place the successor; gives its name. The same snapshot and person give the same bytes."""
+    """Store the successor; returns its name. The same snapshot and person give the same bytes."""
     tables = {
         "users.parquet": _without(snapshot.users, "user_id", person),
         "startups.parquet": _without(snapshot.startups, "startup_id", person),
@@ -92,7 +95,7 @@ def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, reje
 def _manifest(
     staging: Path, tables: Mapping[str, pa.Table], before: Mapping[str, Any], person: Person
 ) -> dict[str, Any]:
-    """Write the tables aside and say what they hold now."""
+    """Write the tables to staging; returns their manifest."""
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, table in tables.items():
         with RowGroups(staging / file, FILES[file]) as groups:
@@ -119,7 +122,7 @@ def _manifest(
 
 
 def _without(people: pa.Table, key: str, person: Person) -> pa.Table:
-    """The person's row blank, and blank as anybody's founder; row numbers stay."""
+    """Blank the person's row, also as a founder; row numbers stay."""
     own = pc.equal(people[key], person.id)
     columns = {}
     for name in people.column_names:
@@ -131,7 +134,7 @@ def _without(people: pa.Table, key: str, person: Person) -> pa.Table:
 
 
 def _others(snapshot: Snapshot, table: pa.Table, person: Person) -> pa.Table:
-    """The rows of a table of pairs that are not about the person."""
+    """Rows of a table of pairs that do not name the person."""
     user, startup = (int(ids.rows_of([person.id])[0]) for ids in (snapshot.user_ids, snapshot.startup_ids))
     mine = (table["user"].to_numpy() == user) | (table["startup"].to_numpy() == startup)
     return table.filter(pa.array(~np.asarray(mine)))
@@ -143,12 +146,12 @@ def _readings(snapshot: Snapshot, person: Person) -> pa.Table:
 
 
 def _named(rejected: pa.Table, person: Person) -> pa.ChunkedArray:
-    """Which rejected rows name the person."""
+    """Mask of rejected rows that name the person."""
     return pc.or_(*(pc.fill_null(pc.equal(rejected[c], person.id), False) for c in ("user_id", "startup_id")))
 
 
 def _datasets(before: Path, snapshot: Path, person: Person) -> None:
-    """The training files: matrices and mappings made anew, the ranking sets without the person's lines."""
+    """Write the matrices and mappings again, and the ranking sets without the person's lines."""
     if not before.is_dir():
         return
     opened = Snapshot.open(snapshot)
@@ -160,12 +163,12 @@ def _datasets(before: Path, snapshot: Path, person: Person) -> None:
         write_private(snapshot / FOLDER / file.name, "".join(x for x in lines if person.id not in x))
 
 
-#: What "unknown" is in a column of the catalogue; 0 (or False) everywhere else.
+#: Value of "unknown" in a catalogue column; 0 or False in all others.
 _UNKNOWN = {"role": -1, "founder": -1, "created_at": UNKNOWN_TIME, **dict.fromkeys(FACETS, -1)}
 
 
 def rewrite_bundles(artifacts: Artifacts, person: Person) -> dict[str, str]:
-    """Store a successor of every bundle that knows the person; returns "kind/name/version" -> its successor."""
+    """Store a successor of every bundle that names the person; returns "kind/name/version" -> its successor."""
     successors = {}
     for kind in (BUNDLES, HOLDOUTS):
         for folder in sorted((artifacts.root / kind).glob("*")):
@@ -178,7 +181,7 @@ def rewrite_bundles(artifacts: Artifacts, person: Person) -> dict[str, str]:
 
 
 def without(bundle: Bundle, person: Person) -> Bundle | None:
-    """The bundle without a person, their mark in its config; None where it does not know them."""
+    """The bundle without a person, with their mark in its config; None if it does not name them."""
     rows = {name: int(ids.rows_of([person.id])[0]) for name, ids in bundle.maps.items()}
     rows = {name: row for name, row in rows.items() if row >= 0}
     if not rows:
@@ -186,7 +189,7 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
     arrays, files, maps = dict(bundle.arrays), dict(bundle.files), dict(bundle.maps)
     for name, row in rows.items():
         arrays |= _blanked(arrays, name, maps[name], row)
-        if name != "startup":  # where there are both, the rows are people's
+        if name != "startup":  # if there are both sides, the rows are people
             arrays |= _cut(arrays, maps[name], row, square=len(maps) == 1)
         maps[name] = maps[name].without(row)
         if hook := _forgetting(bundle.name):
@@ -201,7 +204,7 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
 
 
 def _forgetting(name: str) -> str:
-    """The hook of the model of a bundle that forgets a row in its files; empty for models that no longer are."""
+    """The hook of the bundle's model that forgets a row in its files; "" for models that no longer exist."""
     return next((spec.forget for spec in registry.MODELS if spec.bundle == name), "")
 
 
@@ -216,7 +219,7 @@ def _blanked(arrays: Mapping[str, NDArray[Any]], side: str, ids: IdMap, row: int
 
 
 def _labels(bundle: Bundle, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, list[str]]]:
-    """The words of the facets, blank where only the person had them; the codes of all others stay."""
+    """Labels of the facets, blank where only the person had them; all other codes stay."""
 
     def left(entity: str, facet: str, words: list[str]) -> list[str]:
         before, after = set(bundle.arrays[f"{entity}_{facet}"].tolist()), set(arrays[f"{entity}_{facet}"].tolist())
@@ -226,8 +229,10 @@ def _labels(bundle: Bundle, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dic
 
 
 def _cut(arrays: Mapping[str, NDArray[Any]], ids: IdMap, row: int, square: bool) -> dict[str, NDArray[Any]]:
-    """Every csr over these ids (`indptr`, `indices`, `data`, or with a prefix) with this row empty; square: its columns
-    are the same ids, so their cells go, too."""
+    """Every CSR over these ids (`[prefix]indptr`, `indices`, `data`) with this row empty.
+
+    square: columns have the same ids, so this column becomes empty, too.
+    """
     found: dict[str, NDArray[Any]] = {}
     for key, indptr in arrays.items():
         prefix = key.removesuffix("indptr")
@@ -245,9 +250,9 @@ def _cut(arrays: Mapping[str, NDArray[Any]], ids: IdMap, row: int, square: bool)
 
 
 def rewrite_releases(artifacts: Artifacts, person: Person, successors: Mapping[str, str]) -> dict[str, str]:
-    """Store a successor of every release that was made with what has been replaced; returns release -> its successor.
+    """Store a successor of every release that used a replaced artefact; returns release -> its successor.
 
-    successors: of bundles and snapshots, those replaced by an erasure that was cut off included.
+    successors: of bundles and snapshots, including those of an interrupted erasure.
     """
     found = {}
     for release in artifacts.releases():
@@ -256,8 +261,15 @@ def rewrite_releases(artifacts: Artifacts, person: Person, successors: Mapping[s
         snapshot = _newer(successors, "snapshots", release.snapshot)
         draft = replace(release, bundles=bundles, judged=judged, snapshot=snapshot)
         if draft != replace(release, bundles=dict(release.bundles), judged=dict(release.judged)):
+            draft = replace(draft, parts=[_part(successors, part) for part in release.parts])
             found[release.id] = _rewrite_release(artifacts, release, person, draft)
     return found
+
+
+def _part(successors: Mapping[str, str], part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a release with the successors of its bundles."""
+    bundles = {name: _newer(successors, f"{BUNDLES}/{name}", v) for name, v in part.get("bundles", {}).items()}
+    return {**part, **({"bundles": bundles} if bundles else {})}
 
 
 def _newer(successors: Mapping[str, str], kind: str, name: str) -> str:

@@ -1,6 +1,6 @@
-"""Every file of the artefact store, and every key in Redis, that holds an id: in text, packed, or inside an archive.
+"""Find every file of the artefact store and every Redis key that holds an id: as text, packed, or inside an archive.
 
-The one place that walks through all keys: to be sure, not to be quick.
+Only this module scans all keys, because it must be complete rather than fast.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pipelines.erased import Person
 from pipelines.redis_client import decoded
 
 _STEP, _ID = 1000, 16
-#: Kinds of keys whose fields or members are ids, and whose values are numbers: lists, what an owner met, who is hidden.
+#: Prefixes of keys whose fields or members are ids and whose values are numbers.
 _IDS = ("release", "since", "hidden")
-#: Kinds of keys whose names hold an id and whose values hold numbers.
+#: Prefixes of keys whose names hold an id and whose values hold numbers.
 _NUMBERS = ("live", "flight", "count")
 
 
 def files_with(folder: Path, person: Person) -> list[Path]:
-    """Every file below a folder that holds the id, or has it in its name; folders that are named after it, too."""
+    """Every file below a folder that holds the id, and every file or folder named after it."""
     there = sorted(folder.rglob("*")) if folder.is_dir() else [folder] if folder.is_file() else []
     return [
         p
@@ -43,7 +43,7 @@ def files_with(folder: Path, person: Person) -> list[Path]:
 
 
 def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[tuple[str, str]]:
-    """(key, where in it) of everything in our namespace that holds the id."""
+    """(key, place in it) of everything in our namespace that holds the id."""
     return [
         (decoded(key), where)
         for key in client.scan_iter(f"{Keys(settings.namespace).namespace}:*", _STEP)
@@ -52,8 +52,10 @@ def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[t
 
 
 def holds(content: bytes, person: Person) -> bool:
-    """Whether bytes of an unknown kind hold the id, those packed inside an archive (npz, pth, gz) or a Parquet file
-    included. What only looks like an archive, as the 16 bytes of an id may, holds what its plain bytes hold."""
+    """Whether bytes of unknown type hold the id, also inside an archive (npz, pth, gz) or a Parquet file.
+
+    Bytes that only look like an archive are searched as plain bytes.
+    """
     if person.within(content):
         return True
     for magic, kind in ((b"PK\x03\x04", ".npz"), (b"\x1f\x8b", ".gz"), (b"PAR1", ".parquet")):
@@ -68,7 +70,7 @@ def _in_file(path: Path, person: Person) -> bool:
 
 
 def _inside(kind: str, content: bytes, person: Person) -> bool:
-    """Whether a file of a kind holds the id; where it is broken, whether its plain bytes do."""
+    """Whether a file of a type holds the id; a broken file is searched as plain bytes."""
     try:
         return _OPENED[kind](content, person)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, pa.ArrowInvalid):
@@ -88,7 +90,7 @@ def _in_member(name: str, content: bytes, person: Person) -> bool:
 
 
 def _in_array(content: bytes, person: Person) -> bool:
-    """Ids are text or rows of 16 bytes; numbers hold none, whatever bytes they are made of."""
+    """Ids are text or rows of 16 bytes; numbers are not searched."""
     array = np.load(io.BytesIO(content), allow_pickle=False)
     if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == _ID:
         return bool((array == np.frombuffer(person.packed, np.uint8)).all(axis=1).any())
@@ -96,7 +98,7 @@ def _in_array(content: bytes, person: Person) -> bool:
 
 
 def _in_parquet(content: bytes, person: Person) -> bool:
-    """As in arrays: only columns of text or of bytes are looked at, piece by piece."""
+    """Searches only columns of text or bytes, batch by batch."""
     for batch in pq.ParquetFile(pa.BufferReader(content)).iter_batches():
         for column in batch.columns:
             if not pa.types.is_primitive(column.type):
@@ -116,13 +118,13 @@ _OPENED: dict[str, Callable[[bytes, Person], bool]] = {
 
 
 def _in_key(settings: Settings, client: redis.Redis, key: bytes, person: Person) -> Iterator[str]:
-    """Where in one key the id stands: "name", "value", or the kind of member."""
+    """Places of the id in one key: "name", "value", or the kind of member."""
     if person.within(key):
         yield "name"
     kind = decoded(client.type(key))
     first, _, rest = decoded(key).removeprefix(f"{settings.namespace}:").partition(":")
     if first in _IDS and kind in ("hash", "set"):
-        found: Any = client  # bytes are fine, whatever its types say
+        found: Any = client  # bytes are accepted, although redis-py's types say otherwise
         if found.hexists(key, person.packed) if kind == "hash" else found.sismember(key, person.packed):
             yield "field" if kind == "hash" else "member"
         return
@@ -134,7 +136,7 @@ def _in_key(settings: Settings, client: redis.Redis, key: bytes, person: Person)
 
 
 def _in_value(first: str, rest: str, content: bytes, person: Person) -> bool:
-    """Whether a value holds the id, by the kind of its key (models/lists/redis_format.py)."""
+    """Whether a value holds the id, by the prefix of its key (models/lists/redis_format.py)."""
     if first == "release" and ":items:" in rest:
         return _inside(".npz", content, person)
     if first == "trending":

@@ -1,4 +1,4 @@
-"""Redis's part: successors take the places of loaded releases, and every small key forgets the person."""
+"""Erasure in Redis and PostgreSQL: successors replace loaded releases, keys forget the person, our rows go."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str]) -> int:
-    """Load the successors of loaded releases and put each into the place of its predecessor, the live one atomically:
-    readers see one or the other. The predecessors' keys stay for `drop_unfinished`. Returns how many were replaced.
+    """Load the successors of loaded releases and switch to each; the live one atomically. Returns the number replaced.
 
-    Where there is no room for the successor of a release that is not live, it is only taken out: it can be promoted.
+    Keys of replaced releases stay for `drop_unfinished`. If Redis has no room for the successor of a release that is
+    not live, the release is only removed; the stored successor can be promoted.
     """
     live = decoded(held.client.get(held.keys.current))
     before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
@@ -43,7 +43,7 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
         except ReleaseTooBig as error:
             if name == live:
                 raise
-            log.warning("%s is taken out of Redis, its successor is stored only: %s", name, error)
+            log.warning("%s is removed from Redis; its successor is only stored: %s", name, error)
             retire(held, name)
         else:
             switch(held, loadable.manifest, replaces=name)
@@ -53,10 +53,10 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
 
 
 def forget_keys(held: Lease, person: Person) -> dict[str, int]:
-    """Every key about the person, and their place in others'; returns how many of what."""
+    """Remove every key about the person, and their entries in other keys; returns counts."""
     keys = held.keys
     own = [keys.count(e, person.id) for e in Entity]
-    for kind in ("live", "flight"):  # of releases, too, that are gone since
+    for kind in ("live", "flight"):  # also of releases that no longer exist
         own += [decoded(k) for k in held.client.scan_iter(f"{keys.namespace}:{kind}:*:{person.id}", 1000)]
     return {
         "live lists and counts": int(held.write("UNLINK", own)),
@@ -68,14 +68,16 @@ def forget_keys(held: Lease, person: Person) -> dict[str, int]:
 
 
 def forget_fields(held: Lease, person: Person, releases: Iterable[str]) -> int:
-    """The person's own lists in releases that readers may still hold for some seconds."""
+    """Remove the person's own lists from releases that readers may still use for some seconds."""
     hashes = [held.keys.lists(r, s) for r in releases for s in Surface]
     return sum(int(held.write("HDEL", [h], person.packed)) for h in hashes)
 
 
 def _forget_since(held: Lease, person: Person) -> int:
-    """The person's own hashes, and their field in everybody else's. All are looked at: the person's own may have
-    expired before those of the others, and then nothing names them."""
+    """Remove the person's own hashes, and their field in all others.
+
+    All hashes are searched: the person's own may have expired first, and then nothing lists the others.
+    """
     removed = int(held.write("UNLINK", [held.keys.since(e, person.id) for e in Entity]))
     names = (decoded(key) for key in held.client.scan_iter(f"{held.keys.namespace}:since:*", 1000))
     while part := list(islice(names, 1000)):
@@ -105,14 +107,14 @@ def _forget_trending(held: Lease, person: Person, surface: Surface) -> int:
 
 
 def _forget_events(held: Lease, person: Person) -> int:
-    """Posted events that were not drained yet."""
+    """Remove posted events that were not drained yet."""
     entries: Any = held.client.xrange(held.keys.events)
     mine = [entry for entry, fields in entries if any(person.within(v) for v in fields.values())]
     return int(held.write("XDEL", [held.keys.events], *mine)) if mine else 0
 
 
 def all_releases(settings: Settings, held: Lease) -> set[str]:
-    """Every release that is stored, loaded, or was until a moment ago."""
+    """Every release that is stored or loaded, or was loaded until recently."""
     client, keys = held.client, held.keys
     loaded = [client.get(keys.current), *client.lrange(keys.history, 0, -1), *client.smembers(keys.loading)]
     return {p.name for p in Artifacts(settings).stored("releases")} | {decoded(v) for v in loaded if v}
@@ -123,14 +125,14 @@ _DELETES = "delete_"
 
 
 def person_of(settings: Settings, given: str) -> Person:
-    """The person of an id, whether anybody knows it or not. Raises DataError where it is no id."""
+    """The person of an id, known or not. Raises DataError if it is no id."""
     known = normal_id(given)
     with transaction(engine(settings)) as connection:
         return Person(known, str(connection.scalar(text(sql.load("mark", _FOLDER)), {"id": known})))
 
 
 def erase_rows(settings: Settings, person: Person) -> dict[str, int]:
-    """Set the tombstone and delete what is ours, in one transaction; returns how many rows of what."""
+    """Set the tombstone and delete our rows in one transaction; returns counts."""
     scripts = [name.rpartition("/")[2].removesuffix(".sql") for name, _ in sql.scripts(_FOLDER)]
     with transaction(engine(settings)) as connection:
         connection.execute(text(sql.load("tombstone", _FOLDER)), {"id": person.id})
@@ -143,7 +145,7 @@ def erase_rows(settings: Settings, person: Person) -> dict[str, int]:
 
 
 def rows_with(settings: Settings, person: Person) -> list[str]:
-    """Our own tables that still hold the id, in whatever column and spelling."""
+    """Our own tables that still hold the id, in any column and text form."""
     with transaction(engine(settings)) as connection:
         tables = [str(name) for name in connection.scalars(text(sql.load("tables", _FOLDER)))]
         holding = "SELECT EXISTS (SELECT 1 FROM {} AS r WHERE CAST(r AS text) ~* :spelt)"

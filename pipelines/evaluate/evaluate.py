@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from models import metrics
 from models.data.batch import Owners
+from models.ensemble import EnsembleConfig
 from models.ensemble.fit import BLEND
 from models.ensemble.scorer import blend_is_auto, resolved_blend
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.fit import fit_learned_ranker
 from models.learned_ranker.scorer import ACTIVITY, LearnedRanker
 from models.lists.ranked_lists import RankedLists
+from models.ranker import RankerConfig
 from models.recommender.exposure import apply_cap, cap_of
 from models.recommender.surface import SurfaceRecommender
 from models.routing import sources_of
 from models.schema import Entity, Method, Surface
+from models.settings.modes import SETTINGS
 from pipelines.evaluate.figures import (
     PerOwner,
     calibrated,
@@ -41,10 +44,20 @@ from pipelines.evaluate.figures import (
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef, EvaluationRef
 from pipelines.report.evaluation import report
-from pipelines.report.figure_names import ACCURACY, CAPPED, RANKED, ROUTE, RULES, SERVED, TAUGHT
+from pipelines.report.figure_names import (
+    ACCURACY,
+    CAPPED,
+    RANKED,
+    ROUTE,
+    RULES,
+    SEED_RECIPE,
+    SEED_TITLE,
+    SERVED,
+    TAUGHT,
+)
 from pipelines.run.run import Run
 from pipelines.score.shards import score_owners
-from pipelines.train.contenders import contenders, recipes, shown
+from pipelines.train.contenders import contenders, listed_by, recipes, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome, open_holdout_at
 from pipelines.train.leakage import check_labels, check_leaks, check_missing
 from pipelines.train_ranker.samples import RankerSamples, cuts, ranker_samples, samples_until
@@ -87,7 +100,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         "as_of": run.as_of.isoformat(),
         "k": metrics.K,
         "sizes": dict(snapshot.manifest.get("counts", {})),
-        "settings": run.settings.recorded(),
+        "settings": run.settings.without_mode().recorded() | {"ranking_mode": run.settings.ranking.mode},
     }
     try:
         stage = open_second_stage(run, snapshot)
@@ -127,25 +140,25 @@ def table(evaluation: Mapping[str, Any]) -> str:
 def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
     """Which contender a surface's owners are given, and why: {"serves", "reason"}."""
     ranker, settings = stage.ranker, stage.holdout.settings
+    kind, mode = settings.of(RankerConfig).kind, settings.ranking.mode
     about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
     judged = stage.judged is not None and surface.value in stage.judged.config["surfaces"]
-    asked = settings.table("ranker").kind == "learned" or (
-        settings.table("ranker").kind == "auto" and bool(about.get("serves"))
-    )
+    asked = kind == "learned" or (kind == "auto" and bool(about.get("serves")))
     if judged and asked and settings.lists.candidate_sources == "union":
         return {"serves": TAUGHT, "reason": str(about.get("reason", "[ranker] kind asks for it"))}
-    if settings.table("ranker").kind == "off":
+    if kind == "off":
         return {"serves": ROUTE, "reason": "[ranker] kind is off"}
-    if settings.table("ranker").kind == "rules":
+    if kind == "rules":
         return {"serves": RULES, "reason": "[ranker] kind asks for the rules"}
-    if settings.table("ranker").kind == "auto" and about.get("reason"):
+    if kind == "auto" and about.get("reason"):
         learned = f"; the learned ranker, {about['reason']}"
     else:
         learned = ""
     if ranker is None:
         return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
-    if settings.table("ranker").kind == "mlp":
-        return {"serves": RANKED, "reason": "[ranker] kind asks for the trained ranker"}
+    if kind == "mlp":
+        asks = "[ranker] kind asks" if mode == SETTINGS else f"[ranking] mode = {mode} asks"
+        return {"serves": RANKED, "reason": f"{asks} for the trained ranker"}
     if surface.value in ranker.config.get("surfaces", [surface.value]):
         return {"serves": RANKED, "reason": f"the network is clearly better than the rules{learned}"}
     return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
@@ -202,7 +215,7 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
     told.insert(-1, check_missing(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles))
     rolling = 0
     for cut_us, until_us in cuts(
-        snapshot.heard, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+        snapshot.heard, settings.holdout.share, snapshot.as_of_us, settings.of(RankerConfig).cuts
     ):
         if stage.judged is None or cut_us >= stage.holdout.cut_us:
             continue
@@ -226,7 +239,7 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
     if chosen is not None and "blend" in chosen.config:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
         return {k: chosen.config[k] for k in told if k in chosen.config}
-    blend = settings.table("ensemble")
+    blend = settings.of(EnsembleConfig)
     asked = blend.blend != "auto" or not blend_is_auto(blend)
     return {
         "blend": resolved_blend(blend, None).blend,
@@ -242,11 +255,12 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     size = {"owners": len(owners), "pairs": int(outcome.relevant.nnz), "catalogue": len(recipe.catalogue)}
     if not len(owners):
         return {**size, "models": {}}
-    choice, second = serving_ranker(stage, surface), (stage.ranker, stage.of_the_seed, stage.judged)
+    choice, second = serving_ranker(stage, surface), (stage.ranker, stage.judged)
     full = score_owners(recipes(holdout, surface, *second)[choice["serves"]], owners)
     those = contenders(holdout, surface, *second)
     those.pop(choice["serves"])  # its lists are `full`
     lists = {SERVED: top_tens(full, recipe.catalogue), choice["serves"]: top_tens(full, recipe.catalogue)}
+    those[SEED_RECIPE] = listed_by(seed_recipe(holdout, surface, stage.seed_network))
     lists |= shown(those, owners, holdout.settings.threads)
     served, choice = _capped(full, recipe, choice)
     if served is not full:
@@ -298,7 +312,10 @@ def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
             ]
         )
     serves = f"served: {surface['choice']['serves']} ({surface['choice']['reason']})"
-    return [f"## {name}", "", f"{size}; {serves}", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+    seed = surface["models"][SEED_RECIPE]["overall"]
+    beside = f"{SEED_TITLE}: NDCG@10 {_interval(seed['ndcg'])}, less served {_interval(seed['against_served'])}"
+    table = ("| " + " | ".join(row) + " |" for row in rows)
+    return [f"## {name}", "", f"{size}; {serves}", "", f"{beside}.", "", *table, ""]
 
 
 def _interval(entry: Mapping[str, float | None]) -> str:

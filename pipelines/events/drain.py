@@ -1,4 +1,4 @@
-"""Posted events from the stream into matchbook_events: each kept once, each deleted from the stream only when kept."""
+"""Move posted events from the stream into matchbook_events, each once. The stream drops only committed entries."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from pipelines.run.run import EPOCH
 log = logging.getLogger(__name__)
 
 BATCH = 1000
-CLAIM_AFTER_S = 60.0  # whoever has held entries for so long without keeping them is dead
+CLAIM_AFTER_S = 60.0  # a consumer that holds entries for longer than this has died
 CONSUMER_GONE_MS = 3_600_000  # longer than any drain may run
-ASIDE_MOST = 10_000  # characters of an entry that is set aside
+ASIDE_MOST = 10_000  # stored characters of a rejected entry
 FAR_US = 253_402_300_799_000_000  # the last second of the year 9999
 Pair = tuple[str, str]
 
 
 def drain_events(settings: Settings, full: bool = False, claim_after_s: float = CLAIM_AFTER_S) -> dict[str, Any]:
-    """Keep what waits in the stream, load again what was live if Redis has lost it (then the answer has `restored`),
-    bring the filter keys up to date with the platform's own rows.
+    """Store the entries of the stream, restore the live release if Redis lost it, and update the filter keys.
 
-    full: read everything since the live release's cutoff, not only what is new. Returns {drained, new, set_aside} and
-    what `refresh_since` returns. One odd entry, or a stream whose ids ran ahead of the clock, stops nothing. Raises
-    ServiceError where a server does not answer: what was not kept is still in the stream, and the next drain takes it.
+    full: read all rows since the live release's cutoff, not only new ones. Returns {drained, new, set_aside}, the
+    result of `refresh_since`, and `restored` if a release was restored. Broken entries are rejected; stream ids ahead
+    of the clock are repaired. Raises ServiceError if a server does not answer; entries that were not stored stay for
+    the next drain.
     """
     with redis_errors("draining the posted events"):
         client, keys = checked(settings), Keys(settings.namespace)
@@ -69,7 +69,7 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
 
 @dataclass(frozen=True)
 class _StoredEvent:
-    """An event of the stream: what its answer id says, the name of its entry, when the reader took it."""
+    """An event of the stream, its decoded answer id, the id of its entry, and when the reader received it."""
 
     event: Event
     shown: ShownAnswer | None
@@ -79,18 +79,18 @@ class _StoredEvent:
 
 @dataclass(frozen=True)
 class _RejectedEntry:
-    """An entry that is no event."""
+    """An entry that is no valid event."""
 
     entry: str
     reason: str
     content: str
 
 
-#: A stream of another kind of key, or one that nothing can be added to any more, is put aside under this name.
+#: Suffix for a key that is no stream, or a stream that accepts no more entries; the key is renamed.
 _BROKEN = ":broken"
-#: An empty stream whose last id lies ahead of the clock gives each new entry that time, or takes none at all, and a
-#: group that is ahead of its stream is given nothing more: both begin anew.
-#: KEYS: 1 stream. ARGV: 1 consumer group, 2 milliseconds that it may be ahead. Returns 1 where they did.
+#: Repair ids ahead of the clock. An empty stream whose last id is ahead of the clock stamps new entries with that time,
+#: or refuses them. A group that is ahead of its stream receives nothing. Both start again. KEYS: 1 stream. ARGV: 1
+#: consumer group, 2 allowed milliseconds ahead. Returns 1 after a repair.
 _SET_BACK = """
 local function of(about, name)
   for i = 1, #about, 2 do
@@ -117,14 +117,13 @@ return 1
 
 
 def _begin_group(client: redis.Redis, keys: Keys) -> None:
-    """The stream and its group. What is no stream is put aside under another name: it would stop every drain, and every
-    request that posts."""
+    """Create the stream and its group. A key of another type is renamed: it would stop every drain and every POST."""
     try:
         client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
     except redis.ResponseError as error:
-        full = isinstance(error, redis.OutOfMemoryError)  # it is emptied by draining it
+        full = isinstance(error, redis.OutOfMemoryError)  # draining empties it
         if "WRONGTYPE" in str(error):
-            log.error("%s is no stream; it is %s now", keys.events, keys.events + _BROKEN)
+            log.error("%s is no stream; it was renamed to %s", keys.events, keys.events + _BROKEN)
             client.rename(keys.events, keys.events + _BROKEN)
             client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
         elif "BUSYGROUP" not in str(error) and not full:
@@ -135,18 +134,18 @@ def _begin_group(client: redis.Redis, keys: Keys) -> None:
 def _set_back(client: redis.Redis, keys: Keys) -> None:
     ahead_ms = int(AHEAD.total_seconds() * 1000)
     if nicety(lambda: client.eval(_SET_BACK, 1, keys.events, DRAIN_GROUP, ahead_ms), 0):
-        log.warning("the stream of events, or its reading, ran ahead of the clock and begins anew")
+        log.warning("the ids of the event stream, or of its consumer group, are ahead of the clock; they start again")
 
 
 def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float) -> Iterator[list[Entry]]:
-    """First what a drain that died had taken and not kept, then what is new."""
+    """Yield first the entries that a dead drain claimed and did not store, then new ones."""
     cursor: Any = "0-0"
     while True:
         cursor, entries, *_ = client.xautoclaim(
             keys.events, DRAIN_GROUP, consumer, int(1000 * claim_after_s), start_id=cursor, count=BATCH
         )
         if entries:
-            log.warning("%d events were taken by a drain that did not keep them", len(entries))
+            log.warning("%d events were claimed by a drain that did not store them", len(entries))
             yield entries
         if cursor in (b"0-0", "0-0"):
             break
@@ -160,12 +159,14 @@ def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: floa
 
 
 def _keep(database: Engine, events: Sequence[_StoredEvent], aside: list[_RejectedEntry]) -> tuple[int, list[Pair]]:
-    """Commit the entries: (events that were not kept before, pairs of which something was retracted). Events that
-    PostgreSQL refuses join those set aside. Raises ServiceError."""
+    """Commit the entries; returns (number of new events, pairs with a retraction).
+
+    Events that PostgreSQL refuses are rejected. Raises ServiceError.
+    """
     try:
         return _store(database, events, aside)
-    except DataError:  # PostgreSQL refuses one of them: find out which
-        log.warning("a batch of %d events is refused as a whole and is kept one by one", len(events))
+    except DataError:  # PostgreSQL refuses at least one of them: store them one by one
+        log.warning("PostgreSQL refused a batch of %d events; they are stored one by one", len(events))
     new, retracted = 0, list[Pair]()
     for event in events:
         try:
@@ -178,7 +179,7 @@ def _keep(database: Engine, events: Sequence[_StoredEvent], aside: list[_Rejecte
 
 
 def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_StoredEvent], list[_RejectedEntry]]:
-    """The events, and what is none."""
+    """The valid events and the rejected entries."""
     events, aside = list[_StoredEvent](), list[_RejectedEntry]()
     for entry, fields in entries:
         if fields is None:  # it was deleted while a drain held it
@@ -191,7 +192,7 @@ def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_StoredEvent], 
             shown = ShownAnswer.read(event.answer_id) if event.answer_id else None
         except DataError as error:
             aside.append(_aside(name, str(error), given))
-        except Exception as error:  # whatever an entry holds, the others are not held up by it
+        except Exception as error:  # one broken entry must not stop the others
             log.exception("entry %s cannot be read", name)
             aside.append(_aside(name, f"{type(error).__name__}: {error}", given))
         else:
@@ -200,21 +201,22 @@ def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_StoredEvent], 
 
 
 def _received(entry: str, now: datetime) -> datetime:
-    """When the reader took an entry: its id says so, in milliseconds and, of one request, in order. An id that ran
-    ahead of the clock says nothing; then it is now."""
+    """When the reader received an entry, from its id: milliseconds, and the order within a request.
+
+    Returns `now` if the id is ahead of the clock.
+    """
     milliseconds, _, place = entry.partition("-")
     us = int(milliseconds) * 1000 + min(int(place), 999)
     return min(EPOCH + timedelta(microseconds=us), now) if us < FAR_US else now
 
 
 def _aside(entry: str, reason: str, given: Mapping[str, str]) -> _RejectedEntry:
-    """However large it is, of an entry so much is kept as tells what it was."""
+    """A rejected entry, cut to ASIDE_MOST characters."""
     return _RejectedEntry(entry, reason[:ASIDE_MOST], json.dumps(given)[:ASIDE_MOST])
 
 
 def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_RejectedEntry]) -> tuple[int, list[Pair]]:
-    """One transaction; returns how many of the events were not kept before, and the pairs of which something was
-    retracted, now or before."""
+    """Store everything in one transaction; returns the number of new events, and the pairs with a retraction so far."""
     answers = {e.event.answer_id: e.shown for e in events if e.shown is not None}
     with transaction(database) as connection:
         kept = connection.execute(text(sql.load("keep_events", "staging")), _columns(events)).rowcount
@@ -228,7 +230,7 @@ def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_Re
         if answers:
             connection.execute(text(sql.load("keep_answers", "staging")), _answers(answers))
         if aside:
-            log.error("set aside: %d entries, the first: %s", len(aside), aside[0].entry)  # no content: it names people
+            log.error("rejected: %d entries, the first: %s", len(aside), aside[0].entry)  # no content: it names people
             connection.execute(
                 text(sql.load("set_events_aside", "staging")),
                 {c: [getattr(a, c).replace("\x00", "�") for a in aside] for c in ("entry", "reason", "content")},
@@ -237,7 +239,7 @@ def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_Re
 
 
 def _columns(events: Sequence[_StoredEvent]) -> dict[str, list[Any]]:
-    """The columns of matchbook_events."""
+    """Columns of matchbook_events."""
     return {
         "event_id": [e.event.event_id for e in events],
         "user_id": [e.event.user for e in events],
@@ -251,7 +253,7 @@ def _columns(events: Sequence[_StoredEvent]) -> dict[str, list[Any]]:
 
 
 def _answers(answers: Mapping[str, ShownAnswer]) -> dict[str, list[Any]]:
-    """The columns of matchbook_answers."""
+    """Columns of matchbook_answers."""
     shown = list(answers.values())
     return {
         "answer_id": list(answers),
@@ -263,18 +265,18 @@ def _answers(answers: Mapping[str, ShownAnswer]) -> dict[str, list[Any]]:
 
 
 def _acknowledge(client: redis.Redis, keys: Keys, entries: Sequence[bytes], set_aside: int) -> None:
-    """What is committed leaves the stream; only now, so that a drain that dies before loses nothing."""
+    """Delete committed entries from the stream. A drain that dies before this loses nothing."""
     pipe = client.pipeline(transaction=True)
     pipe.xack(keys.events, DRAIN_GROUP, *entries)
     pipe.xdel(keys.events, *entries)
     pipe.execute()
     figures = {"drained": len(entries) - set_aside, "set_aside": set_aside}
-    for name, count in figures.items():  # apart: a full Redis may delete, but not count
+    for name, count in figures.items():  # separate commands: a full Redis may delete, but not count
         nicety(partial(client.hincrby, keys.drain, name, count), 0)
 
 
 def _end_consumers(client: redis.Redis, keys: Keys, consumer: str) -> None:
-    """Forget this consumer, which holds nothing any more, and those of drains that died long ago."""
+    """Delete this consumer and those of dead drains, unless they hold entries."""
     there: list[Any] = nicety(lambda: client.xinfo_consumers(keys.events, DRAIN_GROUP), [])
     for other in there:
         gone = other["idle"] > CONSUMER_GONE_MS or other["name"] == consumer.encode()

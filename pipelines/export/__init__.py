@@ -1,1 +1,1 @@
-"""Rows in, snapshots out."""
+"""Export: rows of the platform's views become an immutable snapshot at a cutoff."""

@@ -1,5 +1,6 @@
-"""What the platform promises about its rows, and what becomes of a row that breaks a promise: it is counted, set aside
-with its reason and reported; beyond a stated share the run stops. Nothing is dropped in silence.
+"""Checks of the platform's rows against the contract of its views.
+
+A broken row is counted, stored with a reason and reported. The run stops when more than a set share is broken.
 """
 
 from __future__ import annotations
@@ -23,34 +24,34 @@ from pipelines.postgres import transaction
 from pipelines.run.run import EPOCH
 
 DAY_US = 86_400_000_000
-#: Why a whole row is set aside that is about somebody whom the platform does not know.
+#: Reasons of rejected rows that name a user or startup that the platform's views do not have.
 ORPHANS = ("unknown user", "unknown startup")
-#: 1970-01-05, the first Monday, as a number of days.
+#: 1970-01-05, the first Monday, as a number of days since 1970.
 _MONDAY = 4
 
 
 def in_order(
     user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
 ) -> NDArray[np.int64]:
-    """(n,) the order of a snapshot: by user, startup, time, kind."""
-    moment = at * EventType.codes() + kind  # two keys sort faster than four, and 64 bits hold 2,000 years at any code
+    """(n,) the indices that sort events as in a snapshot: by user, startup, time, kind."""
+    moment = at * EventType.codes() + kind  # two keys sort faster than four; 64 bits hold 2,000 years
     return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
 
 
 def repeated(
     user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
 ) -> NDArray[np.bool_]:
-    """(n,) bool of rows in order: the same user, startup, type and time as the row before it."""
+    """(n,) bool, of sorted rows: same user, startup, kind and time as the row before."""
     mask = np.zeros(len(user), bool)
     mask[1:] = (user[1:] == user[:-1]) & (startup[1:] == startup[:-1]) & (at[1:] == at[:-1]) & (kind[1:] == kind[:-1])
     return mask
 
 
 class Rejected:
-    """The rows that broke a promise, written as they come; a context manager around its file.
+    """Rejected rows, written to one file as they arrive; a context manager.
 
-    by_reason: how many of each reason. by_view: how many of each contract view. orphans: those of them that are whole,
-    but about people or startups that the platform does not know, as after a deletion; they have a rule of their own.
+    by_reason, by_view: number of rows by reason and by contract view. orphans: by view, the rows that name an unknown
+    user or startup, for example after a deletion; a separate limit applies to them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,9 +68,10 @@ class Rejected:
         self._groups.__exit__(*error)
 
     def add(self, view: str, rows: int, lost: bool = True, **columns: Any) -> None:
-        """Set aside rows of a view; columns of `REJECTED` as arrays or one value for all, `reason` among them.
+        """Reject rows of a view. columns: those of `REJECTED`, each an array or one value for all rows.
 
-        lost: False for rows that are kept without a value: they are told of, and never stop a run."""
+        lost: False for rows that are kept without one value. They are reported and never stop a run.
+        """
         if rows:
             table = pa.table([_column(columns.get(f.name), rows, f.type) for f in REJECTED], schema=REJECTED)
             self._groups.write(table)
@@ -81,28 +83,30 @@ class Rejected:
             self._examples += [_shown(row) for row in broken.slice(0, 3 - len(self._examples)).to_pylist()]
 
     def check(self, kept: Mapping[str, int], share: float, path: Path) -> None:
-        """Raises DataError where more than `share` of a view's rows are broken; `path` is where one finds them."""
+        """Raise DataError if more than `share` of a view's rows are broken; `path` is the file of rejected rows."""
         for view, total in self.by_view.items():
             count = total - self.orphans[view]
             if count > share * (count + kept[view]):
-                told = sorted((r, n) for r, n in self.by_reason.items() if r not in ORPHANS)
-                reasons = ", ".join(f"{n} {reason}" for reason, n in told)
+                counted = sorted((r, n) for r, n in self.by_reason.items() if r not in ORPHANS)
+                reasons = ", ".join(f"{n} {reason}" for reason, n in counted)
                 raise DataError(
                     f"expected at most {share:.1%} of the rows of {view} to be broken, got {count} of "
                     f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All are in {path}. "
-                    "Mend the platform's rows or its view, or, if they may be left out, raise [export] rejected_share"
+                    "Fix the platform's rows or its view, or, if they may be left out, raise [export] rejected_share"
                 )
 
     def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
-        """By whose they are, how many rows are about people or startups that the platform does not know: the platform's
-        own, and `strangers`, those that were posted to the reader. Raises DataError where more than `share` of the
-        platform's rows are: then the view joins the wrong table."""
+        """Number of rows that name an unknown user or startup, by source: "platform" or "posted" to the reader.
+
+        strangers: number of posted rows. Raises DataError if more than `share` of the platform's rows are unknown: then
+        the view probably joins the wrong table.
+        """
         theirs = max(self.orphans[view] - strangers, 0)
         if theirs and theirs > share * (theirs + kept):
             raise DataError(
                 f"{theirs} of {theirs + kept} rows of {view} are about people or startups that matchbook_users and "
-                f"matchbook_startups do not have; expected at most {share:.0%}. See whether the three views name "
-                "people and startups by the same ids; if so many were deleted on purpose, raise [export] orphan_share"
+                f"matchbook_startups do not have; expected at most {share:.0%}. Check that the three views use the "
+                "same ids for people and startups; if the rows were deleted on purpose, raise [export] orphan_share"
             )
         return {"platform": theirs, "posted": self.orphans[view] - theirs}
 
@@ -118,7 +122,7 @@ def _shown(row: Mapping[str, Any]) -> str:
 
 
 class Census:
-    """What the kept events look like, for the manifest: later steps and checks read it without reading the events."""
+    """Statistics of the kept events for the manifest; later steps need not read the events."""
 
     def __init__(self) -> None:
         self.kinds = np.zeros(EventType.codes(), np.int64)
@@ -134,7 +138,7 @@ class Census:
             self._weeks.update(dict(zip(weeks.tolist(), counts.tolist(), strict=True)))
 
     def facts(self) -> dict[str, Any]:
-        """Events by kind, share of dislikes, oldest and newest event, and events by the Monday of their week."""
+        """Events by kind, share of dislikes, oldest and newest event, events by the Monday of their week."""
         total = int(self.kinds.sum())
         return {
             "events_by_kind": {t.value: int(self.kinds[t.code]) for t in INTERACTION_TYPES},
@@ -154,7 +158,7 @@ _EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "
 
 
 class EventRows(NamedTuple):
-    """Events in the order of a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64."""
+    """Events sorted as in a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64 microseconds."""
 
     user: NDArray[Any]
     startup: NDArray[Any]
@@ -162,15 +166,15 @@ class EventRows(NamedTuple):
     at: NDArray[Any]
 
     def where(self, mask: NDArray[np.bool_]) -> EventRows:
-        """The events of a boolean mask."""
+        """Events where a boolean mask is true."""
         return EventRows(*(column[mask] for column in self))
 
 
 class Parts:
-    """Events on their way from the platform's order into the snapshot's.
+    """External sort of events into the order of a snapshot, through one file for each of 64 ranges of users.
 
-    folder: where to put the files, empty. users, startups: how many there are. `met_users` and `met_startups` say who
-    has an event. Memory is one part's: about 1/64 of the events, more where one user has more.
+    folder: created here. users, startups: their numbers. `met_users` and `met_startups`: bool, has an event. Memory:
+    about 1/64 of the events, more if one user has more.
     """
 
     def __init__(self, folder: Path, users: int, startups: int) -> None:
@@ -181,7 +185,7 @@ class Parts:
     def add(
         self, user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
     ) -> None:
-        """Put aside events with valid row numbers, in any order."""
+        """Store events with valid row numbers, in any order."""
         self.met_users[user] = self.met_startups[startup] = True
         part = (user // self._width).astype(np.uint8)
         order = np.argsort(part, kind="stable")
@@ -194,7 +198,7 @@ class Parts:
                 rows[bounds[number] : bounds[number + 1]].tofile(file)
 
     def in_order(self) -> Iterator[tuple[EventRows, EventRows]]:
-        """(kept, repeated) events of one part after another; all kept ones together are in the snapshot's order."""
+        """Yield (kept, repeated) events of one range of users after another, sorted as in a snapshot."""
         for number in range(PARTS):
             path = self._folder / f"{number}"
             if path.exists():
@@ -219,7 +223,7 @@ JOIN pg_attribute a ON a.attrelid = to_regclass(v.name) AND a.attnum > 0 AND NOT
 
 
 def check_contract(engine: Engine) -> None:
-    """Raises ContractError that lists every missing view, missing column and wrong type at once."""
+    """Raise ContractError that lists every missing view, missing column and wrong type."""
     with transaction(engine) as connection:
         found: dict[str, dict[str, str]] = {}
         for row in connection.execute(text(_COLUMNS_OF_VIEWS), {"views": [t.view for t in TABLES]}):

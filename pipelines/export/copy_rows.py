@@ -1,4 +1,4 @@
-"""What PostgreSQL copies out, as columns, a piece at a time: events from cells of one width, people from CSV."""
+"""Read PostgreSQL's COPY as columns, in pieces: events from binary rows of fixed width, people from CSV."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pipelines.export.checks import Rejected
 from pipelines.export.layout import INSTANT, RowGroups
 from pipelines.postgres import copy_answer
 
-#: Bytes that are read before they are looked at; with their columns about 30 MB stay in memory.
+#: Bytes in a piece; with its columns about 30 MB stay in memory.
 PIECE = 8 << 20
 
-#: One row of `events/coded` in PostgreSQL's binary format: the number of cells, then each cell behind its width.
+#: One row of `events/coded` in PostgreSQL's binary format: the number of cells, then the width and value of each cell.
 _ROW = np.dtype(
     [
         ("cells", ">i2"),
@@ -40,13 +40,14 @@ _ROW = np.dtype(
 )
 _WIDTHS = {"cells": 4, "w1": 16, "w2": 16, "w3": 2, "w4": 8}
 _HEAD, _TAIL = 19, b"\xff\xff"
-#: PostgreSQL counts microseconds from 2000.
+#: PostgreSQL counts microseconds from 2000-01-01.
 _EPOCH_2000 = 946_684_800_000_000
 
 
 class EventCells(NamedTuple):
-    """Events as they came. user, startup: (n,) V16 bytes of the ids; kind: (n,) int8 code, -1 a broken row;
-    at: (n,) int64 microseconds since 1970 UTC, meaningless in a broken row."""
+    """Events as read. user, startup: (n,) V16 bytes of the ids; kind: (n,) int8 code, -1 for a broken row; at: (n,)
+    int64 microseconds since 1970 UTC, undefined in a broken row.
+    """
 
     user: NDArray[Any]
     startup: NDArray[Any]
@@ -55,7 +56,7 @@ class EventCells(NamedTuple):
 
 
 def copy_events(connection: Connection, params: Mapping[str, Any], take: Callable[[EventCells], None]) -> None:
-    """Give every row of `events/coded` to `take`, at constant memory. Raises DataError for other cells."""
+    """Pass every row of `events/coded` to `take`, in constant memory. Raises DataError if a cell has another width."""
     pieces = _EventPieces(take)
     with io.BufferedWriter(pieces, PIECE) as sink:
         copy_answer(connection, "events/coded", params, cast(IO[bytes], sink), "binary")
@@ -63,7 +64,7 @@ def copy_events(connection: Connection, params: Mapping[str, Any], take: Callabl
 
 
 class _EventPieces(io.RawIOBase):
-    """The raw end of the sink; what is buffered before it runs in C, so that a row costs no Python call."""
+    """Unbuffered end of the sink. The buffer before it runs in C, so that a row costs no Python call."""
 
     def __init__(self, take: Callable[[EventCells], None]) -> None:
         self._take, self._rest, self._begun = take, b"", False
@@ -110,21 +111,21 @@ def id_array(ids: NDArray[np.void]) -> pa.FixedSizeBinaryArray:
 
 
 def rows_of(ids: NDArray[np.void], known: pa.FixedSizeBinaryArray) -> NDArray[np.int32]:
-    """(n,) int32 place of each V16 id among the known ones, -1 elsewhere."""
+    """(n,) int32 position of each V16 id among the known ones, -1 if unknown."""
     return np.asarray(pc.fill_null(pc.index_in(id_array(ids), value_set=known), -1).to_numpy())
 
 
 def copy_tables(
     connection: Connection, query: str, params: Mapping[str, Any], take: Callable[[pa.Table], None]
 ) -> None:
-    """Give the answer of a query to `take` as tables of text columns, a null as "", at constant memory."""
+    """Pass the result of a query to `take` as tables of text columns (null as ""), in constant memory."""
     pieces = _TextPieces(take)
     copy_answer(connection, query, params, cast(IO[bytes], pieces))
     pieces.finish()
 
 
 class _TextPieces:
-    """A sink of CSV rows; PostgreSQL sends one row a write, the names of the columns first."""
+    """A sink of CSV rows. PostgreSQL sends one row a write, and the column names first."""
 
     def __init__(self, take: Callable[[pa.Table], None]) -> None:
         self._take, self._names, self._rows, self._bytes = take, b"", list[bytes](), 0
@@ -156,7 +157,7 @@ def _text_table(names: bytes, rows: bytes) -> pa.Table:
 
 
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """A table of text columns as the schema's; "" is null in a column that is not text."""
+    """Convert text columns to the types of the schema; "" becomes null in a column that is not text."""
     return pa.table([_typed(table[f.name], f.type) for f in schema], schema=schema)
 
 
@@ -168,7 +169,7 @@ def _typed(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """PostgreSQL's times as microseconds; before the year 1 becomes its first instant, after 9999 its last."""
+    """PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
     early = pc.match_substring_regex(column, r"^-infinity|BC$")
     late = pc.match_substring_regex(column, r"^infinity|^\d{5}")
     text = pc.if_else(early, "0001-01-01 00:00:00+00", pc.if_else(late, "9999-12-31 23:59:59.999999+00", column))
@@ -176,12 +177,12 @@ def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 class People:
-    """Rows of `users` or `startups`, ascending by id, as they are copied out; a context manager around its first file.
-    Whoever was erased is left out, as anybody's founder, too.
+    """Rows of `users` or `startups`, ascending by id, written as they are copied; a context manager around its first
+    file.
 
-    view: the contract view they come from. known: their ids, for looking up events. born: bool, created before the
-    cutoff or at an unknown time. A birth or an edit before the first plausible instant is told of and counts as blank;
-    an opt-out or a withdrawal counts whatever its age.
+    Erased people are left out, also as founders. view: the contract view. known: the ids. born: bool, created before
+    the cutoff or at an unknown time. A created_at or updated_at before the first plausible instant is reported and
+    becomes blank. Opt-outs and withdrawals count at any age.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class People:
         self._groups.__exit__(*error)  # type: ignore[arg-type]
 
     def take(self, table: pa.Table) -> None:
-        """The next rows, as text. A row without an id, of the nil UUID, or of the row before, is set aside."""
+        """Add the next rows, as text. Rows without an id, with the nil UUID or with a repeated id are rejected."""
         table = self._without_erased(table)
         ids = table[self._schema.names[0]].to_numpy()
         again = ids == np.concatenate([np.array([self._last], object), ids[:-1]])
@@ -230,7 +231,7 @@ class People:
         return np.concatenate([np.zeros(0, bool), *self._born])
 
     def write(self, there: NDArray[np.bool_]) -> int:
-        """Write the rows of the mask to the snapshot's file; returns how many."""
+        """Write the rows of the mask to the snapshot's file; returns their number."""
         with RowGroups(self._path, self._schema) as groups:
             start = 0
             for batch in pq.ParquetFile(self._all).iter_batches():

@@ -1,7 +1,6 @@
-"""The step that freezes the platform's rows at a cutoff: one consistent read, checked, sorted, renamed into place.
+"""Export the platform's rows before a cutoff: read in one transaction, check, sort, rename into place.
 
-Reading and sorting take memory for people (about 25 bytes each) and for the events of a 64th of the users; what is
-compared at the end takes a few numbers an event.
+Memory: about 25 bytes a person, and the events of 1/64 of the users. The final comparison needs a few numbers an event.
 """
 
 from __future__ import annotations
@@ -56,25 +55,25 @@ from pipelines.store.artifacts import write_private
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
-#: What is older stands in no calendar of Python.
+#: Python's calendar has no older instant.
 _YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _WORDS = np.array(words_by_code(INTERACTION_TYPES), dtype=object)
 
 
 def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
-    """The step: the reference with the name of the snapshot."""
+    """The step: returns the build reference with the name of the snapshot."""
     return replace(build, snapshot=export_snapshot(run, build.fresh, force))
 
 
 def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
-    """Store the snapshot of the run's cutoff and return its name; one stored before is taken unless `fresh`.
+    """Store the snapshot of the run's cutoff and return its name. Reuses a stored one unless `fresh`.
 
-    Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07); so
-    does a reading of the startups' running counters, for snapshots of later cutoffs.
-    Safe beside writers (one repeatable-read transaction) and to kill at any time: nothing is visible before the last
-    rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above [export] rejected_share,
-    ContractError where a view breaks its contract, SnapshotShrunk where rows of an earlier snapshot are gone (unless
-    `force`).
+    Also stores everybody's interaction count at the cutoff in the database, so that later counts need no scan (N07),
+    and a reading of the startups' view counters for later snapshots. Uses one repeatable-read transaction. May be
+    killed at any time: nothing is visible before the last rename.
+
+    Raises EmptySnapshot without an event before the cutoff (P01), DataError above [export] rejected_share,
+    ContractError for a wrong view, SnapshotShrunk if rows of an earlier snapshot are gone (unless `force`).
     """
     stored = None if fresh else run.stored_snapshot()
     name = stored.name if stored is not None else _exported(run, force)
@@ -85,7 +84,7 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
 
 
 def _exported(run: Run, force: bool) -> str:
-    """The name of a snapshot made now."""
+    """Make a snapshot now; returns its name."""
     staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
     staging.mkdir(parents=True, mode=0o700)
     try:
@@ -99,7 +98,7 @@ def _exported(run: Run, force: bool) -> str:
 
 
 class _Export:
-    """One export on its way: what `facts` returns goes into the manifest, the files lie in `staging`."""
+    """One export in progress: `facts` returns the content of the manifest, the files are in `staging`."""
 
     def __init__(self, run: Run, staging: Path) -> None:
         self.run, self.staging = run, staging
@@ -139,7 +138,7 @@ class _Export:
         }
 
     def _read(self) -> None:
-        """Everything that is asked of the platform, in one transaction that sees one instant of it."""
+        """Read everything from the platform in one transaction, so that all rows are of one instant."""
         source = engine(self.run.settings)
         check_contract(source)
         with transaction(
@@ -178,7 +177,7 @@ class _Export:
             copy_events(connection, self.params, self._take)
 
     def _take(self, events: EventCells) -> None:
-        """Sort out one piece: broken rows are asked for again in words, those of unknown people are set aside."""
+        """Sort one piece of events. Unknown people are rejected here; broken rows are read again later as text."""
         self.bar.update(len(events.kind))
         user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
         whole = events.kind >= 0
@@ -204,7 +203,7 @@ class _Export:
         self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
 
     def _take_dismissals(self, table: pa.Table) -> None:
-        """Keep those of people and startups that are known, as (n, 3) int64 rows."""
+        """Keep dismissals of known people and startups, as (n, 3) int64 rows."""
         user, startup = (
             rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(), known)
             for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups))
@@ -213,7 +212,7 @@ class _Export:
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
     def _write_dismissals(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> int:
-        """Those of whoever stays, by their row numbers, in order; returns how many."""
+        """Write the dismissals of people and startups in the snapshot, sorted; returns their number."""
         user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
         stay = there_users[user] & there_startups[startup]
         columns = [
@@ -233,7 +232,7 @@ class _Export:
         self.readings.append(copied_readings(self.known_startups, table))
 
     def _of_erased(self, events: EventCells, user: NDArray[np.int32], startup: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """(n,) bool: events of people who were erased; only unknown ones need to be looked up."""
+        """(n,) bool: events of erased people. Only unknown ids need a lookup."""
         found = np.zeros(len(events.kind), bool)
         for ids, rows in ((events.user, user), (events.startup, startup)):
             unknown = np.flatnonzero(rows < 0)
@@ -256,7 +255,7 @@ class _Export:
         )
 
     def _write_events(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> Census:
-        """Events in order, with the row numbers of those who stay; duplicates are set aside."""
+        """Write events in order, with the row numbers of the snapshot; reject duplicates."""
         census = Census()
         user_row, startup_row = np.cumsum(there_users) - 1, np.cumsum(there_startups) - 1
         with RowGroups(self.staging / "interactions.parquet", INTERACTIONS) as groups:
@@ -273,7 +272,7 @@ class _Export:
         return census
 
     def _write_readings(self, there_startups: NDArray[np.bool_]) -> pa.Table:
-        """Readings of the startups that stay, with their row numbers."""
+        """Write the readings of startups in the snapshot, with their row numbers."""
         row = np.where(there_startups, np.cumsum(there_startups) - 1, -1)
         readings = of_rows(pa.concat_tables([READINGS.empty_table(), *self.readings]), row)
         with RowGroups(self.staging / "readings.parquet", READINGS) as groups:
@@ -296,8 +295,10 @@ class _Export:
         )
 
     def _check(self, kept: dict[str, int]) -> dict[str, int]:
-        """How many rows are about nobody, by whose they are. Raises DataError or EmptySnapshot; what was set aside then
-        stays in the run's directory."""
+        """Check the limits; returns the number of orphan rows by source.
+
+        Raises DataError or EmptySnapshot; then the file of rejected rows stays in the run's directory.
+        """
         aside = self.run.directory / "rejected.parquet"
         with _kept_on_error(self.staging / "rejected.parquet", aside):
             self.rejected.check(kept, self.run.settings.export.rejected_share, aside)
@@ -308,7 +309,7 @@ class _Export:
             raise EmptySnapshot(
                 f"expected at least one interaction before {self.run.as_of.isoformat()}, found none ({self.later} "
                 f"at or after it, {kept[self.users.view]} users, {kept[self.startups.view]} startups); load some with "
-                "`python -m pipelines import <folder>` or `sample`, look whether matchbook_interactions reads the "
+                "`python -m pipelines import <folder>` or `sample`, check that matchbook_interactions reads the "
                 "right table, or give a later --as-of"
             )
         return orphans
@@ -324,7 +325,7 @@ def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
 
 
 def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
-    """The snapshot before it has a manifest."""
+    """The snapshot before its manifest is written."""
     about = {"as_of": run.as_of.isoformat(), "settings": run.settings.recorded(), "views": facts["views"]}
     names = ("users", "startups", "interactions", "readings")
     users, startups, events, readings = (pq.read_table(staging / f"{name}.parquet") for name in names)
@@ -332,7 +333,7 @@ def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
 
 
 def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write the manifest beside the files; returns it."""
+    """Write the manifest; returns it."""
     manifest = {
         "format": FORMAT,
         "as_of": run.as_of.isoformat(),
@@ -351,9 +352,9 @@ def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(run: Run, staging: Path, manifest: dict[str, Any]) -> str:
-    """Rename everything into place; returns the name."""
+    """Rename the files into place; returns the snapshot's name."""
     path = run.artifacts.place("snapshots", f"{run.slug}-{manifest['digest'][:8]}", lambda aside: _move(staging, aside))
-    os.utime(path / MANIFEST)  # an older export of the same content becomes the newest of its cutoff again
+    os.utime(path / MANIFEST)  # a repeated export of old content becomes the newest of its cutoff
     logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in manifest["counts"].items()))
     return path.name
 
@@ -364,10 +365,10 @@ def _move(staging: Path, target: Path) -> None:
 
 
 def _ids(packed: NDArray[np.void]) -> NDArray[np.str_]:
-    """Text of V16 ids."""
+    """The V16 ids as text."""
     return unpack_ids(packed.view(np.uint8).reshape(-1, 16))
 
 
 def _taken(known: pa.FixedSizeBinaryArray, rows: NDArray[np.int32]) -> NDArray[np.str_]:
-    """Text of the ids of these rows."""
+    """The ids of these rows as text."""
     return unpack_ids(np.frombuffer(b"".join(known.take(pa.array(rows)).to_pylist()), np.uint8).reshape(-1, 16))

@@ -1,4 +1,4 @@
-"""How a snapshot lies on disk: the columns of its Parquet files, written so that equal rows give equal bytes."""
+"""File layout of a snapshot: columns of its Parquet files. Equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 
 from models.schema import TABLE_OF, Entity, FieldType, Table
 
-#: The first format that has all the files below. The format before had neither dismissals nor readings, and held the
-#: platform's counter `views` as of the export, which nothing reads now.
+#: The first format with all files below. Format 1 had neither dismissals nor readings, and held the platform's counter
+#: `views` as of the export, which nothing reads now.
 _FILES_SINCE = 2
-#: Version of the layout below and of the manifest: the newest of the files and the fields. An unknown one is refused
-#: when a snapshot is opened; what a later format has more is blank in an earlier one.
+#: Version of the layout and the manifest: the newest format of any file or field. Unknown versions are refused when a
+#: snapshot is opened; columns that an earlier format lacks are blank.
 FORMAT = max(_FILES_SINCE, *(f.snapshot or 1 for table in TABLE_OF.values() for f in table.fields))
 READABLE = tuple(range(1, FORMAT + 1))
 MANIFEST = "manifest.json"
-#: Rows of a Parquet row group; fixed, so that the bytes do not depend on how rows arrived.
+#: Rows of a Parquet row group; fixed, so that the bytes do not depend on the size of the pieces.
 GROUP_ROWS = 1 << 16
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -32,23 +32,23 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 def _people(table: Table) -> pa.Schema:
-    """Every field that a snapshot has; text where nothing else is said."""
+    """Every field that a snapshot has, as text unless _TYPES names another type."""
     return _schema(**{f.name: _TYPES.get(f.type, pa.string()) for f in table.fields if f.snapshot is not None})
 
 
-#: One row a user, ascending by user_id. Text is blank where unknown, never null; a time is null where unknown.
+#: One row a user, ascending by user_id. Unknown text is blank, never null; an unknown time is null.
 USERS = _people(TABLE_OF[Entity.USER])
 #: One row a startup, ascending by startup_id.
 STARTUPS = _people(TABLE_OF[Entity.STARTUP])
-#: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `EventType.code`,
+#: One row an event, ascending by user, startup, time, kind: row numbers in the two files above, `EventType.code`,
 #: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
-#: One row a pair of which one was waved away, since when, ascending; row numbers of the files above.
+#: One row a dismissed pair, and since when, ascending; row numbers in the files above.
 DISMISSALS = _schema(user=pa.int32(), startup=pa.int32(), at=pa.int64())
-#: One row for each time before the cutoff that an export read a startup's running counter, ascending by startup and
-#: time: the row number of the startup, microseconds since 1970 UTC, and what the counter said.
+#: One row for each time before the cutoff at which an export read a startup's view counter, ascending by startup and
+#: time: row number of the startup, microseconds since 1970 UTC, value of the counter.
 READINGS = _schema(startup=pa.int32(), at=pa.int64(), views=pa.int64())
-#: One row for each row of the platform that broke a promise, as it was; what it lacked is null.
+#: One row for each rejected row, with its values; missing values are null.
 REJECTED = _schema(
     user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=INSTANT, reason=pa.string()
 )
@@ -62,7 +62,7 @@ FILES = {
     "readings.parquet": READINGS,
 }
 
-#: Differences of ascending numbers are small: less room than zstd at a third of its time, measured on 1.5 M events.
+#: Differences of ascending numbers are small: smaller than zstd and three times as fast, measured on 1.5 M events.
 _EVENTS = {
     "compression": "none",
     "use_dictionary": ["kind"],
@@ -71,7 +71,7 @@ _EVENTS = {
 
 
 def filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """A table of an earlier format with the columns that it lacks, blank."""
+    """Add the columns that a table of an earlier format lacks, as blanks."""
     for place, column in enumerate(schema):
         if column.name not in table.column_names:
             blank = pa.scalar("" if column.type == pa.string() else None, column.type)
@@ -80,7 +80,7 @@ def filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class RowGroups:
-    """A Parquet file written in row groups of GROUP_ROWS whatever the size of the pieces; a context manager."""
+    """Writer of a Parquet file in row groups of GROUP_ROWS for pieces of any size; a context manager."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.touch(mode=0o600)
@@ -109,7 +109,7 @@ class RowGroups:
             self._flush(whole=True)
 
     def _flush(self, whole: bool) -> None:
-        """Write what waits, in whole groups only or to the last row."""
+        """Write the waiting rows: in whole groups only, or all."""
         if not self._waiting:
             return
         table = pa.concat_tables(self._waiting)

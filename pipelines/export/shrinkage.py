@@ -1,6 +1,6 @@
-"""A new snapshot held against the newest earlier one: rows that were there before its cutoff must still be there.
+"""Compare a new snapshot with the newest earlier one: rows before the earlier cutoff must still exist.
 
-People and startups are compared by id, events one by one; who was erased stands in neither, as an erasure rewrites
+People and startups are compared by id, events one by one. Erased people are in neither, because an erasure rewrites
 every stored snapshot. Memory: a few numbers an event of both.
 """
 
@@ -20,12 +20,12 @@ from pipelines.export.snapshot import Snapshot, read_manifest
 from pipelines.run.run import Run, log_decision, parse_instant
 
 _LOG = logging.getLogger(__name__)
-#: So many rows may go from any table, however small it is.
+#: This number of rows may be missing from any table, however small it is.
 FEW = 10
 
 
 class MissingRows(NamedTuple):
-    """Of one table: how many rows the earlier snapshot holds, and how many of them are gone."""
+    """For one table: rows in the earlier snapshot, and how many of them are gone."""
 
     rows: int
     gone: int
@@ -36,10 +36,10 @@ class MissingRows(NamedTuple):
 
 
 def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
-    """Compare a staged snapshot with the newest stored one of this cutoff or an earlier one; the first has none.
+    """Compare a staged snapshot with the newest stored one of the same or an earlier cutoff, if any.
 
-    Raises SnapshotShrunk where a table lacks more than [export] missing_share of the earlier rows, unless `force`.
-    Either way it stands among the decisions.
+    Raises SnapshotShrunk if a table lacks more than [export] missing_share of the earlier rows, unless `force`. Both
+    outcomes are logged as decisions.
     """
     earlier = _earlier(run)
     if earlier is None:
@@ -49,25 +49,25 @@ def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
     missing = {t: g for t, g in missing_rows(old, new).items() if g.gone > FEW and g.share > limit}
     if not missing:
         return
-    told = ", ".join(f"{g.gone} of {g.rows} {table} ({g.share:.0%})" for table, g in missing.items())
-    reason = f"{told} of snapshot {old.name} are gone before {run.as_of.isoformat()}; {limit:.0%} may be"
+    losses = ", ".join(f"{g.gone} of {g.rows} {table} ({g.share:.0%})" for table, g in missing.items())
+    reason = f"{losses} of snapshot {old.name} are gone before {run.as_of.isoformat()}; {limit:.0%} may be"
     log_decision(
         run.settings, "snapshot", "go" if force else "stop", [reason], earlier=old.name, run=run.id, forced=force
     )
     if not force:
         raise SnapshotShrunk(
-            f"{reason}. Nothing was stored or trained, the live lists stay. See whether the platform's tables are "
-            "whole and the views matchbook_users, matchbook_startups and matchbook_interactions read the right ones, "
-            "then clear this task; where the rows were deleted on purpose, start the build with `force` or set "
+            f"{reason}. Nothing was stored or trained, the live lists stay. Check that the platform's tables are "
+            "complete and that matchbook_users, matchbook_startups and matchbook_interactions read the right ones, "
+            "then clear this task; if the rows were deleted on purpose, start the build with `force` or set "
             "[export] missing_share to 1"
         )
     _LOG.warning("forced: %s", reason)
 
 
 def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
-    """By table how much of what stands in `old` lacks in `new`, as far as both speak of the time before both cutoffs.
+    """By table, the rows of `old` that `new` lacks, of the time before both cutoffs.
 
-    Who arrives at, or between, the cutoffs is missing in neither.
+    People who arrive at or between the cutoffs are not missing.
     """
     user, startup = _rows(new.user_ids, old.user_ids), _rows(new.startup_ids, old.startup_ids)
     events = old.interactions().before(new.as_of_us)
@@ -96,7 +96,7 @@ def _of(ids: IdMap, row: NDArray[np.int32]) -> MissingRows:
 def _keys(
     user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
-    """(n,) uint64, one number an event: two that differ share one about once in 2**64 (SplitMix64's mixing)."""
+    """(n,) uint64 hash of each event (SplitMix64's mixing); two different events collide about once in 2**64."""
     x = np.zeros(len(at), np.uint64)
     for column in (user, startup, kind, at):
         x = (x ^ column.astype(np.int64).view(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -105,7 +105,7 @@ def _keys(
 
 
 def _earlier(run: Run) -> Path | None:
-    """The newest stored snapshot of this cutoff or an earlier one; of one cutoff the one that was taken last."""
+    """The newest stored snapshot of this cutoff or an earlier one; for equal cutoffs the latest export."""
     found = [
         (parse_instant(about["as_of"]), (path / "manifest.json").stat().st_mtime, path)
         for path, about in _readable(run)

@@ -1,6 +1,6 @@
-"""The rows of one cutoff, as nouns: who did what, who was there at an instant, and what they say about themselves.
+"""The rows before one cutoff: events, people and startups as of an instant, and their profiles.
 
-`Snapshot.open` reads what `pipelines/export/export.py` wrote; `Snapshot.of` makes one of rows in memory.
+`Snapshot.open` reads what `pipelines/export/export.py` wrote; `Snapshot.from_frames` makes one from rows in memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pipelines.export.view_readings import FROM_EVENTS, FROM_READINGS, newest, o
 from pipelines.run.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
-#: Tables that a snapshot of an earlier format lacks.
+#: Tables that a snapshot of format 1 lacks.
 _LATER = ("dismissals", "readings")
 
 
@@ -52,9 +52,9 @@ _LATER = ("dismissals", "readings")
 class Snapshot:
     """What was known strictly before one cutoff.
 
-    name: `<slug>-<digest8>`. manifest: its making (docs/guides/snapshots.md). users, startups, events: the tables
-    of `pipelines/export/layout.py`; the row numbers of people are those of every noun made from this snapshot.
-    dismissals, readings: tables of that file as well; none in a snapshot of format 1.
+    name: `<slug>-<digest8>`. manifest: facts about the export (docs/guides/snapshots.md). users, startups, events,
+    dismissals, readings: tables of `pipelines/export/layout.py`; format 1 lacks the last two. All objects made from a
+    snapshot use its row numbers.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Snapshot:
 
     @classmethod
     def open(cls, path: Path) -> Snapshot:
-        """Read a stored snapshot. Raises DataError where there is none, of another format, or changed since."""
+        """Read a stored snapshot. Raises DataError if it is missing, of another format, or changed."""
         manifest = read_manifest(path)
         for file, sha in manifest["sha256"].items():
             if not (path / file).is_file() or sha256_of(path / file) != sha:
@@ -90,10 +90,10 @@ class Snapshot:
         name: str = "memory",
         readings: pd.DataFrame | None = None,
     ) -> Snapshot:
-        """A snapshot of rows in memory: the contract's columns, times as ISO 8601 text; a column left out is blank.
+        """Make a snapshot from frames with the contract's columns; times are ISO 8601 text, absent columns are blank.
 
-        readings: startup_id, read_at, views. Rows at or after the cutoff are left out as the export does; a row that
-        breaks a promise raises DataError.
+        readings: startup_id, read_at, views. Rows at or after the cutoff are left out, as in the export. Raises
+        DataError for a row that breaks the contract.
         """
         cutoff = parse_instant(as_of)
         tables = people_table(users, USERS), people_table(startups, STARTUPS)
@@ -127,34 +127,34 @@ class Snapshot:
         return _ids(self.startups["startup_id"])
 
     def interactions(self) -> Interactions:
-        """Every checked event before the cutoff: owners are users, items are startups, a duplicate once. With them the
-        pairs that are dismissed.
+        """All checked events before the cutoff, without duplicates, and the dismissed pairs. Owners are users, items
+        startups.
 
-        What makes lists reads these; what learns or judges reads `heard`."""
+        Lists are made from these; training and evaluation use `heard`.
+        """
         return self._interactions
 
     @cached_property
     def silent(self) -> NDArray[np.bool_]:
-        """(users,) bool: opted out by the cutoff. They teach and judge nothing, not even of the time before (R23)."""
+        """(users,) bool: opted out by the cutoff. Training and evaluation use none of their events (R23)."""
         return _times(self.users["opted_out_at"], NEVER) < self.as_of_us
 
     @cached_property
     def heard(self) -> Interactions:
-        """The events of all others: what may teach and judge."""
+        """Events for training and evaluation: without users who opted out."""
         return self._interactions.where(~self.silent[self._interactions.owner])
 
     def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
-        """Everybody of a kind as they stood just before an instant, microseconds since 1970 UTC; default the cutoff.
+        """All people or startups as of just before an instant in microseconds since 1970 UTC; default the cutoff.
 
-        The rows are the same whatever the instant; who had not arrived by then is not `listed`. A person existed where
-        created_at is blank or before the instant, or an event of theirs is. count: all kinds (R09). views: see
-        `views_from` (R05); interactions: all other events.
-        Raises DataError for an instant after the cutoff.
+        Row numbers do not depend on the instant; rows that did not exist yet are not `listed`. A row exists if
+        created_at is blank or before the instant, or if it has an event before it. count: events of all kinds (R09).
+        views: see `views_from` (R05); interactions: all other events. Raises DataError for an instant after the cutoff.
         """
         instant = self.as_of_us if before_us is None else before_us
         if instant > self.as_of_us:
             raise DataError(
-                f"{self.name} knows nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff"
+                f"{self.name} holds nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff"
             )
         events = self._interactions if instant == self.as_of_us else self._interactions.before(instant)
         return (
@@ -164,10 +164,10 @@ class Snapshot:
         )
 
     def profiles(self, entity: Entity, before_us: int | None = None) -> dict[str, list[str]]:
-        """The words of every row by their names in the CSV layout, blank where unknown.
+        """Profile texts of every row by column name of the CSV layout, blank where unknown.
 
-        They are as of the export: the platform keeps no history of them (`profiles_as_of` in the manifest). Where the
-        setting `stage_known` says so, a stage stays blank until the startup's first event.
+        They are as of the export: the platform keeps no history (`profiles_as_of` in the manifest). If `stage_known` is
+        "first_event", a stage is blank until the startup's first event.
         """
         table = self.users if entity is Entity.USER else self.startups
         words = {c: table[c].to_pylist() for c in TABLE_OF[entity].text}
@@ -177,16 +177,19 @@ class Snapshot:
 
     @property
     def views_from(self) -> str:
-        """What says how often a startup was viewed: "readings" of its running counter that exports kept, or view
-        "events". Decided once for a snapshot, so that it is one kind of number at the inner cut and at the cutoff."""
+        """Source of view counts: "readings" of the platform's counter, or view "events".
+
+        Decided once a snapshot, so that the validation split and the cutoff use the same kind of number.
+        """
         return str(self.manifest.get("views", {}).get("from", FROM_EVENTS))
 
     @cached_property
     def stage_known(self) -> str:
-        """Since when a stage is known: "always", or from the "first_event".
+        """When a stage becomes known: "always", or from the "first_event".
 
-        The setting's word; where that is auto, the rows tell: a platform on which nobody without an event has a stage
-        takes it from the first round, and before it the stage would be the future."""
+        With the setting `auto` the rows decide. If no startup without an event has a stage, the platform sets it in the
+        first round; an earlier use would leak the future.
+        """
         asked = str(self.manifest["settings"].get("stage_known", "always"))
         if asked != "auto":
             return asked
@@ -247,12 +250,13 @@ class Snapshot:
         )
 
     def views(self, events: Interactions, instant: int) -> NDArray[np.int64]:
-        """(startups,) int64 how often each was viewed by these events before the instant, owners = startups, or by the
-        platform's counter where that may be used."""
+        """(startups,) int64 number of views before the instant: of these events (owners are startups), or of the
+        platform's counter if the snapshot uses it.
+        """
         return self._counter(_totals(events, len(self.startups))[0], instant)
 
     def _counter(self, viewed: NDArray[np.int64], instant: int) -> NDArray[np.int64]:
-        """(startups,) int64 the newest reading before the instant; view events without one (R05)."""
+        """(startups,) int64 newest reading before the instant; number of view events if there is none (R05)."""
         if self.views_from != FROM_READINGS:
             return viewed
         read = newest(self.readings, instant, len(viewed))
@@ -267,7 +271,7 @@ class Snapshot:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a stored snapshot. Raises DataError."""
+    """Read the manifest of a stored snapshot. Raises DataError."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
         known = manifest["format"] in READABLE
@@ -290,7 +294,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """Over all files but what was set aside, the settings, and the marks of those who were erased since (`erased`)."""
+    """Digest of all files except the rejected rows, the settings, and the marks of later erasures (`erased`)."""
     shaping = {file: sha for file, sha in manifest["sha256"].items() if file != "rejected.parquet"}
     parts = [manifest["format"], shaping, manifest["settings"], *manifest.get("erased", [])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -316,7 +320,7 @@ def _times(column: pa.ChunkedArray, blank: int) -> NDArray[np.int64]:
 
 
 def _roles(column: pa.ChunkedArray) -> NDArray[np.int8]:
-    """(n,) int8 code of Role, -1 for every other word."""
+    """(n,) int8 code of Role, -1 for any other text."""
     written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
     codes = {None: -1} | {role: role.code for role in Role}
     code = [codes[Role.of(word)] for word in written.dictionary.to_pylist()]
@@ -333,15 +337,17 @@ def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np
 def _facets(
     words: Mapping[str, NDArray[np.object_]], n: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
-    """Codes by facet, -1 blank, one for all spellings of a word, and the most frequent of them, in the order of the
-    folded words; a facet that is not given is blank."""
+    """Codes by facet (-1 blank) and their labels, in the order of the folded text.
+
+    Variants of one value share a code; the label is the most frequent variant. Absent facets are blank.
+    """
     codes, labels = {}, {}
     for facet in FACETS:
         place, written = pd.factorize(words.get(facet, np.full(n, "", object)))
-        told = list(zip(written.tolist(), np.bincount(place, minlength=len(written)).tolist(), strict=True))
-        shown = dict(sorted(most_frequent_spellings(told).items()))
+        counted = list(zip(written.tolist(), np.bincount(place, minlength=len(written)).tolist(), strict=True))
+        shown = dict(sorted(most_frequent_spellings(counted).items()))
         code = {word: i for i, word in enumerate(shown)}
-        codes[facet] = np.array([code.get(folded(text), -1) for text, _ in told] or [-1], np.int32)[place]
+        codes[facet] = np.array([code.get(folded(text), -1) for text, _ in counted] or [-1], np.int32)[place]
         labels[facet] = tuple(shown.values())
     return codes, labels
 
@@ -358,7 +364,7 @@ def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 def events_table(
     users: pa.Table, startups: pa.Table, frame: pd.DataFrame, as_of_us: int
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Who existed just before the cutoff, and the events before it. Raises DataError for a broken row."""
+    """(users, startups, events) that existed before the cutoff. Raises DataError for a broken row."""
     at = _instants(frame["occurred_at"]) if len(frame) else np.zeros(0, np.int64)
     frame, at = frame[at < as_of_us], at[at < as_of_us]
     columns: dict[str, NDArray[Any]] = {
@@ -380,7 +386,7 @@ def events_table(
 
 
 def codes_of(types: pd.Series) -> NDArray[np.int8]:
-    """(n,) the code of each event's type, -1 of what is no interaction."""
+    """(n,) int8 code of each event's type, -1 if it is no interaction."""
     codes = {t.value: t.code for t in INTERACTION_TYPES}
     return np.asarray(types.map(codes).fillna(-1), np.int8)
 
@@ -393,20 +399,20 @@ def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa
 
 
 def existed(people: pa.Table, met: NDArray[np.int64], as_of_us: int) -> NDArray[np.bool_]:
-    """(n,) bool: born before the cutoff, of unknown birth, or with an event before it."""
+    """(n,) bool: created before the cutoff or at an unknown time, or with an event before the cutoff."""
     created = people["created_at"].cast(pa.int64())
     born = pc.fill_null(pc.less(created, as_of_us), True).to_numpy()
     return np.asarray(born | (np.bincount(met, minlength=len(people)) > 0))
 
 
 def _places(words: pd.Series, known: pa.ChunkedArray) -> NDArray[np.int64]:
-    """(n,) int64 place of each word among the known ones, -1 elsewhere."""
+    """(n,) int64 position of each text among the known ones, -1 if unknown."""
     place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
     return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _column(frame: pd.DataFrame, field: pa.Field) -> pa.Array:
-    """One column of the schema; blank where the frame lacks it."""
+    """One column of the schema; blank if the frame lacks it."""
     if field.name not in frame:
         return pa.array([""] * len(frame) if field.type == pa.string() else [None] * len(frame), field.type)
     if field.type == pa.string():

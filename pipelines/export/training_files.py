@@ -1,17 +1,17 @@
-"""The seeds' training files, made from a snapshot (D02-D10, E01-E03).
+"""Write the required training files from a snapshot (D02-D10, E01-E03).
 
-Names and orientation are defined here, once (R20). "user" and "item" in a file name are the solver's words: *user* is
-what stands in the rows of the matrix, *item* what stands in its columns.
+Names and orientation are defined here once (R20). In file names "user" means the rows of the matrix and "item" its
+columns.
 
 | file | rows ("user") | columns ("item") |
 |---|---|---|
 | als_interactions.npz | users, als_user_mapping.json | startups, als_item_mapping.json |
 | als_interactions_reverse.npz | **startups**, als_reverse_user_mapping.json | **users**, als_reverse_item… |
 
-The matrices are SciPy CSR, float32, cells as in `Interactions.csr` (C01-C07, R07): the reverse one is the forward one,
-transposed. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one
-line an event, and what is known of both sides. Left out: people who opted out (R23), people with fewer events than
-`min_interactions` (C31), and startups nobody is left for. ranker_train.csv (D11) comes from `pipelines/train`.
+The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07); the reverse one is the
+transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one line
+an event with the facts of both sides. Left out: people who opted out (R23), people with fewer events than
+`min_interactions` (C31), and startups without remaining events. `pipelines/train` writes ranker_train.csv (D11).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models.als import AlsConfig
 from models.data.entities import Entities, IdMap
 from models.data.interactions import EVENT_WEIGHTS, Interactions
 from models.errors import TooSparse
@@ -40,18 +41,18 @@ from pipelines.run.run import Run
 
 logger = logging.getLogger(__name__)
 FOLDER = "datasets"
-#: Lines of the two-tower set that are put into words at a time.
+#: Lines of the two-tower set that are converted at a time.
 _LINES = 1 << 17
 
 
 def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
-    """The step: files beside the snapshot; returns their folder, relative to the artefacts, and the size of each.
+    """The step: write the files; returns their folder, relative to the artefacts, and the size of each.
 
-    Data that are too sparse (P02) do not stop a build: then `note` says why there are no files.
+    Too sparse data (P02) do not stop a build: then `note` gives the reason.
     """
     folder = run.settings.artifacts / "snapshots" / build.snapshot / FOLDER
     try:
-        sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.table("als").min_interactions)
+        sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.of(AlsConfig).min_interactions)
     except TooSparse as error:
         logger.warning("no training files for %s: %s", build.snapshot, error)
         return {"datasets": "", "note": str(error)}
@@ -59,9 +60,9 @@ def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
 
 
 def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> dict[str, int]:
-    """Write D03-D10 into a folder, each file whole or not at all; returns cells, ids or lines by file name.
+    """Write the training files (D03-D10), each whole or not at all; returns cells, ids or lines by file name.
 
-    Raises TooSparse where nobody has `min_interactions` events (P02).
+    Raises TooSparse if nobody has `min_interactions` events (P02).
     """
     events = _taught(snapshot, min_interactions)
     forward = _compact(events)
@@ -82,7 +83,7 @@ def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> d
 
 
 def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix, IdMap, IdMap]:
-    """(rows, columns) float32 weights and the ids of its rows and columns, as `write_sets` wrote them."""
+    """(rows, columns) float32 weights and the ids of rows and columns, as `write_sets` wrote them."""
     prefix, suffix = ("als_reverse", "_reverse") if reverse else ("als", "")
     maps = [json.loads((folder / f"{prefix}_{side}_mapping.json").read_bytes())["ids"] for side in ("user", "item")]
     matrix = sparse.csr_matrix(sparse.load_npz(folder / f"als_interactions{suffix}.npz"))
@@ -91,7 +92,7 @@ def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix,
 
 
 def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
-    """The events of people who want to be learnt from and did enough."""
+    """Events of people who did not opt out and have enough events."""
     allowed = snapshot.heard
     enough = allowed.counts() >= min_interactions
     kept = allowed.where(enough[allowed.owner])
@@ -106,7 +107,7 @@ def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
 
 
 def _compact(events: Interactions) -> Interactions:
-    """The same events, numbered over those who have one."""
+    """The same events with rows numbered only over owners and items that have an event."""
     (owners, owner), (items, item) = (np.unique(rows, return_inverse=True) for rows in (events.owner, events.item))
     ids = IdMap(events.owners.ids[owners]), IdMap(events.items.ids[items])
     return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), events.kind, events.at)
@@ -125,7 +126,7 @@ def _mapping(path: Path, ids: IdMap) -> int:
 
 
 def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
-    """One line an event (D10): who, with whom, what, its weight, when, and the facts of both sides."""
+    """One line an event (D10): both ids, kind, weight, time, and the facts of both sides."""
     people = {entity: _facts(snapshot.entities(entity)) for entity in Entity}
 
     def fill(aside: Path) -> None:
@@ -142,7 +143,7 @@ def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
 
 
 def _facts(entities: Entities) -> dict[str, pa.Array]:
-    """What is known of each row, as text columns."""
+    """The facts of each row as text columns."""
     facts = {f"{entities.entity}_id": pa.array(entities.ids.ids.tolist(), pa.string())}
     if entities.entity is Entity.USER:
         facts["user_role"] = _words([r.value for r in Role], entities.role)
@@ -171,7 +172,7 @@ def _lines(people: dict[Entity, dict[str, pa.Array]], events: Interactions, part
 
 
 def _whole(path: Path, fill: Callable[[Path], Any]) -> None:
-    """Write a file aside, readable by its owner only, and rename it into place."""
+    """Write to a temporary file, readable by its owner only, and rename it."""
     aside = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         aside.touch(mode=0o600)

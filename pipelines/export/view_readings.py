@@ -1,6 +1,6 @@
-"""Readings of the platform's running counters, and counts of interactions at a cutoff: what an export keeps for later.
+"""Readings of the platform's view counters, and interaction counts at a cutoff, stored for later builds.
 
-A counter is overwritten: what it said at an earlier instant is known only where somebody read it then.
+The platform overwrites a counter, so its earlier values are known only from readings.
 """
 
 from __future__ import annotations
@@ -26,28 +26,27 @@ from pipelines.export.layout import READINGS
 from pipelines.postgres import copy_rows, rows, transaction
 from pipelines.run.run import EPOCH, microseconds, parse_instant
 
-#: Where the views of a startup come from.
+#: Sources of a startup's view count.
 FROM_READINGS, FROM_EVENTS = "readings", "events"
 
 
 def copied_readings(known: pa.FixedSizeBinaryArray, table: pa.Table) -> pa.Table:
-    """Rows of `view_readings` as READINGS, startups by their place among the known ids; others are left out."""
+    """Rows of `view_readings` as READINGS, with the positions of known startups; others are left out."""
     ids = np.ascontiguousarray(pack_ids(table["startup_id"].to_numpy().astype("<U36"))).view("V16").ravel()
     at, views = instants(table["read_at"]).cast(pa.int64()), table["views"].cast(pa.int64())
     return ordered(rows_of(ids, known), at.to_numpy(), views.to_numpy())
 
 
 def of_rows(readings: pa.Table, row: NDArray[np.int64]) -> pa.Table:
-    """The readings with other row numbers, in order. row: (n,) the new number of each, -1 for one that is gone."""
+    """The readings with new row numbers, sorted. row: (n,) the new number of each startup, -1 if it is gone."""
     return ordered(row[readings["startup"].to_numpy()], readings["at"].to_numpy(), readings["views"].to_numpy())
 
 
 def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_share: float) -> dict[str, Any]:
-    """For the manifest: "from", whether readings or view events say how often a startup was viewed; "since", the first
-    reading; "readings", their number.
+    """For the manifest: "from", the source of view counts; "since", the first reading; "readings", their number.
 
-    Readings count where the first one lies before the week of the inner cut. Otherwise models would be judged, and
-    rankers taught, with one kind of number, and lists made with another. per_week: events by the Monday of their week.
+    Readings are used only if the first one precedes the week of the temporal validation split. Otherwise training and
+    evaluation would use another kind of number than the lists. per_week: events by the Monday of their week.
     """
     since = int(readings["at"].to_numpy().min()) if len(readings) else None
     counts = np.cumsum(list(per_week.values()))
@@ -60,46 +59,46 @@ def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_sha
 
 
 def newest(readings: pa.Table, before_us: int, n: int) -> NDArray[np.int64]:
-    """(n,) int64 the newest reading of each startup before an instant, -1 without one."""
+    """(n,) int64 newest reading of each startup before an instant, -1 without one."""
     early = readings["at"].to_numpy() < before_us
     found = np.full(n, -1, np.int64)
-    # they ascend by time, and of equal places the last value stays
+    # readings ascend by time; for a repeated index the last value wins
     found[readings["startup"].to_numpy()[early]] = readings["views"].to_numpy()[early]
     return found
 
 
 def ordered(startup: NDArray[np.integer[Any]], at: NDArray[np.int64], views: NDArray[np.int64]) -> pa.Table:
-    """As READINGS, in order, without those of startup -1."""
+    """A READINGS table, sorted, without the rows of startup -1."""
     kept = np.flatnonzero(startup >= 0)
     order = kept[np.lexsort((at[kept], startup[kept]))]
     columns = (startup[order], at[order], views[order])
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, READINGS, strict=True)], schema=READINGS)
 
 
-#: Readings of one startup at most: a counter that grows needs 25 for each tenfold.
+#: Most readings kept of one startup; a growing counter needs 25 for each factor of ten.
 MOST = 300
-#: For so long the readings of a startup stay that the platform has no more.
+#: Days for which the readings of a startup stay after the platform deleted it.
 GONE_DAYS = 400
 _FOLDER = "readings"
 
 
 def keep_readings(engine: Engine) -> int:
-    """Read every startup's counter now and keep what moved; returns how many readings were kept."""
+    """Read every startup's counter now and store changed values; returns the number of stored readings."""
     with transaction(engine) as connection:
         connection.execute(text(sql.load("forget_gone", _FOLDER)), {"days": GONE_DAYS})
         return connection.execute(text(sql.load("keep", _FOLDER)), {"most": MOST}).rowcount
 
 
-#: Before this nothing is plausible where no setting says otherwise.
+#: Default for the first plausible instant.
 EARLIEST = Settings().export.earliest.at
 KINDS = [t.value for t in INTERACTION_TYPES]
 
 
 def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
-    """Store everybody's count at a cutoff, in one transaction; False, and no change, where a later one is stored that
-    has passed.
+    """Store everybody's count at a cutoff in one transaction. Returns False, without a change, if a later past cutoff
+    is stored.
 
-    The counts are those of the build, so the lists' routes and a later count agree.
+    The counts are those of the build, so list routing and later counts agree.
     """
     with transaction(engine) as connection:
         connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
@@ -125,13 +124,13 @@ def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
 
 
 def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime, earliest: datetime = EARLIEST) -> int:
-    """Events of a user (duplicates once) or different users of a startup before an instant; 0 for a stranger."""
+    """Events of a user (without duplicates) or distinct users of a startup before an instant; 0 for an unknown id."""
     found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS, earliest=earliest)
     return int(found[0].interactions)
 
 
 def _as_csv(everybody: Entities) -> bytes:
-    """COPY's CSV of those with any event; who has no row has none."""
+    """CSV for COPY, of those with any event; a missing row means 0."""
     some = np.flatnonzero(everybody.count)
     table = pa.table(
         {

@@ -1,7 +1,7 @@
-"""Words of profiles that are there, or missing, because of what came later: a snapshot leaves the column out.
+"""Blank profile columns that leak the future: filled, or blank, because of later events.
 
-Profiles are as of the export. Where a column is filled on the occasion of a meeting, a ranker that looks back to an
-inner cut would learn that whoever has it is met (docs/decisions/0031-view-counters.md).
+Profiles are as of the export. If a column is filled when a startup is met, a ranker that is trained on an earlier
+instant would learn that a filled value predicts an event (docs/decisions/0031-view-counters.md).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from models.schema import Entity
 from pipelines.export.layout import STARTUPS, USERS, RowGroups
 from pipelines.export.snapshot import Snapshot
 
-#: The share met later may differ by so much between blank and filled, among those equally busy before. Honest columns
-#: of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/0031-view-counters.md).
+#: Largest allowed difference of the share with later events, between blank and filled rows of equal earlier activity.
+#: Honest columns of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/0031-view-counters.md).
 GAP = 0.5
-#: Of so many that should have been met (or not), at least a quarter must have been: fewer is foreknowledge. Honest
-#: columns stay above 0.8. Where the rarer kind is less than a tenth it may be odd by itself.
+#: If at least EXPECTED rows should have (or lack) later events, at least the share LEAST of them must: fewer is a leak.
+#: Honest columns stay above 0.8. The test is skipped if the rarer group has a share below RARE.
 EXPECTED, LEAST, RARE = 20.0, 0.25, 0.1
-#: So many of either kind, and so many standard errors: less is chance.
+#: Fewest rows of either group, and fewest standard errors: less is chance.
 FEW, SURE = 20, 6.0
-#: Parts of equal size by the age of the last event; each is cut further by doublings of the number of events.
+#: Strata of equal size by the age of the last event; each is split further by doublings of the number of events.
 PARTS = 8
 
 
 def met_from(events: Interactions, instant: int, n: int) -> NDArray[np.bool_]:
-    """(n,) bool: an owner of the events who has one at the instant or later."""
+    """(n,) bool: owners with an event at the instant or later."""
     return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
 
 
 def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(shown,) int: the stratum of each owner by number of events and age of the last one; 0 without an event."""
+    """(shown,) int: stratum of each owner by number of events and age of the last one; 0 without an event."""
     count = np.bincount(before.owner, minlength=len(before.owners))[shown]
     age = last_age(before, EventTime.from_times(before.at))[shown]
     bounds = np.quantile(age[count > 0], np.linspace(0, 1, PARTS + 1)[1:-1]) if (count > 0).any() else np.zeros(0)
@@ -49,11 +49,13 @@ def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.i
 
 
 def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[np.int64], strict: bool = True) -> str:
-    """How blanks tell who is met, in words, or nothing. All (n,): blank, met bool; stratum of `equally_busy`.
+    """Describe how blanks predict later events; "" if they do not. All (n,): blank, met bool; stratum of
+    `equally_busy`.
 
-    Compared within strata that hold both (Mantel and Haenszel 1959). strict: look also for hardly anybody of one kind
-    being met, or left out, though many should have been; among those with an event before, as of others nothing is
-    known that could explain it."""
+    Compared within strata that hold both groups (Mantel and Haenszel 1959). strict: report also if almost none of one
+    group have later events although many should. This test uses only rows with an earlier event, because nothing else
+    could explain the difference for the others.
+    """
     size = int(stratum.max(initial=0)) + 1
     n = np.stack([np.bincount(stratum[side], minlength=size) for side in (blank, ~blank)]).astype(float)
     y = np.stack([np.bincount(stratum[side & met], minlength=size) for side in (blank, ~blank)]).astype(float)
@@ -69,14 +71,14 @@ def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[n
     if gap >= GAP or (strict and _too_few(n[:, busy], y[:, busy], rate[busy])):
         shares = y.sum(axis=1) / n.sum(axis=1)
         return (
-            f"of {n[0].sum():.0f} blank ones {shares[0]:.0%} were met from then on, of {n[1].sum():.0f} others "
-            f"{shares[1]:.0%}, all equally busy before"
+            f"{shares[0]:.0%} of {n[0].sum():.0f} blank rows had later events, {shares[1]:.0%} of {n[1].sum():.0f} "
+            "others with equal earlier activity"
         )
     return ""
 
 
 def _too_few(n: NDArray[Any], y: NDArray[Any], rate: NDArray[Any]) -> bool:
-    """Whether blank or filled ones are met, or left out, in less than LEAST of the cases that their strata expect."""
+    """Whether one group has (or lacks) later events in at most the share LEAST of the cases that its strata predict."""
     if n.sum(axis=1).min() < RARE * n.sum():
         return False
     for seen, expected in ((y, n * rate), (n - y, n * (1 - rate))):
@@ -91,9 +93,11 @@ _TABLES = {Entity.USER: ("users.parquet", USERS), Entity.STARTUP: ("startups.par
 
 
 def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
-    """Blank every column of words whose blanks at the inner cut tell what came after; returns by side and column how.
+    """Blank every profile column whose blanks at the validation split predict later events; returns by side and column
+    how.
 
-    folder: where the tables of `staged` lie; those that change are written again."""
+    folder: the files of `staged`; changed ones are written again.
+    """
     found = {f"{entity}s": dict(_telling(staged, entity)) for entity in Entity}
     for entity, (file, schema) in _TABLES.items():
         columns = found[f"{entity}s"]
@@ -102,8 +106,8 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
             for name, how in columns.items():
                 table = table.set_column(schema.get_field_index(name), schema.field(name), pa.array([""] * len(table)))
                 _LOG.warning(
-                    "the column %s of %ss is left out of this build: it is filled, or blank, because of what "
-                    "came later (at the inner cut, %s)",
+                    "the column %s of %ss is left out of this build: it is filled, or blank, because of later events "
+                    "(at the validation split, %s)",
                     name,
                     entity,
                     how,

@@ -1,1 +1,1 @@
-"""A data folder on disk: its layout, its rows with their line numbers, and which of them keep the layout's promises."""
+"""Import of a data folder: read its rows with line numbers, check them, copy them into the platform's tables."""

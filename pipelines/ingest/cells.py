@@ -1,4 +1,4 @@
-"""Which rows keep the promises of their layout: whole columns at a time, the first broken promise is the reason."""
+"""Check rows against their layout, a whole column at a time. The first broken rule is the reason of a rejection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.ingest.rows import Chunk, Reject, texts
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _ISO = r"^[0-9]{4}-?[0-9]{2}-?[0-9]{2}([T ][0-9]{2}(:?[0-9]{2}){0,2}([.,][0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
 _DAY = "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
-#: Whether only the day of an event is told.
+#: Column: the cell names only the day of an event.
 WHOLE_DAY = "whole_day"
 _COUNT = "^[0-9]{1,18}$"
 _KINDS = pa.array([t.value for t in INTERACTION_TYPES])
@@ -30,17 +30,17 @@ _INSTANTS = (FieldType.PAST, FieldType.EVENT_TIME, FieldType.INSTANT)
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """The good rows, typed and named as their table's columns, with a first column `line`; the others with reasons."""
+    """Good rows, typed, with a first column `line` and the columns of their table; rejected rows with reasons."""
 
     rows: pa.Table
     rejects: list[Reject]
 
 
 def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
-    """Judge every row of a chunk.
+    """Check every row of a chunk.
 
-    started: nothing that has happened can be later. also: asked last, with the typed columns, for what one row alone
-    does not show.
+    started: start of the import; a past event cannot be later. also: called last with the typed columns, for checks
+    that need more than one row.
     """
     verdict = Verdict(chunk)
     typed: dict[str, pa.Array] = {"line": pa.array(chunk.lines)}
@@ -54,12 +54,12 @@ def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
     return verdict.over(pa.table(typed))
 
 
-#: What else speaks against rows of a chunk, given its typed columns.
+#: Further checks of a chunk, given its typed columns.
 Also = Callable[[dict[str, pa.Array], "Verdict"], None]
 
 
 class Verdict:
-    """The first reason against each row of a chunk; 0 is none."""
+    """The first reason against each row of a chunk; code 0 is none."""
 
     def __init__(self, chunk: Chunk) -> None:
         self._chunk = chunk
@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def good(self) -> NDArray[np.bool_]:
-        """(n,) bool: rows with nothing against them so far."""
+        """(n,) bool: rows without a reason so far."""
         return np.equal(self._code, 0)
 
     def against(self, bad: pa.Array | pa.ChunkedArray, reason: str) -> None:
@@ -87,7 +87,7 @@ class Verdict:
 
 
 def _typed(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
-    """The column in its type, blank as null; whatever has no place in it is held against its row."""
+    """The column in its type, blank as null; cells of another form are counted against their rows."""
     blank = pc.equal(cell, "")
     if field.required:
         verdict.against(blank, f"no {field.name}")
@@ -108,7 +108,7 @@ def _typed(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) ->
 def _instants(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
     try:
         at = pc.cast(cell, _TIME)
-    except pa.ArrowInvalid:  # a form that Arrow does not read, or nonsense: slower, but cell by cell
+    except pa.ArrowInvalid:  # a form that Arrow does not read: parse cell by cell, which is slower
         at = _instants_one_by_one(cell)
     verdict.against(pc.and_(pc.is_null(at), pc.is_valid(cell)), f"{field.name} is no ISO 8601 instant")
     if field.type is not FieldType.INSTANT:
@@ -117,7 +117,7 @@ def _instants(field: Field, cell: pa.Array, verdict: Verdict, started: datetime)
 
 
 def _instants_one_by_one(cell: pa.Array) -> pa.Array:
-    """ISO 8601 dates and instants, UTC where no zone is given; null for anything else (also for "now")."""
+    """ISO 8601 dates and instants, UTC without a zone; null for anything else, also for "now"."""
     shaped = pc.if_else(pc.match_substring_regex(cell, _ISO), cell, pa.scalar(None, pa.string()))
     parsed = pd.to_datetime(pd.Series(shaped.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce")
     return pa.array(parsed.astype("datetime64[us, UTC]"), _TIME, from_pandas=True)
@@ -133,13 +133,13 @@ class Ids:
         return len(self._known)
 
     def take(self, ids: pa.Array, verdict: Verdict) -> None:
-        """Remember the ids of good rows; an id that was taken before, here or in an earlier chunk, is a duplicate."""
+        """Add the ids of good rows. An id that was added before, in any chunk, is a duplicate."""
         ids = pc.if_else(pa.array(verdict.good), ids, pa.scalar(None, pa.string()))
         verdict.against(pa.array(self._repeated(ids)), "duplicate id")
         self._known = pa.concat_arrays([self._known, ids.filter(pa.array(verdict.good))])
 
     def must_hold(self, ids: pa.Array, verdict: Verdict, what: str) -> None:
-        """Hold a row that names an unknown id against it."""
+        """Reject rows that name an unknown id."""
         verdict.against(pc.and_(pc.invert(pc.is_in(ids, self._known)), pc.is_valid(ids)), f"unknown {what}")
 
     def _repeated(self, ids: pa.Array) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
-"""A data folder into the platform's tables: everything checked, one transaction, nothing dropped in silence.
+"""Import a data folder into the platform's tables: check everything, use one transaction, report every rejected row.
 
-The folder's layout, its promises and what becomes of a broken row: docs/guides/your-data.md.
+docs/guides/your-data.md describes the folder's layout and the handling of broken rows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _CURE = "`make reset` removes what is loaded, MATCHBOOK_HOME=<another folder> ke
 class Loaded:
     """What a database holds of a data folder.
 
-    digest: of the three files. counts: file -> rows kept. rejected: "file: reason" -> rows set aside.
-    report: the CSV of the rows set aside, "" without any.
+    digest: of the three files. counts: file -> rows kept. rejected: "file: reason" -> rejected rows. report: the CSV of
+    rejected rows, "" without any.
     """
 
     digest: str
@@ -49,11 +49,11 @@ def loaded_folder(engine: Engine) -> Loaded | None:
 
 
 def import_folder(settings: Settings, folder: Path) -> Loaded:
-    """Import users, startups and interactions; the data that is loaded already is left as it is.
+    """Import users, startups and interactions. Does nothing if the same data are loaded already.
 
-    Broken rows go to matchbook_rejected_rows and to a CSV under `home/rejected`, each with file, line and reason.
-    Raises DataError, with nothing written to the tables, for a missing or empty file, a missing column, a database
-    that holds anything else, and where more than the share `rejected_share` of all rows is broken.
+    Broken rows go to matchbook_rejected_rows and to a CSV in `home/rejected`, each with file, line and reason. Raises
+    DataError, and writes nothing, if a file is missing or empty, a column is missing, the database holds anything else,
+    or more than `rejected_share` of all rows are broken.
     """
     folder = folder.expanduser().resolve()
     _check_headers(folder)
@@ -80,7 +80,7 @@ def _noted(connection: Connection) -> Loaded | None:
 
 
 def _check_headers(folder: Path) -> None:
-    """Raises DataError for the first file that is missing or empty, then for all missing columns at once."""
+    """Raise DataError for the first missing or empty file, then for all missing columns at once."""
     missing, found = list[str](), list[str]()
     for table in TABLES:
         path = file_of(folder, table)
@@ -88,7 +88,7 @@ def _check_headers(folder: Path) -> None:
             text_ = plain(stream, path)
             header = header_of(text_, path, table.names).names
             if table is not INTERACTIONS and not any(line.strip() for line in text_):
-                raise DataError(f"{path} has a header and no row below it; there would be nobody to match")
+                raise DataError(f"{path} has a header and no row below it; expected at least one row")
         lacking = [f"{path.name} lacks the column {name}" for name in table.required if name not in header]
         missing += lacking
         found += [f"{path.name} has {', '.join(header)[:200]}"] * bool(lacking)
@@ -100,20 +100,20 @@ def _check_headers(folder: Path) -> None:
 
 
 def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> None:
-    """The platform's tables must be ours and empty. Raises DataError."""
+    """Raise DataError unless the platform's tables were created by Matchbook and are empty."""
     if before is not None:
         raise DataError(f"the database holds {before.folder} ({before}), which is not {folder}; {_CURE}")
     if not connection.scalar(text("SELECT count(*) FROM matchbook_migrations WHERE name LIKE 'platform/%'")):
         raise DataError(
-            "this database has a platform of its own, whose tables Matchbook never writes to; import into "
-            "another one (DATABASE_URL), or leave DATABASE_URL empty for the embedded one"
+            "this database has tables of another platform, which Matchbook never changes; import into another "
+            "database (DATABASE_URL), or leave DATABASE_URL empty for the embedded one"
         )
     full = [
         table.stored for table in TABLES if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {table.stored})"))
     ]
     if full:
         raise DataError(
-            f"expected empty tables, but {', '.join(full)} hold rows that came from no data folder; {_CURE}"
+            f"expected empty tables, but {', '.join(full)} hold rows that were not imported from a data folder; {_CURE}"
         )
 
 
@@ -141,13 +141,13 @@ def _transfer(settings: Settings, connection: Connection, folder: Path, digest: 
 
 
 def _check_share(settings: Settings, kept: int, rejected: dict[str, int], report: Path) -> None:
-    """Raises DataError where too many rows are broken: then the export of the folder is what needs mending."""
+    """Raise DataError if too many rows are broken: then the export that made the folder is wrong."""
     broken = sum(rejected.values())
     if broken > settings.export.rejected_share * (kept + broken):
         reasons = ", ".join(f"{reason} ({n})" for reason, n in sorted(rejected.items(), key=lambda r: (-r[1], r[0])))
         raise DataError(
             f"{broken} of {kept + broken} rows are broken, more than the share {settings.export.rejected_share:g} "
-            f"that may be set aside; nothing was imported. {reasons}. Every one stands in {report}; mend "
+            f"that may be rejected; nothing was imported. {reasons}. All are in {report}; fix "
             "them, or set [export] rejected_share = 1.0 to import the rest"
         )
 

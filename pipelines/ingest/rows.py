@@ -1,9 +1,8 @@
-"""Rows of a CSV file in chunks, each with its line number; what cannot be read as a row is set aside, nothing stops.
+"""Read rows of a CSV file in chunks, with line numbers. An unreadable row is rejected and reading continues.
 
-Two ways that give the same rows. While the file has no quote, whole blocks go through Arrow's parser, whose rows are
-its lines. From the first quote on (or in a block that Arrow refuses) rows come from Python's csv, line by line: a row
-that does not close its quote, or has the wrong number of cells, costs its first line only, and reading goes on with
-the next line.
+Two parsers give the same rows. Until the first quote, Arrow parses whole blocks, one row a line. From the first quote
+on, or in a block that Arrow refuses, Python's csv reads line by line. A row with an open quote or a wrong number of
+cells loses only its first line; reading continues with the next line.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _MARKS = (
     ("utf-16-le", codecs.BOM_UTF16_LE),
     ("utf-16-be", codecs.BOM_UTF16_BE),
 )
-#: What is no text, by how it begins, and what to do with it.
+#: First bytes of files that are not text, and what to do with them.
 _OTHERS = (
     (b"PK\x03\x04", "an Excel workbook or another archive: save the sheet as CSV UTF-8"),
     (b"\x1f\x8b", "packed by gzip: name it .csv.gz"),
@@ -50,9 +49,10 @@ _OTHERS = (
 
 
 def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
-    """The text from its first character on; a mark of the encoding is left out. Raises DataError where it is no text.
+    """The text as UTF-8 without a byte order mark. Raises DataError if it is no text.
 
-    A line feed, a carriage return, or both together end a line, inside quotes too."""
+    Line feeds, carriage returns, or both together end a line, also inside quotes.
+    """
     head = stream.read(4096)
     for begins, what in _OTHERS:
         if head.startswith(begins):
@@ -62,7 +62,7 @@ def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
 
 
 def _unmarked(head: bytes) -> str:
-    """The encoding of a text without a mark: every other byte of UTF-16 is 0 where the header's names are ASCII."""
+    """Encoding of a text without a mark. In UTF-16 every other byte of the ASCII column names is 0."""
     begin = head[:40]
     if len(begin) >= 4 and not any(begin[1::2]) and all(begin[0::2]):
         return "utf-16-le"
@@ -70,7 +70,7 @@ def _unmarked(head: bytes) -> str:
 
 
 class _Plain(io.RawIOBase):
-    """UTF-8 bytes with line feeds, from `head` and what follows it in the stream."""
+    """UTF-8 bytes with line feeds: first `head`, then the rest of the stream."""
 
     def __init__(self, stream: IO[bytes], head: bytes, encoding: str) -> None:
         self._stream, self._head, self._rest = stream, head, b""
@@ -104,11 +104,11 @@ class _Plain(io.RawIOBase):
 
 
 BLOCK_BYTES = 1 << 24
-#: A cell may have so many characters, a header so many bytes.
+#: Most characters of a cell, most bytes of a header.
 CELL_MOST, HEADER_MOST = 1 << 24, 1 << 20
 csv.field_size_limit(CELL_MOST)
 SEPARATORS = ",;\t|"
-#: Excel names the separator in a line of its own above the header.
+#: Excel may name the separator in a line above the header.
 _EXCEL = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
 CHUNK_ROWS = 1 << 15
 UTF8 = "not UTF-8"
@@ -119,7 +119,7 @@ TOO_LONG = f"a quote is left open, or a cell has more than {CELL_MOST} character
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that was set aside."""
+    """A rejected row."""
 
     line: int
     reason: str
@@ -128,7 +128,7 @@ class Reject:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows that have the header's cells, all text: lines (n,) int64, the file's line a row begins in; cells n rows."""
+    """Rows with the header's cells as text. lines: (n,) int64, first line of each row in the file; cells: n rows."""
 
     lines: NDArray[np.int64]
     cells: pa.Table
@@ -137,7 +137,7 @@ class Chunk:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
-    """A plain or gzip file as bytes, and how many of the bytes on disk were read so far. Raises DataError."""
+    """A plain or gzip file as bytes, and a function that gives the bytes read from disk. Raises DataError."""
     try:
         with regular(path).open("rb") as raw:
             stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
@@ -147,7 +147,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
 
 
 class Header(NamedTuple):
-    """names: of the columns, in order. separator: between cells. below: the line after it, counted from 1."""
+    """names: of the columns, in order. separator: between cells. below: number of the next line, from 1."""
 
     names: list[str]
     separator: str
@@ -155,9 +155,11 @@ class Header(NamedTuple):
 
 
 def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
-    """The first line that is not blank, read with the separator that shows most of the known columns. A known name
-    counts however it is written; a column without a name gets one. Raises DataError for an empty file, a first line
-    that is too long, or a name that occurs twice."""
+    """The first line that is not blank, split at the separator that gives the most known columns.
+
+    Known names may differ in case and accents; a column without a name gets one. Raises DataError for an empty file, a
+    first line that is too long, or a repeated name.
+    """
     line, number = "", 0
     while not line.strip() or _EXCEL.match(line):
         number += 1
@@ -167,7 +169,7 @@ def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
         if len(read) == HEADER_MOST and not read.endswith(b"\n"):
             raise DataError(
                 f"expected {path} to begin with the names of its columns, got a line of {HEADER_MOST} bytes"
-                " or more; write it again, as UTF-8 CSV"
+                " or more; write it again as UTF-8 CSV"
             )
         line = read.decode("utf-8", "replace").rstrip("\n")
     found = {separator: _names(line, separator, known) for separator in SEPARATORS}
@@ -175,7 +177,7 @@ def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
     names = found[separator]
     if not names:
         raise DataError(
-            f"expected {path} to begin with the names of its columns, got {line.strip()!r}, with none; "
+            f"expected {path} to begin with the names of its columns, got {line.strip()!r}; "
             "write them into the first line"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -193,7 +195,7 @@ def _names(line: str, separator: str, known: Collection[str]) -> list[str]:
 
 
 def told(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
-    """Every row below the header that says anything."""
+    """Every row below the header that is not blank."""
     for chunk in chunks(stream, header.names, header.separator, header.below):
         blank = np.ones(len(chunk.lines), bool)
         for column in chunk.cells.columns:
@@ -208,8 +210,7 @@ def told(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
 
 
 def table_of(path: Path, known: Collection[str]) -> pa.Table:
-    """A whole file as columns of text; a row that cannot be read is left out. For files of moderate size. Raises
-    DataError."""
+    """A whole file of moderate size as text columns, without unreadable rows. Raises DataError."""
     with opened(path) as (stream, _):
         text = plain(stream, path)
         header = header_of(text, path, known)
@@ -218,7 +219,7 @@ def table_of(path: Path, known: Collection[str]) -> pa.Table:
 
 
 def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: int = 2) -> Iterator[Chunk]:
-    """Every row below the header, in order; `line` is the first."""
+    """Every row below the header, in order; `line` is the number of the first."""
     while block := stream.read(BLOCK_BYTES):
         block += stream.readline()
         if b'"' in block:
@@ -230,7 +231,7 @@ def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: 
 
 
 def _by_block(block: bytes, names: Sequence[str], first: int, separator: str) -> Chunk | None:
-    """The block's rows, one a line, or None where it holds anything but plain rows."""
+    """The block's rows, one a line; None if it holds anything but plain rows."""
     if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
         return None
     text = {name: pa.string() for name in names}
@@ -253,7 +254,7 @@ def _lines_of(block: bytes) -> int:
 
 
 class _Lines:
-    """Decoded lines for csv.reader, which remembers those of the row being read and can take them back."""
+    """Decoded lines for csv.reader; remembers the lines of the current row and can return them."""
 
     def __init__(self, raw: Iterator[bytes], first: int) -> None:
         self._raw, self._again, self._taken, self.line = raw, [], [], first  # type: ignore[var-annotated]
@@ -267,13 +268,13 @@ class _Lines:
         return text
 
     def commit(self) -> int:
-        """The row is read: the line it began in."""
+        """Accept the row; returns its first line number."""
         began, self.line = self.line, self.line + len(self._taken)
         self._taken.clear()
         return began
 
     def give_up(self, reason: str) -> Reject:
-        """Only the row's first line is lost; the others will be read again."""
+        """Reject the row's first line; the other lines will be read again."""
         self._again.extend(reversed(self._taken[1:]))
         reject = Reject(self.line, reason, _printable(self._taken[0].rstrip("\r\n")))
         self._taken.clear()
@@ -290,7 +291,7 @@ def _by_line(raw: Iterator[bytes], names: Sequence[str], first: int, separator: 
 
 
 def _split(raw: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines also end at a lone carriage return, as the csv module sees them."""
+    """Split lines also at a lone carriage return, as the csv module does."""
     for line in raw:
         yield from line.splitlines(keepends=True) if b"\r" in line else (line,)
 
@@ -314,7 +315,7 @@ def _records(lines: _Lines, width: int, separator: str) -> Iterator[tuple[int, l
 
 
 def _encoded(rows: list[tuple[int, list[str]]], names: Sequence[str], rejects: list[Reject]) -> Chunk:
-    """Python rows as Arrow columns; rows that no database text can hold are set aside."""
+    """Python rows as Arrow columns; rejects rows that PostgreSQL cannot store as text."""
     whole = [(line, row, _unstorable(row)) for line, row in rows]
     rejects += [Reject(line, reason, _printable(written(row))) for line, row, reason in whole if reason]
     kept = [(line, row) for line, row, reason in whole if not reason]
@@ -356,7 +357,7 @@ def texts(cells: pa.Table, mask: NDArray[np.bool_]) -> list[str]:
 
 
 def file_of(folder: Path, table: Table) -> Path:
-    """`<name>.csv` or `<name>.csv.gz`. Raises DataError where there is none, or both."""
+    """`<name>.csv` or `<name>.csv.gz`. Raises DataError if neither or both exist."""
     found = [p for p in (folder / table.file, folder / f"{table.file}.gz") if p.is_file()]
     if not found:
         raise DataError(
@@ -364,12 +365,12 @@ def file_of(folder: Path, table: Table) -> Path:
             "docs/guides/your-data.md describes a data folder"
         )
     if len(found) == 2:
-        raise DataError(f"{folder} holds both {table.file} and {table.file}.gz; keep the one that is meant")
+        raise DataError(f"{folder} holds both {table.file} and {table.file}.gz; delete one of them")
     return found[0]
 
 
 def folder_digest(folder: Path) -> str:
-    """Sixteen hex digits over what the three files say, compressed or not. Raises DataError for a missing one."""
+    """Sixteen hex digits of the uncompressed content of the three files. Raises DataError for a missing one."""
     whole = hashlib.sha256()
     for table in TABLES:
         with opened(file_of(folder, table)) as (stream, _):

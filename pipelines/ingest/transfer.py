@@ -1,4 +1,4 @@
-"""The three files of a folder into the tables, inside one transaction of the caller, at bounded memory."""
+"""Copy the three files of a folder into the tables, within the caller's transaction and in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.ingest.cells import Also, Ids, Verdict, check
 from pipelines.ingest.rows import Header, Reject, file_of, header_of, opened, plain, told
 from pipelines.postgres import copy_rows, copy_statement
 
-#: So many characters of a rejected row are kept: any reader of CSV takes them.
+#: Characters of a rejected row that are kept; every CSV reader accepts this many.
 CONTENT_MOST = 100_000
 REPORT_COLUMNS = ("file", "line", "reason", "content")
 
@@ -38,7 +38,7 @@ def _staged(rows: pa.Table) -> pa.Table:
 
 
 class Transfer:
-    """One folder on its way. rejected: "file: reason" -> rows that were set aside, as written to `report`."""
+    """The import of one folder. rejected: "file: reason" -> number of rows, as written to `report`."""
 
     def __init__(self, connection: Connection, folder: Path, started: datetime, report: IO[bytes]) -> None:
         self._connection, self._folder, self._started, self._report = connection, folder, started, report
@@ -57,7 +57,7 @@ class Transfer:
             return {"users": users, "startups": startups, "interactions": self._events()}
 
     def _events(self) -> int:
-        """Events pass through a staging table, where the database finds what stands there twice."""
+        """Load events through a staging table, where the database finds duplicates."""
         self._do("begin")
         staged = self._file(INTERACTIONS, "staged_interactions", self._know_both, _staged)
         self._do("spread")
@@ -74,7 +74,7 @@ class Transfer:
         self._connection.execute(text(sql.load(name, "staging")))
 
     def _without_indexes(self, table: str) -> list[str]:
-        """Drop the table's indexes and return how to make them again: many rows are indexed faster at once."""
+        """Drop the table's indexes; returns the statements that create them. Indexing all rows at once is faster."""
         found = self._connection.execute(
             text(
                 "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :table "
@@ -87,7 +87,7 @@ class Transfer:
         return [definition for _, definition in found]
 
     def _file(self, table: Table, into: str, also: Also, shaped: Callable[[pa.Table], pa.Table] = _stored) -> int:
-        """Copy the good rows of one file into a table as they are read; returns how many."""
+        """Copy the good rows of one file into a table while reading; returns their number."""
         path = file_of(self._folder, table)
         with opened(path) as (stream, position):
             text = plain(stream, path)

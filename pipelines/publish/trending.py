@@ -17,7 +17,7 @@ from models.data.entities import Entities
 from models.data.interactions import Interactions
 from models.lists.redis_format import Keys, TrendingList
 from models.lists.release import Release
-from models.popularity import SPEC
+from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
@@ -54,7 +54,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
         manifest = Artifacts(settings).release(live.decode())
         entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
         events, end_us = recent(settings, entities, end), microseconds(end)
-        config = settings.table("popularity")
+        config = settings.of(PopularityConfig)
         heat = {
             Entity.USER: trending(events, end_us, config),
             Entity.STARTUP: trending(events.transposed(), end_us, config),
@@ -97,7 +97,7 @@ def _store(
 def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
     """The events of the window among those whom the release knows, users as owners."""
     sink = io.BytesIO()
-    since = as_of - timedelta(days=settings.table("popularity").trending_days)
+    since = as_of - timedelta(days=settings.of(PopularityConfig).trending_days)
     copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)
     sink.seek(0)
     frame = pd.read_csv(sink, dtype=str, keep_default_na=False)

@@ -55,14 +55,26 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
         check_lists(surface, lists[surface], entities)
         shares[surface.value] = shares_of(surface, lists[surface], entities)
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
-    parts = before.parts or [{"release": before.id, "as_of": before.as_of, "generated_at": before.generated_at}]
+    built = {
+        "release": before.id,
+        "as_of": before.as_of,
+        "generated_at": before.generated_at,
+        "bundles": dict(before.bundles),
+        "code_version": before.code_version,
+    }
+    added = {
+        "as_of": run.as_of.isoformat(),
+        "generated_at": at,
+        "bundles": {name: v for name, v in bundles.items() if v != before.bundles.get(name)},
+        "code_version": code_version(),
+    }
     draft = replace(
         before,
         as_of=run.as_of.isoformat(),
         generated_at=at,
         bundles=dict(bundles),
         shares=shares,
-        parts=[*parts, {"as_of": run.as_of.isoformat(), "generated_at": at}],
+        parts=[*(before.parts or [built]), added],
         replaces=before.id,
         code_version=code_version(),
         files={},

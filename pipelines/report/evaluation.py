@@ -10,7 +10,7 @@ from typing import Any
 from models.schema import Surface
 from pipelines.report import plots
 from pipelines.report.data import data_section
-from pipelines.report.figure_names import POPULAR, RANDOM, SERVED
+from pipelines.report.figure_names import POPULAR, RANDOM, SEED_RECIPE, SEED_TITLE, SERVED
 from pipelines.report.html import (
     METRICS,
     blend_of,
@@ -145,7 +145,9 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
     rows = []
     for name, surface in surfaces.items():
         models = {m: groups["overall"] for m, groups in surface["models"].items()}
+        seed = models.get(SEED_RECIPE, {})
         told = [models[m]["ndcg"] if m in models else None for m in (SERVED, POPULAR, RANDOM)]
+        told += [seed.get("ndcg"), seed.get("against_served")]
         rows.append(
             [
                 name,
@@ -155,7 +157,8 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
                 cell(models[SERVED]["coverage"], 3) if SERVED in models else "–",
             ]
         )
-    head = ["surface", "served by", "owners", "NDCG@10 served", "popular", "random", "coverage"]
+    head = ["surface", "served by", "owners", "NDCG@10 served", "popular", "random", SEED_TITLE, "the same less served"]
+    head.append("coverage")
     links = "".join(f'<li><a href="#s{i}">{escape(name)}</a></li>' for i, name in enumerate(surfaces))
     refused = "".join(
         f"<p>{escape(r['name'])} was refused: {escape(r['reason'])}</p>"
@@ -170,7 +173,9 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
         grid("In short: ten places for every owner, judged by what they first met after the cut", head, rows)
         + refused
         + "<p class=note>Brackets are 95% intervals, by drawing owners again. An owner counts when "
-        f"something they first met after the cut could have been shown.</p><nav><ul>{links}</ul></nav>"
+        f"something they first met after the cut could have been shown. "
+        f"{SEED_TITLE[0].upper()}{SEED_TITLE[1:]} is what [ranking] mode = seed would serve to the same owners; below, "
+        f"it is {SEED_RECIPE}.</p><nav><ul>{links}</ul></nav>"
     )
 
 

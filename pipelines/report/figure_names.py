@@ -8,5 +8,7 @@ SERVED = "served"
 ACCURACY = ("precision", "recall", "ndcg", "map")
 
 #: Who is compared: see `pipelines/train/contenders.py`.
-ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "ranker_seed_recipe", "popular", "random"
+ROUTE, RULES, RANKED, POPULAR, RANDOM = "route", "rules", "ranker", "popular", "random"
 TAUGHT, CAPPED = "learned", "capped"
+#: What [ranking] mode = "seed" would serve, and its name for people.
+SEED_RECIPE, SEED_TITLE = "seed_recipe", "the source documents' recipe"

@@ -1,1 +1,1 @@
-"""A run: its cutoff, its settings, where its files lie."""
+"""A run: its cutoff, its settings and its folders."""

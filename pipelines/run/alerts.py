@@ -1,7 +1,7 @@
-"""Telling people that something needs them: a log line, and a POST of JSON to MATCHBOOK_WEBHOOK_URL where it is set.
+"""Alerts: a log line, and a POST of JSON to MATCHBOOK_WEBHOOK_URL if it is set.
 
-Telling never fails whoever tells and takes a few seconds at most. The same matter is told once: what was told is kept
-in `logs/told` of the home for a week, so each machine tells a matter once. No id of a person leaves the house this way.
+Sending never raises and takes a few seconds at most. The same matter is sent once a week by each machine: marker files
+are in `logs/told` of the home. Ids of people are removed from the body.
 
 The body: {"text": for chat programs, "what", "says", "link", …}; "what" is "task_failed", "run_failed", "gate_asks" or
 "late".
@@ -33,9 +33,11 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass(frozen=True)
 class Alert:
-    """what: the kind of matter, a word. says: a sentence for people. matter: what is told once, however often it comes
-    up. part_of: a larger matter that needs no telling once this was told. link: where to look. about: further facts
-    for programs."""
+    """An alert, sent once for each `matter`.
+
+    what: the kind, one word. says: a sentence for people. part_of: a larger matter that is then marked as sent. link:
+    where to look. about: further facts for programs.
+    """
 
     what: str
     says: str
@@ -53,12 +55,12 @@ class Alert:
             "link": self.link,
             **self.about,
         }
-        told: dict[str, Any] = json.loads(_ID.sub("(id)", json.dumps(found)))
-        return told
+        masked: dict[str, Any] = json.loads(_ID.sub("(id)", json.dumps(found)))
+        return masked
 
 
 def send_alert(settings: Settings, notice: Alert) -> bool:
-    """Log the notice, and send it unless it was sent before; returns whether it was sent now. Raises nothing."""
+    """Log the alert, and send it unless it was sent before; returns whether it was sent now. Never raises."""
     body = notice.body()
     log.warning("notice: %s", body["says"], extra={"notice": notice.what})
     url = settings.webhook_url.reveal()
@@ -69,14 +71,14 @@ def send_alert(settings: Settings, notice: Alert) -> bool:
             if notice.part_of:
                 _mark(settings, notice.part_of).touch(mode=0o600)
             return True
-        _mark(settings, notice.matter).unlink(missing_ok=True)  # nobody heard it: the next one may try again
+        _mark(settings, notice.matter).unlink(missing_ok=True)  # not delivered: the next attempt may send it
     except OSError as error:
         log.warning("a notice was not sent: %s", error)
     return False
 
 
 def _posted(url: str, body: bytes) -> bool:
-    """Whether the server took it. Waits no longer than the patience, whatever the server does."""
+    """Whether the server accepted the body within PATIENCE_S."""
     taken: list[str] = []
     sender = threading.Thread(target=lambda: taken.append(_post(url, body)), daemon=True)
     sender.start()
@@ -88,19 +90,19 @@ def _posted(url: str, body: bytes) -> bool:
 
 
 def _post(url: str, body: bytes) -> str:
-    """Empty where the server took it, else why not; never the address, which is a secret."""
+    """Empty if the server accepted the body, else the reason without the address, which is a secret."""
     if not url.startswith(("http://", "https://")):
         return "expected an address that begins with http:// or https://"
     try:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 the scheme is looked at above
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 the scheme was checked above
             return "" if answer.status < HTTPStatus.MULTIPLE_CHOICES else f"status {answer.status}"
     except (OSError, HTTPException, ValueError) as error:
         return f"{type(error).__name__}: {getattr(error, 'reason', '')}".replace(url, "***")
 
 
 def _mark(settings: Settings, matter: tuple[str, ...]) -> Path:
-    """The empty file that says that a matter was told."""
+    """The marker file of a matter that was sent."""
     return settings.home / "logs" / "told" / hashlib.sha256("\n".join(matter).encode()).hexdigest()[:24]
 
 

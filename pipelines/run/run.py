@@ -1,4 +1,4 @@
-"""One build: its id, its cutoff, its settings and where its files lie. Built once per task, never asks for now()."""
+"""A run: its id, cutoff, settings and folders. The cutoff is chosen once; tasks never ask the clock."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from models.errors import DataError, SettingsError
 from models.experiments import read_experiments
+from models.recommender.surface import possible_rankers
+from models.settings.idle import idle_choices
 from models.settings.load import check_record
 from models.settings.settings import Settings
 from pipelines.refs import BuildRef
@@ -24,13 +26,13 @@ from pipelines.store.artifacts import Artifacts, append_private
 _LOG = logging.getLogger(__name__)
 #: The DAG whose runs are builds.
 BUILD = "build_recommendations"
-#: Below the artefact root: what `python -m pipelines tune` found.
+#: Results of `python -m pipelines tune`, below the artefact root.
 TUNING = "tuning.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 instant or date, UTC where no zone is given. Raises DataError."""
+    """An ISO 8601 instant or date, UTC without a zone. Raises DataError."""
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError as error:
@@ -39,24 +41,24 @@ def parse_instant(text: str) -> datetime:
 
 
 def slug_of(as_of: datetime) -> str:
-    """`20130405T000001Z`, with microseconds only where there are any; slugs of equal form sort by time."""
+    """`20130405T000001Z`, with microseconds only if not 0; slugs of equal form sort by time."""
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
 
 
 def directory_of(run_id: str, dag: str = BUILD) -> str:
-    """A name for a run's staging directory: readable, safe on every disk, different for different run ids and DAGs."""
+    """Name of a run's staging directory: readable, safe on every disk, unique for each run id and DAG."""
     run_id = run_id if dag == BUILD else f"{dag} {run_id}"
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
     return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def microseconds(instant: datetime) -> int:
-    """Since 1970 UTC, exactly."""
+    """Exact microseconds since 1970 UTC."""
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def _with_tuning(settings: Settings) -> tuple[Settings, str]:
-    """With what `python -m pipelines tune` stored, if it did, and a line about it. Raises DataError where damaged."""
+    """The settings with tuned values, if stored, and a line about them. Raises DataError if the file is damaged."""
     path = settings.artifacts / TUNING
     if not path.is_file():
         return settings, ""
@@ -65,16 +67,19 @@ def _with_tuning(settings: Settings) -> tuple[Settings, str]:
         tuned = settings.with_tuned(note["settings"], f"tuning on {note.get('snapshot')}")
         used = {k: v for k, v in note["settings"].items() if tuned.origin(k) != settings.origin(k)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"expected what tuning found in {path}, got {error}; remove it or tune again") from error
-    told = f"tuned on {note.get('snapshot')} before {note.get('cut')}: {json.dumps(used, sort_keys=True)}"
-    return tuned, told if used else ""
+        raise DataError(
+            f"expected the results of tuning in {path}, got {error}; remove the file or tune again"
+        ) from error
+    line = f"tuned on {note.get('snapshot')} before {note.get('cut')}: {json.dumps(used, sort_keys=True)}"
+    return tuned, line if used else ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One build. id names its staging directory, as_of is the cutoff: the instant before which it may know anything.
+    """One build. id: name of the staging directory. as_of: the cutoff; the build uses only what happened before it.
 
-    overruled: a line for each setting that was recorded with the cutoff and is set otherwise now."""
+    overruled: one line for each setting whose recorded value differs from the current one.
+    """
 
     id: str
     as_of: datetime
@@ -83,9 +88,11 @@ class Run:
 
     @classmethod
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
-        """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`; any
-        other takes over what tuning found for the settings that nobody chose."""
-        tuned, told = _with_tuning(settings)
+        """Begin and record a build. A cutoff that was built before keeps the settings of its snapshot, unless `fresh`.
+
+        Any other cutoff uses tuned values for settings that have their defaults.
+        """
+        tuned, tuning = _with_tuning(settings)
         run = cls(run_id, as_of, tuned)
         snapshot = None if fresh else run.stored_snapshot()
         if snapshot is not None:
@@ -93,9 +100,12 @@ class Run:
             recorded = json.loads((snapshot / "manifest.json").read_text())["settings"]
             check_record(recorded, snapshot.name)
             run = cls(run_id, as_of, settings.with_recorded(recorded, where), tuned.overruled(recorded, where))
-        for line in filter(None, run.overruled if snapshot is not None else [told]):
+        for line in filter(None, run.overruled if snapshot is not None else [tuning]):
             _LOG.info(line)
-        read_experiments(run.settings)  # what is wrong in the file ends a build before anything is read
+        # a wrong file of experiments ends the build before it reads any row
+        arms = (arm.apply(run.settings) for e in read_experiments(run.settings) for arm in e.arms)
+        if idle := idle_choices([(s, possible_rankers(s)) for s in (run.settings, *arms)]):
+            _LOG.warning("set, but without effect: %s", ", ".join(idle.values()))
         return run._recorded(fresh=fresh)
 
     @classmethod
@@ -108,7 +118,7 @@ class Run:
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
-        """The build that `start` recorded, in another task. Raises DataError."""
+        """Open in another task the build that `start` recorded. Raises DataError."""
         path = settings.artifacts / "runs" / run_id / "run.json"
         if not path.is_file():
             raise DataError(f"no run {run_id!r} was started here ({path} is missing); start the build again")
@@ -123,7 +133,7 @@ class Run:
         return self
 
     def reference(self, **known: Any) -> BuildRef:
-        """The reference of this build, with what is known of it."""
+        """The reference of this build with known facts."""
         return BuildRef(self.id, self.as_of.isoformat(), **known)
 
     @property
@@ -132,7 +142,7 @@ class Run:
 
     @property
     def directory(self) -> Path:
-        """Staging of this build."""
+        """Staging folder of this build."""
         return self.settings.artifacts / "runs" / self.id
 
     @property
@@ -145,30 +155,30 @@ class Run:
         return microseconds(self.as_of)
 
     def stored_snapshot(self) -> Path | None:
-        """The newest stored snapshot of this very cutoff."""
+        """The newest stored snapshot of this exact cutoff."""
         mine = [p for p in self.artifacts.stored("snapshots") if p.name.rsplit("-", 1)[0] == self.slug]
         return max(mine, key=lambda p: (p / "manifest.json").stat().st_mtime) if mine else None
 
 
 def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", fresh: bool = False) -> BuildRef:
-    """Begin a build and record it; see `Run.start`."""
+    """Begin and record a build; see `Run.start`."""
     run = Run.start(settings, run_id, as_of, fresh)
     return run.reference(because=because, fresh=fresh)
 
 
-#: Below the artefact root.
+#: Name below the artefact root.
 LOG = "decisions.jsonl"
 
 
 def log_decision(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
     """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
-    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was decided; no list depends on it
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the decision; no list depends on it
     line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
     append_private(settings.artifacts / LOG, line)
 
 
 def read_decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
-    """The last `most` decisions, newest first; a line that was cut off by a crash is passed over."""
+    """The last `most` decisions, newest first, without lines that a crash cut off."""
     path = settings.artifacts / LOG
     if not path.is_file():
         return []
@@ -189,7 +199,7 @@ _PARTS = ("models", "pipelines", "sql")
 
 @cache
 def code_digest() -> str:
-    """Twelve hex digits over every Python file and query that may shape a list; read once a process."""
+    """Twelve hex digits of every Python file and query that may change a list; computed once a process."""
     digest = hashlib.sha256()
     for path in sorted(p for part in _PARTS for p in (_ROOT / part).rglob("*") if p.suffix in (".py", ".sql")):
         digest.update(path.relative_to(_ROOT).as_posix().encode())
@@ -198,16 +208,16 @@ def code_digest() -> str:
 
 
 def code_version() -> str:
-    """Version of the code and of the libraries that shape the numbers."""
+    """Version of the code and of the libraries that affect the numbers."""
     libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
     return " ".join([f"matchbook={code_digest()}", *libraries])
 
 
-AHEAD = timedelta(days=1)  # a client's clock or time zone may run ahead of ours; a mistyped year runs further
+AHEAD = timedelta(days=1)  # a client's clock or time zone may be ahead; a mistyped year is further ahead
 
 
 class Cutoff(NamedTuple):
-    """The instant before which a run may know anything, and the rule that chose it, in words for the log."""
+    """The cutoff of a run, and for the log the rule that chose it."""
 
     at: datetime
     because: str
@@ -219,10 +229,10 @@ class RunTimes:
 
     run_type: "scheduled", "backfill", "manual", "asset_triggered", "operator_triggered" …
     run_after: when the run was due; every run has it.
-    logical_date: the date that a person or the timetable gave it; None for a manual run without one.
-    data_interval_end: the end of the day (or hour) it covers; None where there is none.
+    logical_date: the date from a person or the timetable; None for a manual run without one.
+    data_interval_end: end of the day (or hour) that it covers, or None.
     as_of: the parameter of that name, an ISO 8601 instant or None.
-    started: when it really began; runs may wait, or be dated back to come first.
+    started: actual start; runs may wait or have an earlier date.
     """
 
     run_type: str
@@ -234,32 +244,32 @@ class RunTimes:
 
     @property
     def timetabled(self) -> bool:
-        """Whether the timetable, and not a person, says which interval this run covers."""
+        """Whether the timetable, and not a person, chose the interval of this run."""
         return self.run_type in ("scheduled", "backfill")
 
 
 def just_after(newest: datetime) -> datetime:
-    """The cutoff that takes in everything up to this instant: a second after it, never after now."""
-    return min(newest + timedelta(seconds=1), datetime.now(UTC))  # noqa: TID251 nothing later has happened
+    """The cutoff that includes everything up to this instant: one second later, but never after now."""
+    return min(newest + timedelta(seconds=1), datetime.now(UTC))  # noqa: TID251 no event is later
 
 
 def passed(as_of: datetime, now: datetime | None = None) -> datetime:
-    """A cutoff that somebody gave; one that is hardly ahead becomes `now`, by default the clock's. Raises
-    SettingsError for one further in the future."""
-    now = now or datetime.now(UTC)  # noqa: TID251 only to refuse what has not come
+    """Check a given cutoff; one slightly ahead becomes `now` (default: the clock's). Raises SettingsError if further
+    ahead.
+    """
+    now = now or datetime.now(UTC)  # noqa: TID251 only to refuse future cutoffs
     if as_of > now + AHEAD:
         raise SettingsError(
-            f"as_of={as_of.isoformat()} lies in the future of this run ({now.isoformat()}): its release would "
-            "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed"
+            f"as_of={as_of.isoformat()} lies in the future of this run ({now.isoformat()}): its release would block "
+            "every later one, because an older cutoff never replaces a newer one; give a cutoff in the past"
         )
     return min(as_of, now)
 
 
 def cutoff_of(run: RunTimes) -> Cutoff:
-    """The end of a scheduled or backfilled interval, else `as_of`, else its date, else the run's own time.
+    """The end of a scheduled or backfilled interval; otherwise `as_of`, the run's date, or its own time, in this order.
 
-    Raises SettingsError for a backfill that carries as_of and for an as_of in the future, DataError for one that
-    cannot be read.
+    Raises SettingsError for a backfill with as_of and for an as_of in the future, DataError for an unreadable one.
     """
     if run.timetabled:
         return _end_of_interval(run)
@@ -267,15 +277,15 @@ def cutoff_of(run: RunTimes) -> Cutoff:
     if run.as_of:
         return Cutoff(passed(parse_instant(run.as_of), now), "the parameter as_of")
     if run.logical_date:
-        return Cutoff(passed(run.logical_date, now), "the date this run was given")
-    return Cutoff(run.run_after, "the run's own time, as it was given no date")
+        return Cutoff(passed(run.logical_date, now), "the date of this run")
+    return Cutoff(run.run_after, "the run's own time, because it has no date")
 
 
 def _end_of_interval(run: RunTimes) -> Cutoff:
     if run.run_type == "backfill" and run.as_of:
         raise SettingsError(
-            f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of="
-            f"{run.as_of!r}, which would build the same day again and again; start it without as_of, or trigger "
+            f"a backfill takes each cutoff from its day, but its configuration has as_of={run.as_of!r}, "
+            "which would build the same day repeatedly; start the backfill without as_of, or trigger "
             "a single run with it"
         )
     if run.data_interval_end is None:
@@ -288,13 +298,13 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
 
 
 def no_new_data(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
-    """Why a scheduled run has nothing to publish: its newest event is over an interval old at the cutoff; else None."""
+    """Why a scheduled run has nothing new (newest event older than one interval before the cutoff), or None."""
     if newest is None:
-        return "there is no interaction at all; import some, then trigger a run"
+        return "there are no interactions; import some, then trigger a run"
     if newest >= as_of - interval:
         return None
     return (
         f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before "
-        f"the cutoff {as_of.isoformat()}: nothing is built or published. See whether the platform still "
-        "delivers its interactions; to build from what there is, trigger a run with as_of"
+        f"the cutoff {as_of.isoformat()}: nothing is built or published. Check that the platform still "
+        "delivers interactions; to build from the existing ones, trigger a run with as_of"
     )

@@ -2,9 +2,9 @@
 
     {"step": "train.als", "index": null, "wall_s": 3.1, "cpu_s": 5.9, "peak_mb": 412.3, "at": "2024-05-01T02:03:04Z"}
 
-index: which of a mapped task's instances, None elsewhere. wall_s, cpu_s: seconds; of the CPU, those of the process and
-of children that ended. peak_mb: the largest resident set of the process during the step, and that of its largest child.
-at: when the step ended. A step that was run again stands there again; the last line of a step is its newest.
+index: instance of a mapped task, else null. wall_s, cpu_s: seconds; CPU of the process and of ended children. peak_mb:
+largest resident set of the process during the step, and that of its largest child. at: end of the step. A repeated step
+has several lines; the last one counts.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pipelines.store.artifacts import append_private
 STEPS, RECORD = "steps.jsonl", "run.json"
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"
-_UNIT = 1 if sys.platform == "darwin" else 1024  # of what getrusage says
+_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of getrusage's values, in bytes
 MB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """Where the clocks stood when a step began, and the largest child that had ended by then (bytes)."""
+    """Clock values at the start of a step, and the size in bytes of the largest child that had ended."""
 
     wall: float
     cpu: float
@@ -40,8 +40,8 @@ class Stopwatch:
 
     @classmethod
     def now(cls) -> Stopwatch:
-        """From here on the peak is counted anew, where the system can (Linux)."""
-        with suppress(OSError):  # where it cannot, the peak is that of the whole life of the process
+        """Start a step; resets the peak of memory if the system can (Linux)."""
+        with suppress(OSError):  # otherwise the peak is that of the whole process
             _CLEAR.write_text(_FORGET_PEAK)
         return cls(time.perf_counter(), _cpu_s(), _largest_child())
 
@@ -62,8 +62,7 @@ class Stopwatch:
 
 @contextmanager
 def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]:
-    """Measure what is done inside and note it below the run's `directory`, also where it fails; a directory without
-    the record of a run gets no note."""
+    """Measure the body and record it in the run's `directory`, also if it fails; nothing without a run's record."""
     began = Stopwatch.now()
     try:
         yield
@@ -73,12 +72,12 @@ def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]
 
 
 def append_timing(directory: Path, line: dict[str, Any]) -> None:
-    """Append one line; several processes may do so at once."""
+    """Append one line; safe for several processes at once."""
     append_private(directory / STEPS, json.dumps(line))
 
 
 def steps_of(directory: Path) -> list[dict[str, Any]]:
-    """The newest line of every step (and index) of a run, in the order in which they ended; torn lines are left out."""
+    """The newest line of every step and index, ordered by their ends, without incomplete lines."""
     path = directory / STEPS
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
     for text in path.read_text().splitlines() if path.is_file() else ():
@@ -98,7 +97,7 @@ def _cpu_s() -> float:
 
 
 def _peak_bytes() -> int:
-    """The largest resident set of this process since the last `now`."""
+    """Largest resident set of this process since the last `now`, in bytes."""
     try:
         line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM:"))
     except (OSError, StopIteration):

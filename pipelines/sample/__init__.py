@@ -1,1 +1,1 @@
-"""A marketplace drawn from a known truth: everybody has a taste, and acts on it more often than not."""
+"""A sample marketplace with known preferences: users act mostly, but not always, on their interests."""

@@ -1,4 +1,4 @@
-"""The truth: who is who, what each one likes, what is popular, and when each came. Arrays only, one row an id."""
+"""Draw the sample's ground truth: roles, interests, popularity and times. Arrays with one row an id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NICHES = 3
 
 @dataclass(frozen=True)
 class Market:
-    """A category; niches are its fields, and each niche has words that the others use less."""
+    """A category. Its three niches are `fields`; each niche uses some words more often than the others."""
 
     category: str
     fields: tuple[str, str, str]
@@ -160,12 +160,12 @@ SPAN_DAYS = 730
 ROLES = ("developer", "investor", "founder")
 _ROLE_SHARES = (0.68, 0.27, 0.05)
 NEVER = np.int64(-1)  # an instant that is blank in the file
-_LONGEST = 600  # events of the most active user, in means of all
+_LONGEST = 600  # events of the most active user, as a multiple of the mean
 
 
 @dataclass(frozen=True)
 class Size:
-    """What to draw. ends: nothing happens at or after it."""
+    """Size of the sample. ends: all events are before it."""
 
     users: int
     startups: int
@@ -177,11 +177,13 @@ class Size:
         if self.users < 2 or self.startups < 1 or self.events_per_user < 0 or self.seed < 0:
             got = f"{self.users}, {self.startups}, {self.events_per_user:g} and {self.seed}"
             raise DataError(
-                "a sample needs at least 2 users (a developer and an investor), 1 startup, events per user "
+                "expected at least 2 users (a developer and an investor), 1 startup, events per user "
                 f">= 0 and a seed >= 0, got {got}"
             )
         if self.ends.tzinfo is None or self.ends < datetime(1980, 1, 1, tzinfo=UTC) + timedelta(days=SPAN_DAYS):
-            raise DataError(f"a sample needs an end with a time zone, from 1982 on, got {self.ends.isoformat()}")
+            raise DataError(
+                f"expected an end of the sample with a time zone, from 1982 on, got {self.ends.isoformat()}"
+            )
 
     @property
     def end(self) -> int:
@@ -189,15 +191,16 @@ class Size:
         return int(self.ends.timestamp())
 
     def randomness(self, *part: int) -> np.random.Generator:
-        """Independent numbers for each part, so that a part does not depend on how others were cut."""
+        """An independent random generator for each part, so that results do not depend on the division into parts."""
         return np.random.default_rng([self.seed, *part])
 
 
 @dataclass(frozen=True, eq=False)
 class Startups:
-    """n startups. id (n, 16) uint8; market, second, niche (n,) int16: what it is about; weight (n,) float64:
-    popularity, 0 where nobody will come; born, withdrawn, updated (n,) int64 seconds or NEVER; city (n,) int16;
-    founder (n,) int32 user row or -1."""
+    """n startups. id (n, 16) uint8; market, second, niche (n,) int16: topics; weight (n,) float64: popularity, 0
+    without events; born, withdrawn, updated (n,) int64 seconds or NEVER; city (n,) int16; founder (n,) int32 user row
+    or -1.
+    """
 
     id: NDArray[np.uint8]
     market: NDArray[np.int16]
@@ -213,8 +216,9 @@ class Startups:
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """n users, columns as in Startups. role (n,) int8 place in ROLES; events (n,) int64: how many to expect;
-    opted_out (n,) int64 seconds or NEVER."""
+    """n users, columns as in Startups. role (n,) int8 index in ROLES; events (n,) int64: expected number; opted_out
+    (n,) int64 seconds or NEVER.
+    """
 
     id: NDArray[np.uint8]
     role: NDArray[np.int8]
@@ -229,7 +233,7 @@ class Users:
 
 
 def draw_users(size: Size) -> Users:
-    """Roles, tastes, and how active each is: a long tail from nobody heard of to hundreds of events."""
+    """Roles, interests and activity, with a long tail from no event to hundreds."""
     random, n = size.randomness(1), size.users
     role = random.choice(len(ROLES), n, p=_ROLE_SHARES).astype(np.int8)
     role[:2] = 0, 1  # both surfaces exist at any size
@@ -254,7 +258,7 @@ def draw_users(size: Size) -> Users:
 
 
 def draw_startups(size: Size, users: Users) -> Startups:
-    """Markets, popularity (a few are known to all, one in twelve to nobody), births, withdrawals, founders."""
+    """Markets, popularity (a few are very popular, one in twelve is unknown), births, withdrawals, founders."""
     random, n = size.randomness(2), size.startups
     market, second, niche = _tastes(random, n, size)
     weight = random.lognormal(0, 1.3, n) * (random.random(n) > 1 / 12 if n >= 12 else 1)
@@ -277,7 +281,7 @@ def draw_startups(size: Size, users: Users) -> Startups:
 
 
 def markets_of(size: Size) -> int:
-    """Few startups share few markets, so that each has several."""
+    """Number of markets: few for few startups, so that each market has several."""
     return int(np.clip(size.startups // 8, 1, len(MARKETS)))
 
 
@@ -291,20 +295,20 @@ def _tastes(
 
 
 def _births(random: np.random.Generator, n: int, size: Size) -> NDArray[np.int64]:
-    """More and more come, the newest in the last hours; one in a hundred was always there."""
+    """Arrivals become more frequent; the newest are in the last hours. One in a hundred has no time."""
     born = size.end - 1 - (SPAN_DAYS * DAY * (1 - random.random(n) ** 0.6)).astype(np.int64)
     return np.where(_share(random, n, 0.01), NEVER, born)
 
 
 def _later(random: np.random.Generator, born: NDArray[np.int64], size: Size) -> NDArray[np.int64]:
-    """When a record was last written; blank for three in ten."""
+    """Time of a record's last update; blank for three in ten."""
     since = np.maximum(born, size.end - SPAN_DAYS * DAY)
     at = size.end - 1 - ((size.end - 1 - since) * random.random(len(born)) ** 2).astype(np.int64)
     return np.where(random.random(len(born)) < 0.7, at, NEVER)
 
 
 def _share(random: np.random.Generator, n: int, share: float) -> NDArray[np.bool_]:
-    """(n,) bool: this share of rows, and at least one from twenty rows on: every trait exists in every sample."""
+    """(n,) bool: this share of rows, and at least one if n >= 20, so that every sample has every trait."""
     chosen = random.random(n) < share
     if n >= 20 and not chosen.any():
         chosen[random.integers(0, n)] = True
@@ -312,7 +316,7 @@ def _share(random: np.random.Generator, n: int, share: float) -> NDArray[np.bool
 
 
 def _cities(random: np.random.Generator, market: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Half of all sit in a hub of their market; -1: not said."""
+    """Half are in a hub of their market; -1: unknown."""
     hub = 2 * market + random.integers(0, 2, len(market))
     city = np.where(random.random(len(market)) < 0.5, hub, random.integers(0, 2 * len(MARKETS), len(market)))
     return np.where(random.random(len(market)) < 0.9, city, -1).astype(np.int16)
@@ -329,18 +333,18 @@ def _ids(random: np.random.Generator, n: int) -> NDArray[np.uint8]:
 USERS_AT_ONCE = 10_000
 EVENT = np.dtype([("at", "<i8"), ("user", "<i4"), ("startup", "<i4"), ("kind", "<i1")])
 _EVENTS_PER_MEETING = 1.9
-_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # where a meeting comes from; the rest is any startup
+_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # shares of meetings by source; the rest is any startup
 _HOURS = np.array([1, 1, 1, 1, 1, 2, 4, 7, 10, 13, 14, 13, 11, 12, 13, 12, 11, 9, 8, 9, 10, 9, 6, 3], float)
-_WEEKEND = 0.45  # share of weekend meetings that stay there; the others move to a working day
+_WEEKEND = 0.45  # share of weekend meetings that stay on the weekend; the others move to a working day
 
 
 @dataclass(frozen=True, eq=False)
 class PopularityIndex:
-    """Startups sorted by market and niche, so that a draw by popularity from any of them is one binary search."""
+    """Startups sorted by market and niche, so that a draw by popularity is one binary search."""
 
     order: NDArray[np.int64]
-    heap: NDArray[np.float64]  # (n + 1,) popularity up to each place
-    bounds: NDArray[np.int64]  # (markets * NICHES + 1,) where each niche begins
+    heap: NDArray[np.float64]  # (n + 1,) cumulative popularity
+    bounds: NDArray[np.int64]  # (markets * NICHES + 1,) start of each niche
 
     @classmethod
     def from_startups(cls, startups: Startups, markets: int) -> PopularityIndex:
@@ -353,7 +357,7 @@ class PopularityIndex:
         )
 
     def draw(self, random: np.random.Generator, first: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int32]:
-        """One startup for each range of niches, by popularity; of all where a range holds nobody known."""
+        """One startup for each range of niches, by popularity; from all startups if a range has no popularity."""
         low, high = self.heap[self.bounds[first]], self.heap[self.bounds[stop]]
         empty = high <= low
         low, high = np.where(empty, 0.0, low), np.where(empty, self.heap[-1], high)
@@ -364,23 +368,23 @@ class PopularityIndex:
 
 
 def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[NDArray[Any]]:
-    """Events (EVENT records, in no order) of ten thousand users at a time; memory does not grow with users."""
+    """Yield unsorted EVENT records of ten thousand users at a time; memory does not grow with users."""
     if not startups.weight.any():
         return
-    shelf = PopularityIndex.from_startups(startups, markets)
+    index = PopularityIndex.from_startups(startups, markets)
     for first in range(0, len(users.id), USERS_AT_ONCE):
         random = size.randomness(3, first)
         chosen = np.arange(first, min(first + USERS_AT_ONCE, len(users.id)))
         meetings = np.floor(users.events[chosen] / _EVENTS_PER_MEETING + random.random(len(chosen))).astype(np.int64)
         user = np.repeat(chosen, np.where(users.events[chosen] > 0, np.maximum(meetings, 1), 0)).astype(np.int32)
-        startup = _meet(random, shelf, users, user, markets)
+        startup = _meet(random, index, users, user, markets)
         at = _when(random, size, users, startups, user, startup)
         here = at != NEVER
         yield _acts(random, size, users, startups, user[here], startup[here], at[here])
 
 
 def _meet(
-    random: np.random.Generator, shelf: PopularityIndex, users: Users, user: NDArray[np.int32], markets: int
+    random: np.random.Generator, index: PopularityIndex, users: Users, user: NDArray[np.int32], markets: int
 ) -> NDArray[np.int32]:
     how = random.random(len(user))
     market, second = users.market[user].astype(np.int64), users.second[user].astype(np.int64)
@@ -388,7 +392,7 @@ def _meet(
     steps = [how < _NICHE, how < _NICHE + _MARKET, how < _NICHE + _MARKET + _SECOND]
     first = np.select(steps, [niche, market * NICHES, second * NICHES], 0)
     stop = np.select(steps, [niche + 1, (market + 1) * NICHES, (second + 1) * NICHES], markets * NICHES)
-    return shelf.draw(random, first, stop)
+    return index.draw(random, first, stop)
 
 
 def _when(
@@ -399,7 +403,7 @@ def _when(
     user: NDArray[np.int32],
     startup: NDArray[np.int32],
 ) -> NDArray[np.int64]:
-    """Seconds: both are there, the startup is not withdrawn; mostly by day, on a working day. NEVER: they miss."""
+    """Time of each meeting in seconds: both exist, the startup is not withdrawn; mostly working hours. NEVER: none."""
     begin = np.maximum(np.maximum(users.born[user], startups.born[startup]), size.end - SPAN_DAYS * DAY) + 1
     end = np.where(startups.withdrawn[startup] == NEVER, size.end, startups.withdrawn[startup]) - 3600
     raw = begin + ((end - begin) * random.random(len(user)) ** 0.8).astype(np.int64)
@@ -422,7 +426,7 @@ def _acts(
     startup: NDArray[np.int32],
     at: NDArray[np.int64],
 ) -> NDArray[np.void]:
-    """The events of each meeting: always a view, then a click, an opinion, and an application or an interest."""
+    """The events of each meeting: a view, then perhaps a click, an opinion, and an application or an interest."""
     market = startups.market[startup]
     fits = market == users.market[user]
     near = fits | (market == users.second[user])

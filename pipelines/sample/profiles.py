@@ -1,4 +1,4 @@
-"""What people and startups say about themselves: words of their market and niche, as Arrow columns by file name."""
+"""Profile texts of people and startups from the words of their market and niche, as Arrow columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WORDS = np.array([market.words for market in MARKETS]).reshape(len(MARKETS), NI
 _SKILLS = np.array([market.skills for market in MARKETS])
 _FIELDS = np.array([market.fields for market in MARKETS])
 _CATEGORIES = np.array([market.category for market in MARKETS])
-_CITIES = np.array([*CITIES, ""])  # place -1 is blank
+_CITIES = np.array([*CITIES, ""])  # index -1 is blank
 _SILENT = 0.12  # share of profiles without text
 DAY = 86_400
 
@@ -63,7 +63,7 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
 
 
 def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np.int64], rows: slice) -> pa.Table:
-    """startups.csv for some rows. views: the counter as it stood when the record was last written."""
+    """startups.csv for some rows. views: the counter at the record's last update."""
     random = size.randomness(5, rows.start)
     market, niche, founder = startups.market[rows], startups.niche[rows], startups.founder[rows]
     n, updated, silent = len(market), startups.updated[rows], random.random(len(market)) < _SILENT
@@ -99,7 +99,7 @@ def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np
 
 
 def truth_rows(users: Users, startups: Startups) -> pa.Table:
-    """truth.csv: the latent taste behind everybody, users first."""
+    """truth.csv: the true interests of everybody, users first."""
     both = (users, startups)
     market, second, niche = (np.concatenate([getattr(e, name) for e in both]) for name in ("market", "second", "niche"))
     return pa.table(
@@ -136,7 +136,7 @@ def _said(random: np.random.Generator, market: NDArray[np.int16], niche: NDArray
 
 
 def _picked(random: np.random.Generator, choices: NDArray[np.str_], n: int) -> NDArray[np.str_]:
-    """(rows, n) of (rows, some) choices: different ones in a row where there are enough."""
+    """(rows, n) of (rows, some) choices, distinct in each row if there are enough."""
     if n > choices.shape[1]:
         return np.take_along_axis(choices, random.integers(0, choices.shape[1], (len(choices), n)), axis=1)
     places = np.argsort(random.random(choices.shape), axis=1)[:, :n]

@@ -1,7 +1,7 @@
-"""A sample marketplace of any size with a planted truth, in the layout of a data folder plus `truth.csv`.
+"""Write a sample marketplace of any size with known preferences: a data folder and `truth.csv`.
 
-Equal arguments give equal bytes. Memory grows with users and startups (about 300 bytes each), not with events: those
-are drawn for ten thousand users at a time, kept on disk by week, and sorted a week at a time.
+Equal arguments give equal bytes. Memory grows with users and startups (about 300 bytes each), not with events: they are
+drawn for ten thousand users at a time, stored by week, and sorted a week at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipelines.sample.market import (
 )
 from pipelines.sample.profiles import instants, startup_rows, truth_rows, user_rows, uuids
 
-#: The last event of a sample lies just before this instant.
+#: The last event of a sample is just before this instant.
 ENDS = datetime(2025, 6, 1, tzinfo=UTC)
 EVENTS_PER_USER = 30.0
 _ROWS = 10_000
@@ -51,7 +51,7 @@ def write_sample(
 ) -> dict[str, int]:
     """Write users.csv, startups.csv, interactions.csv and truth.csv; returns rows by file name.
 
-    events_per_user is a mean over a long tail. Raises DataError for a size that makes no marketplace.
+    events_per_user: mean of a long tail. Raises DataError for an impossible size.
     """
     size = Size(users, startups, events_per_user, seed, ends)
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def write_sample(
 
 
 def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> NDArray[np.int64]:
-    """Draw all events into one file a week; returns (startups,) views before each startup's record was last written."""
+    """Draw all events into one file a week; returns (startups,) views before each startup's last update."""
     views = np.zeros(len(startups.id), np.int64)
     first = size.end - SPAN_DAYS * DAY
     with tqdm(total=len(users.id), unit="user", desc="drawing events", disable=not sys.stderr.isatty()) as bar:
@@ -95,7 +95,7 @@ def _append(events: NDArray[np.void], week: NDArray[np.int64], weeks: Path) -> N
 
 
 def _sorted_events(users: Users, startups: Startups, weeks: Path) -> Iterator[pa.Table]:
-    """interactions.csv, a week at a time, by time; no event stands twice."""
+    """Yield interactions.csv, one week at a time, sorted by time, without duplicates."""
     user_ids, startup_ids, kinds = uuids(users.id), uuids(startups.id), pa.array(_KINDS)
     yield _named(np.empty(0, EVENT), user_ids, startup_ids, kinds)
     for path in sorted(weeks.iterdir()):
@@ -121,7 +121,7 @@ def _parts(n: int) -> list[slice]:
 
 
 def _write(path: Path, tables: Iterable[pa.Table], quotes: str = "needed") -> int:
-    """Write aside, then rename: a file of that name is always whole. quotes: "none" where no cell can need them."""
+    """Write a temporary file, then rename it. quotes: "none" if no cell needs quotes."""
     aside, rows = path.with_suffix(".part"), 0
     with aside.open("wb") as f:
         for table in tables:

@@ -23,8 +23,15 @@ from models.experiments import Arm, Experiment, arms_on, places_on, read_experim
 from models.lists.ranked_lists import RankedLists
 from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
 from models.recommender.recommend import CHUNK, recommend
-from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
+from models.recommender.surface import (
+    SurfaceRecommender,
+    open_bundles,
+    open_recommender,
+    serving_rankers,
+    with_settings,
+)
 from models.schema import Entity, Surface
+from models.settings.idle import idle_line
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, ScoredShard, ShardRef
 from pipelines.run.run import Run, code_digest
@@ -41,7 +48,10 @@ def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None
     unknown = sorted(set(surfaces or ()) - set(known))
     if unknown:
         raise DataError(f"expected surfaces among {', '.join(known)}; got {', '.join(unknown)}")
-    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
+    bundles = open_bundles(run.settings.artifacts, build.bundles, run.settings)
+    ways = (run.settings, *(arm.apply(run.settings) for e in read_experiments(run.settings) for arm in e.arms))
+    log.info("%s", idle_line([(settings, serving_rankers(bundles, settings)) for settings in ways]))
+    entities = entities_of(bundles[CATALOGUE])
     wanted = [known[s] for s in surfaces] if surfaces else list(Surface)
     owners = {s: len(entities[s.owner].owners_of(s)) for s in wanted}
     work = {s: owners[s] * (1 + len(entities[s.item].items_of(s))) for s in wanted}

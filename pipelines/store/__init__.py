@@ -1,1 +1,1 @@
-"""Where snapshots, bundles and releases are stored: a directory, or object storage behind it."""
+"""Storage of snapshots, bundles and releases: a directory, or object storage with a local copy."""

@@ -1,4 +1,4 @@
-"""Where snapshots, bundles, releases and runs lie: written aside, then renamed into place, never changed after."""
+"""The store of snapshots, bundles, releases and runs. Artefacts are written, renamed into place, and never changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.settings.settings import Settings
 from pipelines.store import mirror
 from pipelines.store.mirror import whole_here
 
-#: Kinds of trained models: those that lists are made with, and those that a build was judged by.
+#: Kinds of trained models: those that make lists, and those that evaluate a build.
 BUNDLES, HOLDOUTS = "bundles", "holdouts"
 
 
@@ -37,9 +37,9 @@ class Artifacts:
         )
 
     def place(self, kind: str, name: str, fill: Callable[[Path], None]) -> Path:
-        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there stays (same content).
+        """Fill a temporary directory and rename it to kind/name. An existing one stays: its content is equal.
 
-        Where the store is object storage, it is stored there before this returns.
+        Also stores it in object storage, if that is used, before this returns.
         """
         target = self.root / kind / name
         if not target.exists():
@@ -58,7 +58,7 @@ class Artifacts:
         return target
 
     def remove(self, kind: str, name: str) -> None:
-        """Remove a stored directory, wherever the store is."""
+        """Remove a stored directory, also from object storage."""
         mirror.remove(self._settings, f"{kind}/{name}")
 
     def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
@@ -81,18 +81,20 @@ class Artifacts:
         return open_bundle(name, versions[-1])
 
     def directory(self, release: str) -> Path:
-        """Where a release lies, or would."""
+        """Path of a release, stored or not."""
         return self.root / "releases" / release
 
     def release(self, name: str) -> Release:
-        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is, ReleaseIncomplete."""
+        """The manifest of a stored release. Raises ReleaseNotFound with the stored names, ReleaseIncomplete."""
         path = self.directory(name) / MANIFEST
         if not path.is_file():
             there = ", ".join(p.name for p in self.stored("releases")) or "none"
             raise ReleaseNotFound(f"no release {name!r}; stored are: {there}")
         release = Release.from_json(path.read_bytes())
         if release.id != name:
-            raise ReleaseIncomplete(f"{path} is that of {release.id}; build this cutoff again, or promote another")
+            raise ReleaseIncomplete(
+                f"{path} belongs to {release.id}; build this cutoff again, or promote another release"
+            )
         return release
 
     def releases(self) -> list[Release]:
@@ -108,8 +110,10 @@ class Artifacts:
 
 
 def append_private(path: Path, line: str) -> None:
-    """Add a line to a file that only its owner can read, in one piece: several processes may do so at once. A file
-    that has grown beyond `mirror.RECORD_MOST` loses its older half."""
+    """Append a line to a private file atomically; safe for several processes.
+
+    A file larger than `mirror.RECORD_MOST` loses its older half.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -127,15 +131,15 @@ def write_private(path: Path, text: str) -> None:
 
 
 def copy_artifacts(settings: Settings, old: Path) -> list[str]:
-    """Copy every finished directory and the small files at the top of `old`; what is there already stays.
+    """Copy every finished directory and the small files at the top of `old`; existing ones stay.
 
-    Returns the directories. Raises DataError where `old` holds no artefacts, ServiceError of the store.
+    Returns the directories. Raises DataError if `old` holds no artefacts, ServiceError of the store.
     """
     found = sorted(whole_here(old))
     if not found:
         raise DataError(
-            f"expected snapshots, bundles or releases in {old}, found none; name the folder of artefacts, "
-            "which is `artifacts` in MATCHBOOK_HOME unless MATCHBOOK_ARTIFACTS said otherwise"
+            f"expected snapshots, bundles or releases in {old}, found none; give the folder of artefacts: "
+            "`artifacts` in MATCHBOOK_HOME, or the old value of MATCHBOOK_ARTIFACTS"
         )
     artifacts = Artifacts(settings)
     for path in found:

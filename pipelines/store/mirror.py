@@ -1,9 +1,8 @@
-"""This machine's copy of the artefact store in object storage: brought up to date before a step, stored after it.
+"""Local copy of an artefact store in object storage: updated before a step, uploaded after it.
 
-Directories that never change (snapshots, bundles, releases) are stored by `Artifacts.place` itself and fetched whole.
-What a build leaves in its staging, and the small files at the top, are copied as they change, below `loose/`; of a
-`.jsonl` that two machines added to, the lines of both are kept. The training sets beside a snapshot stay where they
-were written. Where the store is a directory that every machine sees, there is nothing to do.
+Immutable directories (snapshots, bundles, releases) are uploaded by `Artifacts.place` and fetched whole. Staging files
+of a build and small files at the top are copied to `loose/` when they change; `.jsonl` files keep the lines of all
+machines. Training sets of a snapshot stay on their machine. If the store is a shared directory, nothing is copied.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from models.settings.settings import Settings
 log = logging.getLogger(__name__)
 LOOSE = "loose"
 _RUNS = "runs/"
-#: Bytes of a record, one JSON line a thing (`.jsonl`): years of them. A longer one loses its older half.
+#: Largest size in bytes of a record (`.jsonl`), enough for years. A larger one loses its older half.
 RECORD_MOST = 8 << 20
-#: Directories that are stored as a whole, as `Artifacts.place` names them.
+#: Directories that are stored as a whole, named as in `Artifacts.place`.
 _WHOLE_KINDS = ("snapshots/*", "releases/*", "bundles/*/*", "holdouts/*/*")
-#: In place of the name of a run: all of them.
+#: Used as the name of a run: all runs.
 EVERY = "*"
-#: What tells two contents of one object apart, as the storages call it.
+#: Keys of object information that identify a version of its content, for all storages.
 _VERSION = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 
 
 def pull(settings: Settings, run: str = "") -> None:
-    """Fetch what other machines stored, with the staging of one run; remove what was removed there.
+    """Fetch what other machines stored, with the staging of one run; delete what was deleted there.
 
-    run: the name of its staging directory, or EVERY. Raises ServiceError.
+    run: name of its staging directory, or EVERY. Raises ServiceError.
     """
     mirror = _Mirror.from_settings(settings)
     if mirror is not None:
@@ -47,7 +46,7 @@ def pull(settings: Settings, run: str = "") -> None:
 
 
 def pull_loose(settings: Settings, run: str = "") -> None:
-    """The same of the files that change alone: reports, figures, the staging of one run. Raises ServiceError."""
+    """Fetch only files that change: reports, figures, the staging of one run. Raises ServiceError."""
     mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
@@ -55,7 +54,7 @@ def pull_loose(settings: Settings, run: str = "") -> None:
 
 
 def push(settings: Settings, run: str = "") -> None:
-    """Store what changed at the top and in the staging of one run. Raises ServiceError."""
+    """Upload changed files at the top and in the staging of one run. Raises ServiceError."""
     mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
@@ -63,17 +62,17 @@ def push(settings: Settings, run: str = "") -> None:
 
 
 def begin(settings: Settings, path: str) -> None:
-    """Note that a directory is about to stand here, so that nobody takes its files for loose ones."""
+    """Record that a directory will be placed here, so that its files are not uploaded as loose ones."""
     if settings.artifacts_url:
         mark(settings.artifacts, path, HERE)
 
 
 def store(settings: Settings, path: str) -> None:
-    """Store a finished directory below the artefact root, its `.complete` last. Raises ServiceError."""
+    """Upload a finished directory below the artefact root, its `.complete` last. Raises ServiceError."""
     storage, root = Storage.from_settings(settings), settings.artifacts
     if storage is None or is_stored(root, path):
         return
-    if storage.contents(path) is None:  # else another machine made the same and was first
+    if storage.contents(path) is None:  # else another machine stored the same content first
         files = {p.relative_to(root / path).as_posix(): p for p in sorted((root / path).rglob("*")) if p.is_file()}
         for name, file in files.items():
             _put(storage, file, f"{WHOLE}/{path}/{name}")
@@ -84,7 +83,7 @@ def store(settings: Settings, path: str) -> None:
 
 
 def remove(settings: Settings, path: str) -> None:
-    """Remove a directory from here and, what says that it is whole first, from the storage. Raises ServiceError."""
+    """Remove a directory locally and from the storage, there `.complete` first. Raises ServiceError."""
     storage, root = Storage.from_settings(settings), settings.artifacts
     if storage is not None:
         with answering(storage.url):
@@ -96,7 +95,7 @@ def remove(settings: Settings, path: str) -> None:
 
 
 def whole_here(root: Path) -> set[str]:
-    """The finished directories below an artefact root that never change, stored or not."""
+    """Finished immutable directories below an artefact root, uploaded or not."""
     found = (p for kind in _WHOLE_KINDS for p in root.glob(kind) if p.is_dir() and not p.name.startswith("."))
     return {p.relative_to(root).as_posix() for p in found}
 
@@ -109,7 +108,7 @@ def _put(storage: Storage, file: Path, name: str) -> None:
 
 
 class _Mirror:
-    """The copy of one storage at a root. seen: loose file -> its version in the storage, and size and time here."""
+    """The local copy of one storage. seen: loose file -> its version in the storage, local size and time."""
 
     def __init__(self, storage: Storage, root: Path) -> None:
         self._storage, self._root = storage, root
@@ -123,7 +122,7 @@ class _Mirror:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One process of this machine at a time, so that what is half-written here never overwrites what is whole."""
+        """Lock: one process of this machine at a time, so that incomplete local files never replace complete ones."""
         self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
         record = self._notes / "loose.json"
         with (self._notes / "lock").open("w") as held:
@@ -170,11 +169,11 @@ class _Mirror:
         return {name[len(base) + 1 :]: _version(info) for name, info in found.items()}
 
     def _check_whole(self, whole: set[str]) -> None:
-        """Raises ServiceError where all of it is gone at once: a share that is not mounted, another bucket."""
+        """Raise ServiceError if the storage is suddenly empty: an unmounted share, or another bucket."""
         if not whole and STORED in marked(self._root).values():
             raise ServiceError(
-                f"the artefact store {self._storage.url} is empty, and this machine knows it otherwise: "
-                "see whether MATCHBOOK_ARTIFACTS names the right place and it is mounted; where it was "
+                f"the artefact store {self._storage.url} is empty, but this machine has copies from it: "
+                "check that MATCHBOOK_ARTIFACTS names the right place and that it is mounted; if it was "
                 f"emptied on purpose, remove {self._root}"
             )
 
@@ -183,7 +182,7 @@ class _Mirror:
             if state == STORED and path not in whole:
                 shutil.rmtree(self._root / path, ignore_errors=True)
                 unmark(self._root, path)
-                log.info("removed %s, which %s has no more", path, self._storage.url)
+                log.info("removed %s, which %s no longer has", path, self._storage.url)
 
     def _fetch(self, name: str, version: str) -> None:
         file, more = self._root / name, False
@@ -199,7 +198,7 @@ class _Mirror:
         self._seen[name] = [version] if more else [version, *_state(file)]
 
     def _join(self, name: str, file: Path) -> bool:
-        """The lines of both sides, in the storage's order and then ours; whether there are any that it lacks."""
+        """Merge the lines of both sides, the storage's first; returns whether the storage lacks any."""
         try:
             with answering(self._storage.url):
                 theirs = self._storage.filesystem.cat_file(self._storage.place(f"{LOOSE}/{name}")).decode().splitlines()
@@ -213,7 +212,7 @@ class _Mirror:
         return bool(more)
 
     def _forget(self, name: str) -> None:
-        """Remove a file that the storage has no more, unless it was changed here since."""
+        """Delete a file that was deleted in the storage, unless it changed here."""
         file = self._root / name
         if file.is_file() and not self._changed_here(name, file):
             file.unlink()
@@ -224,7 +223,7 @@ class _Mirror:
 
 
 def newest_lines(text: str, most: int | None = None) -> str:
-    """The newest lines of a record: where it has grown beyond `most` (RECORD_MOST), the newer half of that."""
+    """The newest lines of a record: if it is larger than `most` (RECORD_MOST), the newer half of that."""
     most = most or RECORD_MOST
     if len(text) <= most:
         return text
@@ -232,7 +231,7 @@ def newest_lines(text: str, most: int | None = None) -> str:
 
 
 def _wanted(name: str, run: str) -> bool:
-    """Whether it belongs to this run or to no run."""
+    """Whether a file belongs to this run or to no run."""
     return not name.startswith(_RUNS) or run == EVERY or (bool(run) and name.startswith(f"{_RUNS}{run}/"))
 
 

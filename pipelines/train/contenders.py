@@ -16,12 +16,15 @@ from models.data.batch import Owners, Proposal
 from models.data.bundle import Bundle
 from models.learned_ranker.scorer import LearnedRanker
 from models.metrics.accuracy import K, ndcg_of, places
+from models.mlp_ranker import SPEC as NETWORK
 from models.mlp_ranker.scorer import MlpRanker
 from models.recommender.recommend import CHUNK, recommend
-from models.recommender.surface import SurfaceRecommender
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
 from models.scoring.scorer import Ranker
-from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, SEEDS, TAUGHT
+from models.settings.modes import SEED
+from models.settings.settings import Settings
+from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, TAUGHT
 from pipelines.train.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
@@ -29,29 +32,41 @@ Contender = Callable[[Owners, int], NDArray[Any]]
 
 
 def contenders(
-    holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
+    holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, Contender]:
-    """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the union of all
-    sources ranked by the rules, by the network, by the one of the seed's literal recipe, and by the learned ranker.
+    """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the candidates
+    ranked by the rules, by the network, and by the learned ranker.
 
     learned: taught only by what had happened before the cut."""
     recipe = holdout.recipe(surface)
     alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
-    listed = {name: _lists(r) for name, r in recipes(holdout, surface, ranker, of_the_seed, learned).items()}
+    listed = {name: listed_by(r) for name, r in recipes(holdout, surface, ranker, learned).items()}
     chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
     return {**chance, **alone, **listed}
 
 
 def recipes(
-    holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
+    holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, SurfaceRecommender]:
-    """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, SEEDS, TAUGHT."""
+    """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, TAUGHT."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
         ranked[TAUGHT] = LearnedRanker.from_bundle(learned, surface)
-    ranked |= {name: MlpRanker.from_bundle(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
+    if ranker is not None:
+        ranked[RANKED] = MlpRanker.from_bundle(ranker)
     return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
+
+
+def seed_recipe(holdout: Holdout, surface: Surface, network: Bundle | None) -> SurfaceRecommender:
+    """The recipe of the source documents, as [ranking] mode = "seed" has it. network: its own; None: the rules rank."""
+    bundles = holdout.bundles if network is None else {**holdout.bundles, NETWORK.bundle: network}
+    return open_recommender(surface, bundles, seed_settings(holdout.settings))
+
+
+def seed_settings(settings: Settings) -> Settings:
+    """These settings in the mode of the source documents."""
+    return settings.layered({"ranking_mode": SEED}, "given")
 
 
 def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, NDArray[np.int64]]:
@@ -82,7 +97,7 @@ def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
     return contender
 
 
-def _lists(recipe: SurfaceRecommender) -> Contender:
+def listed_by(recipe: SurfaceRecommender) -> Contender:
     """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
 
     def contender(owners: Owners, _: int) -> NDArray[np.int64]:

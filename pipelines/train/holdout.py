@@ -106,9 +106,8 @@ class Holdout:
     def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> SurfaceRecommender:
         """The recipe of a surface as it would have been at the cut."""
         sources = sources or self.settings.lists.candidate_sources
-        return open_recommender(
-            surface, self.bundles, self.settings.layered({"ranker": ranker, "candidate_sources": sources}, "given")
-        )
+        settings = self.settings.without_mode().layered({"ranker": ranker, "candidate_sources": sources}, "given")
+        return open_recommender(surface, self.bundles, settings)
 
     def seen_from(self, surface: Surface) -> Outcome:
         """The outcome with the surface's owners as owners."""

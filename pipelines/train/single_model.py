@@ -76,7 +76,8 @@ class SingleModelSplit:
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
     def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, NDArray[Any]]:
-        settings = settings.layered({"enable_als": True, "enable_two_tower": True, "ranker": "rules"}, "given")
+        switches = {"enable_als": True, "enable_two_tower": True, "ranker": "rules"}
+        settings = settings.without_mode().layered(switches, "given")
         recipe = open_recommender(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
         rows, relevant = self._asked(recipe, settings, choosing)
@@ -87,7 +88,7 @@ class SingleModelSplit:
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> NDArray[np.float64]:
         """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
         the two weights of the settings; whom one half does not know the other answers."""
-        alone = settings.layered(
+        alone = settings.without_mode().layered(
             {
                 "enable_als": True,
                 "enable_two_tower": True,

@@ -147,10 +147,14 @@ def searched(models: Sequence[str], settings: Settings) -> list[str]:
 
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
     """By setting what is tried for it, neighbours side by side (C30; the ensemble: C11-C14, O01); without the settings
-    that somebody chose."""
+    that somebody chose, and those that the mode decides."""
     if model == _ENSEMBLE and not settings.is_default("ensemble_two_tower_weight"):
         return {}
-    return {name: grid for name, grid in whole_grid(model).items() if settings.is_default(name)}
+    return {
+        name: grid
+        for name, grid in whole_grid(model).items()
+        if settings.is_default(name) and name not in settings.decided
+    }
 
 
 def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:

@@ -1,7 +1,7 @@
-"""Which blend the ensemble uses: measured at the inner cut over owners who judge nothing else, recorded in a bundle.
+"""Choose the blend of the ensemble on the temporal validation split and record the choice in a bundle.
 
-The weights of the settings (0.6 of ALS, 0.4 of the two-tower) stand unless the jury finds another blend clearly better,
-all blends together (`models.metrics.intervals`).
+It uses only the training owners, who are not evaluation owners. The weights of the settings (0.6 ALS, 0.4 two-tower)
+stay unless another blend is clearly better, with a correction for several blends (`models.metrics.intervals`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from models import metrics
 from models.als import ALS
 from models.data.batch import Candidates
 from models.data.bundle import Bundle
+from models.ensemble import EnsembleConfig
 from models.ensemble.fit import BLEND, fit_blend
 from models.ensemble.scorer import PROFILES, Blend
 from models.errors import TrainingError
 from models.metrics.intervals import ONE_ERROR, SURE, Choice, choose
+from models.ranker import RankerConfig
 from models.recommender.candidates import answering_method, candidates_of
 from models.recommender.recommend import CHUNK
 from models.routing import route
@@ -35,14 +37,14 @@ from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
 
 _LOG = logging.getLogger(__name__)
 WEIGHTED, LEARNED_BLEND = "weighted", "learned"
-#: By name the settings of a blend; the profile "balanced" is what the settings' weights are by default.
+#: By name: the settings of a blend. The profile "balanced" equals the default weights.
 BLENDS: Mapping[str, Mapping[str, Any]] = {
     WEIGHTED: {"blend": WEIGHTED},
     **{p: {"blend": WEIGHTED, "profile": p} for p in PROFILES if p != "balanced"},
     "rrf": {"blend": "rrf"},
     "dynamic": {"blend": "dynamic"},
 }
-#: Hot owners from which on they alone are asked; fewer owners of any count than this are too few to choose by.
+#: Hot owners needed to choose by them alone. Fewer owners in total than this choose nothing.
 ENOUGH = 100
 _MEMBERS = (ALS, TWO_TOWER)
 _ENSEMBLE = Method.ENSEMBLE.code
@@ -50,20 +52,20 @@ _ENSEMBLE = Method.ENSEMBLE.code
 
 @dataclass(frozen=True, eq=False)
 class BlendScores:
-    """NDCG@10 by blend and member, each (n,), of n owners whom both members know. hot: (n,) bool."""
+    """NDCG@10 by blend and member, each (n,), of n owners known to both members. hot: (n,) bool."""
 
     hot: NDArray[np.bool_]
     ndcg: Mapping[str, NDArray[np.float64]]
 
 
 def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
-    """The bundle "ensemble_v1": the learned blend where [ensemble] blend asks for it, else the choice of `auto`.
+    """Return the bundle "ensemble_v1": the learned blend if [ensemble] blend asks for it, else the choice of `auto`.
 
-    config: blend, profile, reason, and of a choice owners, over ("hot" or "known"), ndcg by blend and member,
-    difference to the weights of the settings. Raises TrainingError where a learned blend is asked for and refused.
+    config: blend, profile, reason; for a choice also owners, over ("hot" or "known"), ndcg by blend and member, and the
+    difference to the weights of the settings. Raises TrainingError if a requested learned blend is refused.
     """
     rows = ranking_set(holdout)
-    if holdout.settings.table("ensemble").blend == LEARNED_BLEND:
+    if holdout.settings.of(EnsembleConfig).blend == LEARNED_BLEND:
         fitted = _learned(rows, holdout.settings, about)
         return replace(
             fitted,
@@ -78,13 +80,15 @@ def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
 
 
 def choice(asked: BlendScores) -> dict[str, Any]:
-    """What `choose_blend` records: the blend that is clearly better than the settings' weights, the best of several,
-    else those weights; too few owners choose nothing."""
+    """Return the config of the best blend that is clearly better than the settings' weights, else of those weights.
+
+    Too few owners keep the weights.
+    """
     over = "hot" if asked.hot.sum() >= ENOUGH else "known"
     mask = asked.hot if over == "hot" else np.ones(len(asked.hot), bool)
     owners, stays = int(mask.sum()), {**_named(WEIGHTED), "over": over}
     if owners < ENOUGH:
-        reason = f"{owners} owners whom both ALS and the two-tower know are too few to choose by, {ENOUGH} needed"
+        reason = f"{owners} owners are known to both ALS and the two-tower model; a choice needs {ENOUGH}"
         return {**stays, "owners": owners, "reason": reason}
     mean = {name: round(float(value[mask].mean()), 6) for name, value in asked.ndcg.items()}
     blends = [name for name in mean if name not in (*(s.name for s in _MEMBERS), WEIGHTED)]
@@ -92,7 +96,7 @@ def choice(asked: BlendScores) -> dict[str, Any]:
     best = found.taken or str(found.best)
     told = (
         f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f}: difference "
-        f"{found.said(best)} of the choosing half ({over}), of {len(blends)} blends together 95%"
+        f"{found.said(best)} over the training owners ({over}), at 95% for {len(blends)} blends together"
     )
     return {
         **(_named(found.taken) if found.taken else stays),
@@ -101,7 +105,7 @@ def choice(asked: BlendScores) -> dict[str, Any]:
         "ndcg": mean,
         "best": best,
         "difference": {k: round(v, 6) for k, v in found.gains[best].items()},
-        "reason": told + ("" if found.taken else "; the settings' weights stand"),
+        "reason": told + ("" if found.taken else "; the settings' weights stay"),
     }
 
 
@@ -111,21 +115,23 @@ def _named(name: str) -> dict[str, str]:
 
 
 def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | None = None) -> Bundle:
-    """Fitted on the candidates both models can score (C17)."""
+    """Fit the learned blend on the candidates that both models score (C17)."""
     both = np.isfinite(rows.blend).all(axis=1)
-    return fit_blend(rows.blend[both], rows.label[both], settings.table("ranker").min_positives, about)
+    return fit_blend(rows.blend[both], rows.label[both], settings.of(RankerConfig).min_positives, about)
 
 
 def _asked(holdout: Holdout, rows: RankingSet) -> BlendScores:
-    """Everybody of the teaching half on both surfaces of users. A learned blend is asked about owners that it was not
-    fitted on: two folds, by parity of their row."""
-    config = replace(holdout.settings.table("ensemble"), profile=None)
+    """Score all blends for the training owners on both surfaces of users.
+
+    A learned blend is cross-fitted in two folds by parity of the owner's row.
+    """
+    config = replace(holdout.settings.of(EnsembleConfig), profile=None)
     plain = {name: Blend(replace(config, **of)) for name, of in BLENDS.items()}
     blends = {name: (blend, blend) for name, blend in plain.items()}
     try:
         odd, even = (_learned(rows.of(rows.owner % 2 == fold), holdout.settings) for fold in (1, 0))
     except TrainingError as error:
-        _LOG.info("the learned blend is no choice: %s", error)
+        _LOG.info("the learned blend is left out of the choice: %s", error)
     else:
         learned = replace(config, blend=LEARNED_BLEND)
         blends[LEARNED_BLEND] = (Blend(learned, odd), Blend(learned, even))
@@ -139,7 +145,7 @@ def _asked(holdout: Holdout, rows: RankingSet) -> BlendScores:
 
 
 def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[Blend, Blend]]) -> Iterator[BlendScores]:
-    """Chunk by chunk. blends: by name the one for owners of even rows and the one for owners of odd ones."""
+    """Yield scores by chunk. blends: by name the blend for owners of even rows and the one for odd rows."""
     recipe = holdout.recipe(surface, "off", "route")
     recipe = replace(
         recipe,
@@ -173,29 +179,31 @@ def _ndcg(found: Candidates, score: NDArray[np.float32], truth: Outcome) -> NDAr
     return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
 
 
-#: Owners of a surface who are asked.
+#: Validation owners of a surface.
 VALIDATION_OWNERS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
-    """The network twice: `even` for owners of even rows, taught by those of odd ones, and the other way round."""
+    """The network twice: `even` for owners of even rows, trained on odd rows; `odd` the other way round."""
 
     even: Bundle
     odd: Bundle
 
 
 def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
-    """Each half needs half of the positives that the whole one needs. Raises TrainingError where one has fewer."""
-    half = settings.layered({"ranker_min_positives": max(1, settings.table("ranker").min_positives // 2)}, "given")
+    """Fit both networks; each needs half the minimum positives. Raises TrainingError if one has fewer."""
+    half = settings.layered({"ranker_min_positives": max(1, settings.of(RankerConfig).min_positives // 2)}, "given")
     return CrossFitted(*(fit(rows.of(rows.owner % 2 == taught_by), half) for taught_by in (1, 0)))
 
 
 def ballot_of(
     holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
 ) -> dict[str, NDArray[np.float64]]:
-    """By name (owners,) NDCG@10 of the rules, of the network and of the learned ranker where they are, and, `alone`, of
-    each source, popular and chance. learned: taught only by what had happened before the inner cut."""
+    """By name: (owners,) NDCG@10 of the rules, the network and the learned ranker where given.
+
+    alone: also each source, popularity and random. learned: trained only on data before the temporal validation split.
+    """
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=True)
     jury = np.arange(min(len(owners), VALIDATION_OWNERS))
@@ -203,33 +211,34 @@ def ballot_of(
         asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None}
         return {name: np.zeros(0) for name, there in asked.items() if there}
     owners, truth = owners.take(jury), outcome.relevant[jury]
-    those = contenders(holdout, surface, None if network is None else network.even, None, learned)
+    those = contenders(holdout, surface, None if network is None else network.even, learned)
     those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in (RULES, RANKED))}
     found = ndcg_each(those, owners, truth, holdout.settings.threads)
     if network is not None:
-        odd = {RANKED: contenders(holdout, surface, network.odd, None)[RANKED]}
+        odd = {RANKED: contenders(holdout, surface, network.odd)[RANKED]}
         other = ndcg_each(odd, owners, truth, holdout.settings.threads)[RANKED]
         found[RANKED] = np.where(owners.row % 2 == 0, found[RANKED], other)
     return found
 
 
 def network_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
-    """Whether the network serves in the place of the rules: taken where it is better by one standard error."""
+    """Choose the network over the rules if it is better by one standard error."""
     return choose({RANKED: ballot[RANKED] - ballot[RULES]}, ONE_ERROR)
 
 
 def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
-    """What serves in the place of the learned ranker: taken where it is surely better, whatever the jury's size.
+    """Choose another ranker over the learned one only if it is surely better, for any number of validation owners.
 
-    The learned ranker is the default because it was the better one on every real data set that it was tried on."""
+    The learned ranker is the default because it was better on every real data set so far.
+    """
     challengers = {name: ballot[name] - ballot[TAUGHT] for name in (RULES, RANKED) if name in ballot}
     return choose(challengers, SURE, least=2)
 
 
 def told(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
-    """Whether the network or the learned ranker serves a surface, and what the owners said of it, in words."""
+    """Return whether the network or the learned ranker serves a surface, and the reason in words."""
     if not choice.owners:
-        return False, "nobody to judge it by"
+        return False, "no owners to evaluate it"
     serves = (choice.taken is None) == (name == TAUGHT)
     figures = ", ".join(f"{n} {ballot[n].mean():.4f}" for n in dict.fromkeys((name, RULES, *choice.gains)))
     best = choice.taken or choice.best or name

@@ -1,7 +1,7 @@
-"""The ranking set: candidates as the recipe saw them at the inner cut, and what came of them (D11, C41-C51).
+"""The ranking set: candidates and features before the temporal validation split, with outcomes as labels.
 
-Rows of all four surfaces are pooled: one network serves them all (docs/decisions/0007-network-ranker.md). Every feature
-is computed by the code that serves, from models that know nothing after the cut (R03, R04).
+The rows of all four surfaces train one network (docs/decisions/0007-network-ranker.md; D11, C41 to C51). The serving
+code computes every feature, from models without data after the cut (R03, R04).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
 from models.features.table import FEATURES, NEUTRAL_DIVERSITY
 from models.mlp_ranker.fit import PairwiseRows
+from models.ranker import RankerConfig
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
@@ -30,7 +31,7 @@ from models.scoring.scorer import min_max
 from models.two_tower import TWO_TOWER
 from pipelines.train.holdout import Holdout, Outcome
 
-#: The seed's columns (D11, 003 L56-59); the four features stand in the order of FEATURES.
+#: Columns of the required file (D11, 003 L56-59). The four features have the order of FEATURES.
 COLUMNS = ("user_id", "startup_id", "model_score", "recency_score", "popularity_score", "diversity_score", "label")
 FORWARD_CSV, REVERSE_CSV = "ranker_train.csv", "ranker_train_reverse.csv"
 _DIVERSITY = FEATURES.index("diversity")
@@ -39,11 +40,11 @@ _POPULAR = Method.POPULAR.code
 
 @dataclass(frozen=True, eq=False)
 class RankingSet:
-    """Sampled candidates of the teaching owners, surface by surface, owner by owner.
+    """Sampled candidates of the training owners, ordered by surface and owner.
 
-    surface: (n,) int8 place in Surface. owner, item: (n,) int32 entity rows. features: (n, 4) float32.
-    label: (n,) int8. weight: (n,) float32 interaction weight, 0 for negatives. blend: (n, 4) float32 inputs of the
-    learned blend, NaN where ALS or the two-tower abstains.
+    surface: (n,) int8 place in Surface. owner, item: (n,) int32 entity rows. features: (n, 4) float32. label: (n,)
+    int8. weight: (n,) float32 interaction weight, 0 for negatives. blend: (n, 4) float32 inputs of the learned blend,
+    NaN where ALS or the two-tower model has no score.
     """
 
     surface: NDArray[np.int8]
@@ -62,19 +63,20 @@ class RankingSet:
         return RankingSet(**{f.name: getattr(self, f.name)[mask] for f in fields(self)})
 
     def rows(self) -> PairwiseRows:
-        """For `fit_ranker`; an owner on two surfaces is two groups, as the lists differ."""
+        """Rows for `fit_ranker`. An owner on two surfaces is two groups, because the lists differ."""
         group = self.surface.astype(np.int64) << 32 | self.owner
         return PairwiseRows(self.features, self.label, group)
 
     def with_seed_features(self) -> RankingSet:
-        """The seed's literal recipe: the label in disguise as model score, constant diversity (C44, C50; R03, R04)."""
+        """Features of the literal requirement: model score is the label's weight, diversity is constant (C44, C50; R03,
+        R04)."""
         features = self.features.copy()
         features[:, FEATURES.index("model_score")] = self.weight
         features[:, _DIVERSITY] = NEUTRAL_DIVERSITY
         return replace(self, features=features)
 
     def write(self, directory: Path, holdout: Holdout) -> list[Path]:
-        """D11: `ranker_train.csv` has the rows that a user owns, `ranker_train_reverse.csv` those of startups."""
+        """Write `ranker_train.csv` (rows that users own) and `ranker_train_reverse.csv` (startups) (D11)."""
         directory.mkdir(parents=True, exist_ok=True)
         reverse = np.isin(self.surface, [s.code for s in Surface if s.owner is Entity.STARTUP])
         users, startups = holdout.before.owners.ids, holdout.before.items.ids
@@ -87,23 +89,23 @@ class RankingSet:
 
 
 def ranking_set(holdout: Holdout, negatives: int | None = None, declined_first: bool | None = None) -> RankingSet:
-    """Every engaged candidate of the teaching half and `negatives` others a positive (C43; setting by default).
+    """Return every engaged candidate of the training owners and `negatives` others per positive (C43).
 
-    Negatives are drawn from the candidates that were not engaged with, whether met or not: those the ranker will have
-    to tell apart. declined_first: what was viewed without engaging comes before all others (C42;
-    [ranker] negatives_from by default). A platform that records no views has no such rows.
+    Negatives are drawn from all candidates without engagement, because the ranker must separate those. negatives: the
+    setting by default. declined_first: prefer candidates that were viewed without engagement (C42; [ranker]
+    negatives_from by default). A platform that records no views has no such candidates.
     """
     settings = holdout.settings
-    each = settings.table("ranker").negatives if negatives is None else negatives
-    first = settings.table("ranker").negatives_from == "declined" if declined_first is None else declined_first
+    each = settings.of(RankerConfig).negatives if negatives is None else negatives
+    first = settings.of(RankerConfig).negatives_from == "declined" if declined_first is None else declined_first
     parts = [part for s in Surface for part in _of_surface(holdout, s, each, first)]
     return RankingSet.concat(parts) if parts else _nothing()
 
 
 def read_rows(paths: Sequence[Path]) -> PairwiseRows:
-    """Ranking sets as CSV, the seed's own included. A file named `…_reverse.csv` is grouped by startup, others by user.
+    """Read ranking sets from CSV. Files named `…_reverse.csv` are grouped by startup, others by user.
 
-    Raises DataError naming the file and what is wrong with it.
+    Raises DataError with the file and its problem.
     """
     frames, offset = [], 0
     for path in paths:
@@ -146,13 +148,13 @@ def _of_chunk(
     declined_first: bool,
     rng: np.random.Generator,
 ) -> RankingSet:
-    """The sampled candidates of some owners."""
+    """Return the sampled candidates of a chunk of owners."""
     ranking = rank(recipe, owners, recipe.settings.lists.depth)
     found, score = ranking.candidates, ranking.score
     weight = cells(outcome.engaged, found.owner, found.item)
     first = (cells(outcome.declined, found.owner, found.item) > 0) & declined_first
     kept = sampled(found.owner, weight > 0, first, each, rng)
-    kept &= (ranking.method != _POPULAR)[found.owner]  # the ranker never sees these lists
+    kept &= (ranking.method != _POPULAR)[found.owner]  # popularity lists skip the ranker
     diversity = base_diversity(recipe, found.indptr, found.item, score)
     item = found.item[kept]
     features = np.stack([score[kept], recipe.item_recency[item], recipe.item_popularity[item], diversity[kept]], axis=1)
@@ -175,9 +177,12 @@ def _of_chunk(
 def base_diversity(
     recipe: SurfaceRecommender, indptr: NDArray[np.int64], item: NDArray[np.int32], score: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
-    measures it (see `place`): neutral for the first, and from `diversity_places` on (C50, C51)."""
-    length, places = np.diff(indptr), recipe.settings.table("ranker").diversity_places
+    """(nnz,) float32 diversity of each candidate against those above it in the base order (C50, C51).
+
+    The measure is that of the greedy placement (see `place`). It is neutral for the first place and from
+    `diversity_places` on.
+    """
+    length, places = np.diff(indptr), recipe.settings.of(RankerConfig).diversity_places
     owner = np.repeat(np.arange(len(length)), length)
     order = np.lexsort((item, -score, owner))
     position = np.arange(len(item)) - indptr[owner]
@@ -201,10 +206,13 @@ def sampled(
     each: int,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """(nnz,) bool: all positives, and up to `each` negatives a positive of the same owner, those of `first` first."""
+    """(nnz,) bool: all positives, and up to `each` negatives per positive of the owner.
+
+    Those in `first` are preferred.
+    """
     wanted = each * np.bincount(owner[positive], minlength=int(owner.max(initial=-1)) + 1)
     order = np.lexsort((rng.random(len(owner)), ~first, positive, owner))  # negatives first
-    start = np.searchsorted(owner, owner)  # candidates stand owner by owner
+    start = np.searchsorted(owner, owner)  # owners ascend
     place = np.empty(len(owner), np.int64)
     place[order] = np.arange(len(owner))
     return np.asarray(positive | (place - start < wanted[owner]))
@@ -218,7 +226,7 @@ def cells(matrix: sparse.csr_matrix, row: NDArray[np.int32], column: NDArray[np.
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> Path:
-    """Write a CSV aside and rename it into place."""
+    """Write a CSV to a temporary file and rename it into place."""
     aside = path.with_name(f".{path.name}")
     frame.to_csv(aside, index=False, quoting=csv.QUOTE_MINIMAL)
     aside.chmod(0o600)

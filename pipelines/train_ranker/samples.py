@@ -1,7 +1,8 @@
-"""What teaches the learned ranker: candidates at earlier cuts, base models refitted before each, and what came of it.
+"""Training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
 
-Cuts lie every half `holdout_share` of the events, the newest first; each is followed for a `holdout_share`. The inner
-cut that judges is one of them: a ranker to be judged there is taught only by what had happened before it.
+The base models are refitted before each cutoff. Cutoffs are half a `holdout_share` of the events apart, newest first,
+and each outcome window is one `holdout_share`. The validation split is one of the cutoffs. The ranker that is evaluated
+there trains only on data before it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from models.data.batch import Owners, indptr_of
 from models.data.interactions import EXPLICIT, Interactions, leaving
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.fit import RankerRows
+from models.ranker import RankerConfig
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
@@ -28,23 +30,25 @@ from pipelines.train.holdout import Holdout, Outcome, open_holdout_at, split_tim
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
-#: So many positives of a surface make older cuts superfluous.
+#: Positives per surface from which on no older cutoffs are needed.
 ENOUGH = 20_000
-#: Owners of one cut and surface who teach, and candidates of one owner who teach whatever came of them.
+#: Owners sampled per cutoff and surface; negatives drawn per owner without regard to the outcome.
 OWNERS, NEGATIVES = 1_500, 60
 
 
 @dataclass(frozen=True, eq=False)
 class Opinions:
-    """Explicit events of sampled pairs, by row and then by time. row: (k,) of Lessons. at: (k,) microseconds.
-    dislike: (k,) bool."""
+    """Explicit events of sampled pairs, by row and then by time.
+
+    row: (k,) row of RankerSamples. at: (k,) microseconds. dislike: (k,) bool.
+    """
 
     row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     dislike: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def disliked(self, until_us: int, rows: int) -> NDArray[np.bool_]:
-        """(rows,) bool: the last opinion before an instant is a dislike (R07). What is said later is not known then."""
+        """(rows,) bool: the last explicit event before an instant is a dislike (R07). Later events are unknown then."""
         early = np.flatnonzero(self.at < until_us)
         row = self.row[early]
         last = early[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
@@ -55,12 +59,12 @@ class Opinions:
 
 @dataclass(frozen=True, eq=False)
 class RankerSamples:
-    """Sampled candidates of one cut and surface.
+    """Sampled candidates of one cutoff and surface.
 
-    names: (f,). features: (n, f) float32. met_us: (n,) int64 when the pair first met after the cut, 0 never.
-    owner: (n,) int32 entity rows. cut_us: the cut. drawn: (n,) bool, sampled whatever came of it: of the others, which
-    stand here because they met, an instant before that may not know; None: all were drawn. opinions: what was said of
-    the pairs after the cut.
+    names: (f,). features: (n, f) float32. met_us: (n,) int64 time of the pair's first interaction after the cutoff, 0
+    for none. owner: (n,) int32 entity rows. drawn: (n,) bool, sampled without regard to the outcome; None: all. The
+    other rows are here because of a later interaction, so they are unknown before it. opinions: explicit events of the
+    pairs after the cutoff.
     """
 
     names: tuple[str, ...]
@@ -72,13 +76,12 @@ class RankerSamples:
     opinions: Opinions = field(default_factory=Opinions)
 
     def until(self, until_us: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then, and were not disliked
-        by then."""
+        """Return two (n,) bool masks: rows known before an instant, and positives (no dislikes) by then."""
         met = self._met(until_us)
         return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
     def columns(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """(n, len(names)) float32 features by name, 0 where a model was still too sparse at this cut to have a say."""
+        """(n, len(names)) float32 features by name, 0 where a model was too sparse at this cutoff."""
         if tuple(names) == self.names:
             return self.features
         place = {name: i for i, name in enumerate(self.names)}
@@ -93,17 +96,17 @@ class RankerSamples:
 
 
 def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
-    """By surface the lessons of every cut, newest first; surfaces without any are left out."""
+    """By surface: the samples of every cutoff, newest first. Surfaces without samples are left out."""
     found: dict[Surface, list[RankerSamples]] = {s: [] for s in Surface}
     interactions, settings = snapshot.heard, run.settings
     judged = split_time(interactions, settings.holdout.share)
     for cut_us, until_us in cuts(
-        interactions, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+        interactions, settings.holdout.share, snapshot.as_of_us, settings.of(RankerConfig).cuts
     ):
         try:
             holdout = open_holdout_at(run, snapshot, cut_us, until_us)
         except TooSparse as error:
-            _LOG.warning("the cut at %d teaches nothing: %s", cut_us, error)
+            _LOG.warning("no training samples at the cutoff %d: %s", cut_us, error)
             continue
         for surface in Surface:
             lessons = _lessons(holdout, surface, until_us)
@@ -116,8 +119,10 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
 
 
 def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
-    """(cut, until) in microseconds, newest first, `most` of them: every half `share` of the events, each followed for a
-    whole one."""
+    """Return up to `most` pairs (cutoff, end of outcomes) in microseconds, newest first.
+
+    Cutoffs are half a `share` of the events apart; each outcome window is a whole `share`.
+    """
     at = np.sort(interactions.at)
     found = []
     for i in range(1, most + 1):
@@ -131,16 +136,19 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
 
 
 def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows:
-    """What was known before an instant: cuts and outcomes before it, columns as at the newest of these cuts.
+    """Return the rows known before an instant: cutoffs and outcomes before it, columns as at the newest cutoff.
 
-    Raises TrainingError where there is none."""
+    Raises TrainingError if there are none.
+    """
     parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us)]
     if not parts:
-        raise TrainingError("no candidate of an earlier cut was met by its owner: there is nothing to be taught by")
+        raise TrainingError(
+            "no candidate of an earlier cutoff has a positive outcome, so there are no training samples"
+        )
     label, group, features, newest_us = [], [], [], 0
     for i, x in enumerate(parts):
         known, met = x.until(until_us)
-        told = known & np.isin(x.owner, x.owner[met])  # a list in which nothing was met teaches no order
+        told = known & np.isin(x.owner, x.owner[met])  # a list without positives has no order to learn
         label.append(met[told].astype(np.int8))
         group.append(x.owner[told].astype(np.int64) + (i << 32))
         features.append(x.columns(parts[0].names)[told])
@@ -149,7 +157,7 @@ def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows
 
 
 def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
-    """None where the surface has nobody to be taught by."""
+    """Return the samples of one cutoff and surface; None if the surface has no owners to train on."""
     recipe = holdout.recipe(surface)
     if recipe.evidence is None:
         return None
@@ -167,9 +175,10 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples
 def _chunks(
     holdout: Holdout, recipe: SurfaceRecommender, owners: Owners, outcome: Outcome
 ) -> Iterator[tuple[tuple[str, ...], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Names, features, owners and items of the sampled candidates, which met, and which were drawn, chunk by chunk.
+    """Yield by chunk: names, features, owners, items, which candidates have an interaction, and which were drawn.
 
-    All that met stand here, disliked or not: what an instant made of it by then, `Lessons.until` says."""
+    All candidates with an interaction are kept, also disliked ones. `RankerSamples.until` decides what an instant knew.
+    """
     for start in range(0, len(owners), CHUNK):
         part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
         candidates = wide_candidates(recipe, part)
@@ -189,7 +198,7 @@ def _chunks(
 
 
 def _drawn(owner: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(nnz,) bool: NEGATIVES of the candidates of each owner, drawn at random; owners ascend."""
+    """(nnz,) bool: NEGATIVES random candidates of each owner; owners ascend."""
     order = np.lexsort((rng.random(len(owner)), owner))
     place = np.empty(len(owner), np.int64)
     place[order] = np.arange(len(owner)) - np.searchsorted(owner, owner)
@@ -198,8 +207,10 @@ def _drawn(owner: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.boo
 
 @dataclass(frozen=True, eq=False)
 class _FirstInteractions:
-    """The events of a surface from a cut to an instant. key: (p,) ascending owner x items + item of every event; at,
-    kind: (p,); of one pair by time."""
+    """The events of a surface between a cutoff and an instant, sorted by pair and then by time.
+
+    key: (p,) owner x items + item of each event. at, kind: (p,).
+    """
 
     key: NDArray[np.int64]
     at: NDArray[np.int64]
@@ -216,12 +227,12 @@ class _FirstInteractions:
         return cls(key[order], events.at[order], events.kind[order], len(recipe.items))
 
     def first(self, owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
-        """(n,) int64 when pairs of entity rows first met, of use where they did meet."""
+        """(n,) int64 time of the first interaction of each pair of entity rows; only valid for pairs that have one."""
         wanted = owner.astype(np.int64) * self.items + item
         return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
 
     def opinions(self, owner: NDArray[np.int32], item: NDArray[np.int32], met: NDArray[np.bool_]) -> Opinions:
-        """What was said of those of the pairs that met."""
+        """Return the explicit events of those pairs that have an interaction."""
         wanted = owner.astype(np.int64) * self.items + item
         start, stop = (np.searchsorted(self.key, wanted, side) for side in ("left", "right"))
         length = np.where(met, stop - start, 0)

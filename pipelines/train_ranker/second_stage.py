@@ -1,4 +1,4 @@
-"""Train what stands behind the base models: the ranker, and the learned blend where it is asked for."""
+"""Train the models after the base models: the rankers, and the learned blend where settings ask for it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from models.mlp_ranker.fit import RANKER, PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.recommender.surface import unserved
 from models.schema import Surface
+from models.settings.modes import SEED
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
 from pipelines.report.figure_names import RANKED, RULES, TAUGHT
 from pipelines.run.run import Run
+from pipelines.train.contenders import seed_settings
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
 from pipelines.train_ranker.choose import (
     CrossFitted,
@@ -44,8 +46,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class LearnedRankerResult:
-    """served: taught by everything. judged: the same, taught only by what had happened before the inner cut; None where
-    there was too little before it. reason: why there is nothing to serve, empty where there is."""
+    """The learned ranker for serving, and a copy for evaluation.
+
+    served: trained on all data. `judged`: trained only on data before the temporal validation split; None if that is too
+    little. reason: why there is no served model, or empty.
+    """
 
     served: Bundle | None
     judged: Bundle | None
@@ -55,9 +60,10 @@ class LearnedRankerResult:
 def train_learned_ranker(
     run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any], network: CrossFitted | None = None
 ) -> LearnedRankerResult:
-    """Teach every surface that has enough to be taught by; the config says where it serves, and why or why not.
+    """Train the learned ranker on every surface with enough data. Its config records where it serves, and why.
 
-    network: what else may serve a surface in the place of the rules."""
+    network: a candidate to serve a surface instead of the rules.
+    """
     lessons = ranker_samples(run, snapshot)
     before = _taught(lessons, holdout.cut_us, run.settings)
     judged = _bundle(before, {s: {} for s in before}, about)
@@ -66,19 +72,22 @@ def train_learned_ranker(
         s: _verdict(holdout, s, judged if isinstance(before.get(s), FittedRanker) else None, network) for s in now
     }
     served = _bundle(now, verdicts, about)
-    reasons = "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str)) or "no surface has earlier cuts"
+    reasons = (
+        "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str))
+        or "no surface has samples at an earlier cutoff"
+    )
     return LearnedRankerResult(served, judged, "" if served is not None else reasons)
 
 
 def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
-    """What `teach` is told besides the rows: its settings, the seed and threads."""
-    return settings.table("ranker"), settings.train.seed, settings.train_threads
+    """Arguments of `fit_learned_ranker` besides the rows: settings, seed, threads."""
+    return settings.of(RankerConfig), settings.train.seed, settings.train_threads
 
 
 def _taught(
     lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int, settings: Settings
 ) -> dict[Surface, FittedRanker | str]:
-    """By surface what was taught by the cuts and outcomes before an instant, or why nothing was."""
+    """By surface: the ranker fitted on cutoffs and outcomes before an instant, or the reason why there is none."""
     found: dict[Surface, FittedRanker | str] = {}
     for surface, those in lessons.items():
         try:
@@ -107,13 +116,13 @@ def _bundle(
 
 
 def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network: CrossFitted | None) -> dict[str, Any]:
-    """Whether it serves a surface, why, and the NDCG@10 of it and of all it was held against."""
+    """Return whether the ranker serves a surface, the reason, and NDCG@10 of the ranker and its alternatives."""
     if judged is None:
-        return {"serves": False, "reason": "too little before the inner cut to judge it by", "judged": {}}
+        return {"serves": False, "reason": "too little data before the validation split to evaluate it", "judged": {}}
     ballot = ballot_of(holdout, surface, network, judged)
     choice = learned_choice(ballot)
     serves, said = told(ballot, choice, TAUGHT)
-    reason = f"taught before the inner cut and judged there: {said}"
+    reason = f"trained before the validation split and evaluated after it: {said}"
     _LOG.info("learned ranker on %s: %s", surface, reason)
     figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
     return {
@@ -126,33 +135,37 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
     }
 
 
-#: The ranker of the seed's literal recipe: fitted to be compared with, never stored among the bundles (R03, R04).
-_SEEDS = "ranker_of_the_seeds_recipe"
-#: The learned ranker as it was before the inner cut, to be judged there.
+#: The network of the source documents' recipe: fitted for comparison, never stored among the bundles (R03, R04).
+_SEED = "network_of_the_seed_recipe"
+#: The learned ranker trained before the temporal validation split, for evaluation.
 _JUDGED = "learned_ranker_before_the_cut"
 
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """holdout: with the chosen blend among its bundles, if there is one. ranker, of_the_seed, learned: None where
-    refused. judged: the learned ranker as it was before the inner cut. refs: name, version and, for a refused one,
-    reason."""
+    """Results of the second stage. ranker, learned: None where refused.
+
+    holdout: its bundles include the chosen blend, if there is one. seed_network: of the source documents' recipe, None
+    with too little data. judged: the learned ranker trained before the temporal validation split. refs: name and
+    version, and the reason of each refusal.
+    """
 
     holdout: Holdout
     ranker: Bundle | None
-    of_the_seed: Bundle | None
+    seed_network: Bundle | None
     learned: Bundle | None
     judged: Bundle | None
     refs: list[BundleRef]
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where [ensemble] blend is auto or
-    learned, and write the ranking set of the network. What no list could be made with is not taught.
+    """Fit and store the rankers `ranker_v1` and `learned_ranker_v1`, and write the network's ranking set.
 
-    recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
-    version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
-    Doing it again gives the same.
+    Fits `ensemble_v1` first where [ensemble] blend is auto or learned. Models that no list can use are not trained.
+
+    recipe: "honest", or "seed" for the features of the literal requirement (R03, R04). Returns a reference per model:
+    name and version. A refused model has the version "" and a `reason`; then the rules rank, or the weighted blend is
+    used (C53). Idempotent.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
@@ -168,6 +181,8 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
     else:
         ref, network = _network(run, snapshot, holdout, recipe)
         refs.append(ref)
+    if run.settings.ranking.mode != SEED and (other := _seed_network(run, holdout)) is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEED, other)
     off = unserved(LEARNED, run.settings)
     refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
     run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", [ref.as_json() for ref in refs])
@@ -175,7 +190,7 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
 
 
 def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
-    """What `train_ranker` left, in another task; trains it where there is nothing yet. Raises TooSparse."""
+    """Open the results of `train_ranker` in another task; train first if there are none. Raises TooSparse."""
     holdout = open_holdout(run, snapshot)
     place = _second_place(run, snapshot, holdout)
     if not (place / "refs.json").is_file():
@@ -184,13 +199,15 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     learned = {r.name: run.artifacts.open_bundle(r.name, r.version) for r in refs if r.version}
     if BLEND in learned:
         holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
-    of_the_seed = open_bundle(RANKER, place / _SEEDS) if (place / _SEEDS).is_dir() else None
+    ranker = learned.get(RANKER)
+    other = open_bundle(RANKER, place / _SEED) if (place / _SEED).is_dir() else None
+    seed_network = ranker if run.settings.ranking.mode == SEED else other
     judged = open_bundle(LEARNED, place / _JUDGED) if (place / _JUDGED).is_dir() else None
-    return SecondStage(holdout, learned.get(RANKER), of_the_seed, learned.get(LEARNED), judged, refs)
+    return SecondStage(holdout, ranker, seed_network, learned.get(LEARNED), judged, refs)
 
 
 def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
-    """The hold-out, with the chosen or learned blend among its bundles."""
+    """Return the hold-out with the chosen or learned blend among its bundles, and the reference of the blend."""
     try:
         bundle = choose_blend(holdout, _about(run, holdout))
     except TrainingError as error:
@@ -200,12 +217,9 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
 
 
 def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Write its set, and fit it, and the one of the seed's recipe to compare it with."""
+    """Write the ranking set and fit the network."""
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
-    of_the_seed = _of_the_seed(run, holdout, rows)
-    if of_the_seed is not None:
-        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
     return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
 
 
@@ -219,13 +233,18 @@ def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitte
 
 
 def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Fit, ask the jury, store: a reference, or a refusal; and, where it can be judged, what judges it."""
+    """Fit, evaluate and store the network: a reference or refusal, and the cross-fitted pair if there is one.
+
+    In the mode "seed" there is no evaluation: the network serves wherever it can be fitted.
+    """
     try:
         bundle = _fitted(run, holdout, rows.rows(), recipe)
+        if run.settings.ranking.mode == SEED:
+            return BundleRef(RANKER, run.artifacts.store_bundle(bundle, run.slug)), None
         network = cross_fitted(
             rows,
             holdout.settings,
-            lambda part, settings: fit_mlp_ranker(part.rows(), settings.table("ranker"), settings.train.seed),
+            lambda part, settings: fit_mlp_ranker(part.rows(), settings.of(RankerConfig), settings.train.seed),
         )
         bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
@@ -234,8 +253,10 @@ def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[
 
 
 def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
-    """The ranker with `surfaces` in its config: where the jury finds it clearly better than the rules. Raises
-    TrainingError where owners were asked and it is behind on every surface: then nobody can want it."""
+    """Add to the config the `surfaces` where the network is clearly better than the rules on validation owners.
+
+    Raises TrainingError if it is worse on every evaluated surface.
+    """
     passes, judged, said, ahead = [], {}, [], False
     for surface in Surface:
         ballot = ballot_of(holdout, surface, network, None, alone=False)
@@ -250,22 +271,27 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
         said.append(f"{surface}: {why}")
         _LOG.info("ranker on %s", said[-1])
     if judged and not ahead:
-        raise TrainingError(f"the trained ranker orders worse than the rules: the rules rank ({'; '.join(said)})")
+        raise TrainingError(
+            f"the trained ranker is worse than the rules on every surface, so the rules rank ({'; '.join(said)})"
+        )
     return replace(bundle, config={**bundle.config, "surfaces": passes, "judged": judged})
 
 
-def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
+def _seed_network(run: Run, holdout: Holdout) -> Bundle | None:
+    """The network that [ranking] mode = "seed" would fit; None where there is too little to fit it: then rules rank."""
+    seed = replace(holdout, settings=seed_settings(holdout.settings))
     try:
-        return _fitted(run, holdout, rows.with_seed_features().rows(), "seed")
-    except TrainingError:
-        return None  # the honest one has the same rows and will say why
+        return _fitted(run, seed, ranking_set(seed).rows(), "honest")
+    except TrainingError as error:
+        _LOG.info("the rules rank in the source documents' recipe: %s", error)
+        return None
 
 
 def _fitted(run: Run, holdout: Holdout, rows: PairwiseRows, recipe: str) -> Bundle:
     return fit_mlp_ranker(
         rows,
-        run.settings.table("ranker"),
-        run.settings.train.seed,
+        holdout.settings.of(RankerConfig),
+        holdout.settings.train.seed,
         about={**_about(run, holdout), "recipe": recipe},
     )
 
@@ -280,17 +306,17 @@ def _refused(name: str, error: Exception) -> BundleRef:
 
 
 def _left_out(name: str, reason: str) -> BundleRef:
-    _LOG.info("%s is not taught: %s", name, reason)
+    _LOG.info("%s is not trained: %s", name, reason)
     return BundleRef(name, "", reason=reason)
 
 
 def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
-    """Where `train_ranker` leaves what `evaluate` wants to know: beside the hold-out's models, by all settings."""
+    """Directory of the results for `evaluate`: beside the hold-out models, keyed by all settings."""
     return run.artifacts.root / holdout_place(run, snapshot, holdout.cut_us) / f"second-{run.settings.digest()}"
 
 
 def _stage(directory: Path, bundle: Bundle) -> None:
-    """Write a bundle into staging, over what an earlier try left there."""
+    """Write a bundle into staging and replace what an earlier attempt left."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, mode=0o700)
     write_bundle(bundle, directory)

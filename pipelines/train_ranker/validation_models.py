@@ -1,7 +1,7 @@
-"""The models before the inner cut by which a build is judged, kept with its release, and its recipe made of them.
+"""Store and open the models that evaluate a build: those fitted before the temporal validation split.
 
-The next build judges the live release by what it really was, not by a fit made today with today's code and settings,
-which would hide what broke since. Only models whose leak checks passed are kept.
+They stay with the release. The next build evaluates the live release by these models, not by a refit with today's code
+and settings, which would hide regressions. Only models that passed the leak checks are stored.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from pipelines.run.run import Run, microseconds, parse_instant, slug_of
 from pipelines.store.artifacts import HOLDOUTS
 from pipelines.train_ranker.second_stage import SecondStage
 
-#: In the directory of a run: name -> version of what is kept under `holdouts/`.
+#: File in the run directory: name -> version of each model under `holdouts/`.
 KEPT = "judged.json"
 
 
 def validation_models_of(run: Run) -> dict[str, str]:
-    """What `store_validation_models` left for this run; empty where nothing was held out, or nothing judged."""
+    """Versions stored by `store_validation_models` for this run; empty without a hold-out or an evaluation."""
     path = run.directory / KEPT
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -44,15 +44,21 @@ _POPULARITY = registry.named("popularity").bundle
 
 @dataclass(frozen=True, eq=False)
 class ValidationModels:
-    """What a build would have served at its inner cut. bundles: all but the catalogue. cut_us: microseconds."""
+    """The models that a build would have served at its temporal validation split.
+
+    bundles: all but the catalogue. cut_us: microseconds.
+    """
 
     settings: Settings
     bundles: Mapping[str, Bundle]
     cut_us: int
 
     def recipe(self, surface: Surface, catalogue: Bundle) -> SurfaceRecommender:
-        """The recipe over a catalogue that may know more people than these models: those are abstained for as owners,
-        and not shown as items. Raises BundleError where the models do not fit together."""
+        """Return the recipe over a catalogue that may have more entities than these models.
+
+        Unknown owners get no scores and unknown items are not shown. Raises BundleError if the models do not fit
+        together.
+        """
         entity = surface.item.value
         known = self.bundles[_POPULARITY].maps[entity].rows_of(catalogue.maps[entity].ids) >= 0
         arrays = {**catalogue.arrays, f"{entity}_listed": catalogue.arrays[f"{entity}_listed"] & known}
@@ -63,7 +69,7 @@ class ValidationModels:
 
 
 def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
-    """Store what judges this build; returns name -> version, which `assemble` writes into the manifest."""
+    """Store the models that evaluate this build; returns name -> version for the manifest."""
     found = {n: b for n, b in stage.holdout.bundles.items() if n != CATALOGUE}
     if stage.ranker is not None:
         found[RANKER] = stage.ranker
@@ -76,14 +82,17 @@ def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
 
 
 def open_validation_models(run: Run, versions: Mapping[str, str], release: Release | None = None) -> ValidationModels:
-    """What judges a release, with its own settings; without one, that of the run. Raises BundleError, KeyError."""
+    """Open the models that evaluate a release, with its settings; without a release, those of the run.
+
+    Raises BundleError, KeyError.
+    """
     settings = run.settings if release is None else run.settings.with_recorded(release.settings)
     bundles = {name: run.artifacts.open_bundle(name, version, HOLDOUTS) for name, version in versions.items()}
     return ValidationModels(settings, bundles, microseconds(parse_instant(str(bundles[_POPULARITY].config["as_of"]))))
 
 
 def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
-    """A bundle with the rows of other id tables: who is new has a row of zeros, who is gone has none."""
+    """Return a bundle with the rows of other id tables: new ids get a row of zeros, missing ids are dropped."""
     arrays = dict(bundle.arrays)
     for side, ids in bundle.maps.items():
         place = ids.rows_of(maps[side].ids)
@@ -97,7 +106,7 @@ def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
 
 
 def _rows_of(arrays: Mapping[str, NDArray[Any]], prefix: str, place: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-    """A csr by its parts with the rows `place`, an empty one for -1."""
+    """Return the parts of a CSR matrix with the rows `place`; -1 gives an empty row."""
     parts = tuple(arrays[f"{prefix}{part}"] for part in ("data", "indices", "indptr"))
     matrix = sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, int(parts[1].max(initial=0)) + 1))
     there = np.flatnonzero(place >= 0)
@@ -109,7 +118,7 @@ def _rows_of(arrays: Mapping[str, NDArray[Any]], prefix: str, place: NDArray[np.
 
 
 def _as_served(judged: Bundle, learned: Bundle) -> Bundle:
-    """The learned ranker as it was before the cut, serving where the one of the build does."""
+    """Return the learned ranker trained before the cut, serving where the ranker of the build serves."""
     serves = {s: bool(about.get("serves")) for s, about in learned.config["surfaces"].items()}
     surfaces = {s: {**about, "serves": serves.get(s, False)} for s, about in judged.config["surfaces"].items()}
     return replace(judged, config={**judged.config, "surfaces": surfaces}, version="")

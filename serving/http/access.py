@@ -64,7 +64,7 @@ class Access:
     """Logs and counts every request of an app. Routes leave their answers in `g.answers`."""
 
     def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
-        self._settings, self._releases, self._waiting = settings, releases, waiting
+        self._releases, self._waiting = releases, waiting
         self._kept = KeptKey(
             settings.pseudonym_key.reveal(),
             settings.home,
@@ -126,9 +126,8 @@ class Access:
 
     def _why(self, answer: Answer) -> str:
         """The reason for the route: the count against the thresholds."""
-        count, recorded = answer.listing.count, answer.held.release.settings
-        cold = int(recorded.get("cold_start_threshold", self._settings.routing.cold_start_threshold))
-        warm = int(recorded.get("warm_user_threshold", self._settings.routing.warm_user_threshold))
+        count, routing = answer.listing.count, answer.held.settings.routing
+        cold, warm = routing.cold_start_threshold, routing.warm_user_threshold
         if count < cold:
             return f"{count} < {cold}"
         if answer.surface.owner is Entity.STARTUP:

@@ -8,6 +8,8 @@ from typing import Any
 from models import registry
 from models.data.event import POSITION_MOST
 from models.schema import FILTERS, Entity, EventType, Method, Surface
+from models.sentences import MOST
+from models.spec import Stage
 from serving.http.callers import HEADER, NEEDS
 from serving.http.events import EVENTS_MOST
 from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
@@ -198,7 +200,7 @@ def _schemas() -> Schema:
             {
                 "id": {"type": "string", "format": "uuid"},
                 "score": _score(),
-                "reasons": {"type": "array", "items": {"type": "string"}},
+                "reasons": {"type": "array", "maxItems": MOST, "items": {"type": "string"}},
                 "sources": {"type": "array", "items": {"enum": [s.name for s in registry.sources()]}},
             }
         ),
@@ -262,6 +264,8 @@ def _list_schema(item: Entity) -> Schema:
             "model_version": text,
             "interaction_count": number,
             "reranked": flag,
+            "ranker": {"enum": [*(spec.kind for spec in registry.staged(Stage.RANKER)), None]},
+            "ranker_version": {"type": ["string", "null"]},
             "generated_at": {"type": "string", "format": "date-time"},
             "release": text,
             "source": {"enum": ["cache", "live"]},

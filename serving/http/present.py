@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import ItemTable
-from models.schema import FACET_REASONS, REASONS, Entity, Standing, Surface
+from models.schema import Entity, Surface
+from models.sentences import sentences
 from serving.http.answer_ids import AnswerIds
 from serving.http.requests import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
-
-_SHARED = (
-    "same {word} as startups you engaged with: {label}",
-    "same {word} as people who engaged with your startup: {label}",
-)
 
 
 def body(
@@ -30,15 +26,18 @@ def body(
     listing, held = answer.listing, answer.held
     places = _wanted(answer, query, held.items[answer.surface.item])
     cut = places[query.offset : query.offset + query.limit]
+    version = held.version(answer.surface, listing, answer.arm, answer.source == "live")
     items = _items(answer, held.items[answer.surface.item], cut)
     return {
         answer.surface.item.value + "s": items,
         "scores": {i["id"]: i["score"] for i in items},
         "method_used": listing.method.value,
         "route": listing.route.value,
-        "model_version": held.versions(listing.method, answer.surface),
+        "model_version": version.model_version,
         "interaction_count": listing.count,
         "reranked": listing.reranked,
+        "ranker": version.ranker,
+        "ranker_version": version.ranker_version,
         "generated_at": answer.generated_at,
         "release": held.id,
         "source": answer.source,
@@ -81,27 +80,21 @@ def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[
         listing.reason[places].tolist(),
         strict=True,
     )
-    found = []
-    for row, item, score, source, reason in columns:
-        names, shared, words = _told(source, reason, founder_side)
-        reasons = [
-            _SHARED[founder_side].format(word=FACET_REASONS[f], label=table.labels[f][table.facets[f][row]])
-            for f in shared
-        ]
-        found.append({"id": item, "score": round(score, 4), "reasons": reasons + words, "sources": names})
-    return found
+    return [
+        {
+            "id": item,
+            "score": round(score, 4),
+            "reasons": sentences(reason, source, founder_side, row, table.facets, table.labels),
+            "sources": _names(source),
+        }
+        for row, item, score, source, reason in columns
+    ]
 
 
 @lru_cache(maxsize=4096)
-def _told(source: int, reason: int, founder_side: bool) -> tuple[list[str], list[str], list[str]]:
-    """Decode source and reason bits: names of sources, shared facets, sentences (of sources, then of standing).
-
-    The lists are shared by all answers: never change them."""
-    there = [s for s in registry.sources() if source & s.bit]
-    said = [s.reason[founder_side] for s in there]
-    standing = [s.words[founder_side] for s in Standing if reason >> s.code & 1]
-    shared = [f for f in FACET_REASONS if reason >> REASONS[f] & 1]
-    return [s.name for s in there], shared, list(dict.fromkeys(said + standing))
+def _names(source: int) -> list[str]:
+    """The names of these source bits. All answers share the lists: never change them."""
+    return [s.name for s in registry.sources() if source & s.bit]
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:

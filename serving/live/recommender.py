@@ -223,15 +223,13 @@ class LiveRecommender:
         """The kept lists whose route cannot have changed, and those younger than AGAIN_S."""
         if not any(met.get(o) for o in kept):
             return dict(kept)
-        recorded, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
+        latest_us = 1e6 * (time.time() - AGAIN_S)
         return {
             o: f
             for o, f in kept.items()
             if f.made_us > latest_us
             or not f.value
-            or not route_may_change(
-                surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o, recorded)
-            )
+            or not route_may_change(surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o))
         }
 
     def _computed(

@@ -6,11 +6,9 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from models import registry
 from models.data.batch import Owners
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
@@ -21,8 +19,9 @@ from models.experiments import arms_on
 from models.lists.ranked_lists import RankedLists
 from models.object_storage import download
 from models.recommender.recommend import recommend
-from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, ways_of, with_settings
 from models.schema import Surface
+from models.settings.idle import idle_line
 from models.settings.settings import Settings
 from serving.clients.postgres import OwnerRecord
 from serving.releases import HeldRelease
@@ -48,10 +47,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     Never raises: without the catalogue or popularity there are no recipes, and the popular list is served (P09, B09).
     """
     started = time.perf_counter()
-    pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
-    recorded = settings.with_recorded(held.release.settings).layered(
-        pins, "given"
-    )  # pins come from the reader's settings (M04)
+    recorded = held.live_settings
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():
@@ -73,6 +69,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
         for e, arm in arms_on(held.experiments, s)
     }
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
+    log.info("release %s: %s", held.id, idle_line(ways_of([*recipes.values(), *arms.values()])))
     return Recipes(held.id, recipes, "; ".join(troubles), arms)
 
 

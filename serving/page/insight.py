@@ -22,7 +22,7 @@ from serving.clients.redis import Cache
 from serving.lists import HIDDEN, Answer, ListReader
 from serving.live.recommender import LiveRecommender
 from serving.live.recommenders import folded_for
-from serving.releases import HeldRelease, instant, load_release
+from serving.releases import HeldRelease, instant
 
 FOUND_MOST = 20
 COMPARED = 20  # places of each list that are compared
@@ -190,7 +190,7 @@ class Insight:
         """The earlier live releases in Redis, newest first. Releases that are no longer in Redis are dropped."""
         live = self._lists.releases.held.id
         names = [name for name in self._cache.listed(self._cache.keys.history) if name != live]
-        self._opened = {name: self._opened.get(name) or load_release(self._cache, name) for name in names}
+        self._opened = {name: self._opened.get(name) or self._lists.releases.load(name) for name in names}
         return self._opened
 
     def forget(self, _: HeldRelease) -> None:

@@ -97,7 +97,7 @@ function finder(input, list, side, remember) {
 
 function facts(answer) {
   const pairs = [["method", answer.method_used], ["route", answer.route], ["interactions", answer.interaction_count],
-    ["ranked", answer.reranked ? "yes" : "no"], ["from", answer.source === "live" ? "computed live" : "the release"],
+    ["ranker", answer.ranker || (answer.reranked ? "not named" : "none")], ["from", answer.source === "live" ? "computed live" : "the release"],
     ["made", when(answer.generated_at)], ["models", answer.model_version || "none"]];
   if (answer.experiment) pairs.push(["experiment", `${answer.experiment}: ${answer.arm}`]);
   if (!answer.known) pairs.push(["known", "no: an unknown id gets the popular list"]);

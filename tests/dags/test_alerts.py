@@ -67,9 +67,9 @@ def test_a_schedule_that_comes_round_quickly_is_told_of_once_an_hour(told: list[
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("timed_out", "longer than it may"),
-        ("all_tasks_deadlocked", "can begin"),
-        ("task_failure", "a task of it failed"),
+        ("timed_out", "exceeded its time limit"),
+        ("all_tasks_deadlocked", "can start"),
+        ("task_failure", "one of its tasks failed"),
     ],
 )
 def test_a_run_that_fails_without_a_word_is_told_of(told: list[notices.Alert], reason: str, words: str) -> None:

@@ -206,7 +206,7 @@ def test_a_run_that_cannot_have_a_cutoff_fails_at_once_and_is_not_tried_again(
 def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build) -> None:
     run = run_dag("refresh_trending")
     assert states(run) == {"refresh": "skipped", "look_at_age": "success"}
-    assert "build_recommendations comes first" in returned(run, "refresh")["reason"]
+    assert "run build_recommendations first" in returned(run, "refresh")["reason"]
     assert returned(run, "look_at_age")["release"] is None
 
 
@@ -227,7 +227,7 @@ def test_what_was_shown_is_measured_as_of_the_end_of_the_hour(marketplace: Setti
     hour = (NEWEST, NEWEST + timedelta(hours=1))
     run = run_dag("measure_answers", kind="scheduled", interval=hour)
     assert states(run) == {"measure": "skipped"}
-    assert "no impression came back with the id of an answer" in returned(run, "measure")["reason"]
+    assert "no impression has the id of an answer" in returned(run, "measure")["reason"]
     shown = ShownAnswer(Surface.STARTUPS_FOR_DEVELOPER, Method.ALS, Method.ALS, "r", (NEWEST - EPOCH).days)
     answer = shown.spell(identity("user", 7), b"k" * 32)
     with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:

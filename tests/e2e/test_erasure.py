@@ -97,7 +97,7 @@ def planted(house: House, patiently: Patiently) -> House:
         "FROM user_interactions WHERE user_id = %s LIMIT 1",
         KNOWN,
     )
-    run_build(settings, as_of=AFTER_ALL)
+    run_build(settings, as_of=AFTER_ALL, fresh=True, force=True)  # another file may have built it before
     change(database, "INSERT INTO users (id, role, created_at, name) VALUES (%s, 'developer', now(), 'New')", NEW)
     for dag in (DAG, OTHER_DAG):
         house.api.unpause(dag)

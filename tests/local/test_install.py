@@ -13,6 +13,8 @@ import pytest
 
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def install(tmp_path: Path) -> ModuleType:

@@ -184,7 +184,7 @@ def test_a_server_that_cannot_come_up_says_why(home: Path) -> None:
     with servers(settings):
         pass
     (home / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(ServiceError, match=r"(?s)PostgreSQL did not come up.*postgres\.log.*version 9\.6") as caught:
+    with pytest.raises(ServiceError, match=r"(?s)PostgreSQL did not start.*postgres\.log.*version 9\.6") as caught:
         start_servers(settings)
     assert "Traceback" not in str(caught.value)
     stop_servers(settings)

@@ -9,11 +9,13 @@ import numpy as np
 
 from models.activity.fit import fit_activity
 from models.catalogue.catalogue import catalogue_bundle
+from models.content import ContentConfig
 from models.content.fit import fit_content
 from models.data.bundle import Bundle
 from models.data.training_data import MarketState
 from models.learned_ranker.fit import RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED
+from models.popularity import PopularityConfig
 from models.popularity.fit import fit_popularity
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import open_recommender
@@ -42,8 +44,8 @@ def planted_bundles() -> dict[str, Bundle]:
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US}),
-        fit_popularity(w.users, w.startups, events, AS_OF_US, SMALL.table("popularity")),
-        fit_content(w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, SMALL.table("content")),
+        fit_popularity(w.users, w.startups, events, AS_OF_US, SMALL.of(PopularityConfig)),
+        fit_content(w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, SMALL.of(ContentConfig)),
         fitted("als", events, SMALL),
         fitted("als_reverse", events, SMALL),
         fitted("item_neighbours", events, SMALL),

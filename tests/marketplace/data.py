@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models import registry
+from models.content import ContentConfig
 from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
@@ -73,4 +74,4 @@ def fitted(name: str, interactions: Interactions | None = None, settings: Settin
 def plan_of(settings: Settings) -> Plan:
     """How the two-tower is trained under these settings."""
     config = settings.table("two_tower")
-    return Plan(config, settings.table("content").terms, settings.train.seed, settings.device)
+    return Plan(config, settings.of(ContentConfig).terms, settings.train.seed, settings.device)

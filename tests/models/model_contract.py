@@ -21,12 +21,12 @@ from models.ranker import RankerConfig
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from models.scoring.scorer import RankerAsked, Scorer
+from models.sentences import sentences
 from models.setting import rules
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, function
 from pipelines.erase.files import without
 from pipelines.erased import Person
-from serving.http.present import _told
 from tests.marketplace.data import fitted
 from tests.marketplace.small import small_settings
 from tests.marketplace.world import world
@@ -146,8 +146,7 @@ class ModelContract:
         if source is not None:
             assert source.label
             for side in (False, True):
-                names, _, words = _told(source.bit, 0, side)
-                assert names == [source.name] and words == [source.reason[side]]
+                assert sentences(source.code << 24, source.bit, side, 0, {}, {}) == [source.reason[side]]
 
     def recipe(self, surface: Surface, bundle: Bundle, settings: Settings) -> SurfaceRecommender:
         """What is listed from this model alone."""

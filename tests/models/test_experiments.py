@@ -13,6 +13,7 @@ import pytest
 from scipy import special
 
 from models.data.entities import IdMap
+from models.ensemble import EnsembleConfig
 from models.errors import SettingsError
 from models.experiments import CHANGEABLE, Experiment, arm_on, arms_on, places_on, read_experiments
 from models.schema import Surface
@@ -111,11 +112,11 @@ def test_one_weight_of_the_blend_gives_the_other_its_rest() -> None:
     """O01: 0.5 is half ALS, half two-tower, and nothing learned in place of it."""
     half, _, most = (a.apply(Settings()) for a in read_experiments(settings_with(BLEND))[0].arms)
     assert (
-        half.table("ensemble").als_weight,
-        half.table("ensemble").two_tower_weight,
-        half.table("ensemble").blend,
+        half.of(EnsembleConfig).als_weight,
+        half.of(EnsembleConfig).two_tower_weight,
+        half.of(EnsembleConfig).blend,
     ) == (0.5, 0.5, "weighted")
-    assert (most.table("ensemble").als_weight, most.table("ensemble").two_tower_weight) == (0.7, 0.3)
+    assert (most.of(EnsembleConfig).als_weight, most.of(EnsembleConfig).two_tower_weight) == (0.7, 0.3)
 
 
 def test_every_setting_of_an_arm_shapes_lists() -> None:
@@ -127,7 +128,7 @@ def test_every_setting_of_an_arm_shapes_lists() -> None:
     [
         (
             {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"als_factors": 8}}]},
-            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that acts after training.*one set of models",
+            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that takes effect after training.*one set",
         ),
         (
             {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"views_are_seen": False}}]},
@@ -149,7 +150,7 @@ def test_every_setting_of_an_arm_shapes_lists() -> None:
         ({"surfaces": []}, "some of"),
         ({"salt": ""}, "a word of your choice"),
         ({"name": "Blend weight"}, "1 to 40 of a-z"),
-        ({"wieght": 1}, "nothing but"),
+        ({"wieght": 1}, "expected only"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(change: dict[str, Any], words: str) -> None:
@@ -158,7 +159,7 @@ def test_what_is_wrong_is_refused_with_its_place(change: dict[str, Any], words: 
 
 
 def test_what_nobody_could_take_part_in_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"\[1\]\.surfaces.*every owner there takes part in blend"):
+    with pytest.raises(SettingsError, match=r"\[1\]\.surfaces.*every owner of these surfaces takes part in blend"):
         read_experiments(settings_with(BLEND, RANKER))
     with pytest.raises(SettingsError, match=r"\[1\]\.name"):
         read_experiments(settings_with(BLEND | {"share": 0.5}, BLEND))

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.data.batch import MASK
 from models.data.interactions import EVENT_WEIGHTS, EXPLICIT
 from models.lists.redis_format import OWN
 from models.schema import (
@@ -140,12 +139,15 @@ def test_words_of_events_become_codes() -> None:
     assert codes_of(pd.Series([], dtype=str)).dtype == np.int8
 
 
-def test_the_bits_of_reasons_stand_once_and_fit() -> None:
-    """A facet's code is taken whether or not it gives a reason."""
+def test_the_codes_of_reasons_stand_once_and_fit() -> None:
+    """Into the bits of models/lists/reasons.py. A facet's code is taken whether or not it gives a reason."""
     facets = {f.name: f.facet.code for table in TABLES for f in table.fields if f.facet}
     codes = [*facets.values(), *(s.code for s in Standing)]
     assert len(set(codes)) == len(codes), f"a code is given twice: {facets}"
-    assert min(codes) >= 0 and max(codes) < np.iinfo(MASK).bits
+    assert min(codes) >= 0 and max(facets.values()) <= 14
+    assert {s.code for s in Standing} <= {5, 6, 7}
+    assert all(t.code < 16 and t.trained for t in EventType if t.done)
+    assert all("{label}" in reason and "{noun}" in reason for reason in FACET_REASONS.values())
     assert {name: REASONS[name] for name in FACET_REASONS} == {name: facets[name] for name in FACET_REASONS}
     assert list(FACETS) == sorted(facets, key=facets.__getitem__) and set(FILTERS) <= set(FACETS)
 

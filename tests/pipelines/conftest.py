@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import models.learned_ranker.fit as learned_ranker
 import pipelines.score.shards as arms
 import pipelines.score.shards as shards
 from models.data.interactions import Interactions
@@ -25,19 +24,15 @@ from pipelines.run.run import EPOCH, Run, parse_instant
 from pipelines.train.holdout import Holdout, open_holdout
 from tests.databases import execute
 from tests.marketplace.bundles import SMALL, planted_bundles
+from tests.marketplace.small import quick_builds
 from tests.marketplace.world import AS_OF_US, world
 from tests.pipelines.train.market import AS_OF, market, small
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    """The learned ranker with a fifth of its trees, which learn faster; tests/models/learned_ranker has all of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        fewer = {
-            name: (goal, replace(shape, trees=shape.trees // 5, learning_rate=0.2), seed)
-            for name, (goal, shape, seed) in learned_ranker._FORESTS.items()
-        }
-        patch.setattr(learned_ranker, "_FORESTS", fewer)
+def quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Builds are quick; tests of reports look at real pictures."""
+    with quick_builds(pictures="report" in request.path.parts):
         yield
 
 

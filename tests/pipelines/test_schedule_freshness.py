@@ -52,8 +52,8 @@ def test_within_the_limit_or_with_the_question_off(live: Settings) -> None:
 @pytest.mark.parametrize(
     ("as_of", "words"),
     [
-        (NEWEST - timedelta(days=1), "see what the last runs of build_recommendations say"),
-        (AFTER_ALL, "see whether the platform still delivers"),
+        (NEWEST - timedelta(days=1), "check the last runs of build_recommendations"),
+        (AFTER_ALL, "check that the platform still delivers"),
     ],
 )
 def test_late_says_whether_the_builds_or_the_platform_stopped(live: Settings, as_of: datetime, words: str) -> None:

@@ -24,11 +24,13 @@ import pytest
 from flask import Flask
 
 from models.catalogue.catalogue import catalogue_bundle
+from models.content import ContentConfig
 from models.content.fit import fit_content
 from models.data.batch import Owners, indptr_of
 from models.data.bundle import Bundle
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release
+from models.popularity import PopularityConfig
 from models.popularity.fit import fit_popularity
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
@@ -85,14 +87,14 @@ def bundles(planted: World) -> dict[str, Bundle]:
     w, settings = planted, Settings().layered(SMALL, "given")
     found = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US, "as_of": "2020-04-10T00:00:00+00:00"}),
-        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, settings.table("popularity")),
+        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, settings.of(PopularityConfig)),
         fit_content(
             w.user_profiles,
             w.startup_profiles,
             w.interactions,
             w.users.ids,
             w.startups.ids,
-            settings.table("content"),
+            settings.of(ContentConfig),
         ),
         fitted("als", w.interactions, settings),
         fitted("als_reverse", w.interactions, settings),

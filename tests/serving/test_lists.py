@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ FIELDS = [
     "model_version",
     "interaction_count",
     "reranked",
+    "ranker",
+    "ranker_version",
     "generated_at",
     "release",
     "source",
@@ -67,7 +70,8 @@ def test_a_hit_has_exactly_the_documented_fields(
     assert body["model_version"].startswith("als_v1/20200410T000000Z-")
     row = planted.users.ids.rows_of([person(Role.DEVELOPER, 4)])[0]
     assert body["interaction_count"] == planted.interactions.counts()[row]
-    assert body["reranked"] is True
+    assert body["reranked"] is True and body["ranker"] == "rules"
+    assert f" + {body['ranker_version']} + order/" in body["model_version"]
     assert body["reason"] is None
     scores = [s["score"] for s in body["startups"]]
     assert scores == sorted(scores, reverse=True)
@@ -90,16 +94,17 @@ def test_the_stored_order_is_served(start: Start, publish: Publish, planted: Wor
             assert body["interaction_count"] == lists.count[i]
 
 
-def test_reasons_are_sentences_with_the_shared_facet(
+def test_reasons_are_sentences_with_numbers(
     start: Start, publish: Publish, rows: str, person: Person, company: Callable[[int], str]
 ) -> None:
     publish()
     app = start()
-    body = ask(app, Surface.STARTUPS_FOR_DEVELOPER, person(Role.DEVELOPER, 4), limit=1)
-    assert "same category as startups you engaged with: games" in body["startups"][0]["reasons"]
-    assert "same location as startups you engaged with: Pittsburgh" in body["startups"][0]["reasons"]
-    founder = ask(app, Surface.INVESTORS_FOR_STARTUP, company(4), limit=1)
-    assert "same location as people who engaged with your startup: Pittsburgh" in founder["users"][0]["reasons"]
+    body = ask(app, Surface.STARTUPS_FOR_DEVELOPER, person(Role.DEVELOPER, 4), limit=20)
+    told = [reason for place in body["startups"] for reason in place["reasons"]]
+    assert any(re.match(r"you (\w+ )+startups? ", reason + " ") for reason in told), told
+    assert any(" people with your history " in reason for reason in told)
+    founder = ask(app, Surface.INVESTORS_FOR_STARTUP, company(4), limit=20)
+    assert any(" in Pittsburgh " in reason for place in founder["users"] for reason in place["reasons"])
 
 
 @pytest.mark.parametrize("surface", Surface)

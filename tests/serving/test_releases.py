@@ -5,10 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import pytest
+
+from models.lists.release import Release
 from models.schema import Role, Surface
 from models.settings.settings import Settings
 from pipelines.publish.history import promote, rollback
+from serving.releases import HeldRelease
 from tests.serving.conftest import Person, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -57,3 +62,39 @@ def test_a_rollback_is_in_effect_within_seconds_models_included(
         time.sleep(0.02)
     reader = app.extensions["matchbook"]
     assert reader.live.recipes(reader.releases.held, patience_s=10).release == first
+
+
+def held_with(settings: Settings, caplog: pytest.LogCaptureFixture, **recorded: Any) -> HeldRelease:
+    instant = "2020-04-10T00:00:00+00:00"
+    release = Release("20200410T000000Z-3fa92c1b", instant, instant, "", "", {}, {}, [], recorded)
+    with caplog.at_level("WARNING"):
+        return HeldRelease.from_parts(release, {}, {}, settings)
+
+
+def test_the_settings_of_a_release_are_kept_with_it(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """What shapes lists as it was recorded, the mode too; the rest is the reader's own."""
+    recorded = settings.layered({"cold_start_threshold": 7, "ranking_mode": "seed"}, "given").recorded()
+    held = held_with(settings.layered({"live_budget_s": 3.0, "depth": 7}, "given"), caplog, **recorded)
+    assert held.settings.ranking.mode == "seed" and held.settings.routing.cold_start_threshold == 5
+    assert held.settings.given("cold_start_threshold") == 7 and held.settings.lists.depth == settings.lists.depth
+    assert held.settings.reader.live_budget_s == 3.0 and not caplog.messages
+    assert held_with(settings.layered({"ranking_mode": "seed"}, "given"), caplog).settings.ranking.mode == "settings"
+
+
+def test_a_recorded_constant_that_changed_is_told(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    held_with(settings, caplog, rrf_k=60)
+    assert not caplog.messages
+    held_with(settings, caplog, rrf_k=30)
+    assert "built with rrf_k=30, which is a constant now, 60" in caplog.text and "Build again" in caplog.text
+
+
+def test_the_reader_says_which_settings_have_no_effect(
+    start: Start, publish: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(day=10)
+    with caplog.at_level("INFO"):
+        reader = start().extensions["matchbook"]
+        reader.live.recipes(reader.releases.held, patience_s=20)
+    (line,) = [m for m in caplog.messages if ": ranker: " in m]
+    assert line.startswith(f"release {reader.releases.held.id}: ranker: rules; ")
+    assert "without effect: " in line and "ranker.epochs" in line and "rules.model_weight" not in line

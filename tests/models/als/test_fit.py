@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models import als
+from models.als import AlsConfig
 from models.als.fit import _confidences
 from models.data.entities import IdMap
 from models.data.interactions import DAY_US, Interactions
@@ -93,18 +94,18 @@ def test_a_dislike_pushes_below_what_was_never_met() -> None:
 def test_no_cell_counts_less_than_never_having_met() -> None:
     faint = SMALL.layered({"als_alpha": 1.0, "als_half_life_share": 0.05, "als_damping": "log"}, "given")
     cells = [(u, i, VIEW) for u in range(6) for i in range(4)] + [(0, 5, DISLIKE)]
-    matrix = _confidences(events(cells), faint.table("als"))
+    matrix = _confidences(events(cells), faint.of(AlsConfig))
     assert np.abs(matrix.data).min() >= 1.0 and matrix[0, 5] == -1.0 and (matrix.data != 0).all()
-    assert _confidences(events(cells), faint.layered({"als_alpha": 40.0}, "given").table("als")).data.min() == -1.0
+    assert _confidences(events(cells), faint.layered({"als_alpha": 40.0}, "given").of(AlsConfig)).data.min() == -1.0
 
 
 def test_damping_and_half_life_shape_the_weights() -> None:
     twice = events([(0, 0, LIKE), (0, 0, LIKE), (1, 0, LIKE), (1, 1, LIKE)])
-    assert _confidences(twice, SMALL.table("als")).toarray()[:2, 0].tolist() == [4.0, 2.0]
-    assert _confidences(twice, SMALL.layered({"als_damping": "binary"}, "given").table("als")).toarray()[
+    assert _confidences(twice, SMALL.of(AlsConfig)).toarray()[:2, 0].tolist() == [4.0, 2.0]
+    assert _confidences(twice, SMALL.layered({"als_damping": "binary"}, "given").of(AlsConfig)).toarray()[
         :2, 0
     ].tolist() == [1.0, 1.0]
-    faded = _confidences(twice, SMALL.layered({"als_half_life_share": 0.5}, "given").table("als")).toarray()[:2, 0]
+    faded = _confidences(twice, SMALL.layered({"als_half_life_share": 0.5}, "given").of(AlsConfig)).toarray()[:2, 0]
     halves = np.exp2(-np.array([3.0, 2.0, 1.0]) / 1.5)  # three days of data, so a half-life of one day and a half
     assert faded.tolist() == pytest.approx([2 * halves[0] + 2 * halves[1], 2 * halves[2]])
 
@@ -143,7 +144,12 @@ def test_little_data_leaves_a_note() -> None:
 
 def test_the_seeds_defaults() -> None:
     s = Settings()
-    assert (s.table("als").factors, s.table("als").regularization, s.table("als").iterations, s.table("als").alpha) == (
+    assert (
+        s.of(AlsConfig).factors,
+        s.of(AlsConfig).regularization,
+        s.of(AlsConfig).iterations,
+        s.of(AlsConfig).alpha,
+    ) == (
         128,
         0.01,
         20,

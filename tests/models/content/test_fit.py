@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models import content
+from models.content import ContentConfig
 from models.content.fit import fit_content, unit
 from models.data.bundle import Bundle
 from models.data.interactions import Interactions
@@ -26,7 +27,7 @@ def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: di
         interactions,
         w.users.ids,
         w.startups.ids,
-        settings.table("content"),
+        settings.of(ContentConfig),
     )
 
 
@@ -118,7 +119,7 @@ def test_no_words_at_all_is_no_failure() -> None:
     }
     bundle = fitted(w.interactions, SMALL, **blank)
     assert not bundle.arrays["user_vectors"].any() and not bundle.arrays["startup_vectors"].any()
-    assert "nobody can be matched" in bundle.config["note"]
+    assert "content matches nobody" in bundle.config["note"]
     assert embed([["games"]], bundle.arrays["tokens"], bundle.arrays["token_vectors"])[1].tolist() == [False]
 
 

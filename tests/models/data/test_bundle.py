@@ -104,7 +104,7 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
     with pytest.raises(BundleNotFound, match="als_v1"):
         open_bundle("als_v1", tmp_path)
     (tmp_path / "als_v1_config.json").write_text("{")
-    with pytest.raises(BundleCorrupt, match="no bundle manifest"):
+    with pytest.raises(BundleCorrupt, match="is not a bundle manifest"):
         open_bundle("als_v1", tmp_path)
     (tmp_path / "als_v1_config.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(BundleCorrupt, match="99"):

@@ -68,10 +68,10 @@ def ranked(items: list[list[int]]) -> RankedLists:
         of_list % 6,
         of_list % 5,
         np.arange(n, dtype=np.int32),
-        of_list % 2 > 0,
+        of_list % 5,
         indptr_of([len(x) for x in items]),
         np.array([x for row in items for x in row], np.int32),
         np.linspace(1, 0, places, dtype=np.float32),
         of_place,
-        of_place,
+        of_place.astype(np.uint32),
     )

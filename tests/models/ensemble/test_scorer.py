@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
+from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, als_weight
 from models.scoring.scorer import min_max, ranks
 from models.settings.settings import Settings
@@ -22,7 +23,7 @@ def blended(
     settings: Settings, als: list[float], tower: list[float], count: int = 25, learned: Bundle | None = None
 ) -> list[float]:
     n = len(als)
-    found = Blend(settings.table("ensemble"), learned)(
+    found = Blend(settings.of(EnsembleConfig), learned)(
         np.array(als, np.float32),
         np.array(tower, np.float32),
         np.zeros(n, np.int32),
@@ -72,7 +73,7 @@ def test_weighted_blend_by_hand() -> None:
 def test_profiles(profile: str, weight: float) -> None:
     """The fixed weights of each profile (C11-C14)."""
     assert als_weight(
-        Settings().layered({"blend_profile": profile}, "given").table("ensemble"), np.array([30])
+        Settings().layered({"blend_profile": profile}, "given").of(EnsembleConfig), np.array([30])
     ) == pytest.approx([weight])
 
 
@@ -80,13 +81,13 @@ def test_weights_are_settings_and_need_not_add_up_to_one() -> None:
     """The weights are normalised (G06, G07, G10)."""
     settings = Settings().layered({"ensemble_als_weight": 0.9, "ensemble_two_tower_weight": 0.3}, "given")
 
-    assert als_weight(settings.table("ensemble"), np.array([30])) == pytest.approx([0.75])
+    assert als_weight(settings.of(EnsembleConfig), np.array([30])) == pytest.approx([0.75])
 
 
 def test_dynamic_weight_falls_with_the_interaction_count() -> None:
     """The ALS weight falls with activity (C18)."""
     found = als_weight(
-        Settings().layered({"blend": "dynamic"}, "given").table("ensemble"), np.array([20, 49, 50, 99, 100])
+        Settings().layered({"blend": "dynamic"}, "given").of(EnsembleConfig), np.array([20, 49, 50, 99, 100])
     )
 
     assert found == pytest.approx([0.6, 0.6, 0.5, 0.5, 0.4])

@@ -101,7 +101,7 @@ def test_activity_of_another_snapshot_is_no_evidence() -> None:
     fewer = replace(bundles["activity_v1"].maps["startup"], ids=bundles["activity_v1"].maps["startup"].ids[1:])
     activity = bundles["activity_v1"]
     bundles["activity_v1"] = replace(activity, maps={**activity.maps, "startup": fewer})
-    with pytest.raises(BundleCorrupt, match="know other startups"):
+    with pytest.raises(BundleCorrupt, match="got other startups"):
         open_recommender(FORWARD, bundles, SMALL)
 
 

@@ -162,9 +162,13 @@ def changed(**change: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("objective", "rows", "says"),
     [
-        ("binary", changed(label=np.zeros(200)), "0 of 200"),
-        ("binary", changed(label=np.ones(200)), "200 of 200"),
-        ("binary", changed(features=np.zeros((0, 3), np.float32), label=np.zeros(0), group=np.zeros(0, int)), "0 of 0"),
+        ("binary", changed(label=np.zeros(200)), "0 positives of 200"),
+        ("binary", changed(label=np.ones(200)), "200 positives of 200"),
+        (
+            "binary",
+            changed(features=np.zeros((0, 3), np.float32), label=np.zeros(0), group=np.zeros(0, int)),
+            "0 positives of 0",
+        ),
         ("binary", changed(label=np.arange(200)), "0 or 1"),
         ("binary", changed(label=np.zeros(199)), "features"),
         ("binary", changed(group=np.zeros(199, int)), "features"),
@@ -176,9 +180,9 @@ def changed(**change: Any) -> dict[str, Any]:
         (
             "binary",
             changed(validation=(np.zeros((2, 3), np.float32), np.array([0, 1]), np.zeros(2, int))),
-            "3 to validate",
+            "features to validate with, got 3",
         ),
-        ("lambdarank", changed(group=changed()["label"].astype(int)), "no group"),
+        ("lambdarank", changed(group=changed()["label"].astype(int)), "a group with both"),
     ],
 )
 def test_what_cannot_teach_is_refused(objective: Objective, rows: dict[str, Any], says: str) -> None:

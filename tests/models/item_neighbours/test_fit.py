@@ -12,7 +12,8 @@ from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions
 from models.errors import TooSparse
-from models.schema import EventType
+from models.item_neighbours import NeighboursConfig
+from models.schema import COUNTED_TYPES, EventType
 from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, Fit, ModelContract
@@ -111,9 +112,7 @@ def test_of_a_long_history_the_newest_pairs_are_compared() -> None:
     cells = [(0, i, LIKE) for i in range(6)] + [(1, i, LIKE) for i in range(2)]
     at = np.array([60, 50, 40, 30, 20, 10, 5, 6])
     similar = matrix_of(
-        neighbours.fit_neighbours(
-            "item_neighbours_v1", events(cells, 2, 6, at), PLAIN.table("item_neighbours"), history=3
-        )
+        neighbours.fit_neighbours("item_neighbours_v1", events(cells, 2, 6, at), PLAIN.of(NeighboursConfig), history=3)
     )
     assert similar[0, 2] > 0 and not similar[3:].any()
 
@@ -137,3 +136,37 @@ def test_the_reverse_model_may_have_a_half_life_of_its_own() -> None:
     for settings, share in ((SMALL, 0.5), (own, 0.1)):
         forward, reverse = (settings.table(name) for name in ("item_neighbours", "item_neighbours_reverse"))
         assert forward.half_life_share == 0.5 and reverse.completed(forward).half_life_share == share
+
+
+def people_of(bundle: Bundle) -> dict[tuple[int, int], tuple[int, int]]:
+    """By pair of items the type of event and the number of people."""
+    n, arrays = len(bundle.maps["item"]), bundle.arrays
+    parts = (arrays["people_data"], arrays["people_indices"], arrays["people_indptr"])
+    cells = sparse.csr_matrix(parts, shape=(n, n)).tocoo()
+    columns = (cells.row.tolist(), cells.col.tolist(), cells.data.tolist())
+    return {(row, column): (cell >> 8, cell & 255) for row, column, cell in zip(*columns, strict=True)}
+
+
+def test_who_did_what_with_a_neighbour_is_counted() -> None:
+    """Four people met items 0 and 1. Three applied to 1, but two to 0: too few to tell. One of the three who met
+    item 2 disliked it."""
+    apply = EventType.APPLY.code
+    cells = [(p, i, VIEW) for p in range(4) for i in (0, 1)]
+    cells += [(0, 1, apply), (1, 1, apply), (2, 1, apply), (0, 0, apply), (1, 0, apply)]
+    cells += [(p, 2, LIKE) for p in range(2)] + [(3, 2, DISLIKE)]
+    found = people_of(neighbours.fit_neighbours("n", events(cells, 4, 3), PLAIN.table("item_neighbours")))
+    assert found == {(0, 1): (apply, 3), (1, 0): (VIEW, 4)}
+
+
+def test_numbers_of_people_are_those_of_plain_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the weightiest type that enough people did, whatever the blocks."""
+    monkeypatch.setattr(neighbours, "BLOCK", 50)
+    w = world()
+    events, positive = w.interactions, (w.interactions.csr() > 0).toarray()
+    found = people_of(neighbours.fit_neighbours("n", events, PLAIN.table("item_neighbours"), threads=2))
+    assert found
+    for (row, column), told in found.items():
+        both = set(np.flatnonzero(positive[:, row] & positive[:, column]).tolist())
+        did = ((t.code, events.owner[(events.item == column) & (events.kind == t.code)]) for t in COUNTED_TYPES)
+        numbers = [(code, len(both & set(who.tolist()))) for code, who in did]
+        assert told == next(pair for pair in numbers if pair[1] >= neighbours.PEOPLE_LEAST)

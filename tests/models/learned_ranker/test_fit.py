@@ -132,5 +132,5 @@ def test_rows_without_some_columns() -> None:
 
 def test_rows_that_do_not_fit_together_are_named() -> None:
     rows = planted()
-    with pytest.raises(TrainingError, match=r"expected 4 features, .*got \(3000, 5\).*teach again"):
+    with pytest.raises(TrainingError, match=r"expected 4 features, .*got \(3000, 5\).*build the rows again"):
         RankerRows(NAMES[:4], rows.features, rows.label, rows.group)

@@ -85,5 +85,5 @@ def test_a_bundle_holds_one_ranker_a_surface() -> None:
 
     assert opened.names == ("one", "two") and opened.name == "learned"
     assert opened.score(row) == ranker().score(row)
-    with pytest.raises(BundleCorrupt, match=r"was not taught investors/for-startup; train it again"):
+    with pytest.raises(BundleCorrupt, match=r"has no ranker of investors/for-startup; train it again"):
         LearnedRanker.from_bundle(replace(bundle, version="v"), Surface.INVESTORS_FOR_STARTUP)

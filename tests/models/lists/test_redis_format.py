@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from models.data.batch import indptr_of
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
+from models.lists.reasons import REASON, bits_of, from_bits, is_old, packed
 from models.lists.redis_format import Keys, decode_list, encode_lists
 from models.lists.release import Release
 from models.schema import Method, Surface
@@ -30,18 +31,27 @@ def lists_of(lengths: list[int], seed: int = 0) -> RankedLists:
         rng.integers(0, 6, b).astype(np.uint8),
         rng.integers(0, 6, b).astype(np.uint8),
         rng.integers(0, 10**6, b).astype(np.int32),
-        rng.random(b) < 0.5,
+        (rng.random(b) < 0.5).astype(np.uint8),
         indptr_of(lengths),
         rng.integers(0, 10**7, n).astype(np.int32),
         rng.random(n).astype(np.float32),
         rng.integers(0, 64, n).astype(np.uint8),
-        rng.integers(0, 128, n).astype(np.uint8),
+        from_bits(rng.integers(0, 128, n)),
     )
 
 
-@given(st.lists(st.integers(0, 120), max_size=5), st.integers(0, 100))
-def test_lists_round_trip(lengths: list[int], seed: int) -> None:
-    lists = lists_of(lengths, seed)
+def counted(lists: RankedLists, seed: int = 0) -> RankedLists:
+    """The same, each with a ranker and reasons with numbers."""
+    rng, n = np.random.default_rng(seed), len(lists.item)
+    most = (7, 200, 7, 200, 7, 4)
+    reason = packed(rng.integers(-1, 5, n), *(rng.integers(0, high, n) for high in most))
+    return replace(lists, reason=reason, ranker=rng.integers(0, 5, len(lists)).astype(np.uint8))
+
+
+@given(st.lists(st.integers(0, 120), max_size=5), st.integers(0, 100), st.booleans(), st.booleans())
+def test_lists_round_trip(lengths: list[int], seed: int, old: bool, ninth: bool) -> None:
+    lists = lists_of(lengths, seed) if old else counted(lists_of(lengths, seed), seed)
+    lists = wide(lists, [i for i, n in enumerate(lengths) if n]) if ninth else lists
 
     for i, value in enumerate(encode_lists(replace(lists, part=np.full(len(lists), 3, np.uint16)))):
         found, row = decode_list(value), lists.row(i)
@@ -52,11 +62,13 @@ def test_lists_round_trip(lengths: list[int], seed: int) -> None:
             lists.reason[row].tolist(),
         )
         assert (found.method, found.route) == (Method.of_code(lists.method[i]), Method.of_code(lists.route[i]))
-        assert (found.count, found.reranked, found.part) == (lists.count[i], lists.reranked[i], 3)
+        assert (found.count, found.ranker, found.part) == (lists.count[i], lists.ranker[i], 3)
+        assert found.reranked == (found.ranker > 0)
 
 
-def test_a_list_of_100_costs_less_than_a_kibibyte() -> None:
+def test_a_list_of_100_costs_little_more_than_a_kibibyte() -> None:
     assert len(encode_lists(lists_of([100]))[0]) == 812
+    assert len(encode_lists(counted(lists_of([100])))[0]) == 1112
 
 
 @pytest.mark.parametrize("harm", [b"", b"\x63" + b"0" * 11, None])
@@ -74,10 +86,12 @@ def test_format_1_as_it_was_written_then_is_still_read() -> None:
 
 def wide(lists: RankedLists, which: list[int]) -> RankedLists:
     """The same with a ninth source at the last place of these lists, and a tenth reason at their first."""
-    source, reason = lists.source.astype(np.uint16), lists.reason.astype(np.uint16)
+    source, reason = lists.source.astype(np.uint16), lists.reason.copy()
     for i in which:
         row = lists.row(i)
-        source[row.stop - 1], reason[row.start] = 1 << 8, 1 << 9
+        source[row.stop - 1] = 1 << 8
+        if is_old(reason[row.start]):
+            reason[row.start] = from_bits(np.array([1 << 9]))[0]
     return replace(lists, source=source, reason=reason)
 
 
@@ -90,6 +104,36 @@ def test_format_2_as_it_was_written_then_is_still_read() -> None:
     assert encode_lists(lists) == [value] and value[0] == 2
     found = decode_list(value)
     assert (found.source.tolist(), found.reason.tolist()) == (lists.source.tolist(), lists.reason.tolist())
+
+
+@pytest.mark.parametrize("ninth", [False, True])
+def test_formats_3_and_4_as_they_were_written_then_are_still_read(ninth: bool) -> None:
+    value = bytes.fromhex(GOLDEN_FILE.with_name(f"ranked_list_{3 + ninth}.hex").read_text())
+    lists = wide(counted(lists_of([7], seed=5), seed=5), [0] if ninth else [])
+
+    assert encode_lists(lists) == [value] and value[0] == 3 + ninth
+    found = decode_list(value)
+    assert (found.ranker, found.source.tolist()) == (lists.ranker[0], lists.source.tolist())
+    assert found.reason.tolist() == lists.reason.tolist() and found.reason.dtype == REASON
+
+
+def test_each_list_is_written_by_what_it_holds() -> None:
+    """Old lists keep their bytes, and so the digest of their release, beside new ones; empty lists have one format."""
+    old, new = lists_of([3, 0, 2]), counted(lists_of([4, 0]), 1)
+    both = encode_lists(RankedLists.concat([old, new]))
+
+    assert both == encode_lists(old) + encode_lists(new)
+    assert [value[0] for value in both] == [1, 1, 1, 3, 1]
+
+
+def test_an_old_file_of_lists_gives_the_bytes_that_it_gave(tmp_path: Path) -> None:
+    """Releases stored before rankers had codes and reasons had numbers can be promoted: their digest holds."""
+    lists = lists_of([7], seed=5)
+    columns = {f.name: getattr(lists, f.name) for f in fields(lists) if f.name not in ("ranker", "part")}
+    columns |= {"reranked": lists.ranker > 0, "reason": bits_of(lists.reason).astype(np.uint8)}
+    np.savez(tmp_path / "old.npz", **columns)
+
+    assert encode_lists(RankedLists.open(tmp_path / "old.npz")) == [bytes.fromhex(GOLDEN_FILE.read_text())]
 
 
 def test_only_a_list_with_a_ninth_source_is_written_wide() -> None:

@@ -44,5 +44,5 @@ def test_anything_else_is_refused(kind: type[LiveList] | type[TrendingList], sto
 
 
 def test_a_cut_trending_list_is_refused() -> None:
-    with pytest.raises(ReleaseIncomplete, match="must have"):
+    with pytest.raises(ReleaseIncomplete, match="bytes of a trending list"):
         TrendingList.decode(TRENDING.encode()[:-1])

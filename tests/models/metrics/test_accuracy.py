@@ -29,7 +29,7 @@ def test_hits_count_an_item_once_and_never_padding() -> None:
     assert metrics.hits_of(SHOWN, TRUTH).tolist() == [[True, False, True], [False, True, False], [False] * 3]
     again = np.array([[2, 2, 0], [3, 3, 3], [0, 0, 0]])
     assert metrics.hits_of(again, TRUTH).tolist() == [[True, False, True], [True, False, False], [False] * 3]
-    with pytest.raises(DataError, match="got 3 lists and a truth of 2 owners"):
+    with pytest.raises(DataError, match="got 3 lists for 2 owners"):
         metrics.hits_of(SHOWN, TRUTH[:2])
 
 

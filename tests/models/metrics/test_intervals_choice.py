@@ -38,7 +38,7 @@ def test_a_large_jury_takes_what_is_better(seed: int) -> None:
 @pytest.mark.parametrize("level", [SURE, ONE_ERROR])
 @pytest.mark.parametrize("owners", [0, 1, 2, 5, LEAST - 1, LEAST, 60, 1000])
 def test_what_is_no_better_is_seldom_taken_by_any_jury(owners: int, level: float) -> None:
-    """For any number of validation owners the default wins; by chance one time in 40, one in six by one standard error."""
+    """By chance an equal ranker is taken one time in 40, at one standard error one in six, for any number of owners."""
     taken = sum(choose({"learned": drawn(owners, 0.0, seed)}, level).taken is not None for seed in range(400))
     assert taken <= 400 * (1 - level) / 2 + 20
 

@@ -19,7 +19,7 @@ SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01,
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
     """The arguments of `fit_mlp_ranker` besides the rows."""
-    return settings.table("ranker"), settings.train.seed
+    return settings.of(RankerConfig), settings.train.seed
 
 
 def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:
@@ -133,7 +133,7 @@ def test_too_few_positives_are_refused() -> None:
 
 def test_positives_without_any_negative_are_refused() -> None:
     rows = planted()
-    with pytest.raises(TrainingError, match="no owner has both"):
+    with pytest.raises(TrainingError, match="an owner with both"):
         fit_mlp_ranker(rows.of(rows.label == 1), *asked(SETTINGS))
 
 
@@ -152,5 +152,5 @@ def test_unusable_rows_are_named() -> None:
     rows = planted(60)
     with pytest.raises(TrainingError, match="expected 4 features"):
         PairwiseRows(rows.features[:, :3], rows.label, rows.group)
-    with pytest.raises(TrainingError, match="must be finite"):
+    with pytest.raises(TrainingError, match="expected finite"):
         PairwiseRows(rows.features * np.nan, rows.label, rows.group)

@@ -9,6 +9,7 @@ import pytest
 
 from models import popularity
 from models.data.interactions import DAY_US, Interactions
+from models.popularity import PopularityConfig
 from models.popularity.fit import fit_popularity
 from models.popularity.scorer import trending
 from models.schema import EventType
@@ -41,7 +42,7 @@ def test_popularity_by_hand() -> None:
     views[:3] = (10, 4, 0)
     startups = replace(world().startups, views=views)
     some = events([(0, 0, LIKE, 5), (1, 0, APPLY, 5), (0, 0, VIEW, 4), (2, 1, CLICK, 3), (3, 3, DISLIKE, 2)])
-    bundle = fit_popularity(world().users, startups, some, AS_OF_US, SMALL.table("popularity"))
+    bundle = fit_popularity(world().users, startups, some, AS_OF_US, SMALL.of(PopularityConfig))
     assert bundle.config["max"] == {"startup": 10 + 3 * 2 + 1, "user": 3 * 1 + 1}
     of_startups, of_users = bundle.arrays["startup_popularity"], bundle.arrays["user_popularity"]
     assert of_startups[:4] == pytest.approx([1.0, np.log(8) / np.log(17), 0.0, np.log(4) / np.log(17)])
@@ -51,7 +52,7 @@ def test_popularity_by_hand() -> None:
 
 def test_nothing_happened_divides_by_nothing() -> None:
     startups = replace(world().startups, views=np.zeros(len(world().startups), np.int64))
-    bundle = fit_popularity(world().users, startups, events([]), AS_OF_US, SMALL.table("popularity"))
+    bundle = fit_popularity(world().users, startups, events([]), AS_OF_US, SMALL.of(PopularityConfig))
     assert bundle.config["max"] == {"startup": 1.0, "user": 1.0}
     assert not any(a.any() for a in bundle.arrays.values())
 
@@ -60,11 +61,11 @@ def test_trending_by_hand() -> None:
     """A like now 2.0, a like a half-life ago 1.0, an apply before the window and a dislike nothing."""
     settings = SMALL.layered({"trending_days": 30.0, "trending_half_life_days": 7.0}, "given")
     some = events([(0, 0, LIKE, 0), (0, 1, LIKE, 7), (1, 2, APPLY, 31), (1, 3, DISLIKE, 1), (2, 1, CLICK, 14)])
-    heat = trending(some.transposed(), AS_OF_US, settings.table("popularity"))
+    heat = trending(some.transposed(), AS_OF_US, settings.of(PopularityConfig))
     assert heat[:4] == pytest.approx([1.0, np.log1p(1.0 + 0.25) / np.log1p(2.0), 0.0, 0.0])
     assert heat.dtype == np.float32 and not heat[4:].any()
 
 
 def test_trending_does_not_see_the_future() -> None:
     some = events([(0, 0, LIKE, 5), (0, 1, LIKE, -1)])
-    assert trending(some.transposed(), AS_OF_US, SMALL.table("popularity"))[:2].tolist() == [1.0, 0.0]
+    assert trending(some.transposed(), AS_OF_US, SMALL.of(PopularityConfig))[:2].tolist() == [1.0, 0.0]

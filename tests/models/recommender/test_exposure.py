@@ -29,12 +29,12 @@ def lists_of(rows: list[list[tuple[int, float]]]) -> RankedLists:
         code,
         code,
         np.zeros(n, np.int32),
-        np.zeros(n, bool),
+        code,
         indptr_of([len(r) for r in rows]),
         item,
         np.array([s for _, s in places], np.float32),
         (item % 7).astype(np.uint8),
-        (item % 5).astype(np.uint8),
+        (item % 5).astype(np.uint32),
     )
 
 
@@ -124,7 +124,7 @@ def test_neither_the_order_of_the_lists_nor_the_shards_make_a_difference(
 
 def part_of(lists: RankedLists, rows: list[int]) -> RankedLists:
     cells = np.concatenate([np.arange(lists.row(i).start, lists.row(i).stop) for i in rows])
-    per_owner = {f: getattr(lists, f)[rows] for f in ("owner", "method", "route", "count", "reranked")}
+    per_owner = {f: getattr(lists, f)[rows] for f in ("owner", "method", "route", "count", "ranker")}
     per_place = {f: getattr(lists, f)[cells] for f in ("item", "score", "source", "reason")}
     return RankedLists(**per_owner, indptr=indptr_of(np.diff(lists.indptr)[rows]), **per_place)
 

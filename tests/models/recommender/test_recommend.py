@@ -10,7 +10,7 @@ import pytest
 from models.data.batch import Owners
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
-from models.recommender.recommend import favourites, recommend
+from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Method, Surface
 from tests.marketplace.bundles import SMALL, planted_bundles
@@ -182,21 +182,6 @@ def test_every_item_names_a_source() -> None:
     )
 
     assert (lists.source > 0).all()
-
-
-def test_facet_reasons_refer_to_what_the_owner_did_most() -> None:
-    recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
-    owners = everybody(recipe)
-    favourite = favourites(recipe.facets, owners.history)["category"]
-
-    for i in np.flatnonzero(owners.count > 0).tolist():
-        weights: dict[int, float] = {}
-        row = owners.history[i].maximum(0)
-        for position, weight in zip(row.indices.tolist(), row.data.tolist(), strict=True):
-            code = int(recipe.facets["category"][position])
-            if code >= 0 and weight > 0:
-                weights[code] = weights.get(code, 0) + weight
-        assert favourite[i] == (max(sorted(weights), key=weights.__getitem__) if weights else -1)
 
 
 def test_an_empty_batch_is_answered_by_no_lists() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from models.data.batch import Owners
 from models.learned_ranker.scorer import LearnedRanker
+from models.ranker import RankerConfig
 from models.recommender.candidates import candidates_of, wide_candidates
 from models.recommender.recommend import rank, recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
@@ -151,7 +152,7 @@ def test_diversity_weight_mixes_the_first_places() -> None:
         lists = recommend(recipe, owners, DEPTH)
         codes = recipe.items.facets["category"][lists.item]
         heads = [
-            codes[lists.row(i)][: SMALL.table("ranker").diversity_places]
+            codes[lists.row(i)][: SMALL.of(RankerConfig).diversity_places]
             for i in np.flatnonzero(~owners.opted_out).tolist()
         ]
         told.append(np.mean([len(set(h.tolist())) for h in heads]))

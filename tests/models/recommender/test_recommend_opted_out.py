@@ -10,16 +10,18 @@ import pytest
 from scipy import sparse
 
 from models.data.batch import Owners
+from models.lists.reasons import from_bits, packed
 from models.lists.redis_format import decode_list, encode_lists
+from models.popularity import POPULAR
 from models.recommender.explain import explain
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
-from models.schema import REASONS, Surface
+from models.schema import REASONS, Entity, Standing, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
 #: Whose lists are compared: what a list says, but for whose it is and how its owner would have been routed.
-COLUMNS = ("method", "reranked", "indptr", "item", "score", "source", "reason")
+COLUMNS = ("method", "ranker", "indptr", "item", "score", "source", "reason")
 
 
 def recipe_of(surface: Surface, ranker: str) -> SurfaceRecommender:
@@ -45,6 +47,7 @@ def test_an_opted_out_owners_list_is_a_strangers(surface: Surface, ranker: str) 
     recipe = recipe_of(surface, ranker)
     owners = out(recipe)
     assert owners.history.nnz and owners.age is not None and owners.age.nnz
+    assert owners.kinds is not None and owners.kinds.nnz
     lists = recommend(recipe, owners, SMALL.lists.depth)
 
     for i in range(len(owners)):
@@ -71,11 +74,12 @@ def test_one_in_a_batch_changes_nobody_elses_list(surface: Surface) -> None:
 @pytest.mark.parametrize("surface", list(Surface))
 def test_taken_apart_it_shows_nothing_of_the_owner(surface: Surface) -> None:
     """What `explain` and the page print."""
-    recipe = recipe_of(surface, "rules")
+    recipe, founders = recipe_of(surface, "rules"), surface.owner is Entity.STARTUP
     owners = out(recipe)
+    impersonal = {POPULAR.reason[founders], *(s.words[founders] for s in Standing)}
     for i in range(0, len(owners), 7):
         found = explain(recipe, owners.part(i, i + 1), SMALL.lists.depth)
-        assert all(set(p["reasons"]) <= {"new", "popular"} and p["sources"] == ["popular"] for p in found["list"])
+        assert all(set(p["reasons"]) <= impersonal and p["sources"] == ["popular"] for p in found["list"])
 
 
 def test_a_stored_list_says_whether_it_is_impersonal() -> None:
@@ -86,9 +90,18 @@ def test_a_stored_list_says_whether_it_is_impersonal() -> None:
     def stored(**changed: Any) -> bool:
         return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal
 
-    def reason(name: str) -> np.ndarray:
-        return np.where(np.arange(len(lists.item)) == 1, 1 << REASONS[name], 0).astype(np.uint8)
+    def reason(**columns: int) -> np.ndarray:
+        """The second place has this reason, the others have none."""
+        one, none = {"facet": -1, "source": POPULAR.code, **columns}, {"facet": -1}
+        names = ("facet", "event", "number", "people_event", "people", "source", "standing")
+        places = [one if i == 1 else none for i in range(len(lists.item))]
+        return packed(*(np.array([p.get(name, 0) for p in places]) for name in names))
+
+    def bit(name: str) -> np.ndarray:
+        return from_bits(np.where(np.arange(len(lists.item)) == 1, 1 << REASONS[name], 0))
 
     assert stored()
-    assert not stored(reranked=np.ones(1, bool)) and not stored(method=np.zeros(1, np.uint8))
-    assert [stored(reason=reason(r)) for r in REASONS] == [r in ("new", "popular") for r in REASONS]
+    assert not stored(ranker=np.ones(1, np.uint8)) and not stored(method=np.zeros(1, np.uint8))
+    assert [stored(reason=bit(r)) for r in REASONS] == [r in list(Standing) for r in REASONS]
+    assert stored(reason=reason(standing=3))
+    assert not stored(reason=reason(facet=0, number=1)) and not stored(reason=reason(people=3))

@@ -16,7 +16,7 @@ from models.rules_ranker.scorer import RuleRanker
 from models.schema import DIVERSITY_FACETS
 from models.settings.settings import Settings
 
-RULES = RuleRanker.from_config(Settings().table("rules"))
+RULES = RuleRanker.from_config(Settings().of(RulesConfig))
 Facets = dict[str, np.ndarray]
 
 

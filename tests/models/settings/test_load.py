@@ -133,7 +133,7 @@ def test_what_an_orchestrator_injects_is_ignored(service: str) -> None:
         ("[asl]\nfactors = 3", r"\[asl\] is no table.*nearest is \[als\]"),
         ("[reader]\nport = 3", "nearest is MATCHBOOK_READER_PORT in the environment"),
         ("[ensemble]\nepochs = 3", "is no setting"),
-        ("als_factors = 3", r"als_factors stands in no table; the nearest is \[als\] factors"),
+        ("als_factors = 3", r"als_factors is outside any table; the nearest is \[als\] factors"),
         ('[als]\nfactors = "3"', r"\[als\] factors must be int, got '3'; default 128"),
         ("[als]\nfactors = true", r"\[als\] factors must be int"),
         ("[als]\nfactors = 0", r"\[als\] factors must lie in 1..1024, got 0"),
@@ -186,7 +186,7 @@ def test_a_variable_that_moved_is_told_of_once(
     for _ in range(2):
         Settings.from_env({"MATCHBOOK_GATE_RBO": "0.1/0.2", "COLD_START_THRESHOLD": "3", "MATCHBOOK_RRF_K": "60"})
     assert [r.getMessage() for r in caplog.records] == [
-        "MATCHBOOK_GATE_RBO is read, and stands in matchbook.toml now: [gate] rbo_ask, [gate] rbo_stop",
-        "MATCHBOOK_RRF_K is no setting any more but a constant, 60: RRF_K of models/ensemble/scorer.py; remove the "
+        "MATCHBOOK_GATE_RBO is used, but its place is now matchbook.toml: [gate] rbo_ask, [gate] rbo_stop",
+        "MATCHBOOK_RRF_K is no longer a setting but a constant, 60: RRF_K of models/ensemble/scorer.py; remove the "
         "variable",
     ]

@@ -75,7 +75,10 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
     home = tmp_path_factory.mktemp("mould")
     settings = databases.create(server_settings, MOULD, template_database).layered({**SMALL, "home": home}, "given")
     import_folder(settings, _folder(home / "data"))
-    older, live = (run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0))
+    with small.quick_builds():
+        older, live = (
+            run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0)
+        )
     engine(settings).dispose()  # a database in use cannot be copied
     return City(settings, older, live)
 

@@ -13,13 +13,14 @@ from scipy import sparse
 from models import metrics
 from models.data.bundle import Bundle
 from models.recommender.recommend import recommend
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.evaluate.evaluate import evaluate, serving_ranker, table
 from pipelines.evaluate.figures import groups, item_facts, judged, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.run.run import Run
-from pipelines.train.contenders import contenders, shown
+from pipelines.train.contenders import contenders, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train_ranker import second_stage
 from pipelines.train_ranker.second_stage import SecondStage
@@ -58,7 +59,7 @@ def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_r
             "route",
             "rules",
             "ranker",
-            "ranker_seed_recipe",
+            "seed_recipe",
             "learned",
         } <= set(surface["models"])
         assert surface["owners"] == surface["models"]["route"]["overall"]["owners"] > 5
@@ -83,9 +84,27 @@ def test_the_same_figures_every_time(found: dict[str, Any], learning_run: Run, p
 def test_the_table_names_every_model_and_segment(found: dict[str, Any], learning_run: Run) -> None:
     text = (learning_run.directory / "evaluation.md").read_text()
     assert text == table(found)
-    words = ("## investors/for-startup", "| ranker_seed_recipe |", "| NDCG@10 | overall | known |", "popularity rank")
+    words = ("## investors/for-startup", "| seed_recipe |", "| NDCG@10 | overall | known |", "popularity rank")
     for word in words:
         assert word in text
+    assert text.count("the source documents' recipe: NDCG@10 ") == len(Surface)
+
+
+def test_the_recipe_of_the_source_documents_stands_beside_what_serves(
+    found: dict[str, Any], learning_run: Run, holdout: Holdout
+) -> None:
+    """Over the same owners, with the interval of the difference, first of all in the report."""
+    page = (learning_run.directory / "evaluation.html").read_text()
+    assert page.index("the source documents&#x27; recipe</th>") < page.index('<section id="s0">')
+    for name, surface in found["surfaces"].items():
+        groups_, served = surface["models"]["seed_recipe"], surface["models"]["served"]
+        assert {g: m["owners"] for g, m in groups_.items()} == {g: m["owners"] for g, m in served.items()}, name
+        difference = groups_["overall"]["against_served"]
+        assert difference["low"] <= difference["mean"] <= difference["high"]
+        less = groups_["overall"]["ndcg"]["mean"] - served["overall"]["ndcg"]["mean"]
+        assert difference["mean"] == pytest.approx(less, abs=2e-6)
+    recipe = seed_recipe(holdout, SURFACE, None)
+    assert isinstance(recipe.ranker, RuleRanker) and recipe.settings.lists.candidate_sources == "route"
 
 
 def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +119,7 @@ def test_lists_judged_are_lists_served(holdout: Holdout) -> None:
     """The rules' contender is the head of what `recommend` would store, and nothing barred is ever shown."""
     recipe = holdout.recipe(SURFACE)
     owners, _ = holdout.owners(recipe, teaching=False)
-    lists = shown(contenders(holdout, SURFACE, None, None), owners, 2)
+    lists = shown(contenders(holdout, SURFACE, None), owners, 2)
     stored = recommend(recipe, owners, recipe.settings.lists.depth)
     for i in range(len(owners)):
         assert recipe.catalogue[lists["rules"][i]].tolist() == stored.item[stored.row(i)][:10].tolist()

@@ -10,6 +10,7 @@ import pytest
 
 from models import metrics
 from models.data.bundle import Bundle
+from models.ensemble import EnsembleConfig
 from models.errors import LeakFound
 from models.learned_ranker.fit import RankerRows
 from models.lists.ranked_lists import RankedLists
@@ -171,7 +172,7 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
     stage = SecondStage(holdout, None, None, learned, None, [])
     assert list(gains(stage)[SURFACE.value]) == [f"c{i:02d}" for i in range(20)]
     assert _blend(stage) == {"blend": "weighted", "profile": "", "reason": "the settings ask for it"}
-    free = replace(holdout, settings=holdout.settings.layered({"blend": Settings().table("ensemble").blend}, "given"))
+    free = replace(holdout, settings=holdout.settings.layered({"blend": Settings().of(EnsembleConfig).blend}, "given"))
     assert _blend(replace(stage, holdout=free))["reason"] == "there was nothing to choose by"
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": "", "reason": "it won", "as_of": "then"}, {})
     free = replace(free, bundles={**free.bundles, "ensemble_v1": chosen})

@@ -24,7 +24,7 @@ def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -
     rng = np.random.default_rng(17)
     score = rng.random((len(owners), len(recipe.catalogue)))
     score[owners.barred.toarray()] = -1
-    lists = shown(contenders(holdout, surface, None, None), owners, 1)
+    lists = shown(contenders(holdout, surface, None), owners, 1)
     lists = {SERVED: lists["rules"], **lists, "noise": np.argsort(-score, axis=1)[:, :10]}
     items = item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)

@@ -79,7 +79,7 @@ def test_no_cutoff_is_after_now() -> None:
 
 def test_where_only_impossible_events_are_there_are_none(settings: Settings) -> None:
     add(settings, *PAST, *AHEAD)
-    with pytest.raises(EmptySnapshot, match="no interaction to learn from"):
+    with pytest.raises(EmptySnapshot, match="expected at least one interaction, found none"):
         default_cutoff(settings)
 
 

@@ -194,7 +194,7 @@ def test_where_only_startups_with_events_have_a_stage_it_is_taken_for_the_first_
 
 
 def test_the_time_after_the_cutoff_is_refused(snapshot: Snapshot) -> None:
-    with pytest.raises(DataError, match="knows nothing from"):
+    with pytest.raises(DataError, match="holds nothing from"):
         snapshot.entities(Entity.USER, us(AS_OF) + 1)
 
 

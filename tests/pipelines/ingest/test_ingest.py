@@ -248,11 +248,11 @@ def test_another_folder_and_foreign_rows_are_refused(settings: Settings, tmp_pat
 def test_rows_of_no_folder_are_not_mixed_with_one(settings: Settings, tmp_path: Path) -> None:
     with transaction(engine(settings)) as connection:
         connection.execute(text(f"INSERT INTO users (id, role) VALUES ('{W}', 'developer')"))
-    with pytest.raises(DataError, match="users hold rows that came from no data folder"):
+    with pytest.raises(DataError, match="users hold rows that were not imported from a data folder"):
         import_folder(settings, folder(tmp_path / "d"))
     with transaction(engine(settings)) as connection:
         connection.execute(text("DELETE FROM matchbook_migrations WHERE name LIKE 'platform/%'"))
-    with pytest.raises(DataError, match="a platform of its own"):
+    with pytest.raises(DataError, match="tables of another platform"):
         import_folder(settings, folder(tmp_path / "d"))
 
 

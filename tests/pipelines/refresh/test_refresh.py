@@ -43,6 +43,9 @@ def test_a_refresh_takes_a_place_and_a_build_goes_live_over_it_whatever_its_hour
     town.met(identity("user", 7), identity("startup", 1), timedelta(hours=1, minutes=2))
     last = town.refresh(2)["release"]
     assert (town.live, town.history) == (last, [older])
+    refreshed, built = (Artifacts(town.settings).release(name) for name in (last, town.built))
+    assert (refreshed.bundles_at(0), refreshed.bundles_at(2)) == (built.bundles, refreshed.bundles)
+    assert len({refreshed.bundles_at(part)["catalogue_v1"] for part in range(3)}) == 3
     # its cutoff is an hour before that of the refresh, but its models know more than those behind the refresh
     build = town.build(1.5)
     assert publish_release(town.settings, build).published and town.history == [last, older]
@@ -150,6 +153,7 @@ def test_the_command_explains_what_it_made(
     assert main(["explain", DEVELOPERS.value, CAME]) == 0
     explained = json.loads(capsys.readouterr().out)
     assert [i["id"] for i in explained["list"]] == town.items(DEVELOPERS, CAME)
+    assert explained["ranker"] and explained["ranker_version"] in explained["model_version"]
     assert main(["refresh"]) == 0 and "knows everything" in json.loads(capsys.readouterr().out)["reason"]
 
 

@@ -94,7 +94,7 @@ def test_events_after_the_cutoff_show_that_the_platform_delivers() -> None:
 
 
 def test_an_empty_marketplace_has_nothing_new() -> None:
-    assert "no interaction at all" in str(no_new_data(DUE, None, DAY))
+    assert "there are no interactions" in str(no_new_data(DUE, None, DAY))
 
 
 def test_a_date_of_a_run_may_not_lie_ahead_of_it() -> None:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from models.errors import SettingsError
-from models.settings.declared import DECLARED
+from models.settings.declared import DECLARED, in_toml
 from models.settings.settings import Settings
-from models.settings.written import in_toml
 from pipelines.cli.operate import line
 from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import Run, slug_of
@@ -88,10 +87,33 @@ def test_a_recorded_setting_that_wins_is_told_in_log_and_report(
     assert Run.open(changed, json.loads((Path(done["report"]).parent / "report.json").read_text())["run"]).overruled
     release = Artifacts(changed).release(done["release"])
     again = changed.with_recorded(release.settings, f"recorded with {release.id}")
-    assert line(DECLARED["cold_start_threshold"], again).startswith(
+    assert line(DECLARED["cold_start_threshold"], again, ["rules"]).startswith(
         f"routing.cold_start_threshold = 3  # recorded with {release.id}; serve; "
     )
     assert not Run.start(changed, "anew", AFTER_ALL, fresh=True).overruled
+
+
+def test_a_build_by_the_recipe_of_the_source_documents(loaded: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """The mode wins over single settings, is recorded with the release, and is what the report compares."""
+    seed = loaded.layered({**SMALL, "blend": "rrf", "ranking_mode": "seed"}, "own.toml")
+    with caplog.at_level(logging.INFO):
+        done = run_build(seed, AFTER_ALL)
+    (warned,) = [m for m in caplog.messages if m.startswith("set, but without effect: ")]
+    assert 'ensemble.blend = "rrf" ([ranking] mode = seed makes it "weighted")' in warned
+    assert "routing.cold_start_threshold = 3 ([ranking] mode = seed makes it 5)" in warned
+    assert any(m.startswith("ranker: rules; set, but without effect: ") for m in caplog.messages)
+    release = Artifacts(seed).release(done["release"])
+    assert release.settings["ranking_mode"] == "seed" and release.settings["blend"] == "rrf", "as it was given"
+    told = json.loads((Path(done["report"]).parent / "report.json").read_text())["evaluation"]
+    for surface in told["surfaces"].values():
+        models = surface["models"]
+        assert not models or models["seed_recipe"]["overall"] == models["served"]["overall"]
+    assert told["settings"]["cold_start_threshold"] == 5 and told["settings"]["ranking_mode"] == "seed"
+
+    now = loaded.layered(SMALL, "own.toml")
+    assert Run.refreshing(now, "refresh", AFTER_ALL, release.id).settings.routing.cold_start_threshold == 5
+    again = Run.start(now, "again", AFTER_ALL)
+    assert again.settings.ranking.mode == "seed" and any(x.startswith("ranking.mode seed, ") for x in again.overruled)
 
 
 def test_a_build_that_recorded_another_constant_asks_for_a_fresh_one(loaded: Settings) -> None:
@@ -100,6 +122,6 @@ def test_a_build_that_recorded_another_constant_asks_for_a_fresh_one(loaded: Set
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["settings"]["rrf_k"] = 30
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(SettingsError, match=r"rrf_k=30; it is a constant now, 60 .*--fresh"):
+    with pytest.raises(SettingsError, match=r"rrf_k=30, which is a constant now, 60 .*--fresh"):
         Run.start(loaded, "r", AFTER_ALL)
     Run.start(loaded, "r", AFTER_ALL, fresh=True)

@@ -50,7 +50,7 @@ def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dic
     """Mean NDCG@10 of the learned ranker and the rules over the evaluation half, or over all owners."""
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.everybody(recipe, 4000) if teaching is None else holdout.owners(recipe, teaching)
-    those = {n: c for n, c in contenders(holdout, SURFACE, None, None, learned).items() if n in (TAUGHT, RULES)}
+    those = {n: c for n, c in contenders(holdout, SURFACE, None, learned).items() if n in (TAUGHT, RULES)}
     return {name: float(each.mean()) for name, each in ndcg_each(those, owners, outcome.relevant, 1).items()}
 
 

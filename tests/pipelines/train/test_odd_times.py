@@ -66,6 +66,7 @@ def snapshot(at: list[datetime], born: list[datetime | None]) -> Snapshot:
 
 @settings(max_examples=12, deadline=None)
 @given(st.lists(INSTANT, min_size=30, max_size=60), st.lists(INSTANT | st.none(), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_no_instant_overflows_in_any_model(at: list[datetime], born: list[datetime | None]) -> None:
     taken = snapshot([YEAR_1, LAST - timedelta(microseconds=1), *at], [YEAR_1, *born])
     for entity in Entity:

@@ -102,7 +102,7 @@ def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
             owners, outcome = holdout.owners(holdout.recipe(surface), teaching=False)
             lists.append(
                 {
-                    **shown(contenders(holdout, surface, None, None), owners, 1),
+                    **shown(contenders(holdout, surface, None), owners, 1),
                     "truth": outcome.relevant.toarray(),
                     "weight": outcome.engaged.toarray(),
                 }

@@ -23,7 +23,7 @@ MODELS = ("als_v1", "item_neighbours_v1")
 
 def reverse_of(settings: Settings) -> AlsConfig:
     """What reverse ALS is fitted with."""
-    config: AlsConfig = settings.table("als_reverse").completed(settings.table("als"))
+    config: AlsConfig = settings.table("als_reverse").completed(settings.of(AlsConfig))
     return config
 
 
@@ -84,7 +84,7 @@ def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
 def test_a_reverse_start_has_the_values_of_the_forward_one_where_it_follows_it(settings: Settings) -> None:
     start = start_of("als_reverse_v1", settings)
     assert (
-        start["als_reverse_alpha"] == settings.table("als").alpha == 40.0
+        start["als_reverse_alpha"] == settings.of(AlsConfig).alpha == 40.0
         and settings.value("als_reverse_alpha") is None
     )
     assert start["als_reverse_damping"] == settings.table("als_reverse").damping == "log"
@@ -141,12 +141,12 @@ def test_the_next_build_takes_it_over_and_records_it(tmp_path: Path, caplog: pyt
     write(plain, {"snapshot": "s", "cut": "c", "settings": tuned})
     with caplog.at_level("INFO"):
         run = Run.start(plain, "next", at)
-    assert (run.settings.table("als").alpha, run.settings.table("als").factors) == (3.0, 32)
+    assert (run.settings.of(AlsConfig).alpha, run.settings.of(AlsConfig).factors) == (3.0, 32)
     assert reverse_of(run.settings).alpha == 10.0
-    assert Run.open(plain, "next").settings.table("als").alpha == 3.0 and '"als_alpha": 3.0' in caplog.text
+    assert Run.open(plain, "next").settings.of(AlsConfig).alpha == 3.0 and '"als_alpha": 3.0' in caplog.text
     asked = Settings.from_env({"MATCHBOOK_HOME": str(tmp_path), "MATCHBOOK_ALS_ALPHA": "40.0"})
     mine = Run.start(asked, "asked", at).settings
-    assert (mine.table("als").alpha, mine.table("als").factors) == (40.0, 32), (
+    assert (mine.of(AlsConfig).alpha, mine.of(AlsConfig).factors) == (40.0, 32), (
         "the environment wins, even with the default"
     )
     assert reverse_of(mine).alpha == 40.0, "and for reverse ALS, which follows it"
@@ -159,8 +159,8 @@ def test_a_cutoff_built_before_keeps_its_settings(tmp_path: Path) -> None:
     place.mkdir(parents=True)
     (place / "manifest.json").write_text(json.dumps({"settings": before.settings.recorded()}))
     write(plain, {"settings": {"als_alpha": 3.0}})
-    assert Run.start(plain, "again", at).settings.table("als").alpha == 40.0
-    assert Run.start(plain, "fresh", at, fresh=True).settings.table("als").alpha == 3.0
+    assert Run.start(plain, "again", at).settings.of(AlsConfig).alpha == 40.0
+    assert Run.start(plain, "fresh", at, fresh=True).settings.of(AlsConfig).alpha == 3.0
 
 
 def test_a_damaged_note_is_named(tmp_path: Path) -> None:

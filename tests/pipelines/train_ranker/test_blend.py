@@ -74,6 +74,7 @@ def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> 
     assert {"blend", "profile", "reason", "owners", "over", "inner_cut"} <= set(bundle.config)
 
 
+@pytest.mark.slow
 def test_the_step_stores_the_choice_and_evaluate_finds_it(
     learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +103,7 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
 
     semantic = Blend(EnsembleConfig(blend="weighted", profile="semantic"))
     assert (
-        recipe.settings.table("ensemble").blend == "auto"
+        recipe.settings.of(EnsembleConfig).blend == "auto"
         and recipe.blend(*column).tolist() == semantic(*column).tolist()
     )
 
@@ -112,7 +113,7 @@ def test_what_was_asked_for_stands(asked_for: dict[str, Any]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
     settings = Settings().layered(asked_for, "given")
 
-    config = settings.table("ensemble")
+    config = settings.of(EnsembleConfig)
     assert resolved_blend(config, chosen).blend == asked_for.get("blend", "weighted")
     assert resolved_blend(config, chosen).profile == config.profile
     assert (

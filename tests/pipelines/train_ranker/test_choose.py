@@ -51,5 +51,5 @@ def test_the_network_must_be_better_than_the_rules(seed: int) -> None:
 
 def test_nobody_asked_lets_nothing_serve() -> None:
     nobody = ballot(0, 0, **{TAUGHT: 0.1, RANKED: 0.1})
-    assert told(nobody, learned_choice(nobody), TAUGHT) == (False, "nobody to judge it by")
+    assert told(nobody, learned_choice(nobody), TAUGHT) == (False, "no owners to evaluate it")
     assert told(nobody, network_choice(nobody), RANKED)[0] is False

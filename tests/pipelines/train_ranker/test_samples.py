@@ -92,9 +92,9 @@ def test_a_dislike_counts_from_when_it_was_said() -> None:
 
 def test_a_label_at_the_very_cut_is_none() -> None:
     assert samples_until([lesson(40, [1, 1], [60, 59])], 60).label.tolist() == [0, 1]
-    with pytest.raises(TrainingError, match="nothing to be taught by"):
+    with pytest.raises(TrainingError, match="there are no training samples"):
         samples_until([lesson(40, [1, 1], [60, 0])], 60)
-    with pytest.raises(TrainingError, match="nothing to be taught by"):
+    with pytest.raises(TrainingError, match="there are no training samples"):
         samples_until([], 60)
 
 
@@ -151,7 +151,7 @@ def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(
 ) -> None:
     """A ranker that is evaluated at a cutoff is not trained on later events; its newest label is earlier."""
     for lessons in taught.values():
-        with pytest.raises(TrainingError, match="nothing to be taught by"):
+        with pytest.raises(TrainingError, match="there are no training samples"):
             samples_until([lessons], holdout.cut_us)
         middle = int(np.median(lessons.met_us[lessons.met_us > 0]))
         rows = samples_until([lessons], middle)

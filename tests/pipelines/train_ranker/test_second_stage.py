@@ -12,6 +12,7 @@ from models import metrics
 from models.data.bundle import Bundle
 from models.mlp_ranker.fit import PairwiseRows, fit_mlp_ranker
 from models.mlp_ranker.scorer import MlpRanker
+from models.ranker import RankerConfig
 from models.recommender.surface import open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
@@ -36,7 +37,7 @@ def poor(learning_run: Run) -> Run:
 
 def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
     owners, outcome = holdout.owners(holdout.recipe(surface), teaching=False)
-    those = {RANKED: contenders(holdout, surface, bundle, None)[RANKED]}
+    those = {RANKED: contenders(holdout, surface, bundle)[RANKED]}
     hits = metrics.hits_of(shown(those, owners, 1)[RANKED], outcome.relevant)
     return float(metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"].mean())
 
@@ -59,9 +60,9 @@ def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeyp
     monkeypatch.setattr("pipelines.train_ranker.second_stage.train_ranker", None)
     stage = open_second_stage(poor, planted)
     assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0].version
-    assert stage.of_the_seed is not None and stage.of_the_seed.config["recipe"] == "seed"
+    assert stage.seed_network is not None and stage.seed_network.config["recipe"] == "honest"
     assert stage.learned is not None and stage.learned.version == refs[1].version and stage.judged is not None
-    for name, before in stored.items():  # the required one, and that of before the cutoff, are not among them
+    for name, before in stored.items():  # the required network, and that of before the cutoff, are not among them
         added = {p.name for p in set(poor.artifacts.stored(f"bundles/{name}")) - before}
         assert added <= {r.version for r in refs if r.name == name}
 
@@ -71,12 +72,13 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
     for ref in train_ranker(demanding, demanding.reference(snapshot=planted.name)):
         assert ref.version == "" and "10000 needed (C53)" in ref.reason
     stage = open_second_stage(demanding, planted)
-    assert stage.ranker is stage.of_the_seed is stage.learned is stage.judged is None
+    assert stage.ranker is stage.learned is stage.judged is None
+    assert stage.seed_network is not None, "the mode decides how many positives are enough"
 
 
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
-    config = replace(holdout.settings.table("ranker"), learning_rate=0.01)
+    config = replace(holdout.settings.of(RankerConfig), learning_rate=0.01)
     orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
     shuffled = [PairwiseRows(rows.features, label, rows.group) for label in orders]
     honest, *blind = (
@@ -96,13 +98,13 @@ def test_a_ranker_worse_than_the_rules_is_refused(
     monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_mlp_ranker", upside_down)
     other = replace(learning_run, settings=learning_run.settings.layered({"ranker_learning_rate": 0.02}, "given"))
     ref, _ = train_ranker(other, other.reference(snapshot=planted.name))
-    assert ref.version == "" and "orders worse than the rules" in ref.reason
+    assert ref.version == "" and "worse than the rules on every surface" in ref.reason
 
 
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
     bundle = fit_mlp_ranker(
         ranking_set(holdout).rows(),
-        holdout.settings.table("ranker"),
+        holdout.settings.of(RankerConfig),
         about={"surfaces": ["startups/for-investor"]},
     )
     bundles = {**holdout.bundles, "ranker_v1": bundle}
@@ -133,14 +135,15 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
 def test_what_cannot_serve_is_not_taught(
     ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No samples are made, no tree grows and, if the network cannot serve either, no network is fitted."""
+    """No samples are made, no tree grows and, if the network cannot serve either, only the required network is fitted,
+    which the report compares."""
 
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("trained all the same")
 
     monkeypatch.setattr("pipelines.train_ranker.second_stage.ranker_samples", never)
     if ranker != "mlp":
-        monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_mlp_ranker", never)
+        monkeypatch.setattr("pipelines.train_ranker.second_stage._network", never)
     run = replace(learning_run, settings=learning_run.settings.layered({"ranker": ranker, **POOR}, "given"))
     refs = {r.name: r for r in train_ranker(run, run.reference(snapshot=planted.name))}
     assert f"[ranker] kind is {ranker}" in refs["learned_ranker_v1"].reason

@@ -11,6 +11,7 @@ import pytest
 
 from models.data.profile_text import text_of
 from models.features.table import FEATURES, NEUTRAL_DIVERSITY
+from models.ranker import RankerConfig
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.recommend import rank
 from models.schema import Entity, EventType, Surface
@@ -53,9 +54,9 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
         every = np.stack([score, recipe.item_recency[found.item], recipe.item_popularity[found.item], diversity], 1)
         assert {row.tobytes() for row in taught} <= {row.tobytes() for row in every.astype(np.float32)}
         order = np.lexsort((found.item, -score))
-        first = np.sort(order[: 3 * settings.table("ranker").diversity_places])  # the pool of the greedy places
+        first = np.sort(order[: 3 * settings.of(RankerConfig).diversity_places])  # the pool of the greedy places
         for place, candidate in enumerate(order.tolist()):
-            greedy = 0 < place < settings.table("ranker").diversity_places
+            greedy = 0 < place < settings.of(RankerConfig).diversity_places
             served = ears.told[place][0, np.searchsorted(first, candidate)] if greedy else ears.told[0][0, candidate]
             assert served.tobytes() == every[candidate].astype(np.float32).tobytes()
 
@@ -65,7 +66,7 @@ def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
     owners, ears = holdout.owners(recipe, teaching=True)[0].part(0, 1), Listening()
     rank(replace(recipe, ranker=ears), owners, recipe.settings.lists.depth)
     assert (ears.told[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
-    asked = min(recipe.settings.table("ranker").diversity_places, recipe.settings.lists.depth)
+    asked = min(recipe.settings.of(RankerConfig).diversity_places, recipe.settings.lists.depth)
     assert len(ears.told) == asked  # once for all by the base score, then once a place from the second on
 
 

@@ -222,6 +222,7 @@ def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
         arm, body = experiment.arm_of(owner), ask_list(app, SURFACE, owner)
         assert body["source"] == "live" and ShownAnswer.read(body["answer_id"]).live
         told.setdefault(arm.name if arm else None, set()).add(body["reranked"])
+        assert (body["ranker"] is not None) == (body["ranker_version"] is not None) == body["reranked"]
     assert told == {"on": {True}, "off": {False}, None: {True}}
     reader: Reader = app.extensions["matchbook"]
     recipes = reader.live.recipes(reader.releases.held)

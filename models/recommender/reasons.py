@@ -1,0 +1,106 @@
+"""What speaks for each place of a list; found while the list is made, so that batch and live lists agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models.data.batch import Candidates, Owners
+from models.lists.reasons import packed, standing_bit
+from models.popularity import POPULAR
+from models.recommender.surface import SurfaceRecommender
+from models.schema import COUNTED_TYPES, FACET_REASONS, REASONS, Standing
+from models.scoring.scorer import CountingScorer, min_max
+
+#: An item is called new or popular from here on.
+NEW_RECENCY, POPULAR_AT = 0.5, 0.8
+#: Cells of owners x codes up to which places are looked up in a table, 4 MiB.
+_CELLS = 1 << 20
+
+
+def reasons_of(
+    recipe: SurfaceRecommender,
+    owners: Owners,
+    at: NDArray[np.int64],
+    item: NDArray[np.int32],
+    source: NDArray[np.int64],
+) -> NDArray[np.uint32]:
+    """(n,) uint32, see models/lists/reasons.py, of catalogue positions `item` for the owners `at`, ascending.
+
+    source: (n,) code of the source that put the item highest, see `leading`."""
+    facet, event, number = shared_facets(recipe.facets, owners.kinds, at, item)
+    people_event, people = np.zeros(len(item), np.int64), np.zeros(len(item), np.int64)
+    for scorer in (scorer for of, scorer in recipe.scorers.items() if any(of.counted)):
+        people_event, people = cast(CountingScorer, scorer).counted(owners, at, item)
+    standing = (recipe.item_recency[item] >= NEW_RECENCY) * standing_bit(Standing.NEW)
+    standing |= (recipe.item_popularity[item] >= POPULAR_AT) * standing_bit(Standing.POPULAR)
+    return packed(facet, event, number, people_event, people, source, standing)
+
+
+def leading(candidates: Candidates, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) code of the source that put each of these candidates highest, of those that proposed it: by its scores
+    stretched over 0..1 among the owner's candidates (`min_max`), the first of equals. `popular` where none has a score.
+    """
+    best, lead = np.full(len(places), -np.inf, np.float32), np.full(len(places), POPULAR.code)
+    for source, column in candidates.scores.items():
+        scaled = min_max(column, candidates.indptr)[places]
+        better = (candidates.proposed[places] & source.bit > 0) & (scaled > best)  # NaN is not
+        best, lead = np.where(better, scaled, best), np.where(better, source.code, lead)
+    return lead
+
+
+def shared_facets(
+    facets: Mapping[str, NDArray[np.int32]],
+    kinds: sparse.csr_matrix | None,
+    at: NDArray[np.int64],
+    item: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of each place (n,) the code of the facet that ties it most to the owner's history, -1 for none; the weightiest
+    type of event that happened to items of the same value; and how many items it happened to.
+
+    A value that k of the owner's n items have, and a share p of the catalogue, ties by k log(k / np): its part of the
+    log-likelihood ratio (Dunning 1993). What the owner met no more often than by chance ties nothing. Of equal facets
+    the last is taken: a field is a part of a category.
+    facets: codes by name over the catalogue. kinds: see `Owners`. at: (n,) owner of each place. item: (n,) positions.
+    """
+    facet, event = np.full(len(item), -1), np.zeros(len(item), np.int64)
+    number, best = np.zeros(len(item), np.int64), np.zeros(len(item))
+    if kinds is None or not kinds.nnz:
+        return facet, event, number
+    met = kinds.tocoo()
+    for name in FACET_REASONS:
+        codes = facets[name]
+        known = codes[met.col] >= 0
+        if not known.any():
+            continue
+        width, row, code = int(codes.max()) + 1, met.row[known].astype(np.int64), codes[met.col[known]]
+        value, inverse, total = np.unique(row * width + code, return_inverse=True, return_counts=True)
+        each = [np.bincount(inverse, met.data[known] >> t.code & 1, len(value)) for t in COUNTED_TYPES]
+        first = (np.stack(each) > 0).argmax(axis=0)
+        share = np.bincount(codes[codes >= 0], minlength=width) / len(codes)
+        expected = np.bincount(row, minlength=kinds.shape[0])[value // width] * share[value % width]
+        tie = total * np.log(total / expected)
+        mine = codes[item]
+        place = _places(value, np.where(mine >= 0, at * width + mine, -1), kinds.shape[0] * width)
+        better = (place >= 0) & (tie[place] > 0) & (tie[place] >= best)
+        place = place[better]
+        facet[better], best[better] = REASONS[name], tie[place]
+        event[better] = np.array([t.code for t in COUNTED_TYPES])[first[place]]
+        number[better] = np.stack(each)[first[place], place]
+    return facet, event, number
+
+
+def _places(values: NDArray[np.int64], wanted: NDArray[np.int64], size: int) -> NDArray[np.integer[Any]]:
+    """(n,) place of each wanted number in the ascending values, -1 where it is not there, or is -1 itself.
+
+    size: all numbers lie below."""
+    if size > _CELLS:
+        place = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+        return np.where(values[place] == wanted, place, -1)
+    table = np.full(size + 1, -1, np.int32)  # the last cell is that of the number -1
+    table[values] = np.arange(len(values))
+    return table[wanted]

@@ -1,0 +1,106 @@
+"""The reasons of a place in words: at most three, the most specific first.
+
+First what people with the owner's history did with the item, then the facet that ties it most to the owner's history,
+then the source that put it highest, then its own standing. Each is declared where its thing is: `Source.counted`,
+`Facet.reason`, `Source.reason`, `Standing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import registry
+from models.lists.reasons import NUMBER_MOST, facet_of, people_of, source_of, standings_of
+from models.schema import FACET_REASONS, REASONS, EventType, Standing
+
+#: Reasons of an item at most.
+MOST = 3
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_NOUNS = (("startup", "startups"), ("person", "people"))
+_ENGAGED = ("startups you engaged with", "people who engaged with your startup")
+_FACET, _PEOPLE, _OLD = (1 << 14) - 1, (1 << 24) - (1 << 14), 1 << 31
+
+
+def sentences(
+    reason: int,
+    source: int,
+    founder_side: bool,
+    row: int,
+    facets: Mapping[str, NDArray[np.int32]],
+    labels: Mapping[str, tuple[str, ...]],
+) -> list[str]:
+    """Of one place. reason, source: its bits. row, facets, labels: of the item, see `ItemTable`."""
+    people, facet, rest = _parts(reason, source, founder_side)
+    shared = [
+        f"{before}{labels[name][code]}{after}" for name, before, after in facet if (code := facets[name][row]) >= 0
+    ]
+    return [*people, *shared, *rest][:MOST]
+
+
+_Parts = tuple[list[str], list[tuple[str, str, str]], list[str]]
+
+
+def _parts(reason: int, source: int, founder_side: bool) -> _Parts:
+    """What people did; the facet's name, with the sentence before and after its value; the rest. Each part is cached by
+    its own bits, as there are many numbers of each."""
+    if reason & _OLD:
+        return _old(reason, source, founder_side)
+    people, facet = reason & _PEOPLE, reason & _FACET
+    return (
+        _people(people, founder_side) if people else [],
+        _facet(facet, founder_side) if facet else [],
+        _rest(reason >> 24 << 24, source, people > 0, founder_side),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _people(reason: int, founder_side: bool) -> list[str]:
+    event, number = people_of(reason)
+    done, said = _done(event), [s.counted[founder_side] for s in registry.sources() if any(s.counted)]
+    return [one.format(n=_number(number), done=done) for one in said[:1] if done and number]
+
+
+@lru_cache(maxsize=4096)
+def _facet(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
+    code, event, number = facet_of(reason)
+    name = {REASONS[name]: name for name in FACET_REASONS}.get(code)
+    done, noun = _done(event), _NOUNS[founder_side][number != 1]
+    if not (name and done and number):
+        return []
+    what = f"{_number(number)} {FACET_REASONS[name].replace('{noun}', noun)}"
+    said = f"{what} {done} your startup" if founder_side else f"you {done} {what}"
+    before, _, after = said.partition("{label}")
+    return [(name, before, after)]
+
+
+@lru_cache(maxsize=4096)
+def _rest(reason: int, source: int, counted: bool, founder_side: bool) -> list[str]:
+    """The source that put the item highest, unless what it counted is said already, and the item's standing."""
+    there = (s for s in registry.sources() if s.code == source_of(reason) and s.bit & source)
+    first = [s.reason[founder_side] for s in there if not (counted and any(s.counted))]
+    return first + [s.words[founder_side] for s in standings_of(reason)]
+
+
+@lru_cache(maxsize=4096)
+def _old(reason: int, source: int, founder_side: bool) -> _Parts:
+    """Of a place without numbers: one facet, one source, and the item's standing."""
+    shared = [name for name in FACET_REASONS if reason >> REASONS[name] & 1]
+    there = [s.reason[founder_side] for s in registry.sources() if s.bit & source]
+    standing = [s.words[founder_side] for s in Standing if reason >> s.code & 1]
+    return [], [(name, f"same {name} as {_ENGAGED[founder_side]}: ", "") for name in shared[:1]], there[:1] + standing
+
+
+def _done(code: int) -> str:
+    """The verb of a type of event; empty for a type that is not declared, such as one of a newer version."""
+    kind = EventType.by_code().get(code)
+    return kind.done if kind else ""
+
+
+def _number(n: int) -> str:
+    if n >= NUMBER_MOST:
+        return f"more than {NUMBER_MOST - 1}"
+    return _NUMBERS[n] if n < len(_NUMBERS) else str(n)

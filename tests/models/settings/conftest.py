@@ -1,0 +1,14 @@
+"""Settings without the checkout's own matchbook.toml, which the owner of the checkout may edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.settings import load
+
+
+@pytest.fixture(autouse=True)
+def no_file_of_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(load, "USUAL", tmp_path / "none" / load.FILE)
