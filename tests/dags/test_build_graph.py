@@ -53,7 +53,7 @@ def test_reports_list_tasks_in_the_order_of_the_build(build: Any) -> None:
     assert all(place_of(t.task_id) < len(STEPS) for t in build.tasks)
 
 
-def test_the_groups_stand_in_the_order_of_the_pipeline(build: Any) -> None:
+def test_the_groups_are_in_the_order_of_the_pipeline(build: Any) -> None:
     assert list(build.task_group.children) == GROUPS
     place = {name: i for i, name in enumerate(GROUPS)}
     for task in build.tasks:

@@ -243,13 +243,13 @@ def test_what_was_shown_is_measured_as_of_the_end_of_the_hour(marketplace: Setti
     assert (method["name"], method["clicked"]) == ("als", 1)
 
 
-def test_there_is_nothing_to_retire_in_an_empty_house(marketplace: Settings, run_dag: Build) -> None:
+def test_there_is_nothing_to_retire_in_an_empty_installation(marketplace: Settings, run_dag: Build) -> None:
     run = run_dag("retire_old_artifacts")
     assert states(run) == {"retire": "success", "clean_airflow": "success"}
     assert returned(run, "retire") == {}
 
 
-def test_a_person_whom_nobody_knows_is_erased_and_named_nowhere(marketplace: Settings, run_dag: Build) -> None:
+def test_an_unknown_user_is_erased_and_named_nowhere(marketplace: Settings, run_dag: Build) -> None:
     person = "0f0e0d0c-0b0a-4908-8706-050403020100"
     run = run_dag("erase_person", person=person)
     assert states(run) == {"erase": "success"}

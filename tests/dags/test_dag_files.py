@@ -77,7 +77,7 @@ def test_every_task_is_tried_again_and_ends_in_bounded_time(dags: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_what_fails_is_told_of_and_callbacks_do_nothing_else(dags: dict[str, Any], name: str) -> None:
+def test_failures_are_reported_and_callbacks_do_nothing_else(dags: dict[str, Any], name: str) -> None:
     assert callbacks(dags[name].on_failure_callback) == ["run_failed"]
     for task in dags[name].tasks:
         assert callbacks(task.on_failure_callback) == ["task_failed"], task.task_id

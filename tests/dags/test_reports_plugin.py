@@ -70,12 +70,12 @@ def test_a_run_without_a_report_says_why(client: Any) -> None:
 
 
 @pytest.mark.parametrize("asked", ["nothing", "..", "..%2f..%2fruns", "%2e%2e", "a%00b"])
-def test_nothing_but_what_is_kept_is_handed_out(client: Any, asked: str) -> None:
+def test_only_stored_files_are_served(client: Any, asked: str) -> None:
     assert client.get(f"/reports/{asked}").status_code == 404
     assert client.get(f"/reports/{asked}/report.json").status_code == 404
 
 
-def test_a_stranger_is_sent_to_the_log_in(client: Any) -> None:
+def test_an_anonymous_visitor_is_sent_to_the_log_in(client: Any) -> None:
     for path in ("/reports", f"/reports/{RELEASE}", f"/runs/build_recommendations/{RUN}"):
         answer = client.get(path, headers={"Authorization": ""})
         assert answer.status_code == 307 and "login" in answer.headers["location"], path

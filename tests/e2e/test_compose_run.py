@@ -189,7 +189,7 @@ def key() -> list[str]:
     return []
 
 
-def test_a_stranger_with_a_profile_gets_a_list_of_their_own(project: Project, key: list[str]) -> None:
+def test_an_unseen_owner_with_a_profile_gets_a_personal_list(project: Project, key: list[str]) -> None:
     """The live fallback: bundles from the volume, rows from PostgreSQL with the reader's own rights."""
     stranger = str(uuid.uuid4())
     _sql(project, _PERSON.format(stranger))

@@ -61,7 +61,7 @@ def _settings(home: Path) -> Settings:
     return Settings(home=home, webhook_url=Secret("http://127.0.0.1:9/"))
 
 
-def test_nothing_is_left_for_whoever_runs_the_tests(home: Path) -> None:
+def test_nothing_is_left_after_the_tests(home: Path) -> None:
     status, said = called(lambda: _live(_settings(home)), _settings(home))
     assert status == 0, said
 

@@ -115,7 +115,7 @@ class ScorerContract:
         none = replace(owners, barred=sparse.csr_matrix(np.ones(owners.barred.shape, bool)))
         assert len(scorer.propose(none, self.K).item) == 0
 
-    def test_abstains_for_whom_it_cannot_know(self, scorer: Scorer, owners: Owners, silent: list[int]) -> None:
+    def test_abstains_for_unknown_owners(self, scorer: Scorer, owners: Owners, silent: list[int]) -> None:
         scores = scorer.score(owners, all_pairs(owners)).reshape(len(owners), -1)
         for i in range(len(owners)):
             known = len(lists_of(scorer.propose(owners, self.K))[i]) > 0

@@ -115,13 +115,13 @@ class TestContent(ScorerContract):
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
         assert min(hits(scorer, owners)) == 1
 
-    def test_a_strangers_words_find_their_group(self, scorer: Scorer, owners: Owners) -> None:
+    def test_the_text_of_an_unseen_owner_finds_its_group(self, scorer: Scorer, owners: Owners) -> None:
         w = world()
         found = lists_of(scorer.propose(owners, STARTUPS - 1))[len(owners) - 2]
         assert set(w.startup_group[w.startups.items_of(SURFACE)[[j for j, _ in found]]].tolist()) == {1}
         assert [s for _, s in found] == [1.0] * (STARTUPS - 1)
 
-    def test_without_texts_strangers_are_silent(self, scorer: Scorer) -> None:
+    def test_without_texts_unseen_owners_get_no_scores(self, scorer: Scorer) -> None:
         assert lists_of(scorer.propose(batch(), 3))[-1] == []
 
 
@@ -153,7 +153,7 @@ class TestTower(ScorerContract):
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
         assert np.mean(hits(scorer, owners)) > 0.9
 
-    def test_a_strangers_words_find_their_group(self, scorer: Scorer, owners: Owners) -> None:
+    def test_the_text_of_an_unseen_owner_finds_its_group(self, scorer: Scorer, owners: Owners) -> None:
         w = world()
         found = lists_of(scorer.propose(owners, 6))[len(owners) - 2]
         assert set(w.startup_group[w.startups.items_of(SURFACE)[[j for j, _ in found]]].tolist()) == {1}

@@ -65,7 +65,7 @@ def test_another_salt_draws_independently() -> None:
     assert uneven(together, [1] * 9) > 0.001
 
 
-def test_a_larger_share_keeps_whoever_is_in_and_their_arm() -> None:
+def test_a_larger_share_keeps_its_owners_and_their_arms() -> None:
     packed = ids(20_000).packed()
     places = {share: Experiment.from_json(BLEND | {"share": share}).places(packed) for share in (0.0, 0.1, 0.5, 1.0)}
     assert (places[0.0] == -1).all() and (places[1.0] >= 0).all()

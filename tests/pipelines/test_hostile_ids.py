@@ -95,7 +95,7 @@ def test_the_search_of_keys_guesses_nothing(settings: Settings, redis_url: str) 
         assert found == ({"field", "member"} if number % 2 == 0 else set()), id
 
 
-def test_nil_rows_of_the_platform_are_set_aside(settings: Settings, tmp_path: Path) -> None:
+def test_nil_rows_of_the_platform_are_rejected(settings: Settings, tmp_path: Path) -> None:
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     user, startup = identity("user", 9), identity("startup", 1)
     with transaction(engine(settings)) as connection:

@@ -85,7 +85,7 @@ def test_no_process_outlives_a_reader_that_is_killed(
     assert not left.exists(), "the next reader removes what a killed one left"
 
 
-def test_a_folder_that_is_held_is_left_alone_whoever_holds_it(tmp_path: Path) -> None:
+def test_a_locked_folder_is_not_removed(tmp_path: Path) -> None:
     program = (
         f"import sys; from serving.counters import open_folder; from pathlib import Path; "
         f"print(open_folder(Path({str(tmp_path)!r})), flush=True); sys.stdin.read()"

@@ -93,7 +93,7 @@ def test_a_withdrawn_startup_is_gone_from_every_list_within_a_second(
     assert "; left out: 1 withdrawn" in ask_list(app, MINE, owner)["reason"]
 
 
-def test_who_opts_out_gets_popular_lists_and_stands_in_none(
+def test_a_user_who_opts_out_gets_popular_lists_and_is_in_none(
     app: Flask, settings: Settings, execute: Execute, owner: str, planted: World
 ) -> None:
     """R23, L07: as an owner and as an item, without a new build; and never what was met before the build."""
@@ -110,7 +110,7 @@ def test_who_opts_out_gets_popular_lists_and_stands_in_none(
     assert owner not in ids(ask_list(app, THEIRS, startup))
 
 
-def test_a_personal_list_computed_before_the_opt_out_is_not_handed_out(
+def test_a_personal_list_computed_before_the_opt_out_is_not_served(
     app: Flask, settings: Settings, execute: Execute
 ) -> None:
     newcomer = str(uuid.uuid4())

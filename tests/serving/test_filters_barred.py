@@ -110,7 +110,7 @@ def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tu
     assert pair[1] not in ids(ask_list(app, MINE, NEWCOMER))
 
 
-def test_whoever_opts_out_is_not_shown_it_in_the_popular_list(
+def test_a_user_who_opts_out_is_not_shown_it_in_the_popular_list(
     town: Town, reader: Reader, pair: tuple[str, str]
 ) -> None:
     dismissed(town, reader(), *pair)
@@ -139,7 +139,7 @@ def test_a_refresh_leaves_it_out_and_brings_it_back_once_it_is_retracted(
     assert pair[1] in ids(ask_list(reader(), MINE, pair[0])) and pair[0] in ids(ask_list(reader(), THEIRS, pair[1]))
 
 
-def test_a_dismissal_teaches_nothing_and_counts_for_nothing(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
+def test_a_dismissal_is_not_training_data_and_does_not_count(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
     before = town.entities()
     dismissed(town, reader(), *pair)
     release = built(town.settings, datetime.now(UTC))

@@ -81,7 +81,7 @@ def test_the_settings_of_a_release_are_kept_with_it(settings: Settings, caplog: 
     assert held_with(settings.layered({"ranking_mode": "seed"}, "given"), caplog).settings.ranking.mode == "settings"
 
 
-def test_a_recorded_constant_that_changed_is_told(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_recorded_constant_is_reported(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     held_with(settings, caplog, rrf_k=60)
     assert not caplog.messages
     held_with(settings, caplog, rrf_k=30)

@@ -47,7 +47,7 @@ def answered(port: int, kinds: Mapping[str, bytes], asked: Request, posted: Requ
                 assert len(json.load(said)["lists"]) == 1, f"beside {list(kinds)}"
 
 
-def test_whoever_does_not_send_is_let_go(port: int) -> None:
+def test_a_client_that_does_not_send_is_disconnected(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as half:
         half.sendall(b"GET / HTTP/1.1\r\nHo")
         assert half.recv(1) == b"", "headers have a time-out"
@@ -58,7 +58,7 @@ def test_whoever_does_not_send_is_let_go(port: int) -> None:
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == "body_too_slow"
 
 
-def test_a_request_under_way_is_answered_though_the_reader_is_told_to_end(
+def test_a_running_request_is_answered_when_the_reader_is_stopped(
     publish: Publish, served: Served, running: Running
 ) -> None:
     publish()

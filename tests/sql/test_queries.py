@@ -122,7 +122,7 @@ def test_an_unknown_query_names_the_known_ones() -> None:
         sql.load("oldest_event")
 
 
-def test_the_indexes_of_the_seeds_stand_once(db: Engine) -> None:
+def test_the_required_indexes_exist_once(db: Engine) -> None:
     with transaction(db) as connection:
         found = {
             row.indexname: row.indexdef
@@ -204,7 +204,7 @@ def test_copy_binds_values_and_writes_utc(db: Engine, tmp_path: Any) -> None:
     assert body.startswith(f'{USER},developer,2023-01-01 00:00:00+00,,"100% ""O\'Hara""\n:as_of",,')
 
 
-def test_a_server_that_is_gone_and_a_view_that_is_gone_are_told_apart(settings: Settings, db: Engine) -> None:
+def test_a_missing_server_and_a_missing_view_give_different_errors(settings: Settings, db: Engine) -> None:
     with transaction(db) as connection:
         connection.execute(text("DROP VIEW matchbook_users"))
     with pytest.raises(ContractError, match="matchbook_users"):

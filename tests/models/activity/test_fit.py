@@ -67,7 +67,7 @@ def test_demand_counts_partners() -> None:
     assert demand.dtype == np.float32 and demand.min() > 0 and demand[BORN < NOW].max() < 1.5 * MOST
 
 
-def test_little_to_learn_from_leaves_the_events_of_late() -> None:
+def test_with_little_data_recent_events_decide() -> None:
     """Startup 2 was met by one of six events, the newest, 1/6 old: 2 ** (-10/6); nobody wants what nobody met."""
     bundle = fit_activity(standing(), [])
 
@@ -100,7 +100,7 @@ def test_what_is_stored_of_facets_by_hand() -> None:
     assert arrays["field_values"].tolist() == [] and arrays["field_share"].tolist() == [1.0]
 
 
-def test_facts_stand_in_the_order_of_the_config() -> None:
+def test_facts_are_in_the_order_of_the_config() -> None:
     bundle = fit_activity(standing(), [])
     names, facts = bundle.config["facts"], bundle.arrays["startup_facts"]
 

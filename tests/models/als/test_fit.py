@@ -142,7 +142,7 @@ def test_little_data_leaves_a_note() -> None:
     assert "note" not in fitted("als", world().interactions, SMALL).config
 
 
-def test_the_seeds_defaults() -> None:
+def test_the_required_defaults() -> None:
     s = Settings()
     assert (
         s.of(AlsConfig).factors,

@@ -74,7 +74,7 @@ def test_a_token_vector_holds_its_rarity() -> None:
     assert vectors @ vectors.T == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_stranger_with_the_words_of_a_startup_has_its_vector() -> None:
+def test_an_unseen_owner_with_the_text_of_a_startup_has_its_vector() -> None:
     w, bundle = world(), fitted(world().interactions)
     profile = {name: column[7] for name, column in w.startup_profiles.items()}
     found, known = embed([tokens_of(profile)], bundle.arrays["tokens"], bundle.arrays["token_vectors"])

@@ -37,7 +37,7 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.version == tmp_path.name and found.files["als_v1.txt"] == b"more"
 
 
-def test_files_have_the_seeds_names_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+def test_files_have_the_required_names_and_only_their_owner_reads_them(tmp_path: Path) -> None:
     """The files of a bundle, their rights and their contents (D13-D17, L03)."""
     write_bundle(example(), tmp_path)
 

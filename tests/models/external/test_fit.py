@@ -149,7 +149,7 @@ class ExternalContract(ModelContract):
         assert bundle.config["set_aside"]["opted out"] and (bundle.maps["user"].rows_of(w.users.ids.ids) >= 0).any()
         assert (bundle.maps["user"].rows_of(w.users.ids.ids[w.users.opted_out]) < 0).all()
 
-    def test_the_learned_ranker_is_told_of_it(self, bundle: Bundle) -> None:
+    def test_the_learned_ranker_gets_it(self, bundle: Bundle) -> None:
         w, surface = world(), Surface.STARTUPS_FOR_DEVELOPER
         activity = fit_activity(MarketState(w.users, w.startups, w.interactions, AS_OF_US), [])
         bundles = {**planted_bundles(), activity.name: activity, bundle.name: bundle}
@@ -218,7 +218,7 @@ class TestVectors(ExternalContract):
         for row, found in zip(owners.row, lists_of(recipe.scorers[source].propose(owners, 2)), strict=True):
             assert w.users.opted_out[row] or [group[i] for i, _ in found] == [w.user_group[row]] * 2
 
-    def test_bad_rows_are_set_aside_and_counted(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_bad_rows_are_rejected_and_counted(self, bundle: Bundle, tmp_path: Path) -> None:
         nan, long = [float("nan"), 0.0, 0.0], [1.0] * 4
         rows: dict[str, dict[int, Any]] = {
             "vector": {0: nan, 1: None, 2: long, 3: [1e20, 0.0, 0.0]},
@@ -274,7 +274,7 @@ class TestScores(ExternalContract):
         at = found.owner if surface.owner is Entity.USER else found.item
         assert not out[at].any()
 
-    def test_bad_rows_are_set_aside_and_counted(self, tmp_path: Path) -> None:
+    def test_bad_rows_are_rejected_and_counted(self, tmp_path: Path) -> None:
         columns = scores(AS_OF)
         silent = set(world().users.ids.ids[world().users.opted_out].tolist())
         left = {
@@ -306,7 +306,7 @@ def test_files_that_may_not_be_read_are_named(tmp_path: Path) -> None:
         fitted(VECTORS, path)
 
 
-def test_an_earlier_fit_is_told_nothing_of_a_later_set(tmp_path: Path) -> None:
+def test_an_earlier_fit_gets_no_later_set(tmp_path: Path) -> None:
     """The same data at a historical cutoff: the set of the build's cutoff is too late."""
     path = write(tmp_path / "given", vectors(AS_OF))
     data = ExternalData(VECTORS, SMALL, world().interactions, AS_OF_US, ExternalConfig(str(path)))

@@ -211,7 +211,7 @@ def test_either_side_says_the_same_of_a_pair() -> None:
             assert np.array_equal(one, other) and np.isfinite(one).all(), name
 
 
-def test_a_stranger_leans_to_nothing() -> None:
+def test_an_unseen_owner_has_no_preference() -> None:
     for forward, mine in ((True, interactions()), (False, interactions().transposed())):
         for facet in facets(forward).values():
             found, met = facet.columns(owners([-1], mine), np.zeros(4, int), EVERYBODY)
@@ -231,7 +231,7 @@ def test_a_value_that_came_since_the_bundle_is_blank() -> None:
 NOW = 20_000 * DAY_US
 
 
-def test_recency_at_the_seeds_checkpoints() -> None:
+def test_recency_at_the_required_checkpoints() -> None:
     """C46, C47: 1.0 new, 0.37 after 30 days, 0.14 after 60."""
     created = np.array([NOW, NOW - 30 * DAY_US, NOW - 60 * DAY_US])
 

@@ -85,13 +85,13 @@ def test_too_few_positives_are_refused() -> None:
         fit_learned_ranker(planted(), *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given")))
 
 
-def test_nothing_but_positives_teaches_no_order() -> None:
+def test_positives_alone_give_no_order() -> None:
     rows = planted()
     with pytest.raises((TrainingError, ValueError)):
         fit_learned_ranker(replace(rows, label=np.ones_like(rows.label)), *teaching(SETTINGS))
 
 
-def test_what_is_told_of_it() -> None:
+def test_its_report() -> None:
     rows = planted()
     about = fit_learned_ranker(rows, *teaching(SETTINGS)).about
     assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
@@ -100,7 +100,7 @@ def test_what_is_told_of_it() -> None:
     assert sum(about["gain"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_strangers_are_taught_apart_where_there_are_enough() -> None:
+def test_unseen_owners_are_trained_apart_if_there_are_enough() -> None:
     """The same signal attracts known owners and repels unseen owners; each part learns its own sign."""
     known, other = planted(), planted(seed=2)
     strange = other.features.copy()

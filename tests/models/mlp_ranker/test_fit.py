@@ -75,7 +75,7 @@ def test_it_learns_the_planted_taste_and_labels_matter() -> None:
     assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help
 
 
-def test_only_order_within_an_owner_teaches() -> None:
+def test_only_order_within_an_owner_is_learned() -> None:
     """An owner-wide offset separates the labels across owners; within owners the feature says nothing."""
     rows = planted(80)
     offset = (rows.group % 2).astype(np.float32)

@@ -117,7 +117,7 @@ def test_the_planted_group_comes_first(surface: Surface) -> None:
     assert hits / wanted > 0.5
 
 
-def test_switched_off_models_hand_over_down_the_chain() -> None:
+def test_the_next_in_the_chain_answers_for_disabled_models() -> None:
     """Without a model, the next in the chain answers (G01-G03, A22, B08)."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     owners = everybody(recipe_of(surface))

@@ -63,7 +63,7 @@ def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface
     assert hits / wanted > 0.8
 
 
-def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
+def test_an_unknown_owner_is_ranked_too_and_an_opted_out_one_is_not() -> None:
     """An unseen owner without text gets popular items, ranked by the model (L07, R23)."""
     recipe = recipe_of(FORWARD)
     owners, stranger = everybody(recipe), recipe.unseen_owners([""])
@@ -79,7 +79,7 @@ def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
     ("without", "changes"),
     [(("als_v1",), {}), (("content_v1",), {}), ((), {"enable_two_tower": False}), ((), {"enable_als": False})],
 )
-def test_where_a_source_falls_silent_that_it_was_taught_with_the_rules_rank(
+def test_the_rules_rank_if_a_source_of_the_training_is_silent(
     without: tuple[str, ...], changes: dict[str, object]
 ) -> None:
     """A ranker with a missing column must not serve, because it was trained with all columns (A22, B09)."""

@@ -43,7 +43,7 @@ def stranger(recipe: SurfaceRecommender, owners: Owners, i: int) -> Owners:
 
 @pytest.mark.parametrize("surface", list(Surface))
 @pytest.mark.parametrize("ranker", ["learned", "rules", "off"])
-def test_an_opted_out_owners_list_is_a_strangers(surface: Surface, ranker: str) -> None:
+def test_an_opted_out_owner_gets_the_list_of_an_unseen_owner(surface: Surface, ranker: str) -> None:
     recipe = recipe_of(surface, ranker)
     owners = out(recipe)
     assert owners.history.nnz and owners.age is not None and owners.age.nnz

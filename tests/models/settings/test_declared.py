@@ -146,5 +146,5 @@ def test_a_retired_setting_says_which_constant_it_became(r: Retired) -> None:
         check_record({r.flat: 7}, "20130405T000001Z")
 
 
-def test_every_table_stands_in_the_file_once() -> None:
+def test_every_table_is_in_the_file_once() -> None:
     assert re.findall(r"^\[(\w+)\]$", toml(), re.MULTILINE) == list(ALL_TABLES)

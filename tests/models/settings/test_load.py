@@ -158,7 +158,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         Settings.from_env({"MATCHBOOK_CONFIG": str(tmp_path / "none.toml")})
 
 
-def test_a_misspelt_variable_names_the_nearest_one() -> None:
+def test_a_misspelled_variable_names_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match=r"nearest is \[als\] factors \(MATCHBOOK_ALS_FACTORS\)"):
         Settings.from_env({"MATCHBOOK_ALS_FACTOR": "3"})
 
@@ -179,9 +179,7 @@ def test_the_environment_goes_before_the_file_and_that_before_tuning(tmp_path: P
     assert settings.with_recorded({"als_factors": 8, "gone": 1}).of(AlsConfig).factors == 8
 
 
-def test_a_variable_that_moved_is_told_of_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_moved_variable_is_reported_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "_told", set())
     for _ in range(2):
         Settings.from_env({"MATCHBOOK_GATE_RBO": "0.1/0.2", "COLD_START_THRESHOLD": "3", "MATCHBOOK_RRF_K": "60"})

@@ -55,7 +55,7 @@ def test_what_the_next_build_will_do_stands_beside_what_is_live(
     assert main(["experiments", "show", "--release", "none"]) == 1
 
 
-def test_what_answers_earned_is_a_table(file: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_engagement_with_answers_is_a_table(file: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with transaction(engine(settings)) as connection:
         connection.execute(
             text(

@@ -38,7 +38,7 @@ def exported(command: Any, settings: Settings, tmp_path: Path) -> str:
     return str(command("export")["snapshot"])
 
 
-def test_each_model_is_trained_judged_and_shown(command: Any, exported: str, settings: Settings) -> None:
+def test_each_model_is_trained_evaluated_and_shown(command: Any, exported: str, settings: Settings) -> None:
     als = command(
         "train-als",
         "--factors",
@@ -95,7 +95,7 @@ def test_check_lists_files_and_names_what_is_missing(
     assert found["als_reverse_v1"]["state"] == "bad" and "als_reverse_v1" in found["als_reverse_v1"]["why"]
 
 
-def test_als_is_judged_by_the_last_fifth_unless_told_not_to(command: Any, exported: str) -> None:
+def test_als_is_evaluated_on_the_last_fifth_by_default(command: Any, exported: str) -> None:
     assert "test" in command("train-als", "--factors", "2", "--iterations", "1")
     assert "test" not in command("train-als", "--factors", "2", "--iterations", "1", "--test-split", "0")
 

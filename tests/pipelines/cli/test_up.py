@@ -48,7 +48,7 @@ def test_taken_ports_are_all_named_before_anything_is_started(tmp_path: Path) ->
     assert not (tmp_path / "home" / "postgres").exists() and "Traceback" not in done.stderr
 
 
-def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+def test_a_misspelled_setting_is_named(tmp_path: Path) -> None:
     done = make("up", tmp_path / "home", MATCHBOOK_REDAER_PORT=1)
     assert done.returncode == 1 and "MATCHBOOK_REDAER_PORT" in done.stdout and "Traceback" not in done.stderr
 

@@ -20,7 +20,7 @@ ANA, BEN, ACME, BOLT = (str(uuid.UUID(int=n)) for n in (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize("gone", [ANA, ACME])
-def test_dismissals_of_whoever_was_erased_are_gone(settings: Settings, gone: str) -> None:
+def test_dismissals_of_erased_users_are_gone(settings: Settings, gone: str) -> None:
     with transaction(engine(settings)) as connection:
         for statement in (
             f"INSERT INTO users (id, role) VALUES ('{ANA}', 'developer'), ('{BEN}', 'developer')",

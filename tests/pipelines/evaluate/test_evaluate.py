@@ -107,7 +107,7 @@ def test_the_recipe_of_the_source_documents_stands_beside_what_serves(
     assert isinstance(recipe.ranker, RuleRanker) and recipe.settings.lists.candidate_sources == "route"
 
 
-def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_evaluation_data_is_reported(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = market(events=1)
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: nothing))
     found = evaluate(replace(learning_run, id="nothing"), "nothing")
@@ -115,7 +115,7 @@ def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.Monk
     assert "Nothing to judge by" in table(found)
 
 
-def test_lists_judged_are_lists_served(holdout: Holdout) -> None:
+def test_evaluated_lists_are_served_lists(holdout: Holdout) -> None:
     """The rules' contender is the head of what `recommend` would store, and nothing barred is ever shown."""
     recipe = holdout.recipe(SURFACE)
     owners, _ = holdout.owners(recipe, teaching=False)
@@ -214,7 +214,7 @@ def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str,
     assert serving_ranker(stage, Surface.STARTUPS_FOR_DEVELOPER)["serves"] != "learned"
 
 
-def test_what_is_judged_as_served_is_served(found: dict[str, Any]) -> None:
+def test_a_ranker_evaluated_as_served_is_served(found: dict[str, Any]) -> None:
     for part in found["surfaces"].values():
         assert part["models"]["served"] == part["models"][part["choice"]["serves"]]
         assert part["choice"]["serves"] in part["choice"]["candidates"]

@@ -111,7 +111,7 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
     assert {name: d["mean"] for name, d in found.items()} == {"models' scores": -0.2, "demand": 0.0, "item facts": 0.1}
 
 
-def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
+def test_training_data_after_the_cutoff_is_a_leak(holdout: Holdout) -> None:
     cut = holdout.cut_us
     met = np.array([0, cut - 5, cut + 5])
     lessons = [RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
@@ -120,7 +120,7 @@ def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
         check_labels("ranker", samples_until(lessons, cut + 9).newest_us, cut)
 
 
-def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     told = {"mean": 0.1, "low": None, "high": None}
     group = {"owners": 3, **dict.fromkeys(ACCURACY, told), "coverage": 0.5, "gini": 0.4}
     surface = {

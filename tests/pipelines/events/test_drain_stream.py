@@ -168,7 +168,7 @@ def test_an_odd_state_of_the_stream_stops_nothing(
     assert sql("SELECT event_id FROM matchbook_events") == [(event.event_id,)]
 
 
-def test_what_was_taken_is_never_set_aside_for_its_time(
+def test_a_taken_event_is_never_rejected_for_its_time(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     """The same clock accepts an event and checks its time; a clock that is minutes behind has no effect."""

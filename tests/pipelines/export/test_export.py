@@ -153,7 +153,7 @@ BROKEN_VIEW = f"""CREATE OR REPLACE VIEW matchbook_interactions AS
         ('{ANA}', '{ACME}', 'view', '2024-01-01+00'), ('{ANA}', '{ACME}', 'view', '2024-01-01 01:00+01')) AS garbage"""
 
 
-def test_broken_rows_are_counted_by_reason_and_set_aside_whole(market: Settings) -> None:
+def test_broken_rows_are_counted_by_reason_and_rejected_whole(market: Settings) -> None:
     execute(market, BROKEN_VIEW)
     snapshot = exported(market.layered({"rejected_share": 0.9}, "given"))
     reasons = {"unknown type": 2, "no user": 1, "no startup": 1, "no time": 2, "unknown user": 2, "unknown startup": 1,
@@ -183,7 +183,7 @@ def test_too_many_broken_rows_stop_the_run_in_clear_words(market: Settings) -> N
     assert pq.read_metadata(market.artifacts / "runs" / "r" / "rejected.parquet").num_rows == 11
 
 
-def test_people_without_or_with_a_repeated_id_are_set_aside(market: Settings) -> None:
+def test_users_without_or_with_a_repeated_id_are_rejected(market: Settings) -> None:
     columns = "role, created_at, updated_at, name, headline, skills, interests, location, opted_out_at"
     execute(
         market,

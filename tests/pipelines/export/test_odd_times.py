@@ -83,7 +83,7 @@ def test_where_only_impossible_events_are_there_are_none(settings: Settings) -> 
         default_cutoff(settings)
 
 
-def test_odd_events_are_set_aside_and_counted_and_all_counts_agree(market: Settings) -> None:
+def test_odd_events_are_rejected_and_counted_and_all_counts_agree(market: Settings) -> None:
     database = engine(market)
     clean = interaction_count(database, Entity.USER, UUID(WHO), AFTER_ALL)
     chance = random.Random(4)

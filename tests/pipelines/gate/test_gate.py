@@ -127,7 +127,7 @@ def test_an_older_cutoff_and_the_live_release_itself_are_only_described(nights: 
     assert not resolve_gate(run, GateContext())
 
 
-def test_a_live_release_whose_models_are_damaged_is_judged_by_its_lists_alone(nights: Nights) -> None:
+def test_a_live_release_with_damaged_models_is_evaluated_by_its_lists(nights: Nights) -> None:
     artifacts = Artifacts(nights.settings)
     version = artifacts.release(nights.live).judged["als_v1"]
     factors = artifacts.root / "holdouts" / "als_v1" / version / "als_v1_user_factors.npy"

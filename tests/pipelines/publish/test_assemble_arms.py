@@ -49,7 +49,7 @@ def places(town: Town, release: Release) -> np.ndarray:
     return np.where(users.opted_out[rows], -1, Experiment.from_json(EXPERIMENT).places(users.ids.packed()[rows]))
 
 
-def test_arms_are_told_and_the_others_keep_their_bytes(town: Town) -> None:
+def test_arms_are_recorded_and_other_lists_keep_their_bytes(town: Town) -> None:
     plain, mixed = built(town), built(town, experiments=json.dumps([EXPERIMENT]))
     assert plain.experiments == [] and plain.id != mixed.id
     again = built(town, shards=1)

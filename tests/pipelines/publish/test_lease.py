@@ -83,7 +83,7 @@ def test_a_late_publisher_writes_nothing_of_the_release_that_another_one_loaded_
     assert everything(client, keys) == before and current_release(town.settings) == newer
 
 
-def test_a_late_publisher_whom_nobody_followed_may_go_on(town: Town, late: Lease) -> None:
+def test_a_late_publisher_without_a_successor_may_continue(town: Town, late: Lease) -> None:
     release = Loadable.open(Artifacts(town.settings), town.build())
     late.renew()
     load(town.settings, late, release)
@@ -198,9 +198,7 @@ def test_lists_that_arrive_otherwise_than_they_were_scored_are_not_made_live(
     assert publish_release(town.settings, second).published
 
 
-def test_a_release_that_is_loaded_already_is_checked_and_mended_where_a_list_was_lost(
-    town: Town, client: redis.Redis, keys: Keys
-) -> None:
+def test_a_loaded_release_is_checked_and_lost_lists_are_restored(town: Town, client: redis.Redis, keys: Keys) -> None:
     releases = [town.build(days=d) for d in (0, 1)]
     for r in releases:
         publish_release(town.settings, r)
@@ -240,7 +238,7 @@ def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
     assert told.lists and told.redis_bytes_per_list == pytest.approx(taken / told.lists, rel=0.1)
 
 
-def test_a_cutoff_that_has_not_come_stands_in_nobodys_way(town: Town) -> None:
+def test_a_future_cutoff_blocks_no_build(town: Town) -> None:
     """A release of a version that took a row of the year 2106 for its cutoff."""
     odd, today = town.build(days=30_000), town.build(days=1)
     assert publish_release(town.settings, odd).published

@@ -98,7 +98,7 @@ def test_a_failed_shard_blocks_the_release(town: Town, harm: str) -> None:
     assert Artifacts(town.settings).releases() == []
 
 
-def test_shards_of_different_code_never_stand_in_one_release(town: Town) -> None:
+def test_shards_of_different_code_are_never_in_one_release(town: Town) -> None:
     """The code was changed between a clear and the run after it: nothing is stored, and the cure is said."""
     run = town.run()
     build, done = town.score(run)

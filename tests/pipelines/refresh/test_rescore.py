@@ -33,9 +33,7 @@ def crossing(town: Town, threshold: int) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize(("threshold", "route"), [(5, Method.ALS), (20, Method.ENSEMBLE)])
-def test_whoever_crosses_a_threshold_is_routed_otherwise_the_same_day(
-    town: Town, threshold: int, route: Method
-) -> None:
+def test_an_owner_who_crosses_a_threshold_changes_route_the_same_day(town: Town, threshold: int, route: Method) -> None:
     owner, missing = crossing(town, threshold)
     before = town.listing(DEVELOPERS, owner)
     others = town.raw(DEVELOPERS)
@@ -155,7 +153,7 @@ def test_a_refresh_of_a_refresh_and_its_repetition(town: Town) -> None:
     assert datetime.fromisoformat(release.generated_at) <= datetime.now(UTC)
 
 
-def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_stands_in_no_new_one(town: Town) -> None:
+def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_is_in_no_new_one(town: Town) -> None:
     person, startup, other = identity("user", 7), identity("startup", 4), identity("user", 10)
     town.execute("UPDATE users SET opted_out_at = :at WHERE id = :id", id=person, at=town.at(0.1))
     town.execute("UPDATE startups SET withdrawn_at = :at WHERE id = :id", id=startup, at=town.at(0.1))

@@ -186,7 +186,7 @@ def test_what_is_absent_is_left_out(
     assert not Page(report(less)).open
 
 
-def test_nothing_to_judge_by_is_said() -> None:
+def test_missing_evaluation_data_is_reported() -> None:
     text = report({"snapshot": "s", "as_of": "2024-03-01", "reason": "one < two", "surfaces": {}})
     assert "Nothing to judge by: one &lt; two" in text
     text = report(

@@ -76,7 +76,7 @@ def test_a_matter_is_posted_once_and_logged_each_time(
     assert send_alert(here, replace(notice, matter=("dag", "another run", "Error")))
 
 
-def test_a_larger_matter_needs_no_telling_once_a_part_was_told(here: Settings, listener: Listener) -> None:
+def test_a_larger_problem_is_not_reported_after_a_part_of_it(here: Settings, listener: Listener) -> None:
     run = ("dag", "run")
     assert send_alert(here, Alert("task_failed", "als failed", (*run, "DataError"), part_of=run))
     assert not send_alert(here, Alert("run_failed", "the run failed", run))
@@ -119,7 +119,7 @@ def test_without_an_address_it_is_logged_and_nothing_is_kept(tmp_path: Path, cap
     assert "notice: old lists" in caplog.text and not (tmp_path / "logs").exists()
 
 
-def test_what_was_told_is_forgotten_after_a_week(here: Settings, listener: Listener) -> None:
+def test_reports_are_forgotten_after_a_week(here: Settings, listener: Listener) -> None:
     notice = Alert("late", "old lists", ("late", "r"))
     assert send_alert(here, notice)
     (mark,) = (here.home / "logs" / "told").iterdir()

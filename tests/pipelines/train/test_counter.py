@@ -93,9 +93,7 @@ def test_readings_say_the_same_at_the_inner_cut_as_they_did_then() -> None:
 
 
 @pytest.mark.parametrize("read", [False, True])
-def test_what_the_ranker_is_judged_at_is_what_it_earns(
-    read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_evaluated_gain_of_the_ranker_is_real(read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, startups, _ = tables()
     everything = rows(people=300, startups=300, events=6000)[2]
     snapshot = before(startups, readings(everything, "2024-01-02", CUTOFF) if read else None)

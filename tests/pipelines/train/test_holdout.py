@@ -79,14 +79,14 @@ def test_halves_never_share_an_owner(holdout: Holdout) -> None:
         assert not set(teaching.tolist()) & set(judging.tolist())
 
 
-def test_an_owner_stays_in_their_half_whoever_else_is_there() -> None:
+def test_an_owner_stays_in_their_half_with_any_other_owners() -> None:
     many, few = IdMap.from_ids(ids("user", 500)), IdMap.from_ids(ids("user", 20))
     place = many.rows_of(few.ids)
     np.testing.assert_array_equal(hashed(many, place), hashed(few, np.arange(20)))
     assert 200 < (hashed(many, np.arange(500)) & np.uint64(1)).sum() < 300
 
 
-def test_who_opted_out_neither_teaches_nor_judges(holdout: Holdout, planted: Snapshot) -> None:
+def test_opted_out_users_are_in_no_training_and_no_evaluation(holdout: Holdout, planted: Snapshot) -> None:
     out = int(planted.user_ids.rows_of(ids("user", 6))[5])
     assert planted.entities(Entity.USER).opted_out[out]
     for surface in (Surface.STARTUPS_FOR_DEVELOPER, Surface.STARTUPS_FOR_INVESTOR):

@@ -168,7 +168,7 @@ def test_a_profile_read_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 
 
-def test_a_stage_told_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_logged_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage is that of the first round: before it nobody knew (stage_known)."""
     profiles = TrainingData.profiles
 
@@ -206,7 +206,7 @@ def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.M
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 
 
-def test_labels_end_before_the_cut_that_judges() -> None:
+def test_labels_end_before_the_evaluation_cutoff() -> None:
     check_labels("ranker_v1", CUT - 1, CUT)
     with pytest.raises(LeakFound, match="ranker_v1 was taught by an event of 2024-02-17"):
         check_labels("ranker_v1", CUT, CUT)

@@ -89,7 +89,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
         assert not np.isin(ranked.item[ranked.surface == surface.code], silent).any()
 
 
-def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
+def test_training_and_evaluation_see_no_difference(two: Two) -> None:
     """Samples of the learned ranker, the network's set, owners of the blend, tuning, every challenger, and the gate."""
     assert two[0].cut_us == two[1].cut_us
     for surface in Surface:
@@ -130,7 +130,7 @@ def test_no_leak_check_takes_it_for_a_leak(two: Two) -> None:
     assert check_leaks(market(False), SETTINGS, two[0].cut_us, two[0].bundles, MODELS)
 
 
-def test_whatever_learns_or_judges_reads_those_who_are_heard() -> None:
+def test_training_and_evaluation_read_only_counted_users() -> None:
     """A new reader of all events stands out here: only what makes lists may."""
     found: dict[str, int] = {}
     for folder in ("pipelines/train", "pipelines/evaluate"):

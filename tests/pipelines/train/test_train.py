@@ -117,7 +117,7 @@ def test_who_came_later_is_unknown_to_every_model() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n != "popularity_v1"])
-def test_whoever_opted_out_leaves_no_trace(name: str) -> None:
+def test_an_opted_out_user_leaves_no_trace(name: str) -> None:
     assert fit(name, without_the_opted_out(), SETTINGS).digest() == fit(name, plain(), SETTINGS).digest()
 
 
@@ -181,7 +181,7 @@ def test_without_events_a_build_goes_on_with_what_needs_none(
 
 
 @pytest.mark.parametrize("name", ["als_v1", "als_reverse_v1", "two_tower_v1"])
-def test_the_quick_judgement_is_twice_as_good_as_chance(name: str) -> None:
+def test_the_quick_evaluation_is_twice_as_good_as_chance(name: str) -> None:
     events = plain().interactions()
     cut = split_time(events, 0.2)
     before, truth = events.before(cut).pairs(), outcome_of(events, cut).relevant

@@ -25,12 +25,12 @@ def test_the_columns_are_the_seeds() -> None:
     assert ",".join(COLUMNS) == "user_id,startup_id,model_score,recency_score,popularity_score,diversity_score,label"
 
 
-def test_every_surface_teaches(made: RankingSet) -> None:
+def test_every_surface_gives_samples(made: RankingSet) -> None:
     assert set(made.surface.tolist()) == {0, 1, 2, 3}
     assert 0 < made.label.mean() <= 0.5
 
 
-def test_positives_are_the_engaged_and_only_teachers_teach(made: RankingSet, holdout: Holdout) -> None:
+def test_positives_are_engaged_items_and_only_training_owners_give_samples(made: RankingSet, holdout: Holdout) -> None:
     for surface in Surface:
         part, outcome = made.of(made.surface == surface.code), holdout.seen_from(surface)
         weight = np.asarray(outcome.engaged[part.owner, part.item]).ravel()
@@ -103,7 +103,7 @@ def test_the_same_rows_every_time(made: RankingSet, holdout: Holdout) -> None:
     np.testing.assert_array_equal(again.item, made.item)
 
 
-def test_the_seeds_literal_recipe_gives_the_label_away(made: RankingSet) -> None:
+def test_the_literal_recipe_leaks_the_label(made: RankingSet) -> None:
     literal = made.with_seed_features()
     assert (literal.features[:, 3] == 0.5).all()
     np.testing.assert_array_equal(literal.features[:, 0] > 0, literal.label == 1)

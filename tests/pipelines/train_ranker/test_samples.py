@@ -36,7 +36,7 @@ def test_cuts_by_hand() -> None:
     assert found == sorted(found, reverse=True) and len(set(found)) == len(found)
 
 
-def test_the_cut_that_judges_is_one_of_them() -> None:
+def test_the_evaluation_cutoff_is_one_of_them() -> None:
     for share in (0.1, 0.2, 0.3):
         assert split_time(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
 
@@ -56,7 +56,7 @@ def lesson(cut: int, owner: list[int], met: list[int]) -> RankerSamples:
 HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 75, 0, 85]), lesson(40, [1, 1], [45, 0])]
 
 
-def test_only_what_had_happened_teaches() -> None:
+def test_only_earlier_events_are_training_data() -> None:
     """Before day 80: the cutoff of day 80 gives no samples, and owner 3 has no list yet, because their first event is
     on day 85."""
     rows = samples_until(HAND, 80)
@@ -68,7 +68,7 @@ def test_only_what_had_happened_teaches() -> None:
     assert rows.names == ("cut", "row") and rows.positives == 3 and rows.owners_taught == 3
 
 
-def test_everything_teaches_in_the_end() -> None:
+def test_all_events_are_training_data_in_the_end() -> None:
     rows = samples_until(HAND, 100)
     assert rows.positives == 5 and [80, 1] in rows.features.tolist()
     assert [80, 2] not in rows.features.tolist() and [60, 4] in rows.features.tolist()  # owner 2 met nobody after 80
@@ -112,7 +112,7 @@ def served(holdout: Holdout, surface: Surface) -> SurfaceRecommender:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_a_candidate_is_taught_as_it_is_served(
+def test_a_candidate_has_the_same_features_in_training_and_serving(
     surface: Surface, holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
     """R03, A31: bit for bit, for an owner alone."""
@@ -146,7 +146,7 @@ def test_a_pair_is_dated_by_its_first_meeting(
         assert len(np.unique(lessons.owner)) <= OWNERS and lessons.cut_us == holdout.cut_us
 
 
-def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(
+def test_the_evaluated_ranker_is_not_trained_on_its_cutoff(
     holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
     """A ranker that is evaluated at a cutoff is not trained on later events; its newest label is earlier."""

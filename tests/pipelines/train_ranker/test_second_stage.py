@@ -132,7 +132,7 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off", "mlp"])
-def test_what_cannot_serve_is_not_taught(
+def test_a_ranker_that_cannot_serve_is_not_trained(
     ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No samples are made, no tree grows and, if the network cannot serve either, only the required network is fitted,

@@ -48,7 +48,7 @@ def stage(planted_run: Run, lessons: LESSONS, holdout: Holdout, planted: Snapsho
         return train_learned_ranker(planted_run, planted, holdout, {"as_of": "then"})
 
 
-def test_every_cut_teaches_every_surface(lessons: LESSONS) -> None:
+def test_every_cutoff_gives_samples_of_every_surface(lessons: LESSONS) -> None:
     assert set(lessons) == set(Surface)
     for those in lessons.values():
         cuts = [x.cut_us for x in those]
@@ -77,14 +77,14 @@ def test_a_reader_ranks_with_it_where_it_serves(stage: LearnedRankerResult, hold
         assert isinstance(ranker, LearnedRanker if serves else RuleRanker)
 
 
-def test_the_judged_one_knows_less_than_the_served_one(stage: LearnedRankerResult) -> None:
+def test_the_evaluated_ranker_has_less_data_than_the_served_one(stage: LearnedRankerResult) -> None:
     assert stage.served is not None and stage.judged is not None
     for surface, about in stage.judged.config["surfaces"].items():
         now = stage.served.config["surfaces"][surface]
         assert about["positives"] < now["positives"] and about["features"] == now["features"]
 
 
-def test_what_came_after_the_cut_does_not_teach_the_judged_one(
+def test_later_events_do_not_train_the_evaluated_ranker(
     stage: LearnedRankerResult,
     run: Run,
     lessons: LESSONS,

@@ -38,7 +38,7 @@ class Listening:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface: Surface) -> None:
+def test_the_network_gets_the_same_features_in_serving(holdout: Holdout, surface: Surface) -> None:
     """All four columns of every candidate at the place that it gets, the greedy places and those behind them."""
     settings = holdout.settings.layered({"diversity_places": 6}, "given")
     recipe = replace(holdout.recipe(surface), settings=settings)
@@ -71,7 +71,7 @@ def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
 
 
 @pytest.mark.parametrize("surface", [s for s in Surface if s.owner is Entity.USER])
-def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
+def test_a_newcomer_is_trained_as_an_unseen_owner_is_served(surface: Surface) -> None:
     """A user who came after the cutoff has a row in training, and only a text in serving."""
     users, startups, events = rows()
     users["location"], startups["location"] = "Basel, Switzerland", "Basel, Switzerland"

@@ -46,7 +46,7 @@ def requests(app: Flask, owner: str) -> list[Callable[[], TestResponse]]:
     ]
 
 
-def test_every_request_counts_and_one_too_many_is_told_when_to_come_back(
+def test_every_request_counts_and_one_too_many_gets_a_time_to_retry(
     app: Flask, person: Person, clock: SimpleNamespace, client: redis.Redis, keys: Keys
 ) -> None:
     asked = requests(app, person(Role.DEVELOPER, 4))

@@ -14,7 +14,7 @@ from tests.paths import ROOT
 RULES = ROOT / "docker" / "prometheus-alerts.yml"
 
 
-def test_every_number_of_the_rules_is_told(start: Callable[..., Flask], publish: Callable[..., str]) -> None:
+def test_every_number_of_the_rules_is_reported(start: Callable[..., Flask], publish: Callable[..., str]) -> None:
     publish()
     client = start().test_client()
     client.get(f"/api/recommendations/startups/for-developer/{uuid.uuid4()}")

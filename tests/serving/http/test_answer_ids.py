@@ -184,7 +184,7 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
         assert ask_list(app, surface, owner, limit=1)["arm"] is None, (surface, owner)
 
 
-def test_what_answers_earned_is_told_to_prometheus(
+def test_engagement_with_answers_is_exported_to_prometheus(
     settings: Settings, start: Start, publish: Publish, person: Person
 ) -> None:
     """J01-J10, J17: by method, route, surface, release and arm; nothing before it was ever counted."""

@@ -35,7 +35,7 @@ def sent(app: Flask, *events: dict[str, Any], key: str = "") -> tuple[int, dict[
 
 
 @pytest.mark.parametrize("minutes", [-60 * 24 * 400, -6, 6, 60 * 24 * 400])
-def test_a_reader_whose_own_clock_is_wrong_takes_what_is_right_and_nothing_of_it_is_set_aside(
+def test_a_reader_with_a_wrong_clock_takes_valid_events_and_none_is_rejected(
     start: Start, settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, minutes: int
 ) -> None:
     class Wrong(datetime):
@@ -130,7 +130,7 @@ def test_events_are_counted_by_the_minute_and_by_the_caller(
     assert 0 < client.ttl(keys.posted("open", int(time.time()) // 60)) <= 120
 
 
-def test_posted_events_claim_so_much_memory_a_day_and_no_more(
+def test_posted_events_have_a_memory_limit_a_day(
     start: Start, settings: Settings, client: redis.Redis, keys: Keys
 ) -> None:
     app, requests = (

@@ -183,7 +183,7 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
     assert "item_neighbours" in {s for item in body["startups"] for s in item["sources"]}
 
 
-def test_who_opts_out_is_told_nothing_of_what_they_did(
+def test_a_user_who_opts_out_gets_nothing_from_their_events(
     start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World
 ) -> None:
     """R23, L07: live as in the batch, and on the page."""

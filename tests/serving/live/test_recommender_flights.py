@@ -69,7 +69,7 @@ def test_two_processes_that_miss_one_list_compute_it_once(
     assert (bodies[0]["source"], bodies[0]["degraded"], bodies[0]["method_used"]) == ("live", False, "content_based")
 
 
-def test_whoever_waits_for_another_process_waits_no_longer_than_the_budget(
+def test_a_wait_for_another_process_ends_with_the_budget(
     start: Start, publish: Publish, newcomer: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()

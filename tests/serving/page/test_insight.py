@@ -52,7 +52,7 @@ def test_somebody_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: 
     assert client.get(at, query_string={"q": "a"}).get_json()["error"]["code"] == "malformed_q"
 
 
-def test_a_list_is_told_with_names_and_what_each_model_says(
+def test_a_list_is_explained_with_names_and_scores_by_model(
     client: FlaskClient, execute: Execute, person: Person
 ) -> None:
     owner = person(Role.DEVELOPER, 4)
@@ -87,7 +87,7 @@ def test_a_missing_item_is_explained(
     assert "does not know this owner" in str(why(client, nobody, company(1))["because"])
 
 
-def test_what_was_posted_since_the_build_is_told(client: FlaskClient, person: Person) -> None:
+def test_events_posted_since_the_build_are_explained(client: FlaskClient, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     dismissed = shown(client, owner)[0]
     event = {"event_id": "e1", "user_id": owner, "startup_id": dismissed, "type": "dismiss"}
@@ -96,7 +96,7 @@ def test_what_was_posted_since_the_build_is_told(client: FlaskClient, person: Pe
     assert str(why(client, owner, dismissed)["because"]).startswith("they have met since the build: dismiss on ")
 
 
-def test_own_and_below_the_cut_are_told_apart(
+def test_own_items_and_low_ranked_items_have_different_reasons(
     start: Start, publish: Publish, rows: str, settings: Settings, planted: World
 ) -> None:
     publish()
