@@ -1,4 +1,4 @@
-"""The direction of imports, as contracts and as what a running reader has really loaded."""
+"""The direction of imports: by contracts and by the modules that a running reader has loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every path, module and command that a document, a docstring or a comment names is there."""
+"""Every path, module and command named in documents, docstrings and comments exists."""
 
 from __future__ import annotations
 

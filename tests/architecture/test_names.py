@@ -1,4 +1,4 @@
-"""Files that say what is in them, and text that would read the same on any machine."""
+"""File names describe their content, and texts do not depend on a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written beside the code agrees with it: the heads of the queries, the commands."""
+"""Texts agree with the code: the heads of queries, and the commands."""
 
 from __future__ import annotations
 

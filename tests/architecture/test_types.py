@@ -1,4 +1,4 @@
-"""mypy reads every Python file of ours, and no file asks it to look away."""
+"""mypy checks every Python file, and no file disables it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's rows and logs are deleted by Airflow's own command, for real: old ones go, the newest stay."""
+"""Airflow's own command deletes old rows and logs, and keeps the newest."""
 
 from __future__ import annotations
 

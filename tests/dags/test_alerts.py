@@ -1,4 +1,4 @@
-"""What callbacks make of Airflow's context: one matter a run and kind of error, a cleared run again."""
+"""Alerts from Airflow's context: one for each run and kind of error, and again for a cleared run."""
 
 from __future__ import annotations
 

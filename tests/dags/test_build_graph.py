@@ -1,4 +1,4 @@
-"""build_recommendations reads as the pipeline reads, and is scheduled, parameterised and wired as promised."""
+"""The graph of build_recommendations: its order, schedule, parameters and dependencies."""
 
 from __future__ import annotations
 

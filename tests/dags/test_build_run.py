@@ -1,4 +1,4 @@
-"""build_recommendations for real: every task in one process, on a tiny marketplace with a real PostgreSQL and Redis."""
+"""A real run of build_recommendations: every task in one process, tiny marketplace, real PostgreSQL and Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every DAG file owes: it reads fast, imports nothing heavy, explains itself, and fails in bounded time."""
+"""Rules for every DAG file: fast parsing, no heavy imports, a description, bounded time until failure."""
 
 from __future__ import annotations
 

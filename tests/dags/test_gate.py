@@ -1,4 +1,4 @@
-"""The task `gate`: goes on, stops, takes an answer that stands already, or waits and writes down who answered."""
+"""The task `gate` continues, stops, uses an earlier answer, or waits and records who answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""refresh_ranked_lists, tune_models and the daily decision to build, for real: tasks in one process, real servers."""
+"""Real runs of refresh_ranked_lists, tune_models and the daily build decision: one process, real servers."""
 
 from __future__ import annotations
 

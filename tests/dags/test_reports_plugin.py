@@ -1,4 +1,4 @@
-"""The reports behind Airflow's log-in: files of the home alone, read only, and nothing that a page could run."""
+"""Reports behind Airflow's log-in: only files of the home, read only, without scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is tried again and what is not, and where a run's staging lies."""
+"""Which errors are retried, and where a run's staging folder is."""
 
 from __future__ import annotations
 

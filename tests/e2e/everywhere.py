@@ -1,4 +1,4 @@
-"""A search that shares nothing with the product's own: every file, every key of Redis, every row of every database."""
+"""A search independent of the product: every file, every key of Redis, every row of every database."""
 
 from __future__ import annotations
 

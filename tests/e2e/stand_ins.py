@@ -1,4 +1,4 @@
-"""Images in place of those that Dockerfile and docker-compose.yml name, for a machine that reaches no image registry.
+"""Replacements for the images of Dockerfile and docker-compose.yml, for a machine without an image registry.
 
 They are made of Debian's packages and of the wheels of this environment: Python with everything in requirements.txt
 (so that the image's own installation has nothing left to fetch), PostgreSQL and Valkey from the wheels that `make up`

@@ -1,4 +1,4 @@
-"""One life of Matchbook through a real Airflow: first build, lists served, three days backfilled, one shard cleared."""
+"""Matchbook through a real Airflow: first build, lists served, three days backfilled, one shard cleared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml keeps to the published schema and to our rules: no default secret, no root, pinned, watched."""
+"""docker-compose.yml follows the published schema and our rules: no default secret, no root, pinned, health-checked."""
 
 from __future__ import annotations
 

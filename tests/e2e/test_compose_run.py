@@ -1,4 +1,4 @@
-"""docker-compose.yml as it is deployed: its image built, everything up, through kills, a restart and both profiles.
+"""docker-compose.yml as deployed: build the image, start everything, kill, restart, use both profiles.
 
 The tests follow one another: each goes on with what the one before left. Skipped, with the reason, where there is no
 container engine; `make test-compose` runs them.

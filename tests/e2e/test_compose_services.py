@@ -1,4 +1,4 @@
-"""Each service of docker-compose.yml, its own command run here: it starts, its own health check passes, it stops."""
+"""The command of each service of docker-compose.yml, run here: it starts, its health check passes, it stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People planted everywhere that Matchbook and a real Airflow write, erased through the DAG, and sought everywhere."""
+"""Users planted everywhere that Matchbook and a real Airflow write, erased through the DAG, searched everywhere."""
 
 from __future__ import annotations
 

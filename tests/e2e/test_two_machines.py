@@ -1,4 +1,4 @@
-"""More than one machine: Celery workers with homes of their own share PostgreSQL, Redis and the artefacts alone."""
+"""Several machines: Celery workers with their own homes share only PostgreSQL, Redis and the artefacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's environment: on this machine only, with secrets that stay, and metadata where they may lie."""
+"""Airflow's environment: on this machine only, with permanent secrets and an allowed place for its metadata."""
 
 from __future__ import annotations
 

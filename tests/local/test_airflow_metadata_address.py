@@ -1,4 +1,4 @@
-"""Whatever form DATABASE_URL has, Airflow's metadata lie beside it in PostgreSQL, and both drivers take the address."""
+"""For any form of DATABASE_URL, Airflow's metadata is in the same PostgreSQL, and both drivers accept the address."""
 
 from __future__ import annotations
 

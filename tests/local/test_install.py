@@ -1,4 +1,4 @@
-"""`make install`: clear words where it cannot go on, nothing to do the second time."""
+"""`make install` explains each failure, and does nothing the second time."""
 
 from __future__ import annotations
 

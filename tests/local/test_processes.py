@@ -1,4 +1,4 @@
-"""What we started is found again and ended; what another started is never touched."""
+"""Own processes are found and stopped; processes of others are never touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make reset` leaves nothing: every name that the code writes into a home is known to it."""
+"""`make reset` leaves nothing: it knows every name that the code writes into a home."""
 
 from __future__ import annotations
 

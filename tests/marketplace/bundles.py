@@ -1,4 +1,4 @@
-"""Real bundles fitted on the planted world, for tests of what comes after training."""
+"""Real bundles fitted on the planted world, for tests of later steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is fitted on, of the planted world: a TrainingData of given events and settings."""
+"""Training data of the planted world: a TrainingData of given events and settings."""
 
 from __future__ import annotations
 

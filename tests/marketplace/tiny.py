@@ -1,4 +1,4 @@
-"""A marketplace small enough to be built in seconds: 36 people and 15 startups in three fields, as a data folder."""
+"""A marketplace for builds of seconds: 36 users and 15 startups in three fields, as a data folder."""
 
 from __future__ import annotations
 

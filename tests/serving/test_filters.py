@@ -1,4 +1,4 @@
-"""What happened since the build is gone from the next answer, whatever the list's origin, and both sides know."""
+"""Events since the build hide items in the next answer, for lists of every origin and on both sides."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_withdrawn_startup_is_gone_from_every_list_within_a_second(
 def test_a_user_who_opts_out_gets_popular_lists_and_is_in_none(
     app: Flask, settings: Settings, execute: Execute, owner: str, planted: World
 ) -> None:
-    """R23, L07: as an owner and as an item, without a new build; and never what was met before the build."""
+    """As owner and as item, without a new build; never items met before the build (R23, L07)."""
     startup = ids(ask_list(app, MINE, owner))[0]
     assert owner in ids(ask_list(app, THEIRS, startup))
     execute("UPDATE users SET opted_out_at = CURRENT_TIMESTAMP WHERE id = %s", owner)
@@ -185,7 +185,7 @@ def test_hidden_is_hidden_while_redis_is_down_and_after_it_lost_its_data(
 def test_a_hit_is_one_round_trip_with_every_filter_on(
     start: Start, publish: Publish, rows: str, wires: Wires, settings: Settings, execute: Execute, person: Person
 ) -> None:
-    """Counted on the wire between reader and Redis, rate limit and filters on; several owners are one trip too."""
+    """Counted between reader and Redis, with rate limit and filters on; several owners need one trip too."""
     publish()
     app, owners = start(wires.settings), [person(Role.DEVELOPER, p) for p in (4, 5, 9)]
     startup = ids(ask_list(app, MINE, owners[0]))[0]

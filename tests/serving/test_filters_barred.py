@@ -1,4 +1,4 @@
-"""What was dismissed is in no list, on either side, whatever way the list came about and whatever Redis forgot."""
+"""A dismissed pair is in no list, on both sides, for lists of every origin and after every loss in Redis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIXTURES = (mould, town)  # pytest finds them in this module
 
 @pytest.fixture
 def reader(town: Town) -> Iterator[Reader]:
-    """A reader as it is now: started anew, so that nothing held in process helps it."""
+    """A new reader, without anything held in the process."""
     apps: list[Flask] = []
 
     def begin() -> Flask:

@@ -1,4 +1,4 @@
-"""What a list says: the documented body, field by field, for hits and for everyone who has no list."""
+"""The body of answers, field by field, for hits and for owners without a list."""
 
 from __future__ import annotations
 

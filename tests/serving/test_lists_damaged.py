@@ -1,5 +1,4 @@
-"""Whatever stands under a key of Redis, the reader starts and answers, one owner's key is one owner's trouble, and the
-drain says in words what it cannot do."""
+"""With any damaged key in Redis, the reader starts and answers; one owner's key affects only that owner."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ def owners(person: Person) -> tuple[str, str]:
 def filled(
     settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish, owners: tuple[str, str]
 ) -> redis.Redis:
-    """A Redis in which every kind of key is there."""
+    """A Redis with every kind of key."""
     publish()
     client = start().test_client()
     for owner in owners:

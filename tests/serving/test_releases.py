@@ -1,4 +1,4 @@
-"""Releases change under running requests: none is mixed, none is lost, and the newest answers within seconds."""
+"""Releases change during requests: none is mixed, none is lost, and the newest answers within seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def test_no_answer_mixes_two_releases(start: Start, publish: Publish, settings: Settings, person: Person) -> None:
-    """Two releases with opposite orders take turns while threads read; each answer is one or the other."""
+    """Two releases with opposite orders alternate while threads read; each answer is from one of them."""
     owner = person(Role.DEVELOPER, 4)
     first = publish(day=10)
     app = start()

@@ -1,4 +1,4 @@
-"""Clients that hold connections keep nobody from an answer: real sockets, and the reader as it runs."""
+"""Slow clients do not block other clients: real sockets and a real reader process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_answers_come_while_slow_clients_hold_their_connections(port: int, perso
 
 
 def answered(port: int, kinds: Mapping[str, bytes], asked: Request, posted: Request) -> None:
-    """Everything is answered while clients of these kinds hold their connections."""
+    """Other requests are answered while clients of these kinds hold their connections."""
     with Crowd(port, CLIENTS, kinds):
         for _ in range(5):
             with urlopen(asked, timeout=60) as said:
@@ -74,7 +74,7 @@ def test_a_running_request_is_answered_when_the_reader_is_stopped(
 
 
 def _all(wire: socket.socket) -> bytes:
-    """What comes until the answer is whole or the connection closed."""
+    """All bytes until the answer is complete or the connection is closed."""
     said = b""
     while more := wire.recv(65536):
         said += more

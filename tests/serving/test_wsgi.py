@@ -1,4 +1,4 @@
-"""The process: what it imports, what it logs at start and per request, what it counts, what several count together."""
+"""The process: its imports, its log at start and per request, its metrics, and those of several processes."""
 
 from __future__ import annotations
 

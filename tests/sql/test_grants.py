@@ -1,4 +1,4 @@
-"""Least privilege: with exactly the shipped rights everything works, nothing else does; also through a PgBouncer."""
+"""Least privilege: with the shipped rights everything works and nothing else does, also through PgBouncer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every query on a real PostgreSQL: what its comment says is what it does (N07, N09, N10)."""
+"""Every query on a real PostgreSQL does what its comment says (N07, N09, N10)."""
 
 from __future__ import annotations
 

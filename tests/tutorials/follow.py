@@ -1,4 +1,4 @@
-"""A tutorial followed to the letter in a copy of the checkout.
+"""Follow a tutorial step by step in a copy of the checkout.
 
 Fenced blocks that begin a line are obeyed, in their order:
 

@@ -1,4 +1,4 @@
-"""How often a caller may ask within a minute; counted in the same round trip, and never a reason to fail."""
+"""The rate limit per minute: counted in the same round trip, and never a reason to fail."""
 
 from __future__ import annotations
 

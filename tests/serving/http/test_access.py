@@ -1,4 +1,4 @@
-"""However long a reader lives and whatever it is asked, /metrics stays as long as it is: no label takes any value."""
+"""/metrics stays bounded for any requests: every label has a fixed number of values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def series(text: str) -> set[str]:
 
 
 def ask_everything(app: Flask, person: Person, n: int) -> None:
-    """What everybody asks, and what nobody should."""
+    """Valid and invalid requests of every kind."""
     client = app.test_client()
     for path in (
         f"{AT}/{person(Role.DEVELOPER, 4)}",

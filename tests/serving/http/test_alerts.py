@@ -1,4 +1,4 @@
-"""The alert rules ask for numbers that the reader really tells (J03)."""
+"""The alert rules use metrics that the reader exports (J03)."""
 
 from __future__ import annotations
 

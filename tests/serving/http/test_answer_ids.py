@@ -1,4 +1,4 @@
-"""Every answer has an id; what comes back with it is taken where the answer was ours, and says what was shown."""
+"""Every answer has an id; an event with the id of a given answer is taken and stored with what was shown."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_an_erased_person_leaves_no_answer(
 def test_the_answer_names_the_arm_that_the_hash_draws(
     start: Start, publish: Publish, planted: World, client: redis.Redis
 ) -> None:
-    """O12, R15; who is outside has none, nor has who opted out, or a list that is nobody's."""
+    """Owners outside experiments, opted-out owners and lists without an owner have no arm (O12, R15)."""
     publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.from_json(EXPERIMENT)
     found = set()
@@ -187,7 +187,7 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
 def test_engagement_with_answers_is_exported_to_prometheus(
     settings: Settings, start: Start, publish: Publish, person: Person
 ) -> None:
-    """J01-J10, J17: by method, route, surface, release and arm; nothing before it was ever counted."""
+    """By method, route, surface, release and arm; nothing before the first measurement (J01-J10, J17)."""
     publish(experiments=[EXPERIMENT | {"share": 1.0}])
     app, owner = start(), person(Role.DEVELOPER, 9)
     assert "matchbook_earned" not in app.test_client().get("/metrics").text
@@ -210,7 +210,7 @@ def test_engagement_with_answers_is_exported_to_prometheus(
 def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
     rows: str, settings: Settings, start: Start, publish: Publish, planted: World, client: redis.Redis, keys: Keys
 ) -> None:
-    """M08: with the stored lists gone, those of the arm "off" are still not ranked."""
+    """Without stored lists, owners of the arm "off" still get unranked lists (M08)."""
     release = publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.from_json(EXPERIMENT)
     client.delete(keys.lists(release, SURFACE))

@@ -35,7 +35,7 @@ def asking(settings: Settings) -> Settings:
 
 @pytest.fixture
 def hold(settings: Settings) -> Callable[..., None]:
-    """Put keys in the place of those held."""
+    """Replace the keys of the reader."""
 
     def write(*keys: ApiKey, mode: int = 0o600) -> None:
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def ask(app: Flask, path: str, key: str = "", method: str = "GET") -> TestRespon
 
 
 def refused(answer: TestResponse, status: int) -> str:
-    """The code of a refusal in the shape of all errors."""
+    """The code of a refusal; its body has the shape of all errors."""
     assert answer.status_code == status, answer.text
     error = answer.get_json()["error"]
     assert list(error) == ["code", "expected", "got", "hint"]
@@ -231,7 +231,7 @@ def test_a_file_that_cannot_be_trusted_is_not_taken_over(
 def test_the_first_key_of_a_reader_that_listens_beyond_loopback(
     publish: Publish, served: Callable[..., int], settings: Settings
 ) -> None:
-    """As an operator meets it: nobody may ask, one command makes a key, two processes take it, another ends it."""
+    """Without a key nobody may ask; one command makes a key for both processes, another revokes it."""
     publish()
     port = served(MATCHBOOK_READER_HOST="0.0.0.0")
 

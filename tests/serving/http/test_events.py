@@ -1,4 +1,4 @@
-"""`POST /api/events`: all events of a request are taken, or none, with words; an id counts once."""
+"""`POST /api/events` takes all events of a request or none, with a clear error; an id counts once."""
 
 from __future__ import annotations
 

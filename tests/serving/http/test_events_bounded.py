@@ -1,5 +1,4 @@
-"""What posted events may say, when, and how much of them: by the clock of Redis, by the key, by the minute and the
-day."""
+"""Limits of posted events: time by the clock of Redis, types and ids by the key, numbers by minute and day."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
 
 
 def sent(app: Flask, *events: dict[str, Any], key: str = "") -> tuple[int, dict[str, str]]:
-    """Status, and the error where there is one."""
+    """Status, and the error if there is one."""
     answer = app.test_client().post("/api/events", json={"events": events}, headers={"X-API-Key": key} if key else {})
     return answer.status_code, answer.get_json().get("error", {})
 
@@ -76,7 +75,7 @@ def test_a_retraction_shows_both_to_each_other_again(
 
 @pytest.fixture
 def bound(start: Start, settings: Settings) -> Callable[..., tuple[Flask, str]]:
-    """A reader that asks for keys, and one that is bound."""
+    """A reader with API keys, and a key with bounds."""
 
     def make(**bounds: list[str]) -> tuple[Flask, str]:
         key, spelt = new_key("tracker", [Scope.EVENTS], datetime.now(UTC), None, bounds)

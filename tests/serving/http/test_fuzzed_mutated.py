@@ -1,4 +1,4 @@
-"""Requests that are bent in every way, in process and over sockets: no defect, and each refusal in the same shape."""
+"""Malformed requests, in process and over sockets: no internal error, and the same shape for each refusal."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE", "CONNECT", "PURGE",
 
 
 def values(like: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """JSON of about the right shape, with anything in the place of a field's value."""
+    """JSON of about the right shape, with random values in fields."""
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(ODD)
     any_value = st.recursive(
         leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=9), v, max_size=3), max_leaves=6
@@ -127,7 +127,7 @@ BODY = (
 def asked(
     app: Flask, method: str, path: str, query: str, body: bytes, kind: str, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    """What a WSGI server would be answered."""
+    """The answer that a WSGI server would get."""
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",

@@ -1,4 +1,4 @@
-"""Headers that tell the truth: what may be kept and for how long, what is still the same, what a browser may do."""
+"""Response headers: caching, ETag and browser security."""
 
 from __future__ import annotations
 

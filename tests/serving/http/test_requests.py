@@ -1,4 +1,4 @@
-"""What a caller may ask: filters, paging, exclusions; and what is refused, with words."""
+"""Query parameters: filters, paging and exclusions; malformed ones are refused with a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live fallback: one computation however many ask, kept for a while, never what the owner may not see."""
+"""The live fallback: one computation for many requests, kept for a while, without items that the owner may not see."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_fifty_threads_ask_for_one_newcomer_and_one_list_is_computed(
 def test_models_are_opened_once_a_release(
     start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A17: the real function is called, and its calls are counted."""
+    """The calls of the real function are counted (A17)."""
     opened: list[str] = []
 
     def counted(settings: Settings, held: HeldRelease) -> Recipes:
@@ -186,7 +186,7 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
 def test_a_user_who_opts_out_gets_nothing_from_their_events(
     start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World
 ) -> None:
-    """R23, L07: live as in the batch, and on the page."""
+    """Live, in the batch and on the page (R23, L07)."""
     publish()
     for n, startup in enumerate(planted.startups.ids.ids[planted.startup_group == 1][:6]):
         execute(
@@ -227,7 +227,7 @@ def test_a_new_startup_is_computed_live_for_both_roles(
 def test_a_batch_of_one_from_rows_is_the_batch_of_the_snapshot(
     start: Start, publish: Publish, rows: str, planted: World, surface: Surface
 ) -> None:
-    """The recipe must see the same owner whether the rows came through a snapshot or straight from PostgreSQL."""
+    """The recipe must see the same owner through a snapshot and through rows of PostgreSQL."""
     publish()
     app = start()
     recipe = reader(app).live.recipes(reader(app).releases.held).by_surface[surface]

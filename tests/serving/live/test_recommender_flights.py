@@ -1,4 +1,4 @@
-"""One computation however many ask, in all processes; and what is left of it when a process or a server dies."""
+"""One computation for many requests in all processes; and the state after a process or a server dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def newcomer(rows: str, execute: Execute) -> str:
 
 
 class Reads:
-    """Counts the reads of an owner by several readers, and holds them back until the gate opens."""
+    """Counts the reads of an owner by several readers, and blocks them until the gate opens."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *apps: Flask) -> None:
         self.calls, self.gate = 0, threading.Event()

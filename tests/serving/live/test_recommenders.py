@@ -33,7 +33,7 @@ def cold(rows: str, planted: World) -> str:
 
 @pytest.fixture
 def act(settings: Settings, execute: Execute, planted: World) -> Act:
-    """Somebody likes n startups of a group since the build: in PostgreSQL, and in the hash that readers look at."""
+    """A user likes n startups of a group after the build: rows in PostgreSQL and fields in the since hash."""
 
     def like(owner: str, group: int, first: int, n: int, drained: bool = True) -> None:
         startups = planted.startups.ids.ids[planted.startup_group == group][first : first + n]

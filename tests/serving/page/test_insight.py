@@ -1,4 +1,4 @@
-"""What the page for people asks: names, a list taken apart, a missing item explained, two releases compared."""
+"""The page's API: search by name, an explained list, a missing item, two releases compared."""
 
 from __future__ import annotations
 
