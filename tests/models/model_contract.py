@@ -1,4 +1,4 @@
-"""What every model and ranker promises. A model's test class subclasses the contract and names its spec."""
+"""The contract of every model and ranker. A model's test class subclasses it and names its spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every model of the registry is under contract; those without further tests of their own have their class here."""
+"""Every model of the registry passes the contract; models without other tests have their class here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every source on the planted world: the promises of ScorerContract, and the right answers."""
+"""Every source on the planted world: the contract of scorers, and the right answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets which arm, what an arm may change, and what is refused (O01-O03, M08, R15)."""
+"""Which owners get which arm, what an arm may change, and what is refused (O01-O03, M08, R15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry: light, unambiguous, and every function that it names is there."""
+"""The registry: light imports, unique names, and existing functions."""
 
 from __future__ import annotations
 

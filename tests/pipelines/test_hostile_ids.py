@@ -1,4 +1,4 @@
-"""Ids that look like something else: imported, built, served and erased as any other; the nil UUID names nobody."""
+"""Unusual ids are imported, built, served and erased like all others; the nil UUID is nobody."""
 
 from __future__ import annotations
 

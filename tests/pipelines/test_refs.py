@@ -1,4 +1,4 @@
-"""References of a build: what goes into XCom comes out the same, and nothing else is taken."""
+"""References of a build pass through XCom unchanged, and nothing else is accepted."""
 
 from __future__ import annotations
 

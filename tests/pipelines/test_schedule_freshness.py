@@ -1,4 +1,4 @@
-"""Live lists that are too old are noticed by the clock, and which of the two reasons it is."""
+"""Outdated live lists are detected by the clock, with the right one of two reasons."""
 
 from __future__ import annotations
 

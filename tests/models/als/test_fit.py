@@ -1,4 +1,4 @@
-"""ALS both ways: right answers, the meaning of a cell, what it refuses (A02, A04, C21-C24, C31, C59, P01, P02, R07)."""
+"""ALS in both directions: right answers, meaning of a cell, refusals (A02, A04, C21-C24, C31, C59, P01, P02, R07)."""
 
 from __future__ import annotations
 

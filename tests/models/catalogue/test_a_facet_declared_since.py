@@ -1,4 +1,4 @@
-"""What was stored before a facet was declared still opens: nothing is known of the facet, all else is as it was."""
+"""Catalogues stored before a facet was declared still open: the facet is blank, all else is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle comes back as it was, is its owner's alone, and is refused when anything in it changed."""
+"""A bundle is read back unchanged, is readable only by its owner, and is refused after any change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who comes between two builds gets a row behind the last: old numbers stay, and nobody is found twice."""
+"""An entity that is new since the last build gets a row after the last: old numbers stay, without duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One event, as it is posted, as it waits in the stream, and as the since hashes remember it."""
+"""One event: as posted, in the stream, and in the since hashes."""
 
 from __future__ import annotations
 

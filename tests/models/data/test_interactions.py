@@ -1,4 +1,4 @@
-"""What absent, zero and negative mean, and that orientation is owned in one place."""
+"""The meaning of absent, zero and negative cells, and the one place that sets the orientation."""
 
 from __future__ import annotations
 

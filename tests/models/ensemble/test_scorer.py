@@ -1,4 +1,4 @@
-"""Scaling and blending against numbers computed by hand, and their promises on anything."""
+"""Scaling and blending: numbers by hand, and properties for any input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another program computed: taken whole and in time, refused with words, a source like any other."""
+"""Vectors of another program: taken whole and in time, or refused with a clear error; a source like all others."""
 
 from __future__ import annotations
 

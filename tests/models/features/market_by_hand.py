@@ -1,4 +1,4 @@
-"""A market of four people, four startups and six events, small enough to reckon with on paper."""
+"""A market of four users, four startups and six events, small enough for calculation by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts of four startups, each number worked out on paper (see market_by_hand.py)."""
+"""Facts of four startups, each number calculated by hand (see market_by_hand.py)."""
 
 from __future__ import annotations
 

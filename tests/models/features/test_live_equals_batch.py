@@ -1,4 +1,4 @@
-"""What a build knows of a profile and what the reader makes of it at the moment are the same, however untidy it is."""
+"""A build and the reader read the same features from a profile, however untidy it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions, codes of facets, and whether two sit in the same place."""
+"""Regions, facet codes, and whether two entities are in the same place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of the learned ranker on the planted world: their names, some by hand, the same alone and in a batch."""
+"""The columns of the learned ranker on the planted world: names, numbers by hand, the same alone and in a batch."""
 
 from __future__ import annotations
 

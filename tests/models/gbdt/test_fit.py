@@ -1,4 +1,4 @@
-"""Fitting trees: what LightGBM says of a row is what the arrays say, on any number of threads."""
+"""Fitting trees: LightGBM and our arrays give the same scores, on any number of threads."""
 
 from __future__ import annotations
 

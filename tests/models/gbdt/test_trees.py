@@ -1,4 +1,4 @@
-"""Trees as bit masks against the obvious walk from the root."""
+"""Trees as bit masks, compared with a simple walk from the root."""
 
 from __future__ import annotations
 

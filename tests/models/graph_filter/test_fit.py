@@ -1,4 +1,4 @@
-"""The graph filter: equal to dense algebra, bounded, fresh, refused where it does not pay."""
+"""The graph filter: equal to dense algebra, bounded, current, skipped where it does not help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is chosen by owners: clearly better or not at all, however many are compared (Student 1908, Bonferroni 1936)."""
+"""A choice by owners: clearly better or not at all, for any number of candidates (Student 1908, Bonferroni 1936)."""
 
 from __future__ import annotations
 

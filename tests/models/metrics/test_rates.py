@@ -1,4 +1,4 @@
-"""Rates over owners: by hand, against simulated owners whose true rate is known, and at the edges (C55-C57, J17)."""
+"""Rates over owners: by hand, with simulated owners of a known true rate, and at the edges (C55-C57, J17)."""
 
 from __future__ import annotations
 

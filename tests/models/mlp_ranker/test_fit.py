@@ -1,4 +1,4 @@
-"""The ranker: its shape, what it learns, that it repeats, and what it says about poor rows (C33-C40, C53, P08)."""
+"""The ranking network: shape, learning, reproducibility, and errors for poor rows (C33-C40, C53, P08)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One list taken apart, with the rules and with the learned ranker."""
+"""The explanation of one list, with the rules and with the learned ranker."""
 
 from __future__ import annotations
 

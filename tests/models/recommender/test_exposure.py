@@ -1,4 +1,4 @@
-"""The cap on exposure: by hand, and its promises on anything."""
+"""The cap on exposure: by hand, and properties for any input."""
 
 from __future__ import annotations
 

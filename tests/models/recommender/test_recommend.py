@@ -1,4 +1,4 @@
-"""The recipe on the planted world: who is answered by what, with which items, one by one as in a batch."""
+"""The recipe on the planted world: method and items of each owner, the same alone and in a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists where the learned ranker serves, on the planted world: whose they are, and what stays as it was."""
+"""Lists ordered by the learned ranker on the planted world, and what it does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What speaks for a place: counted by hand, the same alone as in a batch, and true of the item."""
+"""The reasons of a place: counted by hand, the same alone and in a batch, and true of the item."""
 
 from __future__ import annotations
 

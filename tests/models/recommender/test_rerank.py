@@ -1,4 +1,4 @@
-"""The second stage: rules by hand, the network, and greedy placing against the obvious loop."""
+"""The second stage: rules by hand, the network, and greedy placing compared with a simple loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting is declared once, and everything that is written of settings follows from that."""
+"""Every setting is declared once, and all texts about settings follow from its declaration."""
 
 from __future__ import annotations
 

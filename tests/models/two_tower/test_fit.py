@@ -1,4 +1,4 @@
-"""The two towers: right answers also for the silent and the unmet, the loss by hand, bytes, refusals (A05, C32)."""
+"""The two towers: right answers also for cold-start owners and items, the loss by hand, bytes, refusals (A05, C32)."""
 
 from __future__ import annotations
 

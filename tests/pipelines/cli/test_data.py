@@ -1,4 +1,4 @@
-"""`python -m pipelines export` on a real PostgreSQL: what it prints and writes, how it fails (E01-E03, P01, P02)."""
+"""`python -m pipelines export` on a real PostgreSQL: output, files and failures (E01-E03, P01, P02)."""
 
 from __future__ import annotations
 

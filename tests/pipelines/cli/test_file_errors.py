@@ -1,4 +1,4 @@
-"""Whatever stands where a file or folder was named, the answer is one sentence and never a traceback or a wait."""
+"""For a wrong file or folder the answer is one sentence, never a traceback or a wait."""
 
 from __future__ import annotations
 

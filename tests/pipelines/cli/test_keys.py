@@ -1,4 +1,4 @@
-"""The commands of API keys, as typed: shown once, kept hashed, for the owner's eyes only (L01)."""
+"""The commands of API keys: a key is shown once, stored as a hash, and readable only by its owner (L01)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train-als` and its sisters on a real export: options, figures, files, clear failures (E04-E06, E09, E15)."""
+"""`train-als` and the other training commands on a real export: options, figures, files, errors (E04-E06, E09, E15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make up` and `make down` where they end early: taken ports, nothing to stop, half a start."""
+"""Early ends of `make up` and `make down`: taken ports, nothing to stop, a partial start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each diagnosis (P01-P09) is found where it is planted, with the figure that tells and a cure, and nowhere else."""
+"""Each diagnosis (P01-P09) is found where it is planted, with its figure and a remedy, and nowhere else."""
 
 from __future__ import annotations
 

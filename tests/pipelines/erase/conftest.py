@@ -1,4 +1,4 @@
-"""A marketplace built twice for real, a person in every corner of it, and eyes for every corner."""
+"""A marketplace built twice, a user in every place that stores data, and a search of every place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An erasure takes a person's dismissals out of stored snapshots, of either side; those of others stay."""
+"""An erasure removes a user's dismissals from stored snapshots, on both sides; those of others stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person is erased everywhere, nobody else is touched, and nothing brings them back."""
+"""A user is erased everywhere, no other user is changed, and nothing restores the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An erasure that was killed anywhere goes on, and readers never see a gap while it works."""
+"""An erasure continues after a kill at any moment, and readers never see a gap."""
 
 from __future__ import annotations
 

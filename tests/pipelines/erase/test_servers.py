@@ -1,4 +1,4 @@
-"""The parts of an erasure by themselves: marks, the search inside archives, a platform that still names them."""
+"""The parts of an erasure alone: marks, the search in archives, a platform that still has the user."""
 
 from __future__ import annotations
 

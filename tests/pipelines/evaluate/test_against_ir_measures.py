@@ -1,4 +1,4 @@
-"""Our figures against `shared/evaluation`, two scripts that know nothing of Matchbook: to the fourth digit."""
+"""Our figures against `shared/evaluation`, two independent scripts: equal to the fourth digit."""
 
 from __future__ import annotations
 

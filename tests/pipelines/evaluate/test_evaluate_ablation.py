@@ -1,4 +1,4 @@
-"""What caps cost and gain, calibration, gains of columns, and which columns make an ingredient."""
+"""Ablations: cost and gain of caps, calibration, gains of columns, and the columns of each ingredient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures: groups, facts of items, differences, what was promised, and noise that comes out as chance."""
+"""The figures: groups, facts of items, differences, requirements, and chance level for noise."""
 
 from __future__ import annotations
 

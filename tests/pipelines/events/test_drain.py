@@ -1,4 +1,4 @@
-"""From the stream to PostgreSQL: nothing is lost, nothing is kept twice, whatever dies at whatever moment."""
+"""From the stream to PostgreSQL: no event is lost or stored twice, whatever process dies at any moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that an earlier snapshot holds must still be there: half of them gone stops a build before it trains."""
+"""Rows of an earlier snapshot must still exist: if half of them are gone, the build stops before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readings of the platform's running counter: kept by every export, few, and nobody's once erased (R05)."""
+"""Readings of the platform's view counter: stored by every export, few, and removed by an erasure (R05)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts: what is sure, what is likely and what is luck, in planted differences and at every limit of the lists."""
+"""Verdicts of the gate: sure, likely and chance differences, planted, and every limit of the lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planted releases through the real steps: a good one goes, noise and popular lists are stopped, others are asked."""
+"""Planted releases through the real steps: a good one passes, noise and popular lists stop, others need an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a CSV writer can write is read back cell by cell, with the line each row begins in."""
+"""Any output of a CSV writer is read back cell by cell, with the first line of each row."""
 
 from __future__ import annotations
 

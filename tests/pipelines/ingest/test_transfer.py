@@ -1,4 +1,4 @@
-"""Data folders as people have them: every separator, encoding, line end, quoting and blank line gives the same rows."""
+"""Data folders with every separator, encoding, line end, quoting and blank line give the same rows."""
 
 from __future__ import annotations
 

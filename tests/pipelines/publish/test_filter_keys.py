@@ -1,4 +1,4 @@
-"""What the platform's own rows say since the build, read as far as it is new."""
+"""New rows of the platform since the build, read incrementally."""
 
 from __future__ import annotations
 

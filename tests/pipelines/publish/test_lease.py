@@ -1,4 +1,4 @@
-"""One publisher at a time, and a late one can write nothing, on a real Redis."""
+"""One publisher at a time on a real Redis; a late one can write nothing."""
 
 from __future__ import annotations
 

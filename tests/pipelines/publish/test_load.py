@@ -1,4 +1,4 @@
-"""Whatever of a release was truncated or changed on disk is refused in words, and what is live stays."""
+"""A release that was truncated or changed on disk is refused with a clear error, and the live one stays."""
 
 from __future__ import annotations
 

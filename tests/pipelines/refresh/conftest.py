@@ -1,4 +1,4 @@
-"""The tiny marketplace with one live build; each test changes its own copy of the platform and refreshes."""
+"""The tiny marketplace with one live build; each test changes its own copy and refreshes."""
 
 from __future__ import annotations
 

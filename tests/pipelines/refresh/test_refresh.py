@@ -1,4 +1,4 @@
-"""A refresh pushes nothing out, gives way to a build, is forgotten with a person, and takes nobody's list away."""
+"""A refresh evicts nothing, yields to a build, is covered by erasures, and removes no list."""
 
 from __future__ import annotations
 

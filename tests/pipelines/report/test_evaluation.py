@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing, with every figure, a text for every picture, and no section without data."""
+"""The report: one page without external files, with every figure, a text for every chart, no empty section."""
 
 from __future__ import annotations
 

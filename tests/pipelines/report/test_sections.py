@@ -1,4 +1,4 @@
-"""The page of a whole build: every section from what there is, none where there is nothing."""
+"""The report of a whole build: every section with data, and none without."""
 
 from __future__ import annotations
 

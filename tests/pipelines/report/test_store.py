@@ -1,4 +1,4 @@
-"""A build's report on disk: made of what the build left, brought up to date, found by run, retired with its release."""
+"""A build's report on disk: made from the results, updated, found by run, retired with its release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample marketplace keeps what its page promises: same bytes, every trait, and a truth that a model can find."""
+"""The sample marketplace is as documented: same bytes, every trait, and a truth that a model can find."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faster product must give the very lists of the float32 one, and know when it cannot promise that."""
+"""The faster product gives exactly the lists of the float32 product, and detects when it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artefacts in object storage (MATCHBOOK_ARTIFACTS): two machines with homes of their own see the same store."""
+"""Artefacts in object storage (MATCHBOOK_ARTIFACTS): two machines with separate homes see the same store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leak checks: they pass where nothing leaks, and each planted leak is caught and named."""
+"""Leak checks pass without a leak, and each planted leak is found and named."""
 
 from __future__ import annotations
 

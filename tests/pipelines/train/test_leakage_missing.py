@@ -1,4 +1,4 @@
-"""What is missing at a cut does not tell what came after it; every column in which it does is found and named."""
+"""A blank at a cutoff must not predict later events; every column in which it does is found and named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search of the base models' settings: what is tried, resuming, who wins, and that the next build takes it over."""
+"""The search of the base models: its trials, resuming, the winner, and the use of its result in the next build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ensemble's blend is chosen by measurement, beyond chance or not at all, and serves as it was recorded."""
+"""The blend of the ensemble is chosen only if it is significantly better, and serves as recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ranker serves: lenient where few owners are asked, strict where the paired interval is beyond doubt."""
+"""Which ranker serves: lenient with few validation owners, strict if the paired interval is clear."""
 
 from __future__ import annotations
 

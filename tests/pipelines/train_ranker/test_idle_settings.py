@@ -1,4 +1,4 @@
-"""Every declaration that a setting has no effect is true, and none is missing: lists are built both ways."""
+"""Every declaration of a setting without effect is true, and none is missing: lists are built both ways."""
 
 from __future__ import annotations
 

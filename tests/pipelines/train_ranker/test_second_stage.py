@@ -1,4 +1,4 @@
-"""Training the second stage as a step: stored, repeated, refused, guarded (C17, C53, D11, R03)."""
+"""Training the second stage as a step: stored, reproducible, refused, guarded (C17, C53, D11, R03)."""
 
 from __future__ import annotations
 
