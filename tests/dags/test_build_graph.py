@@ -118,7 +118,7 @@ def test_what_needs_memory_or_writes_lists_waits_in_a_pool(build: Any, task: str
         ("release.publish", "matchbook_live_lists"),
     ],
 )
-def test_what_others_may_wait_for_is_an_asset(build: Any, task: str, asset: str) -> None:
+def test_results_for_other_dags_are_assets(build: Any, task: str, asset: str) -> None:
     assert [o.name for o in build.get_task(task).outlets] == [asset]
 
 

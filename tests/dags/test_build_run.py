@@ -210,7 +210,7 @@ def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build
     assert returned(run, "look_at_age")["release"] is None
 
 
-def test_a_drain_keeps_what_waits_and_is_done_where_nothing_does(marketplace: Settings, run_dag: Build) -> None:
+def test_a_drain_stores_waiting_events_and_ends_if_there_are_none(marketplace: Settings, run_dag: Build) -> None:
     event = Event("e", identity("user", 7), identity("startup", 3), EventType.APPLY, NEWEST)
     with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
         client.xadd(Keys(marketplace.namespace).events, event.entry())

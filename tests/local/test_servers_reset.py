@@ -72,7 +72,7 @@ def test_nothing_is_left_for_an_ordinary_user(home: Path) -> None:
     assert status == 0, said
 
 
-def test_what_somebody_else_put_there_stays(home: Path) -> None:
+def test_files_of_others_stay(home: Path) -> None:
     home.mkdir()
     kept_key(home, ANSWER_KEY)
     for stranger in ("notes.txt", "servers-of-mine", ".bashrc"):

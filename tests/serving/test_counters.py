@@ -45,7 +45,7 @@ def popular_counted(port: int) -> float:
     return sum(map(float, found))
 
 
-def test_a_process_that_is_killed_is_replaced_and_what_it_counted_is_kept(
+def test_a_killed_process_is_replaced_and_its_counts_stay(
     publish: Publish, served: Served, running: Running, settings: Settings
 ) -> None:
     publish()

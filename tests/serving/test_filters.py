@@ -68,7 +68,7 @@ def test_live_and_popular_lists_are_filtered_too(app: Flask, execute: Execute) -
         assert ids(ask_list(app, MINE, who)) == [ids(before)[1], *ids(before)[3:]]
 
 
-def test_a_list_that_is_eaten_up_is_short_and_says_why(app: Flask, owner: str) -> None:
+def test_a_list_without_remaining_items_is_short_with_a_reason(app: Flask, owner: str) -> None:
     whole = ids(ask_list(app, MINE, owner))
     post(app, *(event(owner, s) for s in whole[:15]))
     body = ask_list(app, MINE, owner, limit=10)
@@ -122,9 +122,7 @@ def test_a_personal_list_computed_before_the_opt_out_is_not_served(
     assert ask_list(app, MINE, newcomer)["degraded"] is False
 
 
-def test_what_never_came_through_the_reader_counts_too(
-    app: Flask, settings: Settings, execute: Execute, owner: str
-) -> None:
+def test_events_written_by_the_platform_count_too(app: Flask, settings: Settings, execute: Execute, owner: str) -> None:
     first, second, third = ids(ask_list(app, MINE, owner))[:3]
     execute("INSERT INTO user_interactions VALUES (%s, %s, 'like', CURRENT_TIMESTAMP)", owner, first)
     execute("UPDATE startups SET founder_id = %s, updated_at = CURRENT_TIMESTAMP WHERE id = %s", owner, second)

@@ -153,7 +153,7 @@ def test_a_dismissal_is_not_training_data_and_does_not_count(town: Town, reader:
     assert rows[0] == rows[1] and any(rows[1].values())
 
 
-def test_whose_role_changed_since_the_build_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:
+def test_an_owner_with_a_new_role_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:
     owner = identity("user", 8)
     assert not ids(ask_list(reader(), MINE, owner))
     town.client.delete(*town.client.scan_iter(f"{town.keys.namespace}:live:*"))

@@ -52,7 +52,7 @@ def owner(person: Callable[[Role, int], str]) -> str:
     return person(Role.DEVELOPER, 4)
 
 
-def test_lists_that_it_is_in_are_wide_and_all_others_as_ever(toy: str, scored: Scored) -> None:
+def test_only_lists_with_the_new_source_are_wide(toy: str, scored: Scored) -> None:
     bit = registry.source(toy).bit
     for surface, both in scored.items():
         for lists in both:

@@ -118,7 +118,7 @@ def test_postgres_fails_and_comes_back(
     assert health(app)[1]["status"] == "healthy"
 
 
-def test_both_down_the_stored_files_answer(
+def test_with_both_servers_down_the_stored_files_answer(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
     publish()
@@ -165,7 +165,7 @@ def test_a_reader_that_starts_while_redis_is_down(
     assert ask(app, owner)["source"] == "cache"
 
 
-def test_before_the_first_release_it_says_so_and_starts_serving_by_itself(
+def test_before_the_first_release_it_is_reported_and_serving_starts_alone(
     start: Start, publish: Publish, rows: str, settings: Settings, person: Person
 ) -> None:
     app = start()
@@ -202,7 +202,7 @@ def test_a_pointer_to_a_release_that_is_not_there_keeps_the_old_one(
     until(lambda: ask(app, person(Role.DEVELOPER, 4))["degraded"] is False)
 
 
-def test_a_list_that_is_gone_or_broken_is_computed_live(
+def test_a_missing_or_damaged_list_is_computed_live(
     start: Start, publish: Publish, rows: str, settings: Settings, person: Person
 ) -> None:
     release = publish()
@@ -218,7 +218,7 @@ def test_a_list_that_is_gone_or_broken_is_computed_live(
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_a_model_that_cannot_be_opened_leaves_the_next_of_the_chain(
+def test_without_a_model_the_next_in_the_chain_answers(
     start: Start,
     publish: Publish,
     rows: str,
@@ -257,7 +257,7 @@ def test_a_restart_of_redis_between_two_requests_goes_unnoticed(
     assert ask(app, owner) == stored
 
 
-def test_answers_that_came_too_late_are_nobody_elses(
+def test_a_late_answer_is_not_read_by_the_next_request(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
     """A late answer of Redis on a closed connection is never read as the answer to the next request."""

@@ -22,7 +22,7 @@ from tests.waiting import until
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def test_a_write_that_fails_keeps_nobody_from_reading(
+def test_a_failed_write_does_not_block_reads(
     settings: Settings, start: Start, rows: str, publish: Publish, person: Person
 ) -> None:
     with own_redis() as server:
@@ -55,7 +55,7 @@ def test_a_row_that_cannot_be_read_is_one_owners_trouble(
     assert (body["source"], body["degraded"]) == ("live", False)
 
 
-def test_a_slow_search_keeps_nobody_from_a_list(
+def test_a_slow_search_does_not_block_lists(
     settings: Settings, start: Start, rows: str, publish: Publish, execute: Execute
 ) -> None:
     publish()

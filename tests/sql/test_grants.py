@@ -177,7 +177,7 @@ def post_one(settings: Settings) -> None:
         client.xadd(Keys(settings.namespace).events, fields)
 
 
-def test_what_is_not_granted_is_said_as_it_is(owned: Settings) -> None:
+def test_a_missing_right_is_reported(owned: Settings) -> None:
     """A refusal is reported as one, with the server's message and what to do, and without advice to start a server."""
     name = f"nobody_{uuid.uuid4().hex[:8]}"
     with transaction(engine(owned)) as connection:

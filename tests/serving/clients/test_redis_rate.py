@@ -89,7 +89,7 @@ def test_no_limit_counts_nothing(
     assert not client.exists(keys.rate("open", clock.now // 60))
 
 
-def test_with_redis_down_nobody_is_refused(
+def test_with_redis_down_no_request_is_refused(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
     publish()

@@ -212,7 +212,7 @@ def test_the_guide_shows_the_table() -> None:
         assert f"| {state} | {' | '.join(cells)} |" in page, state
 
 
-def test_who_opts_out_while_redis_has_nothing_is_in_no_list(
+def test_a_user_who_opts_out_while_redis_is_empty_is_in_no_list(
     server: OwnRedis,
     settings: Settings,
     wires: Wires,
@@ -296,7 +296,7 @@ def test_a_cluster_is_refused_in_one_sentence(
         assert said in start(there).test_client().get("/health").get_json()["troubles"]["redis"]
 
 
-def test_what_a_server_says_of_itself() -> None:
+def test_facts_of_a_server() -> None:
     from models.lists.redis_server import evicting, hint, unfit
 
     assert unfit({}) == unfit({"redis_version": "6.2.0"}) == unfit({"redis_version": "7.2.4"}) == ""

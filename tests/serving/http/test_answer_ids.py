@@ -107,7 +107,7 @@ def test_an_answer_to_somebody_else_is_not_taken(
     post(app, event(other, ids(popular)[0], "impression", answer_id=popular["answer_id"]))
 
 
-def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
+def test_an_event_with_an_answer_id_is_stored_with_the_answer(
     settings: Settings,
     start: Start,
     publish: Publish,

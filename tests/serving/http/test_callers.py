@@ -85,9 +85,7 @@ def test_keys_are_asked_for_where_the_reader_listens_beyond_loopback(chosen: str
     assert replace(Settings(), api_keys=chosen, reader_host=host).asks_for_keys is asks
 
 
-def test_off_everybody_may_ask_and_is_called_open(
-    start: Start, publish: Publish, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_keys_every_caller_is_open(start: Start, publish: Publish, caplog: pytest.LogCaptureFixture) -> None:
     publish()
     caplog.set_level(logging.INFO)
     app = start()
@@ -123,7 +121,7 @@ def test_without_a_key_only_probes_and_the_description_answer(
     assert refused(ask(app, f"{AT}/popular", method="DELETE"), 401) == "key_missing"
 
 
-def test_a_key_opens_what_its_scopes_say(
+def test_a_key_allows_its_scopes(
     start: Start, publish: Publish, asking: Settings, person: Person, hold: Callable[..., None]
 ) -> None:
     publish()

@@ -87,7 +87,7 @@ def bound(start: Start, settings: Settings) -> Callable[..., tuple[Flask, str]]:
     return make
 
 
-def test_a_bound_key_posts_what_it_may_and_nothing_else(
+def test_a_bound_key_posts_only_allowed_events(
     bound: Callable[..., tuple[Flask, str]], client: redis.Redis, keys: Keys
 ) -> None:
     other = "ffffffff-0000-4000-8000-000000000000"
@@ -107,7 +107,7 @@ def test_a_bound_key_posts_what_it_may_and_nothing_else(
         assert client.xlen(keys.events) == before and not client.exists(keys.since(Entity.USER, other))
 
 
-def test_every_field_that_can_be_bound_is_looked_at() -> None:
+def test_every_field_with_a_bound_is_checked() -> None:
     """Each declared bound is checked."""
     given = {"types": ["click"], "users": ["1"], "startups": ["1"]}
     assert set(given) == set(BOUNDS)

@@ -164,7 +164,7 @@ def check(status: int, body: bytes, whole: bool = True) -> None:
         assert list(json.loads(body)["error"]) == ["code", "expected", "got", "hint"]
 
 
-def test_no_bent_request_is_a_defect(start: Start, publish: Publish, rows: str) -> None:
+def test_no_malformed_request_is_an_internal_error(start: Start, publish: Publish, rows: str) -> None:
     publish()
     app = start()
 
@@ -204,7 +204,7 @@ def test_no_bent_request_is_a_defect(start: Start, publish: Publish, rows: str) 
     one()
 
 
-def test_no_odd_body_is_a_defect(start: Start, publish: Publish) -> None:
+def test_no_malformed_body_is_an_internal_error(start: Start, publish: Publish) -> None:
     publish()
     app = start()
     for path in (f"{AT}/many", "/api/events"):
@@ -212,7 +212,7 @@ def test_no_odd_body_is_a_defect(start: Start, publish: Publish) -> None:
             check(*asked(app, "POST", path, "", body, "application/json", {}))
 
 
-def test_no_bytes_on_a_socket_are_a_defect(
+def test_no_bytes_on_a_socket_are_an_internal_error(
     publish: Publish, served: Callable[..., int], person: Callable[[Role, int], str]
 ) -> None:
     publish()
@@ -229,7 +229,7 @@ def test_no_bytes_on_a_socket_are_a_defect(
                 assert client.ask(get("/health/live"))[0] == 200
 
 
-def test_what_the_server_itself_refuses_is_no_defect(publish: Publish, served: Callable[..., int]) -> None:
+def test_refusals_of_the_server_are_no_internal_error(publish: Publish, served: Callable[..., int]) -> None:
     publish()
     port = served()
 

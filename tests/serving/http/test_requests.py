@@ -110,7 +110,7 @@ NO_BODIES: list[Any] = [
 ]
 
 
-def test_malformed_parameters_are_refused_with_words(app: Flask) -> None:
+def test_malformed_parameters_are_refused_with_an_error(app: Flask) -> None:
     for tail in (ANYONE, "popular", "trending"):
         for query in MALFORMED:
             answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{tail}", query_string=query)
@@ -121,14 +121,14 @@ def test_malformed_parameters_are_refused_with_words(app: Flask) -> None:
             assert error["code"] in (f"malformed_{name}", "malformed_id")
 
 
-def test_malformed_ids_are_refused_with_words(app: Flask) -> None:
+def test_malformed_ids_are_refused_with_an_error(app: Flask) -> None:
     for owner in NO_IDS:
         answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
         assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "malformed_id"), owner
         assert "UUID" in answer.get_json()["error"]["expected"]
 
 
-def test_malformed_bodies_are_refused_with_words(app: Flask) -> None:
+def test_malformed_bodies_are_refused_with_an_error(app: Flask) -> None:
     for body in NO_BODIES:
         answer = app.test_client().post(f"/api/recommendations/{SURFACE}/many", json=body)
         assert (answer.status_code, list(answer.get_json()["error"])) == (400, ["code", "expected", "got", "hint"]), (

@@ -47,7 +47,7 @@ def newcomer(rows: str, execute: Execute) -> str:
     return owner
 
 
-def test_fifty_threads_ask_for_one_newcomer_and_one_list_is_computed(
+def test_fifty_requests_for_one_newcomer_compute_one_list(
     start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -90,7 +90,7 @@ def test_models_are_opened_once_a_release(
     assert opened == [release]
 
 
-def test_a_slow_computation_is_not_waited_for_but_found_by_the_next_request(
+def test_a_slow_computation_is_found_by_the_next_request(
     start: Start, publish: Publish, newcomer: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -113,7 +113,7 @@ def test_a_slow_computation_is_not_waited_for_but_found_by_the_next_request(
     assert (body["method_used"], body["source"], body["degraded"]) == ("content_based", "live", False)
 
 
-def test_too_many_misses_are_refused_work_not_answers(
+def test_too_many_misses_get_answers_without_computation(
     start: Start, publish: Publish, rows: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -125,7 +125,7 @@ def test_too_many_misses_are_refused_work_not_answers(
     assert all(b["method_used"] == "popular" and b["startups"] for b in bodies)
 
 
-def test_what_was_computed_is_kept_with_its_time_to_live(
+def test_a_computed_list_is_stored_with_its_ttl(
     start: Start, publish: Publish, newcomer: str, settings: Settings
 ) -> None:
     release = publish()
@@ -147,7 +147,7 @@ def test_what_was_computed_is_kept_with_its_time_to_live(
     assert ask(app, newcomer) == first
 
 
-def test_what_happened_since_the_build_is_not_shown_again(
+def test_items_of_events_since_the_build_are_not_shown_again(
     start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World, settings: Settings
 ) -> None:
     publish()

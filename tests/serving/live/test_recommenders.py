@@ -68,7 +68,7 @@ def act(settings: Settings, execute: Execute, planted: World) -> Act:
         (Surface.DEVELOPERS_FOR_STARTUP, 5, 100, False),
     ],
 )
-def test_who_may_be_routed_otherwise(surface: Surface, count: int, more: int, crossed: bool) -> None:
+def test_which_routes_may_change(surface: Surface, count: int, more: int, crossed: bool) -> None:
     assert route_may_change(surface, count, more, Settings()) is crossed
     assert route_may_change(
         Surface.DEVELOPERS_FOR_STARTUP, 5, 15, Settings().layered({"founder_ensemble": True}, "given")
@@ -92,7 +92,7 @@ def test_a_cold_owner_who_became_warm_is_answered_live_by_als(
     assert [1 in groups for groups in shown] == [False, True]
 
 
-def test_where_no_live_list_comes_in_time_the_stored_one_answers_and_says_so(
+def test_without_a_live_list_in_time_the_stored_one_answers_degraded(
     start: Start, publish: Publish, cold: str, act: Act, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     publish()
@@ -156,7 +156,7 @@ def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
     assert (body["degraded"], body["source"]) == (True, "live")
 
 
-def test_several_at_once_are_each_answered_by_where_they_stand(
+def test_several_owners_get_the_list_of_their_own_route(
     start: Start, publish: Publish, cold: str, act: Act, person: Callable[[Role, int], str]
 ) -> None:
     publish()
@@ -169,7 +169,7 @@ def test_several_at_once_are_each_answered_by_where_they_stand(
     }
 
 
-def test_what_was_posted_but_not_drained_is_no_reason_to_compute_again_and_again(
+def test_posted_events_before_the_drain_cause_no_repeated_computation(
     start: Start, publish: Publish, cold: str, act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()

@@ -41,7 +41,7 @@ def test_the_page_and_its_files_are_there(start: Start) -> None:
     assert "<script>" not in page.text and "style=" not in page.text  # a strict policy allows neither
 
 
-def test_somebody_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: Execute, person: Person) -> None:
+def test_an_owner_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: Execute, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     execute("UPDATE users SET name = 'Ada 100%% Lovelace' WHERE id = %s", owner)
     at = f"/api/find/{SURFACE}/owners"
@@ -113,7 +113,7 @@ def test_own_items_and_low_ranked_items_have_different_reasons(
     assert below and {"withdrawn", "it is their own startup"} < {str(about["because"]) for about in told}
 
 
-def test_two_releases_are_set_side_by_side(client: FlaskClient, publish: Publish, start: Start, person: Person) -> None:
+def test_two_releases_are_compared(client: FlaskClient, publish: Publish, start: Start, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     before = client.get("/api/releases").get_json()["live"]
     publish(day=11, backwards=True)
