@@ -48,8 +48,8 @@ _LOG = logging.getLogger(__name__)
 class LearnedRankerResult:
     """The learned ranker for serving, and a copy for evaluation.
 
-    served: trained on all data. `judged`: trained only on data before the temporal validation split; None if that is too
-    little. reason: why there is no served model, or empty.
+    served: trained on all data. `judged`: trained only on data before the temporal validation split; None with too
+    little data. reason: why there is no served model, or empty.
     """
 
     served: Bundle | None
