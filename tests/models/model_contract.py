@@ -149,7 +149,7 @@ class ModelContract:
                 assert sentences(source.code << 24, source.bit, side, 0, {}, {}) == [source.reason[side]]
 
     def recipe(self, surface: Surface, bundle: Bundle, settings: Settings) -> SurfaceRecommender:
-        """What is listed from this model alone."""
+        """The lists of this model alone."""
         facts = {name: once(name, SMALL) for name in registry.required()}
         return open_recommender(surface, {**facts, bundle.name: bundle}, settings)
 

@@ -113,7 +113,7 @@ def test_every_model_is_under_contract(spec: ModelSpec) -> None:
 
 
 def test_a_reader_that_opens_every_bundle_loads_nothing_that_trains(tmp_path: Path) -> None:
-    """Functions are named by text, which no import contract follows: so all are called in a process of their own."""
+    """Functions are named by text, which import contracts cannot follow, so all are called in a separate process."""
     from models.data.bundle import write_bundle
 
     for name, bundle in learned_bundles().items():

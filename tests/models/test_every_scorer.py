@@ -84,7 +84,7 @@ class TestFactors(ScorerContract):
 class TestContent(ScorerContract):
     @pytest.fixture
     def scorer(self) -> Scorer:
-        """One axis a group; silent people have no words of their own."""
+        """One axis for each group; users without events have no text."""
         w = world()
         axis = np.eye(GROUPS, dtype=np.float32)
         items = w.startups.items_of(SURFACE)
@@ -224,7 +224,7 @@ class TestNeighbours(ScorerContract):
         assert lists_of(NeighbourScorer(similarity, ITEM_NEIGHBOURS).propose(owner, 5)) == [[(2, 0.75)]]
 
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
-        """But for the startup nobody met, of which a neighbour model can know nothing."""
+        """Except the startup without events, which a neighbour model cannot know."""
         assert min(hits(scorer, owners)) >= 0.7 and np.mean(hits(scorer, owners)) > 0.74
 
 
@@ -238,7 +238,7 @@ class TestNeighboursInParts(TestNeighbours):
 
 
 class TestPairs(ScorerContract):
-    """Scores of the pairs of a group, a stored zero among them, for those who met more than two."""
+    """Scores of the pairs of a group, with a stored zero, for owners who met more than two."""
 
     @pytest.fixture
     def scorer(self) -> Scorer:

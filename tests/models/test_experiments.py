@@ -174,7 +174,7 @@ def test_an_arm_cannot_switch_on_what_was_not_trained() -> None:
 
 
 def test_the_content_of_the_file_is_what_is_recorded(tmp_path: Path) -> None:
-    """The same cutoff built again gives the same bytes, whatever has become of the file."""
+    """The same cutoff built again gives the same bytes, for any later state of the file."""
     file = tmp_path / "experiments.json"
     file.write_text(json.dumps([BLEND], indent=3))
     given = Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(file)})

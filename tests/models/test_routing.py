@@ -50,7 +50,7 @@ def test_the_whole_chain_of_a_hot_user() -> None:
 @pytest.mark.parametrize("surface", list(Surface))
 @pytest.mark.parametrize("on", [True, False])
 def test_every_chain_ends_in_popular(surface: Surface, on: bool) -> None:
-    """R08: never an empty answer while any item exists, whatever is switched off."""
+    """An answer is never empty while any item exists, for any switches (R08)."""
     settings = Settings().layered({"enable_als": on, "enable_two_tower": on, "enable_ensemble": on}, "given")
     for method in {METHODS[m] for m in route(surface, np.arange(40), settings).method}:
         assert chain(surface, method, settings)[-1] is Method.POPULAR
@@ -63,7 +63,7 @@ def test_the_ensemble_needs_both_halves() -> None:
 
 
 def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> None:
-    """B01, B08: the threshold says when ALS is better than content, not that it knows nothing."""
+    """Below the threshold ALS is worse than content, but not useless (B01, B08)."""
     assert [m.value for m in chain(FORWARD, Method.CONTENT_BASED, Settings())] == [
         "content_based",
         "als",
@@ -79,7 +79,7 @@ def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> 
 
 
 def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
-    """R24: a setting; the default is what was measured (docs/decisions/0011-founder-ensemble.md)."""
+    """A setting, with the measured default (R24, docs/decisions/0011-founder-ensemble.md)."""
     asked = Settings().layered({"founder_ensemble": True}, "given")
     routed = route(BACK, np.array([4, 5, 19, 20]), asked).method
 

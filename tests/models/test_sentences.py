@@ -65,7 +65,7 @@ def test_by_hand() -> None:
 
 @SIDES
 def test_the_most_specific_comes_first(founders: bool) -> None:
-    """People, facet, source, standing; a source whose count is said is not named again."""
+    """People, facet, source, standing; a source with a count is not named again."""
     everything = {"facet": 0, "number": 2, "people": 4, "standing": standing_bit(Standing.NEW)}
     people, facet, source = told(founders, **everything)
     assert "four" in people and "two" in facet and source == TWO_TOWER.reason[founders]

@@ -84,7 +84,7 @@ def test_the_nil_uuid_names_nobody() -> None:
 
 
 def test_the_search_of_keys_guesses_nothing(settings: Settings, redis_url: str) -> None:
-    """A key whose fields are ids is asked for the id; every hostile one is found, and none where another stands."""
+    """The search reads the id field of keys with id fields; it finds every hostile id, and no other."""
     client, keys = redis.Redis.from_url(redis_url), Keys(settings.namespace)
     packed = [uuid.UUID(id).bytes for id in HOSTILE]
     client.hset(keys.since(Entity.USER, HOSTILE[0]), mapping={p: since_value(1, 5) for p in packed[::2]})

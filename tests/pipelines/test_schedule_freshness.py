@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def live(settings: Settings, tmp_path: Path) -> Settings:
-    """The tiny marketplace, and a release of it whose manifest is all that there is."""
+    """The tiny marketplace, and a release that has only a manifest."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return settings
 

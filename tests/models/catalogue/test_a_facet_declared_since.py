@@ -71,7 +71,7 @@ def test_affinities_without_it(facet: str) -> None:
 
 @pytest.mark.parametrize("facet", FACETS)
 def test_a_refresh_adds_owners_who_state_it(facet: str) -> None:
-    """The words of newcomers count; those who were known before say nothing."""
+    """The words of newcomers count; those of known owners do not."""
     market = world()
     before = entities_of(lacking(catalogue_bundle(market.users, market.startups, {}), facet))
     arrival = Arrival(NEW, -1, 0, False, "", "", {facet: "New Word"})

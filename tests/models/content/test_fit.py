@@ -61,7 +61,7 @@ def test_vocabulary_is_bounded_and_ordered() -> None:
 
 
 def test_a_token_vector_holds_its_rarity() -> None:
-    """With as many dimensions as words nothing is lost: the token vectors are orthogonal and as long as their idf."""
+    """With as many dimensions as words, token vectors are orthogonal, and their length is the idf."""
     bundle = fitted(world().interactions, SMALL.layered({"content_dimensions": 500}, "given"))
     tokens, vectors = bundle.arrays["tokens"], bundle.arrays["token_vectors"].astype(float)
     assert vectors.shape[1] == len(tokens) and list(tokens) == sorted(tokens)

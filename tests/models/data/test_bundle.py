@@ -91,7 +91,7 @@ def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_what_others_may_read_is_said_and_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """L03: a checkout or a copy has the modes of its umask; nothing wrong can come of reading it."""
+    """A checkout or a copy has the modes of its umask; reading it does no harm (L03)."""
     write_bundle(example(), tmp_path)
     open_bundle("als_v1", tmp_path)
     assert not caplog.records

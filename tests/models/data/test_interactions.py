@@ -43,7 +43,7 @@ def test_weights_add_up() -> None:
 
 
 def test_the_last_explicit_opinion_decides_the_sign() -> None:
-    """R07: a like after a dislike is interest, a dislike after a like is a dislike and nothing but."""
+    """A like after a dislike is interest; a dislike after a like is only a dislike (R07)."""
     m = events(
         (0, 0, "like", 1),
         (0, 0, "dislike", 2),

@@ -27,7 +27,7 @@ def facts(last: str = "") -> dict[str, np.ndarray]:
         ("first_days", [LN(90), LN(80), LN(2), NEVER_DAYS]),
         ("last_days", [LN(60), LN(80), LN(2), NEVER_DAYS]),
         ("born", [1, 0, 1, 1]),
-        ("born_days", [LN(10), 0, LN(31), 0]),  # unknown is 0, and so is what is yet to come
+        ("born_days", [LN(10), 0, LN(31), 0]),  # unknown and future startups are 0
         ("events", [LN(3), LN(1), LN(1), 0]),
         ("partners", [LN(2), LN(1), LN(1), 0]),
         ("rounds", [LN(2), LN(1), LN(1), 0]),  # days 10 and 40; 10.5 is day 10
@@ -56,7 +56,7 @@ def test_a_fact_by_hand(name: str, expected: list[float]) -> None:
 
 
 def test_what_is_to_come_shows_in_no_fact() -> None:
-    """The words of a startup that is not there yet neither count nor number anything."""
+    """The words of a future startup do not count and get no number."""
     plain = facts()
     for later in ("aviation", "games", "zeppelins"):
         told = facts(last=later)

@@ -45,7 +45,7 @@ def columns(surface: Surface) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_an_owner_alone_has_the_rows_they_have_in_a_batch(surface: Surface) -> None:
-    """A31: bit for bit, or a tree would answer otherwise live than in the batch."""
+    """Equal to the bit; otherwise a tree would give other scores live than in the batch (A31)."""
     recipe = recipe_of(surface)
     owners, candidates = everybody(recipe)
     names, together = learned_table(recipe, owners, candidates)
@@ -194,7 +194,7 @@ def test_lift_by_hand() -> None:
 
 
 def test_one_value_says_nothing_new_and_a_rare_one_much() -> None:
-    """Everybody meets games: the lift of the only value is about ln 1.05, of one that nobody met ln 0.05."""
+    """All owners meet games: the lift of the only value is about ln 1.05, of a value that no owner met ln 0.05."""
     assert lift(3, 3, 1.0) == pytest.approx(math.log(1.05), abs=1e-3)
     assert lift(0, 3, 0.0) == pytest.approx(math.log(0.05))
 

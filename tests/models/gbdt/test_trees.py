@@ -144,7 +144,7 @@ def test_more_thresholds_than_are_counted() -> None:
 
 @pytest.mark.parametrize(("leaves", "trees"), [(8, 120), (40, 31)])
 def test_a_row_scores_the_same_in_any_company(leaves: int, trees: int) -> None:
-    """Alone, in another order, across blocks, from strided memory, for any order of the trees: to the last bit."""
+    """Alone, in another order, across blocks, from strided memory, for any order of the trees: equal to the bit."""
     forest, rows = forest_of(3, trees, leaves), rows_of(4, 9001)
     by_masks = Trees.from_arrays(as_arrays(forest))
     together = by_masks.score(rows)

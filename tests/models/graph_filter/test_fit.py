@@ -52,7 +52,7 @@ def random(owners: int = 60, items: int = 37) -> np.ndarray:
 
 
 def by_definition(liked: np.ndarray, settings: Settings) -> np.ndarray:
-    """P q(P) within the eigenvectors kept, P beyond them, and the weighted low pass; nothing of what nobody met."""
+    """P q(P) within the kept eigenvectors, P beyond them, and the weighted low pass; 0 for items without events."""
     per_item, e = np.maximum(liked.sum(0), 1), settings.of(GraphFilterConfig).exponent
     n = liked / (np.maximum(liked.sum(1, keepdims=True), 1) * per_item) ** e
     n /= np.linalg.norm(n, 2)

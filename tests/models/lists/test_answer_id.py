@@ -88,7 +88,7 @@ def test_what_was_written_is_read(shown: ShownAnswer) -> None:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_an_id_is_bound_to_its_owner_and_says_nothing_of_them(surface: Surface) -> None:
-    """L07, K-erasure: who has the id, and even the key of the signature, reads no owner from it."""
+    """Nobody can read the owner from the id, even with the key of the signature (L07, erasure)."""
     shown = replace(SHOWN, surface=surface)
     owner = USER if surface.owner is Entity.USER else STARTUP
     spelt = shown.spell(owner, KEY)

@@ -45,7 +45,7 @@ def test_the_variance_is_that_of_the_ratio() -> None:
 
 
 def test_owners_who_always_do_the_same_count_as_one_trial_each() -> None:
-    """Twenty impressions of an owner who clicks all or none tell no more than one."""
+    """Twenty impressions of an owner who clicks all or none have the information of one."""
     found, plain = rate(20 * hits(30), 20 * ONES), rate(hits(30), ONES)
     assert found.effective == pytest.approx(plain.effective, rel=0.02)
     assert np.diff(bounds(found)) == pytest.approx(np.diff(bounds(plain)), rel=0.02)

@@ -20,7 +20,7 @@ from models.schema import REASONS, Entity, Standing, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
-#: Whose lists are compared: what a list says, but for whose it is and how its owner would have been routed.
+#: What is compared of lists: all except the owner and the owner's route.
 COLUMNS = ("method", "ranker", "indptr", "item", "score", "source", "reason")
 
 

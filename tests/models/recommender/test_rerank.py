@@ -108,7 +108,7 @@ def test_what_is_not_there_is_never_placed_before_what_is() -> None:
 
 
 def test_diversity_separates_equals() -> None:
-    """C51: of three equally good items the one of another category comes second."""
+    """Of three equally good items, the one of another category comes second (C51)."""
     features = np.array([[[0.9, 0, 0, 0.5]] * 3], np.float32)
     facets = {"category": np.array([[1, 1, 2]]), "field": np.array([[5, 5, 6]]), "type": np.array([[-1, -1, -1]])}
 
@@ -153,7 +153,7 @@ def test_no_weight_is_plain_order() -> None:
 
 
 def test_more_weight_is_no_less_variety_and_touches_the_first_places_alone() -> None:
-    """Sixty candidates, the better the likelier games: three times twenty of them compete for the first twenty."""
+    """Sixty candidates; better ones are more often games. All sixty compete for the first twenty places."""
     rng = np.random.default_rng(4)
     base = np.sort(rng.random((1, 100)).astype(np.float32))[:, ::-1].copy()
     facets = {f: np.where(rng.random((1, 100)) < base, 0, rng.integers(1, 5, (1, 100))) for f in DIVERSITY_FACETS}

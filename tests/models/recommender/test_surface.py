@@ -49,7 +49,7 @@ def bundles(settings: Settings) -> dict[str, Bundle]:
 
 
 def told(recipe: SurfaceRecommender) -> tuple[object, ...]:
-    """What of a recipe depends on bundles: who speaks, and who ranks."""
+    """The parts of a recipe that depend on bundles: its sources and its ranker."""
     return type(recipe.ranker), sorted(map(str, recipe.scorers)), sorted(map(str, recipe.folds))
 
 

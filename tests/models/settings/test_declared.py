@@ -115,7 +115,7 @@ def test_an_arm_changes_exactly_what_acts_on_finished_models() -> None:
 
 def test_the_shipped_file_is_made_from_the_declarations(tmp_path: Path) -> None:
     shipped = (CHECKOUT / "matchbook.toml").read_text()
-    if any(tomllib.loads(shipped).values()):  # somebody set something: it is their file, and need only be right
+    if any(tomllib.loads(shipped).values()):  # the owner of the checkout changed the file: it must only be valid
         Settings.from_env({"MATCHBOOK_CONFIG": str(CHECKOUT / "matchbook.toml")})
     else:
         assert shipped == toml(), "run `python -m pipelines settings --write`"

@@ -27,7 +27,7 @@ from tests.marketplace.tiny import write_tiny_marketplace
 
 @pytest.fixture
 def place(open_folder: Path) -> Path:
-    """A folder that everybody may enter."""
+    """A folder that every user may enter."""
     return open_folder
 
 

@@ -17,7 +17,7 @@ from pipelines.sample.sample import write_sample
 
 @pytest.fixture
 def command(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a step in the environment of the test's servers; gives what it printed as JSON, or its exit status."""
+    """Runs a step in the environment of the test's servers; returns its JSON output or its exit status."""
     monkeypatch.setenv("MATCHBOOK_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", settings.database_url.reveal())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.reveal())

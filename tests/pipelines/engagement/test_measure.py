@@ -81,7 +81,7 @@ class Ledger:
         )
 
     def platform(self, u: int, s: int, kind: str, hours: float) -> None:
-        """A row of the platform's own, which names no answer."""
+        """A row of the platform, without an answer id."""
         self._insert(
             "user_interactions",
             {
@@ -165,7 +165,7 @@ def test_what_counts_comes_within_the_window(settings: Settings, ledger: Ledger,
 
 
 def test_on_the_founders_side_only_what_names_its_answer_counts(settings: Settings, ledger: Ledger) -> None:
-    """What the person did of their own accord is no click of the founder."""
+    """An event of the user without an answer is not a click of the founder."""
     ledger.event(1, 1, "impression", 0, ledger.answer("a", FOUNDERS, "als_reverse"))
     ledger.event(2, 1, "impression", 0, "a")
     ledger.platform(1, 1, "apply", 1)
@@ -197,7 +197,7 @@ def test_the_last_opinion_is_the_one_that_counts(settings: Settings, ledger: Led
 
 
 def test_both_readings_of_conversion_stand_side_by_side(settings: Settings, ledger: Ledger) -> None:
-    """C56, R16: applies plus interests, or applications only."""
+    """Applies plus interests, or applications only (C56, R16)."""
     ledger.answer("a")
     for s, kinds in ((1, ["apply", "interest"]), (2, ["interest"]), (3, ["click"]), (4, [])):
         ledger.event(1, s, "impression", 0, "a", 10 + (s == 4))
@@ -209,7 +209,7 @@ def test_both_readings_of_conversion_stand_side_by_side(settings: Settings, ledg
 
 
 def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
-    """J09, I21; who was born at an unknown time counts nothing."""
+    """Items with an unknown time of birth do not count (J09, I21)."""
     ledger.answer("a")
     for s, days in ((1, 10), (2, 30)):
         ledger.born(s, days)
@@ -219,7 +219,7 @@ def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
 
 
 def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> None:
-    """J04: interactions of each day, and the people who made them; an impression is none."""
+    """Interactions of each day and their users, without impressions (J04)."""
     ledger.event(1, 1, "impression", 0)
     for u, s, hours in ((1, 1, 1), (1, 2, 2), (2, 1, 3), (1, 3, 24)):
         ledger.platform(u, s, "click", hours)

@@ -174,7 +174,7 @@ def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city: City
             url = f"/api/recommendations/developers/for-startup/{identity('startup', n)}?limit=100"
             listed = asking.get(url).get_json()["users"]
             assert listed and all(user["id"] not in ("", PERSON) for user in listed)
-        # that nobody knows an id is remembered for a moment; of this one not even that
+        # unknown ids are remembered for a moment, erased ids are not
         assert not [k for k in city.client.scan_iter(f"{city.settings.namespace}:*") if PERSON.encode() in k]
     finally:
         reader.close()

@@ -139,7 +139,7 @@ def test_readers_see_one_release_or_its_successor_and_nothing_between(
 
 
 def check_whole(city: City) -> None:
-    """What is live is there as a whole: every list that its manifest counts."""
+    """The live release is complete: every list that its manifest counts."""
     client, keys = city.client, city.keys
     name = text(client, keys.current)
     manifest = Release.from_json(value(client, keys.manifest(name)))

@@ -180,7 +180,7 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
 
 
 def test_a_catalogue_of_what_had_been_met_is_no_leak_and_any_other_is(holdout: Holdout, planted: Snapshot) -> None:
-    """As `open_cut` narrows it on a marketplace that lists only what somebody met."""
+    """As narrowed by `open_cut` on a marketplace that lists only items with events."""
     catalogue = holdout.bundles["catalogue_v1"]
     met = catalogue.arrays["startup_listed"] & (catalogue.arrays["startup_count"] > 0)
     fewer = met & (np.arange(len(met)) != np.flatnonzero(met)[0])

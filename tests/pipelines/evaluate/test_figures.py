@@ -18,7 +18,7 @@ from pipelines.train.holdout import Holdout
 
 @pytest.mark.parametrize("surface", [Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP])
 def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -> None:
-    """Scores that know nothing, planted among the contenders: not apart from random, far below what learned."""
+    """Noise planted among the models: not different from random, far below trained models."""
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=False)
     rng = np.random.default_rng(17)

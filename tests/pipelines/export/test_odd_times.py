@@ -28,7 +28,7 @@ from serving.clients.postgres import Database
 from tests.databases import execute
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
 
-#: As PostgreSQL writes them: before the calendar, in the year 1, of a clock that was never set, ahead of everybody.
+#: As PostgreSQL writes them: BC, in the year 1, of a clock that was never set, in the future.
 PAST = (
     "-infinity",
     "4713-01-01 BC",

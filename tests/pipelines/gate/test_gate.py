@@ -75,7 +75,7 @@ def test_a_failure_that_sends_everybody_to_popular_is_stopped(nights: Nights) ->
 
 
 def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
-    """Settings that nobody meant to change: the lists are others, and not surely worse."""
+    """Accidentally changed settings: other lists, not surely worse."""
     wide: dict[str, Any] = {
         "gate_overlap_ask": 0.02,
         "gate_overlap_stop": 1.0,
@@ -150,7 +150,7 @@ def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights)
 
 
 def test_a_run_asks_one_question_only(nights: Nights) -> None:
-    """Airflow shows the words of the first one again, over whatever release a cleared run has made since."""
+    """Airflow would show the text of the first question again for a release that a cleared run made later."""
     run, _ = nights.weighed(NEXT)
     ask_once(run, "Publish A?", "because")
     ask_once(run, "Publish A?", "because")

@@ -69,7 +69,7 @@ def test_arms_are_recorded_and_other_lists_keep_their_bytes(town: Town) -> None:
 
 
 def test_an_arm_that_changes_nothing_is_warned_of(town: Town, caplog: pytest.LogCaptureFixture) -> None:
-    """The rules do not look at the weight of their own model score where the ranker is off."""
+    """The rules ignore the weight of the model score if the ranker is off."""
     arms = [{"name": "a", "weight": 1}, {"name": "b", "weight": 1, "settings": {"rule_recency_weight": 0.9}}]
     built(town, ranker="off", experiments=json.dumps([EXPERIMENT | {"arms": arms}]))
     assert "arm b of experiment ranker changes nobody's first ten places" in caplog.text

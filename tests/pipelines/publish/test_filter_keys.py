@@ -84,7 +84,7 @@ def test_another_release_is_read_from_its_own_cutoff(
     sql(MEET, u=USER, s=STARTUP, kind="like", at="2020-04-12")
     assert drain_events(live)["met"] == 0
     rollback(live)
-    assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}  # before anybody is answered from it
+    assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}  # before it answers any request
     assert drain_events(live) | {"release": ""} == {
         "drained": 0,
         "new": 0,

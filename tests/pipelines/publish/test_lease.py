@@ -170,7 +170,7 @@ def test_half_a_load_of_the_same_release_is_no_part_of_the_whole_one(
 def test_lists_that_arrive_otherwise_than_they_were_scored_are_not_made_live(
     town: Town, client: redis.Redis, keys: Keys, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counts alone would not see it."""
+    """Counts alone would not detect it."""
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
     key, write = keys.lists(second, Surface.DEVELOPERS_FOR_STARTUP), Lease.write

@@ -221,7 +221,7 @@ def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town: Town) -> 
         judges.store_bundle(Bundle("als_v1", {"name": name}, {}), f"2020010{ord(name) - 96}T000000Z", HOLDOUTS)
     old = time.time() - 7 * 86_400
     for path in (p for p in Artifacts(town.settings).root.glob("*/**") if p.is_dir()):
-        os.utime(path, (old, old))  # what is young may belong to a build under way
+        os.utime(path, (old, old))  # young files may belong to a running build
 
     gone = retire(town.settings)
 

@@ -167,7 +167,7 @@ def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_is_in_no_new_on
 
 
 def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
-    """M08 between two builds: the ranker stays off for those whose arm has it off."""
+    """Between two builds, the ranker stays off for owners whose arm turns it off (M08)."""
     told = [
         {
             "name": "ranker",

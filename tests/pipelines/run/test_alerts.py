@@ -25,7 +25,7 @@ PERSON = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """What was posted, and what to answer."""
+    """The posted requests, and the answers to give."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

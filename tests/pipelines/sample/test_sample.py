@@ -128,7 +128,7 @@ def test_people_act_on_their_taste_far_over_chance(events: pd.DataFrame) -> None
 
 
 def test_factors_of_the_matrix_find_the_markets(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
-    """A plain truncated SVD, which knows ids alone, puts startups of one market side by side."""
+    """A truncated SVD of ids alone gives startups of one market similar factors."""
     counted = events.groupby(["user_id", "startup_id"]).size().unstack(fill_value=0).to_numpy(float)
     startups = np.sort(events["startup_id"].unique())
     market = tables["truth.csv"].set_index("id")["category"].reindex(startups).to_numpy()
@@ -142,7 +142,7 @@ def test_factors_of_the_matrix_find_the_markets(tables: dict[str, pd.DataFrame],
 
 
 def test_what_people_say_predicts_what_they_do(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
-    """The startup whose page is closest to a profile's words is of that user's market nearly always."""
+    """The startup with the text closest to a profile is nearly always of that user's market."""
     users, startups = tables["users.csv"], tables["startups.csv"]
     spoken = users[users["interests"] != ""]
     said = (spoken["interests"] + " " + spoken["skills"]).str.replace(";", " ")

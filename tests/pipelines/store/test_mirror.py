@@ -195,7 +195,7 @@ def test_a_directory_that_all_see_is_the_store_itself(tmp_path: Path, place: str
 
 
 def test_what_was_built_before_there_was_a_storage_is_copied_whole(machines: tuple[Settings, Settings]) -> None:
-    """Until it is, it lies here alone: never as loose files, which would come to other machines piece by piece."""
+    """Before that it is only here, never as single files, which would reach other machines one by one."""
     one, other = machines
     before = replace(one, artifacts_place="")
     assert before.artifacts == one.artifacts

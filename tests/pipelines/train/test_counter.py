@@ -55,7 +55,7 @@ def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dic
 
 
 def future(run: Run, snapshot: Snapshot) -> Holdout:
-    """What really came after the cutoff, which the snapshot does not know, for the models of the cutoff."""
+    """The real events after the cutoff, which are not in the snapshot, for the models of the cutoff."""
     users, startups, events = tables()
     whole = Snapshot.from_frames(users, startups, events, AS_OF, small().recorded())
     assert whole.user_ids.ids.tolist() == snapshot.user_ids.ids.tolist()
@@ -65,7 +65,7 @@ def future(run: Run, snapshot: Snapshot) -> Holdout:
 
 
 def test_a_counter_without_readings_changes_nothing() -> None:
-    """Whatever the platform's counter says, the models are the same, byte for byte."""
+    """For any value of the platform's counter, the models are equal to the byte."""
     _, startups, _ = tables()
     with_it, without = before(startups), before(startups.assign(views="", updated_at=""))
     cut_us = split_time(with_it.interactions(), 0.2)

@@ -97,7 +97,7 @@ def test_opted_out_users_are_in_no_training_and_no_evaluation(holdout: Holdout, 
 def test_moving_what_comes_later_changes_nothing_before(
     tmp_path_factory: pytest.TempPathFactory, holdout: Holdout, planted: Snapshot, planted_run: Run
 ) -> None:
-    """The no-leak property: shuffle who meets what after the cut; models, features and catalogue stay, bit by bit."""
+    """No leak: shuffled pairs after the cutoff do not change models, features and catalogue by a bit."""
     users, startups, interactions = rows()
     later = interactions["occurred_at"] >= holdout.cut.replace("+00:00", "Z")
     assert 0.15 < later.mean() < 0.25

@@ -35,7 +35,7 @@ Fitter = Callable[[TrainingData], Bundle]
 
 @cache
 def snapshot() -> Snapshot:
-    """A market where much happens after the cut: arrivals with words of their own, opt-outs, withdrawals, readings."""
+    """A market with many changes after the cutoff: new users with new words, opt-outs, withdrawals, readings."""
     users, startups, events = rows()
     users.loc[7, "opted_out_at"], startups["withdrawn_at"] = "2024-02-27", ""
     startups.loc[3, "withdrawn_at"] = "2024-02-28"
@@ -169,7 +169,7 @@ def test_a_profile_read_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_stage_logged_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage is that of the first round: before it nobody knew (stage_known)."""
+    """The stage is that of the first round, and not known before it (stage_known)."""
     profiles = TrainingData.profiles
 
     def leaking(self: TrainingData, entities: Entities) -> dict[str, list[str]]:

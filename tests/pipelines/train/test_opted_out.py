@@ -38,7 +38,7 @@ CUT = microseconds(parse_instant("2024-02-17"))
 SETTINGS = small(graph_filter_min_pairs=0.0)
 MODELS = [
     name for name in registry.bundles() if name != CATALOGUE
-]  # the catalogue counts everybody's events: they route
+]  # the catalogue counts the events of all users, for routing
 Two = tuple[Holdout, Holdout]
 
 

@@ -57,7 +57,7 @@ def otherwise() -> Snapshot:
 
 @cache
 def with_newcomers() -> Snapshot:
-    """A startup and a person who arrive after the cut, with words and events that nobody else has."""
+    """A startup and a user who arrive after the cutoff, with unique words and events."""
     users, startups, events = rows()
     born = {"created_at": "2024-02-11", "name": "Later"}
     startup = {"startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff", "category": "zeppelins", **born}
@@ -79,7 +79,7 @@ def with_newcomers() -> Snapshot:
 
 @cache
 def without_the_opted_out() -> Snapshot:
-    """The one who opted out acted differently and says something else."""
+    """The opted-out user has other events and another text."""
     users, startups, events = rows()
     mine = events.user_id == users.user_id[OUT]
     moved = events[mine].assign(interaction_type="dislike")

@@ -81,7 +81,7 @@ def test_declined_first_then_others_and_no_more_than_asked() -> None:
 
 
 def test_what_was_viewed_without_engaging_can_come_first(holdout: Holdout, made: RankingSet) -> None:
-    """C42 is an option; by default a negative is any candidate the owner did not engage with."""
+    """An option (C42); by default every candidate without engagement is a negative."""
     declined = [holdout.seen_from(s).declined for s in Surface]
 
     def share(rows: RankingSet) -> float:

@@ -71,7 +71,10 @@ def test_only_earlier_events_are_training_data() -> None:
 def test_all_events_are_training_data_in_the_end() -> None:
     rows = samples_until(HAND, 100)
     assert rows.positives == 5 and [80, 1] in rows.features.tolist()
-    assert [80, 2] not in rows.features.tolist() and [60, 4] in rows.features.tolist()  # owner 2 met nobody after 80
+    assert [80, 2] not in rows.features.tolist() and [
+        60,
+        4,
+    ] in rows.features.tolist()  # owner 2 has no events after day 80
 
 
 def test_a_dislike_counts_from_when_it_was_said() -> None:
@@ -115,7 +118,7 @@ def served(holdout: Holdout, surface: Surface) -> SurfaceRecommender:
 def test_a_candidate_has_the_same_features_in_training_and_serving(
     surface: Surface, holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
-    """R03, A31: bit for bit, for an owner alone."""
+    """Equal to the bit, for an owner alone (R03, A31)."""
     recipe, lessons = served(holdout, surface), taught[surface]
     relevant = holdout.seen_from(surface).relevant
     for owner in np.unique(lessons.owner)[:6].tolist():

@@ -26,7 +26,7 @@ from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
 pytestmark = pytest.mark.slow
 
-#: Rules that rank by age alone: any network is clearly better.
+#: Rules that rank only by age: any network is clearly better.
 POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 
 
@@ -79,7 +79,9 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
     config = replace(holdout.settings.of(RankerConfig), learning_rate=0.01)
-    orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
+    orders = [
+        np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)
+    ]  # a single one may be better by chance
     shuffled = [PairwiseRows(rows.features, label, rows.group) for label in orders]
     honest, *blind = (
         np.mean([ndcg(holdout, fit_mlp_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled)

@@ -92,7 +92,7 @@ def test_later_events_do_not_train_the_evaluated_ranker(
     planted: Snapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Outcomes after the cut that never come leave its bytes as they are."""
+    """Without later outcomes its bytes are the same."""
     rng = np.random.default_rng(0)
 
     def otherwise(x: RankerSamples) -> RankerSamples:
