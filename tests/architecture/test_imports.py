@@ -15,7 +15,7 @@ from tests.paths import ROOT
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file names in an import, wherever the import stands."""
+    """Every module that a file imports, at any place."""
     found: set[str] = set()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):

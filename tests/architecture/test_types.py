@@ -22,7 +22,7 @@ def test_no_file_is_overlooked_as_a_whole() -> None:
 
 
 def test_arrays_say_what_they_hold() -> None:
-    """A bare np.ndarray in an annotation says neither kind nor width: NDArray[np.float32] does."""
+    """A bare np.ndarray in an annotation has no element type; NDArray[np.float32] has."""
     found = [
         f"{name(path)}:{bare.lineno}"
         for path in tracked()

@@ -59,7 +59,7 @@ def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def run_dag(airflow_metadata: Path, read_dags: Callable[[], dict[str, Any]]) -> Build:
-    """Run a DAG to its end; `kind` and `interval` make the run what the scheduler would have made of it."""
+    """Run a DAG to its end; `kind` and `interval` make it like a run of the scheduler."""
     from airflow.models import dagrun
 
     created = dagrun.get_or_create_dagrun
@@ -156,7 +156,7 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
 
 
 def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -> None:
-    """Kept with the release and brought up to date after it was written: the last steps are in it."""
+    """Stored with the release and updated later, so it has the last steps."""
     told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
     assert returned(run, "release.write_report")["release"] == told["release"] == release
     ran = {(ti.task_id, None if ti.map_index < 0 else ti.map_index) for ti in run.get_task_instances()}
@@ -167,7 +167,7 @@ def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -
 
 
 def promoted_older_only_by_force_and_back(settings: Settings, run_dag: Build, older: str, live: str) -> None:
-    """The operator's DAG: a dry run, an older release without force, with it, and back to the one before."""
+    """The operator's DAG: a dry run, an older release without and with force, and back to the previous one."""
     for given, reason in (({"dry_run": True, "force": True}, "a dry run"), ({}, "newer cutoff")):
         kept = run_dag("promote_release", release=older, **given)
         assert states(kept) == {"promote": "skipped"} and reason in returned(kept, "promote")["reason"]

@@ -53,7 +53,7 @@ print(*sorted({{m.partition('.')[0] for m in set(sys.modules) - before}}))
     answer = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     *timings, modules = answer.stdout.splitlines()
-    print(*timings, sep="\n")  # a busy machine is no fault of a file: printed, not asserted
+    print(*timings, sep="\n")  # a busy machine is not an error of a file: printed, not asserted
     assert not set(modules.split()) & set(HEAVY)
 
 

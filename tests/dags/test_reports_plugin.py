@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One report that is kept, of a run whose staging is gone."""
+    """One stored report, of a run without its staging folder."""
     folder = tmp_path / "artifacts" / "reports" / RELEASE
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("<p>the report</p>")

@@ -21,7 +21,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"roles", "prepare", "load"}  # they end when they are done
-#: Who may know which secret, besides `.env`: a part of the name of the variable -> services.
+#: Services that may have a secret: part of the variable's name -> services.
 KNOWN_TO = {
     "POSTGRES_PASSWORD": {"postgres", "roles"},
     "POSTGRES_OWNER_PASSWORD": {"roles", "prepare", "load"},
@@ -159,7 +159,7 @@ def test_a_service_is_watched(name: str) -> None:
 
 
 OURS = sorted(name for name, s in SERVICES.items() if "MATCHBOOK_IMAGE" in s["image"] and name != "balancer")
-#: Settings of the environment that this file decides itself, or that mean nothing in a container.
+#: Settings of the environment that this file sets itself, or that have no effect in a container.
 DECIDED = {
     "MATCHBOOK_CONFIG": "the file is mounted at its usual place",
     "MATCHBOOK_HOME": "the image sets it",

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
-    """As `make up` starts it with workers of Celery, the artefacts in a storage that is only reached through fsspec."""
+    """As started by `make up` with Celery workers, and artefacts in a storage that only fsspec reaches."""
     storage = tmp_path_factory.mktemp("storage")
     return houses(
         {"MATCHBOOK_EXECUTOR": "celery", "MATCHBOOK_ARTIFACTS": f"local://{storage}", "MATCHBOOK_RANKER_CUTS": "0"}

@@ -24,7 +24,7 @@ def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: floa
 
 
 class Scripted(AirflowApi):
-    """The API of a run that goes through these (state, tasks), one a question."""
+    """The API of a run with these (state, tasks), one for each request."""
 
     def __init__(self, *steps: tuple[str, list[dict[str, Any]]], unfinished: str | None = None) -> None:
         super().__init__("http://airflow", "")

@@ -31,7 +31,7 @@ DEAF = [
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[list[ManagedProcess]]:
-    """Processes to be ended whatever happens."""
+    """Processes that are ended in any case."""
     mine: list[ManagedProcess] = []
     yield mine
     for each in mine:

@@ -41,7 +41,7 @@ def test_every_name_that_the_code_puts_into_a_home_is_known() -> None:
 
 
 def _live(settings: Settings) -> int:
-    """What builds, readers, commands and `make up` leave, and what they leave where they are killed."""
+    """The files of builds, readers, commands and `make up`, and their files after a kill."""
     with servers(settings) as ready:
         for key in (ANSWER_KEY, PSEUDONYM_KEY):
             kept_key(ready.home, key)

@@ -74,7 +74,7 @@ def learned_bundles() -> dict[str, Bundle]:
 
 
 def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> RankerRows:
-    """Every candidate of everybody on a surface; the right answers of the planted world are met."""
+    """Every candidate of all owners on a surface; the right answers of the planted world are positive."""
     recipe, w = open_recommender(surface, bundles, SMALL), world()
     owners = recipe.batch(recipe.owners.owners_of(surface), w.interactions)
     candidates = wide_candidates(recipe, owners)

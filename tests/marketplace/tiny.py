@@ -71,7 +71,7 @@ def _startup(n: int) -> dict[str, str]:
 
 
 def _events() -> list[dict[str, str]]:
-    """Mostly within the own field; the first six people do nothing, the last happens at NEWEST."""
+    """Mostly within the user's field; the first six users have no events, the last event is at NEWEST."""
     draw = random.Random(20240101)
     found = []
     for user in range(6, 36):
