@@ -116,7 +116,7 @@ class ModelContract:
         config = bundle.config
         assert config["rows"] == len(world().interactions) and json.dumps(dict(config))
 
-    def test_who_is_erased_is_in_no_map(self, bundle: Bundle) -> None:
+    def test_erased_users_are_in_no_map(self, bundle: Bundle) -> None:
         person = Person(str(world().users.ids.ids[0]), "mark")
         left = without(bundle, person)
         assert left is None or all((ids.rows_of([person.id]) < 0).all() for ids in left.maps.values())

@@ -75,7 +75,7 @@ class TestLearned(RankerContract):
 class TestEnsemble:
     spec = ensemble.SPEC
 
-    def test_it_blends_what_its_halves_say(self) -> None:
+    def test_it_blends_the_scores_of_its_halves(self) -> None:
         als, tower = (np.array(s, np.float32) for s in ([0, 5, 10], [2, 4, 3]))
         one, indptr = np.zeros(3, np.int32), np.array([0, 3])
         score = Blend(EnsembleConfig())(als, tower, one, indptr, np.array([25]), np.array([10.0]))

@@ -62,7 +62,7 @@ def test_the_ensemble_needs_both_halves() -> None:
     assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_als": False}, "given"))[0] is Method.TWO_TOWER
 
 
-def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> None:
+def test_a_cold_owner_without_text_gets_other_models_before_popular() -> None:
     """Below the threshold ALS is worse than content, but not useless (B01, B08)."""
     assert [m.value for m in chain(FORWARD, Method.CONTENT_BASED, Settings())] == [
         "content_based",

@@ -42,7 +42,7 @@ class TestForward(ModelContract):
         best = first_choices(users[known], startups, met)
         assert (w.startup_group[best] == w.user_group[known]).mean() > 0.95
 
-    def test_who_never_acted_and_what_nobody_met_are_unknown(self, fit: Fit) -> None:
+    def test_owners_and_items_without_events_are_unknown(self, fit: Fit) -> None:
         w, bundle = world(), fit(world().interactions, SMALL)
         positive = (w.interactions.csr() > 0).toarray()
         assert bundle.maps["user"].ids.tolist() == w.users.ids.ids[positive.any(1)].tolist()

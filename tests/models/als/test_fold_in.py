@@ -95,7 +95,7 @@ def test_weights_fade_as_in_training() -> None:
     assert folded.toarray() == pytest.approx(trained.toarray(), rel=1e-5)
 
 
-def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
+def test_without_usable_data_als_has_no_scores() -> None:
     r = recipe()
     fold, unmet = (
         r.folds[ALS],
@@ -157,7 +157,7 @@ def test_a_recipe_is_itself_for_whom_the_models_know_everything_about() -> None:
 
 @pytest.mark.parametrize("surface", [SURFACE, Surface.DEVELOPERS_FOR_STARTUP])
 @pytest.mark.parametrize(("count", "words"), [(6, ""), (6, "biotech genomics"), (22, "")])
-def test_somebody_who_came_since_is_answered_by_the_routed_method(surface: Surface, count: int, words: str) -> None:
+def test_a_new_owner_gets_the_routed_method(surface: Surface, count: int, words: str) -> None:
     """Six likes of group 1 give the list of a warm owner of group 1, for any profile (B06)."""
     w, r = world(), recipe(surface)
     rows = of_group(surface.item, 1, 6)

@@ -81,7 +81,7 @@ def test_an_unseen_owner_with_the_text_of_a_startup_has_its_vector() -> None:
     assert known.all() and found[0] == pytest.approx(bundle.arrays["startup_vectors"][7], abs=1e-5)
 
 
-def test_a_person_is_profile_plus_mean_of_history_and_a_dislike_says_nothing() -> None:
+def test_a_user_is_profile_plus_mean_of_history_without_dislikes() -> None:
     w = world()
     alone = fitted(w.interactions.where(np.zeros(len(w.interactions), bool)))
     person = 5

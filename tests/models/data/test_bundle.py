@@ -29,7 +29,7 @@ def example() -> Bundle:
     )
 
 
-def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_bundle_is_read_back_unchanged(tmp_path: Path) -> None:
     write_bundle(example(), tmp_path)
     found = open_bundle("als_v1", tmp_path)
 
@@ -64,7 +64,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, file: str, harm: str) -> None
 
 
 @pytest.mark.parametrize("harm", ["another factor", "another name of an array", "a part left out"])
-def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path, harm: str) -> None:
+def test_a_different_manifest_is_refused(tmp_path: Path, harm: str) -> None:
     write_bundle(example(), tmp_path)
     path = tmp_path / "als_v1_config.json"
     manifest = json.loads(path.read_bytes())
@@ -81,7 +81,7 @@ def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path, harm: st
 
 
 @pytest.mark.parametrize("name", ["als_v1_user_factors.npy", "als_v1_config.json", ""])
-def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
+def test_files_that_others_may_write_are_refused(tmp_path: Path, name: str) -> None:
     """Others must not be able to change a model (L03)."""
     write_bundle(example(), tmp_path)
     (tmp_path / name).chmod(0o777)
@@ -90,7 +90,7 @@ def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
         open_bundle("als_v1", tmp_path)
 
 
-def test_what_others_may_read_is_said_and_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_others_may_read_are_reported_and_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A checkout or a copy has the modes of its umask; reading it does no harm (L03)."""
     write_bundle(example(), tmp_path)
     open_bundle("als_v1", tmp_path)
@@ -111,7 +111,7 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
         open_bundle("als_v1", tmp_path)
 
 
-def test_format_1_as_it_was_written_then_is_still_read() -> None:
+def test_format_1_is_still_read() -> None:
     """The golden files were written by the first version of this format; new code must read them or raise FORMAT."""
     found = open_bundle("als_v1", GOLDEN_FILE)
 

@@ -42,7 +42,7 @@ def test_a_users_interest_meets_a_category() -> None:
     assert {"games", "video"} <= set(user) & set(startup)
 
 
-def test_blank_profiles_say_nothing() -> None:
+def test_blank_profiles_have_no_effect() -> None:
     assert tokens_of({"category": "", "location": " , ", "headline": "the a"}) == []
     assert text_of({}) == ""
 

@@ -157,7 +157,7 @@ class ExternalContract(ModelContract):
         names, features = learned_table(recipe, owners, wide_candidates(recipe, owners))
         assert len(np.unique(features[:, names.index(f"score_{self.spec.source}")])) > 2
 
-    def test_who_is_erased_is_proposed_nothing(self, bundle: Bundle) -> None:
+    def test_erased_users_get_no_candidates(self, bundle: Bundle) -> None:
         w, surface, source = world(), Surface.STARTUPS_FOR_DEVELOPER, self.spec.source
         row = int(w.rows(Role.DEVELOPER, 8)[0])
         left = without(bundle, Person(str(w.users.ids.ids[row]), "mark"))
@@ -181,7 +181,7 @@ class ExternalContract(ModelContract):
         (folder / "_SUCCESS").touch()
         assert fitted(self.spec, f"file://{folder}").digest() == bundle.digest()
 
-    def test_what_is_no_such_table_is_refused(self, tmp_path: Path) -> None:
+    def test_an_invalid_table_is_refused(self, tmp_path: Path) -> None:
         columns = dict(type(self).columns(AS_OF, 1.0))
         for name, other in (*((n, None) for n in columns), ("as_of", ["2020-04-09"] * len(columns["as_of"]))):
             wrong = {k: v for k, v in columns.items() if k != name} | ({} if other is None else {name: other})

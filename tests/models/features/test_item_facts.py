@@ -55,7 +55,7 @@ def test_a_fact_by_hand(name: str, expected: list[float]) -> None:
     assert facts()[name] == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_is_to_come_shows_in_no_fact() -> None:
+def test_future_startups_are_in_no_fact() -> None:
     """The words of a future startup do not count and get no number."""
     plain = facts()
     for later in ("aviation", "games", "zeppelins"):
@@ -71,7 +71,7 @@ def test_facts_are_finite_with_and_without_events() -> None:
         assert all(v.dtype == np.float32 and v.shape == (4,) and np.isfinite(v).all() for v in found.values())
 
 
-def test_order_of_events_says_nothing() -> None:
+def test_order_of_events_has_no_effect() -> None:
     mixed = interactions(tuple(EVENTS[i] for i in (3, 5, 0, 4, 2, 1)))
     again = item_facts(startups(mixed), mixed.transposed(), EVEN, NOW)
 

@@ -105,7 +105,7 @@ def test_activity_of_another_snapshot_is_no_evidence() -> None:
         open_recommender(FORWARD, bundles, SMALL)
 
 
-def test_columns_say_what_their_names_say() -> None:
+def test_columns_match_their_names() -> None:
     recipe = recipe_of(FORWARD)
     owners, candidates = everybody(recipe)
     assert recipe.evidence is not None
@@ -193,13 +193,13 @@ def test_lift_by_hand() -> None:
     )
 
 
-def test_one_value_says_nothing_new_and_a_rare_one_much() -> None:
+def test_a_common_value_has_no_lift_and_a_rare_one_has_much() -> None:
     """All owners meet games: the lift of the only value is about ln 1.05, of a value that no owner met ln 0.05."""
     assert lift(3, 3, 1.0) == pytest.approx(math.log(1.05), abs=1e-3)
     assert lift(0, 3, 0.0) == pytest.approx(math.log(0.05))
 
 
-def test_either_side_says_the_same_of_a_pair() -> None:
+def test_both_sides_have_the_same_facts_of_a_pair() -> None:
     forward, reverse = facets(True), facets(False)
     person, company = np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4)
     users, companies = owners([0, 1, 2, 3], interactions()), owners([0, 1, 2, 3], interactions().transposed())

@@ -212,7 +212,7 @@ def test_threads_share_one_forest() -> None:
         {"value": np.array([1.0, 2.0, np.inf])},
     ],
 )
-def test_what_is_no_forest_is_refused(change: dict[str, np.ndarray]) -> None:
+def test_an_invalid_forest_is_refused(change: dict[str, np.ndarray]) -> None:
     arrays = as_arrays([Split(2, np.float32(0.5), 1.0, Split(0, np.float32(0.25), 2.0, 4.0))])
     Trees.from_arrays(arrays)
 

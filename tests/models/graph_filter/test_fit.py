@@ -105,7 +105,7 @@ def test_the_largest_are_kept_and_lower_columns_win_ties() -> None:
     assert (lengths.tolist(), indices.tolist(), data.tolist()) == ([3, 1], [0, 2, 3, 4], [3.0, 2.0, 2.0, 1.0])
 
 
-def test_what_was_met_long_ago_counts_less() -> None:
+def test_old_events_count_less() -> None:
     liked, old = random(), np.zeros((60, 37), np.int64) + 86_400
     old[:, 7] = 0
     plain = matrix_of(fitted("graph_filter", events(liked), WHOLE))

@@ -122,7 +122,7 @@ def test_no_interest_at_all() -> None:
         fitted("item_neighbours", events([(0, 0, DISLIKE)], 2, 2), PLAIN)
 
 
-def test_what_a_neighbour_was_met_by_long_ago_counts_less() -> None:
+def test_old_events_of_a_neighbour_count_less() -> None:
     """Owners 0 and 1 met items 0 and 1: item 1 a day ago, the whole span, and item 0 now and a day ago."""
     cells, at = [(0, 0, LIKE), (0, 1, LIKE), (1, 0, LIKE), (1, 1, LIKE)], np.array([86_400, 0, 0, 0])
     faded = SMALL.layered({"neighbours_half_life_share": 0.5}, "given")
@@ -147,7 +147,7 @@ def people_of(bundle: Bundle) -> dict[tuple[int, int], tuple[int, int]]:
     return {(row, column): (cell >> 8, cell & 255) for row, column, cell in zip(*columns, strict=True)}
 
 
-def test_who_did_what_with_a_neighbour_is_counted() -> None:
+def test_users_of_each_event_type_with_a_neighbour_are_counted() -> None:
     """Four people met items 0 and 1. Three applied to 1, but two to 0: too few to tell. One of the three who met
     item 2 disliked it."""
     apply = EventType.APPLY.code

@@ -87,7 +87,7 @@ def test_what_was_written_is_read(shown: ShownAnswer) -> None:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_an_id_is_bound_to_its_owner_and_says_nothing_of_them(surface: Surface) -> None:
+def test_an_id_is_bound_to_its_owner_and_does_not_reveal_them(surface: Surface) -> None:
     """Nobody can read the owner from the id, even with the key of the signature (L07, erasure)."""
     shown = replace(SHOWN, surface=surface)
     owner = USER if surface.owner is Entity.USER else STARTUP
@@ -100,7 +100,7 @@ def test_an_id_is_bound_to_its_owner_and_says_nothing_of_them(surface: Surface) 
     assert spelt != shown.spell(OTHER, KEY)
 
 
-def test_a_list_for_anyone_is_bound_to_nobody() -> None:
+def test_a_list_for_anyone_has_no_owner() -> None:
     shown = replace(SHOWN, anyone=True, experiment="", edition="", arm="")
     spelt = shown.spell("", KEY)
     assert shown.was_given(spelt, USER, STARTUP, KEY) and shown.was_given(spelt, OTHER, OTHER, KEY)

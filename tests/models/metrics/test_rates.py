@@ -52,7 +52,7 @@ def test_owners_who_always_do_the_same_count_as_one_trial_each() -> None:
 
 
 @pytest.mark.parametrize(("n", "low", "high"), [(0, 0.0, 0.0379), (100, 0.9621, 1.0)])
-def test_where_nobody_or_everybody_hit_the_interval_still_has_width(n: int, low: float, high: float) -> None:
+def test_the_interval_has_width_also_at_0_and_1(n: int, low: float, high: float) -> None:
     found = rate(10 * hits(n), 10 * ONES)
     assert bounds(found) == pytest.approx((low, high), abs=1e-3)
 

@@ -70,7 +70,7 @@ def test_why_an_item_is_or_is_not_there(ranker: str) -> None:
     assert "unknown at the cutoff" in explain_item(recipe, batch, 3, -1)["because"]
 
 
-def test_who_opted_out_has_nothing_to_take_apart() -> None:
+def test_an_opted_out_owner_has_no_explanation() -> None:
     recipe = recipe_of("learned")
     batch = recipe.batch(np.array([owner(recipe, 3)]), world().interactions)
 

@@ -95,7 +95,7 @@ def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[Ran
 
 @settings(deadline=None, max_examples=200)
 @given(batches())
-def test_nobody_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> None:
+def test_no_owner_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> None:
     """An item that left a top ten is at its cap."""
     lists, most = batch
     found = apply_cap(lists, most)

@@ -204,7 +204,7 @@ def test_views_bar_an_item_unless_the_setting_says_otherwise() -> None:
 
 @pytest.mark.parametrize("ranker", ["rules", "off"])
 @pytest.mark.parametrize("changes", [{"blend_profile": "semantic"}, {"blend": "rrf"}, {"ensemble_als_weight": 1.0}])
-def test_the_blend_matters_to_hot_users_and_to_nobody_else(ranker: str, changes: dict[str, object]) -> None:
+def test_the_blend_affects_only_hot_users(ranker: str, changes: dict[str, object]) -> None:
     """With and without the ranker (C08-C18, G06)."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     owners = everybody(recipe_of(surface))
@@ -218,7 +218,7 @@ def test_the_blend_matters_to_hot_users_and_to_nobody_else(ranker: str, changes:
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off"])
-def test_hot_startups_get_the_ensemble_where_it_is_asked_for_and_nobody_else_does(ranker: str) -> None:
+def test_only_hot_startups_get_the_ensemble_if_enabled(ranker: str) -> None:
     """From reverse ALS and the reversed two-tower model (R24)."""
     surface = Surface.DEVELOPERS_FOR_STARTUP
     owners = everybody(recipe_of(surface))

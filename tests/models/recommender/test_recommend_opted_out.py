@@ -58,7 +58,7 @@ def test_an_opted_out_owner_gets_the_list_of_an_unseen_owner(surface: Surface, r
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_one_in_a_batch_changes_nobody_elses_list(surface: Surface) -> None:
+def test_an_owner_in_a_batch_does_not_change_other_lists(surface: Surface) -> None:
     recipe = recipe_of(surface, "learned")
     owners = replace(out(recipe), opted_out=np.zeros(len(out(recipe)), bool))
     mixed = replace(owners, opted_out=np.arange(len(owners)) % 3 == 0)

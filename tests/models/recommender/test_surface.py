@@ -92,7 +92,7 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
         ({"enable_ensemble": False}, "ensemble_v1", "ENABLE_ENSEMBLE"),
     ],
 )
-def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, Any], name: str, said: str) -> None:
+def test_every_switch_saves_the_disabled_work_and_reports_it(changed: dict[str, Any], name: str, said: str) -> None:
     assert unserved(name, Settings()) == ""
     assert said in unserved(name, Settings().layered(changed, "given"))
 

@@ -81,7 +81,7 @@ def test_what_is_recorded_is_read_again(d: Declared) -> None:
         assert settings.origin(d.flat) == ("here" if value != d.default else "default")
 
 
-def test_a_setting_can_be_said_to_be_unset_and_minus_one_still_says_so(tmp_path: Path) -> None:
+def test_a_setting_can_be_unset_also_by_minus_one(tmp_path: Path) -> None:
     open_ones = [d for d in ALL if d.optional]
     assert len(open_ones) > 5
     for d in open_ones:
@@ -133,7 +133,7 @@ def test_the_page_is_made_from_the_declarations() -> None:
 
 
 @pytest.mark.parametrize("r", RETIRED, ids=name)
-def test_a_retired_setting_says_which_constant_it_became(r: Retired) -> None:
+def test_a_retired_setting_names_its_constant(r: Retired) -> None:
     constant, place = r.constant.split(" of ")
     module = place.removesuffix(".py").replace("/", ".")
     assert util.find_spec(module) is not None, f"{r.variable} sends people to {place}"

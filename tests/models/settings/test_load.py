@@ -55,7 +55,7 @@ ODD = (
 
 @effort(max_examples=1500, derandomize=True, database=None)
 @given(st.sampled_from(VARIABLES), st.sampled_from(ODD) | st.text(st.characters(exclude_characters="\0"), max_size=20))
-def test_an_odd_value_is_taken_or_refused_in_words(variable: str, value: str) -> None:
+def test_an_odd_value_is_taken_or_refused_with_an_error(variable: str, value: str) -> None:
     try:
         Settings.from_env({variable: value}).digest()
     except SettingsError as error:
@@ -90,7 +90,7 @@ def test_every_variable_takes_every_odd_value(variable: str) -> None:
         "postgresql://h:0/x",
     ],
 )
-def test_an_address_of_no_server_is_refused_in_words(variable: str, address: str) -> None:
+def test_an_address_without_a_server_is_refused_with_an_error(variable: str, address: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable} must be") as said:
         Settings.from_env({variable: address})
     assert "pa/" not in str(said.value) and "p#w" not in str(said.value), "no part of a password is shown"
@@ -147,7 +147,7 @@ def test_what_an_orchestrator_injects_is_ignored(service: str) -> None:
         ("[als", "must name a TOML file"),
     ],
 )
-def test_a_mistake_in_the_file_is_refused_in_words(lines: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_file_is_refused_with_an_error(lines: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(lines)
     with pytest.raises(SettingsError, match=told):
         Settings.from_env({"MATCHBOOK_CONFIG": str(tmp_path / "own.toml")})

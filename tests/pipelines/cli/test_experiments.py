@@ -45,7 +45,7 @@ def test_a_file_is_checked_without_a_build(file: Path, capsys: pytest.CaptureFix
     assert "[0].share: expected a number in 0..1, got 7" in capsys.readouterr().err
 
 
-def test_what_the_next_build_will_do_stands_beside_what_is_live(
+def test_the_next_build_is_shown_with_the_live_one(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MATCHBOOK_EXPERIMENTS", str(file))

@@ -101,7 +101,7 @@ def test_als_is_evaluated_on_the_last_fifth_by_default(command: Any, exported: s
 
 
 @pytest.mark.usefixtures("exported")
-def test_what_cannot_be_is_said_clearly(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_values_give_clear_errors(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("train-als", "--factors", "many") == 1
     assert "MATCHBOOK_ALS_FACTORS must be int, got 'many'" in capsys.readouterr().err
     assert command("train-als", "--as-of", "2001-01-01") == 1

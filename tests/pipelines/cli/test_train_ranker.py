@@ -81,7 +81,7 @@ def test_without_a_snapshot(step: str, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_evaluate_says_where_the_report_lies(
+def test_evaluate_prints_the_path_of_the_report(
     options: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run("learn", parse_instant("2024-03-01"), Settings(home=home))

@@ -37,7 +37,7 @@ def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
     return score_owners(recipe, owners), recipe.catalogue, outcome
 
 
-def test_caps_cost_and_gain_as_the_metrics_say(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     lists, catalogue, outcome = judged
     rows = cap_curve(lists, catalogue, outcome)
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)

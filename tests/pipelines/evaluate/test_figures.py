@@ -86,7 +86,7 @@ def test_claims_that_cannot_be_asked_are_left_out() -> None:
     assert set(claims(each, {"overall": masks["hot"]}, Surface.STARTUPS_FOR_INVESTOR)) == {"diversity", "age_days"}
 
 
-def test_the_novelty_of_what_everybody_met_is_nothing() -> None:
+def test_an_item_that_all_have_met_has_no_novelty() -> None:
     facts = ItemFacts(np.array([4, 1]), 4, np.array([np.nan, np.nan]), np.array([-1, -1]))
     truth = metrics.places(np.array([0, 1]), np.array([0]))
     assert metrics.self_information(facts.met, facts.owners)[truth[0, 0]] == 0

@@ -77,7 +77,7 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
     assert users.labels["location"] == ("Bern, CH",)
 
 
-def test_the_manifest_says_what_there_is(market: Settings) -> None:
+def test_the_manifest_lists_the_content(market: Settings) -> None:
     manifest = dict(exported(market).manifest)
     assert manifest["counts"] == {
         "users": 2, "startups": 2, "interactions": 6, "dismissals": 0, "rejected": 0,
@@ -195,7 +195,7 @@ def test_users_without_or_with_a_repeated_id_are_rejected(market: Settings) -> N
     assert snapshot.user_ids.ids.tolist() == [ANA, BEN]
 
 
-def test_an_event_that_is_broken_brings_nobody_into_the_world(market: Settings) -> None:
+def test_a_broken_event_creates_no_entity(market: Settings) -> None:
     execute(market, f"INSERT INTO user_interactions VALUES ('{CY}', '{ACME}', 'poke', '2024-01-01+00')")
     assert exported(market.layered({"rejected_share": 0.9}, "given")).user_ids.ids.tolist() == [ANA, BEN]
 
@@ -207,12 +207,12 @@ def test_times_beyond_the_calendar_are_no_obstacle(market: Settings) -> None:
     assert startups.listed.tolist() == [False, True]
 
 
-def test_no_event_before_the_cutoff_is_said_with_its_cure(market: Settings) -> None:
+def test_no_event_before_the_cutoff_is_an_error_with_a_remedy(market: Settings) -> None:
     with pytest.raises(EmptySnapshot, match=r"before 1950-01-01.*8 at or after it.*pipelines import"):
         exported(market, as_of="1950-01-01")
 
 
-def test_an_empty_database_is_said_with_its_cure(settings: Settings) -> None:
+def test_an_empty_database_is_reported_with_its_remedy(settings: Settings) -> None:
     with pytest.raises(EmptySnapshot, match="0 users, 0 startups"):
         exported(settings)
     assert not list((settings.artifacts / "runs" / "r").glob("snapshot-*"))

@@ -74,7 +74,7 @@ SOURCES: dict[str, tuple[Callable[[], list[str]], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_build_goes_on_and_says_whose_rows_they_are(market: Settings, source: str) -> None:
+def test_a_build_continues_and_reports_the_owners_of_the_rows(market: Settings, source: str) -> None:
     statements, orphans = SOURCES[source]
     execute(market, *statements())
     snapshot = exported(market)

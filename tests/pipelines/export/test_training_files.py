@@ -81,7 +81,7 @@ def test_those_with_few_interactions_are_left_out(tmp_path: Path) -> None:
     assert forward.toarray().tolist() == [[3.5, -1.0]]
 
 
-def test_nobody_left_is_said_with_the_cure(tmp_path: Path) -> None:
+def test_no_remaining_owner_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(
         TooSparse, match=r"at least 5 interactions.*most active of 2 people has 4.*lower --min-interactions"
     ):
@@ -98,7 +98,7 @@ def test_the_same_snapshot_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyt
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_world_where_everybody_opted_out_has_empty_sets(tmp_path: Path) -> None:
+def test_a_world_of_opted_out_users_has_empty_sets(tmp_path: Path) -> None:
     snapshot = marketplace()
     everybody = snapshot.users.to_pandas().assign(opted_out_at="2024-01-01", created_at="", updated_at="")
     events = pd.DataFrame(

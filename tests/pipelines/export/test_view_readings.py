@@ -95,7 +95,7 @@ def test_readings_are_bounded(market: Settings) -> None:
     assert [views for id, views in kept(market) if id == ACME] == list(range(1, MOST + 1))
 
 
-def test_what_was_read_of_a_startup_that_is_gone_goes_in_the_end(market: Settings) -> None:
+def test_readings_of_a_deleted_startup_are_removed_in_the_end(market: Settings) -> None:
     keep_readings(engine(market))
     execute(market, f"DELETE FROM startups WHERE id = '{BOLT}'")
     older(market, 24 * GONE_DAYS - 1)

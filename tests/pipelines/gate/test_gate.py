@@ -66,7 +66,7 @@ def test_models_trained_on_noise_are_stopped_by_what_they_foretell(
     assert (read_decisions(nights.settings)[0]["by"], read_gate(run)["answer"]["chosen"]) == ("force", "publish")
 
 
-def test_a_failure_that_sends_everybody_to_popular_is_stopped(nights: Nights) -> None:
+def test_a_failure_that_gives_all_owners_popular_lists_is_stopped(nights: Nights) -> None:
     run, found = nights.weighed(NEXT, left_out=PERSONAL)
     gate = read_gate(run)
     assert found.verdict == "stop" and against(gate, "stop") >= {"popular_share", "route_distance"}

@@ -96,7 +96,7 @@ def test_a_header_counts_however_it_is_written(header: str, tmp_path: Path) -> N
         (b"x" * 2_000_000, "names of its columns"),
     ],
 )
-def test_what_is_no_table_is_refused_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_without_a_table_is_refused_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_bytes(content)
     with pytest.raises(DataError, match=said):
         table_of(tmp_path / "users.csv", USERS.names)

@@ -124,7 +124,7 @@ def test_the_version_moves_only_when_a_set_changes(live: Settings, client: redis
         assert int(stored.value(client, keys.hidden_version)) == first
 
 
-def test_who_comes_back_is_shown_again_and_who_is_deleted_stays_hidden(
+def test_returning_entities_are_shown_again_and_deleted_ones_stay_hidden(
     live: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     for startup in (STARTUP, OTHER):

@@ -128,7 +128,7 @@ def test_a_publisher_that_wakes_up_in_the_middle_of_its_load_is_stopped_there(
     assert publish_release(town.settings, second).published and client.smembers(keys.loading) == set()
 
 
-def test_a_killed_publisher_keeps_nobody_waiting_longer_than_its_lease(
+def test_a_killed_publisher_blocks_others_only_until_its_lease_ends(
     town: Town, client: redis.Redis, keys: Keys
 ) -> None:
     release = town.build()
@@ -145,7 +145,7 @@ def test_a_long_load_keeps_its_lease(client: redis.Redis, keys: Keys) -> None:
     assert client.get(keys.publisher) is None
 
 
-def test_what_a_killed_publisher_left_is_removed_by_the_next_one(town: Town, client: redis.Redis, keys: Keys) -> None:
+def test_files_of_a_killed_publisher_are_removed_by_the_next(town: Town, client: redis.Redis, keys: Keys) -> None:
     killed, next_one = town.build(days=0), town.build(days=1)
     client.sadd(keys.loading, killed)
     for key in keys.of_release(killed)[:4]:
@@ -246,7 +246,7 @@ def test_a_future_cutoff_blocks_no_build(town: Town) -> None:
     assert not publish_release(town.settings, town.build(days=0)).published
 
 
-def test_what_became_live_and_why_is_written_down(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+def test_live_releases_and_reasons_are_recorded(town: Town, caplog: pytest.LogCaptureFixture) -> None:
     older, newer = town.build(days=0), town.build(days=1)
     publish_release(town.settings, newer)
     with caplog.at_level(logging.WARNING):

@@ -71,7 +71,7 @@ def test_a_manifest_changed_by_hand_is_refused_though_it_is_json(town: Town) -> 
         publish_release(town.settings, release)
 
 
-def test_what_is_stored_is_its_owners_alone(town: Town) -> None:
+def test_only_the_owner_may_read_stored_files(town: Town) -> None:
     """L03: 0600 in 0700."""
     publish_release(town.settings, town.build())
     everything = [p for kind in ("bundles", "releases") for p in (town.settings.artifacts / kind).rglob("*")]

@@ -137,7 +137,7 @@ def test_three_builds_stay_loaded_and_rollback_goes_one_back(town: Town) -> None
     assert current_release(town.settings) == releases[0]
 
 
-def test_no_earlier_release_and_an_unknown_one_are_said_so(town: Town) -> None:
+def test_no_earlier_release_and_an_unknown_one_give_errors(town: Town) -> None:
     with pytest.raises(ReleaseNotFound, match="no earlier release"):
         rollback(town.settings)
     with pytest.raises(ReleaseNotFound, match="stored are: none"):

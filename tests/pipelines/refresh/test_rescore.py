@@ -50,7 +50,7 @@ def test_an_owner_who_crosses_a_threshold_changes_route_the_same_day(town: Town,
     assert {f for f in others if now[f] != others[f]} == {UUID(owner).bytes} and set(now) == set(others)
 
 
-def test_everybody_elses_list_is_carried_over_to_the_byte_and_means_the_same(town: Town) -> None:
+def test_all_other_lists_are_copied_to_the_byte_with_the_same_meaning(town: Town) -> None:
     ids = {e: x.ids.ids.tolist() for e, x in town.entities().items()}
     before = {s: town.raw(s) for s in Surface}
     startup, person = identity("startup", 4), identity("user", 7)

@@ -135,7 +135,7 @@ def test_pictures_and_tables_speak(evaluation: dict[str, Any]) -> None:
     assert ("html", {"lang": "en"}) in page.found
 
 
-def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
+def test_every_section_describes_its_settings(evaluation: dict[str, Any]) -> None:
     text = report(evaluation)
     for words in (
         "it &lt;passed&gt;",

@@ -99,7 +99,7 @@ def test_no_id_of_a_person_leaves_and_long_messages_are_cut(here: Settings, list
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/x", "file:///etc/passwd", "nonsense", "http://[bad"])
-def test_an_address_that_does_not_work_fails_nobody_and_is_not_shown(
+def test_a_wrong_address_fails_nothing_and_is_not_shown(
     tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = Settings(home=tmp_path, webhook_url=Secret(address))

@@ -141,7 +141,7 @@ def test_factors_of_the_matrix_find_the_markets(tables: dict[str, pd.DataFrame],
     assert (market[likeness.argmax(axis=1)] == market).mean() > 0.6 > 2 * chance
 
 
-def test_what_people_say_predicts_what_they_do(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
+def test_texts_of_users_predict_their_events(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
     """The startup with the text closest to a profile is nearly always of that user's market."""
     users, startups = tables["users.csv"], tables["startups.csv"]
     spoken = users[users["interests"] != ""]

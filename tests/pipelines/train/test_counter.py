@@ -75,7 +75,7 @@ def test_a_counter_without_readings_changes_nothing() -> None:
     assert with_it.views_from == "events" and not with_it.entities(Entity.STARTUP).views.any()
 
 
-def test_readings_say_the_same_at_the_inner_cut_as_they_did_then() -> None:
+def test_readings_at_the_validation_split_are_those_of_that_time() -> None:
     """The counter is a feature where it is known: popularity is of what it said at each instant (C49, R05)."""
     _, startups, _ = tables()
     everything = rows(people=300, startups=300, events=6000)[2]

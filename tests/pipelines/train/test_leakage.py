@@ -187,7 +187,7 @@ def test_a_bundle_of_another_instant_is_caught() -> None:
         check_leaks(snapshot(), SETTINGS, CUT, late)
 
 
-def test_what_another_program_knew_later_is_caught() -> None:
+def test_later_knowledge_of_another_program_is_found() -> None:
     of = honest()["content_v1"]
     early, late = ({**honest(), of.name: replace(of, config={**of.config, "known_before_us": CUT + n})} for n in (0, 1))
     assert check_leaks(snapshot(), SETTINGS, CUT, early, [])
@@ -195,7 +195,7 @@ def test_what_another_program_knew_later_is_caught() -> None:
         check_leaks(snapshot(), SETTINGS, CUT, late, [])
 
 
-def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_threshold_reached_only_by_future_events_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def sparse(lesson: TrainingData) -> Bundle:
         if lesson.snapshot.as_of_us == CUT:
             raise TooSparse("nothing to learn from")

@@ -65,9 +65,7 @@ def test_honest_rows_pass() -> None:
 
 @pytest.mark.parametrize("blank_where_met", [True, False])
 @pytest.mark.parametrize(("place", "column"), COLUMNS)
-def test_a_column_that_was_written_when_somebody_was_met_later_is_found(
-    place: int, column: str, blank_where_met: bool
-) -> None:
+def test_a_column_written_because_of_later_events_is_found(place: int, column: str, blank_where_met: bool) -> None:
     tables = [table.copy() for table in market()]
     table, key = tables[place], ("user_id", "startup_id")[place]
     later = set(tables[2][tables[2].occurred_at >= CUT][key])

@@ -99,7 +99,7 @@ def test_at_the_cutoff_the_same_change_would_show(name: str) -> None:
     assert fit(name, otherwise(), SETTINGS).digest() != fit(name, plain(), SETTINGS).digest()
 
 
-def test_who_came_later_is_unknown_to_every_model() -> None:
+def test_later_users_are_unknown_to_every_model() -> None:
     later, at = with_newcomers(), CUT_US
     als = fit("als_v1", later, SETTINGS, at)
     assert later.startup_ids.ids[-1] not in als.maps["item"].ids and later.user_ids.ids[-1] not in als.maps["user"].ids

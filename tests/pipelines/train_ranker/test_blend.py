@@ -30,7 +30,7 @@ def asked(n: int, hot: int, **more: float) -> BlendScores:
     return BlendScores(np.arange(n) < hot, ndcg)
 
 
-def test_what_is_better_beyond_chance_is_taken() -> None:
+def test_a_significantly_better_ranker_is_taken() -> None:
     found = choice(asked(300, 120, rrf=0.1, equal=0.05))
 
     assert (found["name"], found["blend"], found["profile"]) == ("rrf", "rrf", "")
@@ -49,7 +49,7 @@ def test_a_member_is_no_blend() -> None:
     assert choice(asked(300, 120, two_tower=0.3))["blend"] == "weighted"
 
 
-def test_what_may_be_chance_is_not_taken() -> None:
+def test_a_difference_by_chance_is_not_taken() -> None:
     these = asked(200, 0)
     these = BlendScores(
         these.hot, {**these.ndcg, "rrf": these.ndcg["weighted"] + np.where(np.arange(200) == 7, 0.5, 0.0)}

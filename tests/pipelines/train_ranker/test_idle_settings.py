@@ -136,7 +136,7 @@ def same(one: Lists, other: Lists) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_setting_has_no_effect_exactly_where_it_says_so(way: str, town: Town) -> None:
+def test_a_setting_has_no_effect_exactly_where_declared(way: str, town: Town) -> None:
     """A way with a comma is scored with the models of the way before it: what acts while models are fitted is tried
     there."""
     settings, fits = town.settings(way), "," not in way

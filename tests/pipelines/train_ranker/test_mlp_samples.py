@@ -80,7 +80,7 @@ def test_declined_first_then_others_and_no_more_than_asked() -> None:
         assert not kept[10:].any()  # an owner without a positive gives no samples
 
 
-def test_what_was_viewed_without_engaging_can_come_first(holdout: Holdout, made: RankingSet) -> None:
+def test_viewed_items_without_engagement_can_be_the_first_negatives(holdout: Holdout, made: RankingSet) -> None:
     """An option (C42); by default every candidate without engagement is a negative."""
     declined = [holdout.seen_from(s).declined for s in Surface]
 

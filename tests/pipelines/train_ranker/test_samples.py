@@ -77,7 +77,7 @@ def test_all_events_are_training_data_in_the_end() -> None:
     ] in rows.features.tolist()  # owner 2 has no events after day 80
 
 
-def test_a_dislike_counts_from_when_it_was_said() -> None:
+def test_a_dislike_counts_from_its_time() -> None:
     """Rows 0 and 1 met on day 45; row 0 is disliked on day 70, and row 1 was, until it was liked on day 60."""
     said = Opinions(np.array([0, 0, 1, 1]), np.array([46, 70, 50, 60]), np.array([False, True, True, False]))
     drawn = np.array([False, False, True])
@@ -163,7 +163,7 @@ def test_the_evaluated_ranker_is_not_trained_on_its_cutoff(
         check_labels("learned_ranker_v1", int(newest.max()), middle)
 
 
-def test_a_model_that_was_too_sparse_at_an_older_cut_has_no_say_there() -> None:
+def test_a_model_too_sparse_at_a_historical_cutoff_is_left_out_there() -> None:
     newer = RankerSamples(
         ("a", "b"), np.array([[1, 2], [3, 4]], np.float32), np.array([0, 9]), np.zeros(2, np.int32), 5
     )

@@ -115,7 +115,7 @@ def test_later_events_do_not_train_the_evaluated_ranker(
 
 
 @pytest.mark.parametrize("how", ["noise", "upside down"])
-def test_what_orders_worse_than_a_single_model_is_refused(
+def test_a_ranker_worse_than_a_single_model_is_refused(
     how: str, run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ranker learns nothing from random outcomes, and the worst order from reversed ones."""
