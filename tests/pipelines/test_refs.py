@@ -1,4 +1,4 @@
-"""References of a build: what goes into XCom comes out the same, and nothing else is taken."""
+"""References of a build pass through XCom unchanged, and nothing else is accepted."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def test_unknown_and_missing_keys_are_refused_by_name(ref: Ref) -> None:
         type(ref).from_json({k: v for k, v in ref.as_json().items() if k != first})
 
 
-def test_what_was_not_capped_stands_in_a_manifest_as_before() -> None:
+def test_a_manifest_without_caps_is_unchanged() -> None:
     assert set(KNOWN[4].as_json()) == {"surface", "index", "owners", "sha256", "code"}

@@ -1,4 +1,4 @@
-"""Whatever stands where a file or folder was named, the answer is one sentence and never a traceback or a wait."""
+"""For a wrong file or folder the answer is one sentence, never a traceback or a wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.marketplace.tiny import write_tiny_marketplace
 
 @pytest.fixture
 def place(open_folder: Path) -> Path:
-    """A folder that everybody may enter."""
+    """A folder that every user may enter."""
     return open_folder
 
 

@@ -1,4 +1,4 @@
-"""What caps cost and gain, calibration, gains of columns, and which columns make an ingredient."""
+"""Ablations: cost and gain of caps, calibration, gains of columns, and the columns of each ingredient."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
     return score_owners(recipe, owners), recipe.catalogue, outcome
 
 
-def test_caps_cost_and_gain_as_the_metrics_say(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     lists, catalogue, outcome = judged
     rows = cap_curve(lists, catalogue, outcome)
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
@@ -92,7 +92,7 @@ def test_columns_make_ingredients() -> None:
 
 
 def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With rankers that are told apart by their columns alone, so that nothing has to be taught."""
+    """With rankers that differ only in their columns, so that no training is needed."""
     names = ("score_als", "demand", "item_met", "owner_events")
     rows = RankerRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
     met = np.array([holdout.cut_us - 5, 0, 0])
@@ -111,7 +111,7 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
     assert {name: d["mean"] for name, d in found.items()} == {"models' scores": -0.2, "demand": 0.0, "item facts": 0.1}
 
 
-def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
+def test_training_data_after_the_cutoff_is_a_leak(holdout: Holdout) -> None:
     cut = holdout.cut_us
     met = np.array([0, cut - 5, cut + 5])
     lessons = [RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
@@ -120,7 +120,7 @@ def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
         check_labels("ranker", samples_until(lessons, cut + 9).newest_us, cut)
 
 
-def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     told = {"mean": 0.1, "low": None, "high": None}
     group = {"owners": 3, **dict.fromkeys(ACCURACY, told), "coverage": 0.5, "gini": 0.4}
     surface = {
@@ -180,7 +180,7 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
 
 
 def test_a_catalogue_of_what_had_been_met_is_no_leak_and_any_other_is(holdout: Holdout, planted: Snapshot) -> None:
-    """As `open_cut` narrows it on a marketplace that lists only what somebody met."""
+    """As narrowed by `open_cut` on a marketplace that lists only items with events."""
     catalogue = holdout.bundles["catalogue_v1"]
     met = catalogue.arrays["startup_listed"] & (catalogue.arrays["startup_count"] > 0)
     fewer = met & (np.arange(len(met)) != np.flatnonzero(met)[0])

@@ -1,4 +1,4 @@
-"""Words that are filled because somebody was met later are left out of a snapshot, and that is told."""
+"""Text that is filled because of a later interaction is left out of a snapshot, and reported."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_column_that_tells_the_future_is_left_out(
+def test_a_column_that_leaks_the_future_is_left_out(
     settings: Settings, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import_folder(settings, folder)

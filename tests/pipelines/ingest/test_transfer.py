@@ -1,4 +1,4 @@
-"""Data folders as people have them: every separator, encoding, line end, quoting and blank line gives the same rows."""
+"""Data folders with every separator, encoding, line end, quoting and blank line give the same rows."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_header_counts_however_it_is_written(header: str, tmp_path: Path) -> N
         (b"x" * 2_000_000, "names of its columns"),
     ],
 )
-def test_what_is_no_table_is_refused_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_without_a_table_is_refused_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_bytes(content)
     with pytest.raises(DataError, match=said):
         table_of(tmp_path / "users.csv", USERS.names)
@@ -118,7 +118,7 @@ def test_a_whole_folder_is_imported_as_if_it_were_plain(
 
 
 def test_events_of_one_day_are_several_and_of_one_instant_one(settings: Settings, tmp_path: Path) -> None:
-    """Of which only the day is told, equal lines are as many events; with a time of day, they are one, told twice."""
+    """Equal lines with only a day are separate events; equal lines with a time of day are one event."""
     u, s = ("00000000-0000-4000-8000-00000000000a", "a0000000-0000-4000-8000-00000000000a")
     days = ["2024-05-01", "2024-05-01", "20240501", "2024-05-02", "2024-05-01T10:00:00Z", "2024-05-01 10:00"]
     (tmp_path / "users.csv").write_text(f"user_id,role\n{u},developer\n")

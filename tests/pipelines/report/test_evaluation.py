@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing, with every figure, a text for every picture, and no section without data."""
+"""The report: one page without external files, with every figure, a text for every chart, no empty section."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_pictures_and_tables_speak(evaluation: dict[str, Any]) -> None:
     assert ("html", {"lang": "en"}) in page.found
 
 
-def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
+def test_every_section_describes_its_settings(evaluation: dict[str, Any]) -> None:
     text = report(evaluation)
     for words in (
         "it &lt;passed&gt;",
@@ -186,7 +186,7 @@ def test_what_is_absent_is_left_out(
     assert not Page(report(less)).open
 
 
-def test_nothing_to_judge_by_is_said() -> None:
+def test_missing_evaluation_data_is_reported() -> None:
     text = report({"snapshot": "s", "as_of": "2024-03-01", "reason": "one < two", "surfaces": {}})
     assert "Nothing to evaluate by: one &lt; two" in text
     text = report(

@@ -1,4 +1,4 @@
-"""The page of a whole build: every section from what there is, none where there is nothing."""
+"""The report of a whole build: every section with data, and none without."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class _Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_every_section_says_what_it_holds() -> None:
+def test_every_section_describes_its_settings() -> None:
     text = build_report(told())
     for words in (
         "A person decides",
@@ -207,7 +207,7 @@ def test_each_verdict_in_words(given: dict[str, Any], words: str) -> None:
     assert words in gate_section(gate(**given))
 
 
-def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
+def test_a_ledger_with_other_fields_or_none_is_shown() -> None:
     rate = {"value": 0.25, "low": 0.2, "high": 0.3, "trials": 40, "owners": 9}
     told = engagement_section(
         {

@@ -1,4 +1,4 @@
-"""Leak checks: they pass where nothing leaks, and each planted leak is caught and named."""
+"""Leak checks pass without a leak, and each planted leak is found and named."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Fitter = Callable[[TrainingData], Bundle]
 
 @cache
 def snapshot() -> Snapshot:
-    """A market where much happens after the cut: arrivals with words of their own, opt-outs, withdrawals, readings."""
+    """A market with many changes after the cutoff: new users with new words, opt-outs, withdrawals, readings."""
     users, startups, events = rows()
     users.loc[7, "opted_out_at"], startups["withdrawn_at"] = "2024-02-27", ""
     startups.loc[3, "withdrawn_at"] = "2024-02-28"
@@ -172,8 +172,8 @@ def test_a_profile_read_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 
 
-def test_a_stage_told_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage is that of the first round: before it nobody knew (stage_known)."""
+def test_a_stage_logged_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage is that of the first round, and not known before it (stage_known)."""
     profiles = TrainingData.profiles
 
     def leaking(self: TrainingData, entities: Entities) -> dict[str, list[str]]:
@@ -191,7 +191,7 @@ def test_a_bundle_of_another_instant_is_caught() -> None:
         check_leaks(snapshot(), SETTINGS, CUT, late)
 
 
-def test_what_another_program_knew_later_is_caught() -> None:
+def test_later_knowledge_of_another_program_is_found() -> None:
     of = honest()["content_v1"]
     early, late = ({**honest(), of.name: replace(of, config={**of.config, "known_before_us": CUT + n})} for n in (0, 1))
     assert check_leaks(snapshot(), SETTINGS, CUT, early, [])
@@ -199,7 +199,7 @@ def test_what_another_program_knew_later_is_caught() -> None:
         check_leaks(snapshot(), SETTINGS, CUT, late, [])
 
 
-def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_threshold_reached_only_by_future_events_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def sparse(lesson: TrainingData) -> Bundle:
         if lesson.snapshot.as_of_us == CUT:
             raise TooSparse("nothing to learn from")
@@ -210,7 +210,7 @@ def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.M
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 
 
-def test_labels_end_before_the_cut_that_judges() -> None:
+def test_labels_end_before_the_evaluation_cutoff() -> None:
     check_labels("ranker_v1", CUT - 1, CUT)
     with pytest.raises(LeakFound, match="ranker_v1 was trained on an event of 2024-02-17"):
         check_labels("ranker_v1", CUT, CUT)

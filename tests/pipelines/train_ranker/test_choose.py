@@ -1,4 +1,4 @@
-"""Which ranker serves: lenient where few owners are asked, strict where the paired interval is beyond doubt."""
+"""Which ranker serves: lenient with few validation owners, strict if the paired interval is clear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.train_ranker.choose import learned_choice, network_choice, told
 
 
 def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
-    """NDCG@10 of the rules and, by name, of what gains so much over them on average."""
+    """NDCG@10 of the rules and, by name, of a ranker with this mean gain over them."""
     rng = np.random.default_rng(seed)
     rules = np.where(rng.random(owners) < 0.4, rng.random(owners), 0)
     return {RULES: rules, **{name: rules + mean + rng.normal(0, 0.15, owners) for name, mean in gain.items()}}
@@ -25,7 +25,7 @@ def test_a_surely_worse_learned_ranker_never_serves(seed: int) -> None:
 
 
 @pytest.mark.parametrize("owners", [1, 5, 60, 200])
-def test_a_small_jury_that_cannot_tell_leaves_the_learned_ranker(owners: int) -> None:
+def test_few_unsure_validation_owners_keep_the_learned_ranker(owners: int) -> None:
     served = [
         told(asked, learned_choice(asked), TAUGHT)[0]
         for asked in (ballot(owners, seed, **{TAUGHT: -0.005}) for seed in range(40))
@@ -33,7 +33,7 @@ def test_a_small_jury_that_cannot_tell_leaves_the_learned_ranker(owners: int) ->
     assert np.mean(served) > 0.85
 
 
-def test_a_small_jury_that_is_sure_is_heard() -> None:
+def test_few_sure_validation_owners_decide() -> None:
     asked = ballot(12, 0, **{TAUGHT: -0.6})
     assert not told(asked, learned_choice(asked), TAUGHT)[0]
 

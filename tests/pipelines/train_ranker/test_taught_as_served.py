@@ -1,4 +1,4 @@
-"""Every fact that a ranker is told, in teaching and in serving: the same owner and cut, the same bits (A31, R03)."""
+"""Every feature is the same to the bit in training and in serving, for the same owner and cutoff (A31, R03)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DIVERSITY = FEATURES.index("diversity")
 
 @dataclass(frozen=True)
 class Recorder:
-    """Orders by the model score alone, and records its inputs."""
+    """Orders by the model score alone, and keeps the features that it gets."""
 
     inputs: list[np.ndarray] = field(default_factory=list)
     name: str = "mlp"
@@ -38,7 +38,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface: Surface) -> None:
+def test_the_network_gets_the_same_features_in_serving(holdout: Holdout, surface: Surface) -> None:
     """All four columns of every candidate at the place that it gets, the greedy places and those behind them."""
     settings = holdout.settings.layered({"diversity_places": 6}, "given")
     recipe = replace(holdout.recipe(surface), settings=settings)
@@ -57,13 +57,17 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
         first = np.sort(order[: 3 * settings.of(RankerConfig).diversity_places])  # the pool of the greedy places
         for place, candidate in enumerate(order.tolist()):
             greedy = 0 < place < settings.of(RankerConfig).diversity_places
-            served = recorder.inputs[place][0, np.searchsorted(first, candidate)] if greedy else recorder.inputs[0][0, candidate]
+            served = (
+                recorder.inputs[place][0, np.searchsorted(first, candidate)]
+                if greedy
+                else recorder.inputs[0][0, candidate]
+            )
             assert served.tobytes() == every[candidate].astype(np.float32).tobytes()
 
 
 def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
     recipe = holdout.recipe(Surface.STARTUPS_FOR_INVESTOR)
-    owners, recorder = holdout.owners(recipe, teaching=True)[0].part(0, 1), Listening()
+    owners, recorder = holdout.owners(recipe, teaching=True)[0].part(0, 1), Recorder()
     rank(replace(recipe, ranker=recorder), owners, recipe.settings.lists.depth)
     assert (recorder.inputs[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
     asked = min(recipe.settings.of(RankerConfig).diversity_places, recipe.settings.lists.depth)
@@ -71,8 +75,8 @@ def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
 
 
 @pytest.mark.parametrize("surface", [s for s in Surface if s.owner is Entity.USER])
-def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
-    """Of whoever came after the cut teaching knows a row, and serving nothing but the words."""
+def test_a_newcomer_is_trained_as_an_unseen_owner_is_served(surface: Surface) -> None:
+    """A user who came after the cutoff has a row in training, and only a text in serving."""
     users, startups, events = rows()
     users["location"], startups["location"] = "Basel, Switzerland", "Basel, Switzerland"
     users.loc[::5, "created_at"] = "2024-02-20"
@@ -95,8 +99,8 @@ def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
 
 
 def test_labels_know_only_their_window() -> None:
-    """People who dislike after the inner cut what they met before it: nothing that a judged ranker learns changes,
-    while the one that is served learns it."""
+    """Dislikes after the validation split of items met before it: they do not change the evaluated ranker, but the
+    served ranker learns from them."""
     users, startups, events = rows(kinds=("view", "like"))
     settings = small(ranker_cuts=3)
     plain = Snapshot.from_frames(users, startups, events, AS_OF, settings.recorded(), name="plain")
