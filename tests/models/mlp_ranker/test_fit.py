@@ -121,7 +121,7 @@ def test_the_best_epoch_is_served() -> None:
     assert bundle.files["ranker_v1.pth"] != bundle.files["ranker_v1_best.pth"]
     best = torch.load(io.BytesIO(bundle.files["ranker_v1_best.pth"]), weights_only=True)
     np.testing.assert_array_equal(best["0.weight"].numpy(), bundle.arrays["weight_0"])
-    assert any("held-out loss rose" in w for w in bundle.config["warnings"])
+    assert any("validation loss rose" in w for w in bundle.config["warnings"])
 
 
 def test_too_few_positives_are_refused() -> None:
