@@ -19,7 +19,7 @@ from pathlib import Path
 
 from models.errors import DataError
 from models.schema import TABLES, Table
-from pipelines.ingest.rows import SEPARATORS, header_of, plain, told
+from pipelines.ingest.rows import SEPARATORS, filled_rows, header_of, plain
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
 AWKWARD = (
@@ -91,7 +91,7 @@ def _read(content: bytes, table: Table) -> str:
     try:
         stream, path = io.BytesIO(content), Path(table.file)
         text = plain(stream, path)
-        rejects = sum(len(chunk.rejects) for chunk in told(text, header_of(text, path, table.names)))
+        rejects = sum(len(chunk.rejects) for chunk in filled_rows(text, header_of(text, path, table.names)))
     except DataError as error:
         return f"refused: {' '.join(str(error).split()[:6])} …"
     return "read, with rejected rows" if rejects else "read whole"

@@ -35,9 +35,9 @@ from pipelines.evaluate.figures import (
     cap_curve,
     changed,
     ensemble_gain,
+    evaluated,
     groups,
     item_facts,
-    judged,
     measured,
     top_tens,
 )
@@ -273,7 +273,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
-    models = judged(lists, each, masks, len(items))
+    models = evaluated(lists, each, masks, len(items))
     ranked = (ROUTE, RULES, RANKED, TAUGHT, CAPPED)
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
     return {

@@ -59,7 +59,7 @@ def measured(
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
-def judged(
+def evaluated(
     lists: Mapping[str, NDArray[np.int64]],
     each: PerOwner,
     masks: Mapping[str, NDArray[np.bool_]],

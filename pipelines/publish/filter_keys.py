@@ -24,7 +24,7 @@ from sqlalchemy import Engine
 
 from models.data.entities import ID_BYTES, KEY_FIELD, Erased
 from models.lists.redis_format import OWN, Keys, since_value
-from models.lists.redis_server import told
+from models.lists.redis_server import message_of
 from models.lists.release import Release
 from models.schema import Entity, EventType
 from models.settings.settings import Settings
@@ -215,7 +215,7 @@ def _begun_anew(client: redis.Redis, names: Sequence[str], answers: Sequence[Any
     """
     refused = [(name, said) for name, said in zip(names, answers, strict=True) if isinstance(said, redis.ResponseError)]
     for _, said in refused:
-        if "WRONGTYPE" not in told(said):
+        if "WRONGTYPE" not in message_of(said):
             raise said
     broken = {name for name, _ in refused}
     if broken:

@@ -105,7 +105,7 @@ def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> NDAr
 
 
 def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
-    words = known.told({name: value for name, value in row.items() if isinstance(value, str)})
+    words = known.known_fields({name: value for name, value in row.items() if isinstance(value, str)})
     role = Role.of(words.pop("role", ""))
     created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
     facets = {name: words.get(name, "") for name in TABLE_OF[known.entity].facets}

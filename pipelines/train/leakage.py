@@ -43,7 +43,7 @@ class Told(NamedTuple):
     how: str
 
 
-def told_by_absence(
+def predicted_by_absence(
     snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]
 ) -> Iterator[Told]:
     """Yield every column whose blanks at the cut reveal which entities have later interactions.
@@ -142,7 +142,7 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
 
     A refit without later data cannot show columns that the platform overwrites. bundles: fitted before the cut.
     """
-    for column, how in told_by_absence(snapshot, settings, cut_us, bundles):
+    for column, how in predicted_by_absence(snapshot, settings, cut_us, bundles):
         cure = "set [export] stage_known = 'first_event', or " if column.startswith("stage") else ""
         raise _leak(
             f"the column {column}",

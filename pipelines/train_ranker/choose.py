@@ -235,7 +235,7 @@ def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
     return choose(challengers, SURE, least=2)
 
 
-def told(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
+def verdict_of(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
     """Return whether the network or the learned ranker serves a surface, and the reason in words."""
     if not choice.owners:
         return False, "no owners to evaluate it"

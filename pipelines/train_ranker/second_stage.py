@@ -36,7 +36,7 @@ from pipelines.train_ranker.choose import (
     cross_fitted,
     learned_choice,
     network_choice,
-    told,
+    verdict_of,
 )
 from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
@@ -121,7 +121,7 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
         return {"serves": False, "reason": "too little data before the validation split to evaluate it", "judged": {}}
     ballot = ballot_of(holdout, surface, network, judged)
     choice = learned_choice(ballot)
-    serves, said = told(ballot, choice, TAUGHT)
+    serves, said = verdict_of(ballot, choice, TAUGHT)
     reason = f"trained before the validation split and evaluated after it: {said}"
     _LOG.info("learned ranker on %s: %s", surface, reason)
     figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
@@ -261,7 +261,7 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
         choice = network_choice(ballot)
         if not choice.owners:
             continue
-        serves, why = told(ballot, choice, RANKED)
+        serves, why = verdict_of(ballot, choice, RANKED)
         passes += [surface.value] if serves else []
         ahead |= choice.gains[RANKED]["mean"] >= 0
         means = {name: round(float(ballot[name].mean()), 6) for name in (RANKED, RULES)}

@@ -121,7 +121,7 @@ def test_files_of_many_ended_processes_become_one_of_each_kind_and_nothing_is_lo
         fold_ended(tmp_path)
     assert sorted(p.name for p in tmp_path.glob("*.db")) == ["counter_0.db", "histogram_0.db"]
     told = subprocess.run(
-        [sys.executable, "-c", "from serving.counters import told; print(told().decode())"],
+        [sys.executable, "-c", "from serving.counters import exposition; print(exposition().decode())"],
         cwd=ROOT,
         env=os.environ | {FOLDER: str(tmp_path)},
         check=True,

@@ -18,7 +18,7 @@ from models.metrics.accuracy import places
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
-from pipelines.evaluate.figures import groups, item_facts, judged, measured
+from pipelines.evaluate.figures import evaluated, groups, item_facts, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.train.holdout import outcome_of, split_time
 from pipelines.train.train import fit
@@ -96,7 +96,7 @@ def ours(
         "faulty": faulty(owners, len(recipe.catalogue)),
     }
     items = item_facts(recipe, events.before(cut))
-    figures = judged(lists, measured(lists, outcome, items), groups(recipe, owners), len(items))
+    figures = evaluated(lists, measured(lists, outcome, items), groups(recipe, owners), len(items))
     return recipe, owners, lists, figures
 
 

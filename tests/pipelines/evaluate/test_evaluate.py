@@ -16,7 +16,7 @@ from models.recommender.recommend import recommend
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.evaluate.evaluate import evaluate, serving_ranker, table
-from pipelines.evaluate.figures import groups, item_facts, judged, measured
+from pipelines.evaluate.figures import evaluated, groups, item_facts, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.run.run import Run
@@ -137,7 +137,7 @@ def test_a_perfect_list_scores_one(holdout: Holdout) -> None:
     empty = np.full_like(perfect, -1)
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     lists = {"perfect": perfect, "empty": empty}
-    got = judged(lists, measured(lists, outcome, items), masks, len(items), reference="empty")
+    got = evaluated(lists, measured(lists, outcome, items), masks, len(items), reference="empty")
     assert got["perfect"]["overall"]["ndcg"] == {"mean": 1, "low": 1, "high": 1}
     assert got["empty"]["overall"]["ndcg"]["mean"] == 0 and got["empty"]["overall"]["popularity_rank"] is None
     assert got["empty"]["overall"]["gini"] is None and got["empty"]["overall"]["answered"] == 0

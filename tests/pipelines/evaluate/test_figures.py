@@ -10,7 +10,7 @@ from models.data.interactions import DAY_US
 from models.metrics.list_metrics import ItemFacts
 from models.schema import Entity, Surface
 from pipelines.evaluate.evaluate import claims
-from pipelines.evaluate.figures import changed, ensemble_gain, groups, item_facts, judged, measured
+from pipelines.evaluate.figures import changed, ensemble_gain, evaluated, groups, item_facts, measured
 from pipelines.report.figure_names import RANDOM, SERVED
 from pipelines.train.contenders import contenders, shown
 from pipelines.train.holdout import Holdout
@@ -28,9 +28,9 @@ def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -
     lists = {SERVED: lists["rules"], **lists, "noise": np.argsort(-score, axis=1)[:, :10]}
     items = item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
-    apart = judged(lists, each, groups(recipe, owners), len(items), RANDOM)["noise"]["overall"]["against_served"]
+    apart = evaluated(lists, each, groups(recipe, owners), len(items), RANDOM)["noise"]["overall"]["against_served"]
     assert apart["low"] < 0 < apart["high"]
-    to_served = judged(lists, each, groups(recipe, owners), len(items))["noise"]["overall"]["against_served"]
+    to_served = evaluated(lists, each, groups(recipe, owners), len(items))["noise"]["overall"]["against_served"]
     assert to_served["high"] < 0
 
 

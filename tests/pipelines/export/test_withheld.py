@@ -55,7 +55,7 @@ def test_a_column_that_leaks_the_future_is_left_out(
     assert set(words["description"]) == {""} and {"airships", ""} == set(words["tags"])
     assert set(snapshot.profiles(Entity.USER)["headline"]) == {"building", ""}
     startups = entities_of(fit(CATALOGUE, snapshot, settings))[Entity.STARTUP]
-    assert startups.told({"description": "zeppelins", "tags": "airships"}) == {"tags": "airships"}
+    assert startups.known_fields({"description": "zeppelins", "tags": "airships"}) == {"tags": "airships"}
     with engine(settings).begin() as connection:
         connection.execute(
             text("INSERT INTO startups (id, description, tags) VALUES (:id, 'zeppelins', 'airships')"),

@@ -19,7 +19,7 @@ from models.errors import DataError
 from models.schema import STARTUPS, TABLES, USERS
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
-from pipelines.ingest.rows import SEPARATORS, header_of, opened, plain, table_of, told
+from pipelines.ingest.rows import SEPARATORS, filled_rows, header_of, opened, plain, table_of
 from pipelines.postgres import engine, transaction
 from tests.marketplace.tiny import write_tiny_marketplace
 
@@ -153,7 +153,7 @@ def look(content: bytes) -> int:
     try:
         body = plain(stream, Path("startups.csv"))
         header = header_of(body, Path("startups.csv"), STARTUPS.names)
-        return sum(len(chunk.lines) + len(chunk.rejects) for chunk in told(body, header))
+        return sum(len(chunk.lines) + len(chunk.rejects) for chunk in filled_rows(body, header))
     except DataError as error:
         assert str(error)
         return 0
@@ -210,4 +210,4 @@ def test_a_gzip_file_reads_the_same(tmp_path: Path) -> None:
     (tmp_path / "users.csv.gz").write_bytes(gzip.compress(written([NAMES, *ROWS], ";", "\r", 0).encode("utf-16")))
     with opened(tmp_path / "users.csv.gz") as (stream, _):
         body = plain(stream, tmp_path)
-        assert sum(len(c.lines) for c in told(body, header_of(body, tmp_path, USERS.names))) == 2
+        assert sum(len(c.lines) for c in filled_rows(body, header_of(body, tmp_path, USERS.names))) == 2

@@ -29,7 +29,7 @@ from pipelines.train.single_model import SingleModelSplit
 from pipelines.train.train import fit
 from pipelines.train_ranker.choose import _asked
 from pipelines.train_ranker.mlp_samples import ranking_set
-from pipelines.train_ranker.samples import _lessons
+from pipelines.train_ranker.samples import _samples_of
 from pipelines.train_ranker.validation_models import ValidationModels
 from tests.paths import ROOT
 from tests.pipelines.train.market import AS_OF, rows, small
@@ -75,7 +75,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
     holdout = two[0]
     recipe = holdout.recipe(surface)
     lessons, split = (
-        _lessons(holdout, surface, market(False).as_of_us),
+        _samples_of(holdout, surface, market(False).as_of_us),
         SingleModelSplit.at_share(market(False), SETTINGS, 0.2),
     )
     assert lessons is not None and len(silent)
@@ -93,7 +93,7 @@ def test_training_and_evaluation_see_no_difference(two: Two) -> None:
     """Samples of the learned ranker, the network's set, owners of the blend, tuning, every challenger, and the gate."""
     assert two[0].cut_us == two[1].cut_us
     for surface in Surface:
-        mine, other = (_lessons(h, surface, h.snapshot.as_of_us) for h in two)
+        mine, other = (_samples_of(h, surface, h.snapshot.as_of_us) for h in two)
         assert mine is not None and other is not None
         for column in ("features", "met_us", "owner", "drawn"):
             np.testing.assert_array_equal(getattr(mine, column), getattr(other, column))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.report.figure_names import RANKED, RULES, TAUGHT
-from pipelines.train_ranker.choose import learned_choice, network_choice, told
+from pipelines.train_ranker.choose import learned_choice, network_choice, verdict_of
 
 
 def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
@@ -20,14 +20,14 @@ def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
 def test_a_surely_worse_learned_ranker_never_serves(seed: int) -> None:
     """0.4998 against 0.5173 of thousands of owners."""
     asked = ballot(4000, seed, **{TAUGHT: -0.0175})
-    serves, said = told(asked, learned_choice(asked), TAUGHT)
+    serves, said = verdict_of(asked, learned_choice(asked), TAUGHT)
     assert not serves and said.endswith("it does not serve") and f"gain of {RULES}" in said
 
 
 @pytest.mark.parametrize("owners", [1, 5, 60, 200])
 def test_few_unsure_validation_owners_keep_the_learned_ranker(owners: int) -> None:
     served = [
-        told(asked, learned_choice(asked), TAUGHT)[0]
+        verdict_of(asked, learned_choice(asked), TAUGHT)[0]
         for asked in (ballot(owners, seed, **{TAUGHT: -0.005}) for seed in range(40))
     ]
     assert np.mean(served) > 0.85
@@ -35,21 +35,24 @@ def test_few_unsure_validation_owners_keep_the_learned_ranker(owners: int) -> No
 
 def test_few_sure_validation_owners_decide() -> None:
     asked = ballot(12, 0, **{TAUGHT: -0.6})
-    assert not told(asked, learned_choice(asked), TAUGHT)[0]
+    assert not verdict_of(asked, learned_choice(asked), TAUGHT)[0]
 
 
 def test_a_surely_better_network_takes_the_place_of_both() -> None:
     asked = ballot(2000, 1, **{TAUGHT: 0.0, RANKED: 0.1})
-    assert learned_choice(asked).taken == RANKED and told(asked, network_choice(asked), RANKED)[0]
+    assert learned_choice(asked).taken == RANKED and verdict_of(asked, network_choice(asked), RANKED)[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_network_must_be_better_than_the_rules(seed: int) -> None:
     worse, better = ballot(500, seed, **{RANKED: -0.02}), ballot(500, seed, **{RANKED: 0.05})
-    assert not told(worse, network_choice(worse), RANKED)[0] and told(better, network_choice(better), RANKED)[0]
+    assert (
+        not verdict_of(worse, network_choice(worse), RANKED)[0]
+        and verdict_of(better, network_choice(better), RANKED)[0]
+    )
 
 
 def test_nobody_asked_lets_nothing_serve() -> None:
     nobody = ballot(0, 0, **{TAUGHT: 0.1, RANKED: 0.1})
-    assert told(nobody, learned_choice(nobody), TAUGHT) == (False, "no owners to evaluate it")
-    assert told(nobody, network_choice(nobody), RANKED)[0] is False
+    assert verdict_of(nobody, learned_choice(nobody), TAUGHT) == (False, "no owners to evaluate it")
+    assert verdict_of(nobody, network_choice(nobody), RANKED)[0] is False

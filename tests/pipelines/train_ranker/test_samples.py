@@ -15,7 +15,7 @@ from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.train.holdout import Holdout, split_time
 from pipelines.train.leakage import check_labels
-from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _lessons, cuts, samples_until
+from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _samples_of, cuts, samples_until
 from tests.models.features.market_by_hand import interactions
 
 #: An event a day, a hundred days.
@@ -103,7 +103,7 @@ def test_a_label_at_the_very_cut_is_none() -> None:
 
 @pytest.fixture(scope="module")
 def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, RankerSamples]:
-    found = {s: _lessons(holdout, s, planted.as_of_us) for s in Surface}
+    found = {s: _samples_of(holdout, s, planted.as_of_us) for s in Surface}
     there = {s: lessons for s, lessons in found.items() if lessons is not None}
     assert set(there) == set(Surface)
     return there

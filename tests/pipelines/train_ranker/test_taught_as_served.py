@@ -19,7 +19,7 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, parse_instant
 from pipelines.train.holdout import Holdout, open_holdout, open_holdout_at
 from pipelines.train_ranker.mlp_samples import _of_chunk, base_diversity
-from pipelines.train_ranker.samples import _lessons
+from pipelines.train_ranker.samples import _samples_of
 from tests.pipelines.train.market import AS_OF, rows, small
 
 DIVERSITY = FEATURES.index("diversity")
@@ -85,7 +85,7 @@ def test_a_newcomer_is_trained_as_an_unseen_owner_is_served(surface: Surface) ->
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "newcomers", parse_instant(AS_OF), fresh=True)
         made = open_holdout(run, market)
-    recipe, lessons = made.recipe(surface), _lessons(made, surface, market.as_of_us)
+    recipe, lessons = made.recipe(surface), _samples_of(made, surface, market.as_of_us)
     assert lessons is not None
     profiles, came = market.profiles(Entity.USER, made.cut_us), 0
     for row in np.unique(lessons.owner[recipe.owners.count[lessons.owner] == 0]).tolist():
@@ -123,7 +123,9 @@ def test_labels_know_only_their_window() -> None:
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "windows", parse_instant(AS_OF), fresh=True)
         for surface in (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP):
-            mine, other = (_lessons(open_holdout_at(run, s, before_us), surface, s.as_of_us) for s in (plain, soured))
+            mine, other = (
+                _samples_of(open_holdout_at(run, s, before_us), surface, s.as_of_us) for s in (plain, soured)
+            )
             assert mine is not None and other is not None
             for told in zip(mine.until(cut_us), other.until(cut_us), strict=True):
                 np.testing.assert_array_equal(*told)

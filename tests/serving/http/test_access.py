@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from models.lists.redis_format import Keys
 from models.schema import Role, Surface
 from models.settings.settings import Settings
-from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, earned
+from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, engagement
 from tests.serving.conftest import Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
@@ -118,7 +118,9 @@ def test_experiments_and_their_editions_are_bounded(editions: int) -> None:
             if arm == "a"
         ],
     }
-    samples = [(s.name, tuple(sorted(s.labels.items()))) for m in earned(json.dumps(told).encode()) for s in m.samples]
+    samples = [
+        (s.name, tuple(sorted(s.labels.items()))) for m in engagement(json.dumps(told).encode()) for s in m.samples
+    ]
     assert len(samples) == len(set(samples)), "two series of one name and labels: Prometheus takes neither"
     names = {dict(labels).get("name") for _, labels in samples} - {None}
     assert len([n for n in names if "/" in str(n)]) == 2 * EARNED_EXPERIMENTS
