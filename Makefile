@@ -35,7 +35,7 @@ test-fast: install ## run the quick tests that need no server, for the edit loop
 test-e2e: install ## whole Airflow runs, two machines, each service of the compose file, tutorials followed: [ARGS=...]
 	@$(TESTS) -m e2e $(ARGS)
 
-lint: install ## check layout, rules and spelling, in seconds
+lint: install ## check layout, rules and misspelled words, in seconds
 	@$(V) -m ruff format --check $(CODE) install.py
 	@$(V) -m ruff check $(CODE) install.py
 	@git ls-files -z | xargs -0 $(V) -m codespell_lib

@@ -1,1 +1,1 @@
-"""Measured comparisons, one command each; no test asserts a time."""
+"""Benchmarks and fault runs, one command each; no test asserts a time."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [2k|20k|100k …] [--write]`: every step of generated marketplaces, in seconds and memory."""
+"""`python -m benchmarks [2k|20k|100k …] [--write]`: seconds and memory of every step on generated marketplaces."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("size", nargs="*", metavar="SIZE", help="2k, 20k or 100k; default: 2k 20k")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/reference/benchmarks.md")
-    parser.add_argument("--keep", type=Path, help="a home to use and leave behind (one size)")
-    parser.add_argument("--without", action="append", default=[], choices=["datasets", "rankers"], help="leave out")
+    parser.add_argument("--write", action="store_true", help="write the tables to docs/reference/benchmarks.md")
+    parser.add_argument("--keep", type=Path, help="a home to use and keep (one size)")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=["datasets", "rankers"], help="parts to leave out"
+    )
     args = parser.parse_args()
     sizes = args.size or ["2k", "20k"]
     if set(sizes) - set(SIZES) or (args.keep and len(sizes) > 1):
-        parser.error(f"expected SIZE among {', '.join(SIZES)}, one where --keep is given; got {' '.join(sizes)}")
+        parser.error(f"expected SIZE among {', '.join(SIZES)}, only one with --keep; got {' '.join(sizes)}")
     for size in sizes:
         sys.stderr.write(f"{size}\n")
         try:

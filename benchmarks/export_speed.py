@@ -1,7 +1,7 @@
-"""`python -m benchmarks.export_speed [EVENTS]`: the export beside plain COPY of the same rows, thrown away.
+"""`python -m benchmarks.export_speed [EVENTS]`: the speed of the export relative to plain COPY of the same rows.
 
-Plain COPY is PostgreSQL's CSV of the three contract views into nothing: the least that any export must wait for. The
-marketplace is drawn inside a database of its own (30 events a user, a startup for every five users).
+Plain COPY writes PostgreSQL's CSV of the three contract views to /dev/null: the minimum for any export. The marketplace
+is generated in its own database (30 events a user, one startup for every five users).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("events", nargs="?", type=int, default=3_000_000)
     events: int = parser.parse_args().events
     home = Path(tempfile.mkdtemp(prefix="export-speed-"))
-    home.chmod(0o755)  # as root the server runs as an unprivileged account, which must pass through
+    home.chmod(0o755)  # as root the server runs as an unprivileged account, which needs access
     try:
         with servers(Settings(home=home)) as settings:
             _draw(settings, events)
@@ -69,7 +69,7 @@ def _draw(settings: Settings, events: int) -> None:
 
 
 def _table(settings: Settings, events: int) -> str:
-    """Three rounds of each, the best of each: other work on the machine only ever adds time."""
+    """Three rounds of each; the best of each, because other work on the machine only adds time."""
     rounds = [(_alone(partial(_plain, settings)), _alone(partial(_export, settings, n))) for n in range(3)]
     plain, export = (min((r[i] for r in rounds), key=lambda m: float(m["seconds"])) for i in (0, 1))
     lines = ["| | seconds | rows/s | peak MB |", "|---|---|---|---|"]
@@ -96,7 +96,7 @@ def _export(settings: Settings, number: int) -> int:
 
 
 def _alone(step: Callable[[], int]) -> dict[str, Any]:
-    """Seconds, rows and peak memory of a step in a process of its own, imports not counted in the seconds."""
+    """Seconds, rows and peak memory of a step in its own process; imports do not count."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -1,9 +1,9 @@
 """Our models on the published Gowalla split (LightGCN, He et al. 2020): `python -m benchmarks.gowalla FOLDER`.
 
-FOLDER holds train.txt.gz and test.txt.gz, a user a line: the user's number, then the items'. The models are fed
-directly, through the trainers and scorers of a build. Everything is ranked but the training items; recall and NDCG at
-20 as LightGCN's code has them: hits / relevant, and log2 discount with the ideal of min(20, relevant). What is chosen,
-the settings and the weights of the blend, is chosen on a tenth of the training pairs, never on the test.
+FOLDER holds train.txt.gz and test.txt.gz with a line for each user: the user's number, then the items'. The trainers
+and scorers of a build are used directly. All items except the training items are ranked. Recall and NDCG at 20 follow
+LightGCN's code: hits / relevant, and log2 discount with the ideal of min(20, relevant). Settings and blend weights are
+chosen on a tenth of the training pairs, never on the test.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from models.settings.settings import Settings
 from models.spec import Source
 
 K = 20
-#: What every source proposes to the blend, an owner.
+#: Candidates of each source for the blend, for each owner.
 PROPOSED = 200
 VALIDATION, SEED, BATCH = 0.1, 0, 2000
-#: Chosen on the validation pairs.
-#: Cells of the graph filter kept of each row: more than in a build, as the published figures have all.
+#: Cells of the graph filter kept in each row; more than in a build, because the published figures use all. The settings
+#: below were chosen on the validation pairs.
 KEPT = 1000
 SETTINGS = Settings().layered(
     {
@@ -59,33 +59,32 @@ SETTINGS = Settings().layered(
     },
     "given",
 )
-#: The share of ALS and of neighbours in the blend; the graph filter has the rest.
+#: Shares of ALS and of neighbours in the blend; the graph filter has the rest.
 SHARES = list(itertools.product((0.3, 0.4, 0.5, 0.6), (0.0, 0.1, 0.2)))
 BLENDED = ("graph filter", "ALS 256", "neighbours")
 
 
 @dataclass(frozen=True, eq=False)
 class Meetings:
-    """learned, hidden: (users, items) float32 csr of ones: what is trained on, and what is to be found."""
+    """learned, hidden: (users, items) float32 csr of ones: training pairs and test pairs."""
 
     learned: sparse.csr_matrix
     hidden: sparse.csr_matrix
 
     @classmethod
     def read(cls, folder: Path) -> Meetings:
-        """The published split."""
         train, test = (_pairs(folder / f"{name}.txt.gz") for name in ("train", "test"))
         shape = tuple(1 + max(int(train[i].max()), int(test[i].max())) for i in (0, 1))
         return cls(*(_matrix(*pairs, shape) for pairs in (train, test)))
 
     def validation(self) -> Meetings:
-        """A share of the training pairs hidden, the test left out."""
+        """Some training pairs hidden as a validation split; without the test pairs."""
         user, item = self.learned.nonzero()
         hidden = np.random.default_rng(SEED).random(len(user)) < VALIDATION
         return Meetings(*(_matrix(user[m], item[m], self.learned.shape) for m in (~hidden, hidden)))
 
     def interactions(self) -> Interactions:
-        """What is learned, as events of one kind at one instant."""
+        """The training pairs as events of one kind at one instant."""
         user, item = self.learned.nonzero()
         users, items = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
         kind = np.full(len(user), EventType.CLICK.code, np.int8)
@@ -94,7 +93,7 @@ class Meetings:
         )
 
     def batches(self) -> Iterator[Owners]:
-        """Everybody who has something to be found."""
+        """Users with hidden pairs."""
         rows = np.flatnonzero(np.diff(self.hidden.indptr)).astype(np.int32)
         for some in np.array_split(rows, range(BATCH, len(rows), BATCH)):
             history = self.learned[some]
@@ -119,7 +118,7 @@ def _matrix(user: np.ndarray, item: np.ndarray, shape: tuple[int, ...]) -> spars
 def scorers_of(
     meetings: Meetings, settings: Settings = SETTINGS, factors: Sequence[int] = (64, 256)
 ) -> tuple[dict[str, Scorer], dict[str, float]]:
-    """Every model fitted on what is learned, by the name it has in the table, and the seconds of each fit."""
+    """Every model fitted on the training pairs, by its name in the table, and the seconds of each fit."""
     events, count = meetings.interactions(), meetings.learned.getnnz(axis=0)
     scorers: dict[str, Scorer] = {"popular": PopularScorer(count / max(int(count.max()), 1))}
     seconds = {"popular": 0.0}
@@ -134,8 +133,8 @@ def scorers_of(
 
     def graph_filter() -> Scorer:
         config, share = settings.of(GraphFilterConfig), settings.of(NeighboursConfig).half_life_share
-        told = config, share, settings.train.seed, settings.train_threads, KEPT
-        return _sparse(fit_graph_filter("graph_filter_v1", events, *told), GRAPH_FILTER)
+        arguments = config, share, settings.train.seed, settings.train_threads, KEPT
+        return _sparse(fit_graph_filter("graph_filter_v1", events, *arguments), GRAPH_FILTER)
 
     fits: dict[str, Callable[[], Scorer]] = {
         "neighbours": neighbours,
@@ -179,8 +178,9 @@ def of_one(meetings: Meetings, scorer: Scorer) -> np.ndarray:
 def of_blends(
     meetings: Meetings, scorers: Mapping[str, Scorer], shares: Sequence[tuple[float, float]]
 ) -> dict[tuple[float, float], np.ndarray]:
-    """(owners, 2) figures of each blend: the weighted mean of the sources' scores, scaled over an owner's candidates to
-    mean 0 and deviation 1."""
+    """(owners, 2) figures of each blend: the weighted mean of the sources' scores, standardised over each owner's
+    candidates.
+    """
     found: dict[tuple[float, float], list[np.ndarray]] = {s: [] for s in shares}
     for owners in meetings.batches():
         proposals = {scorers[n].source: scorers[n].propose(owners, PROPOSED) for n in BLENDED}
@@ -194,7 +194,7 @@ def of_blends(
 
 
 def _scaled(score: np.ndarray, union: Candidates) -> np.ndarray:
-    """(nnz,) float32; where a source abstains, the owner's mean."""
+    """(nnz,) float32; the owner's mean where a source has no score."""
     known = ~np.isnan(score)
     count = np.maximum(np.bincount(union.owner, known, minlength=len(union)), 1)
     raw = np.where(known, score, 0).astype(np.float64)

@@ -1,4 +1,4 @@
-"""One marketplace of one size through every step, each step in a process of its own; the table of what it took."""
+"""Run all steps on a marketplace of one size, each in its own process; tabulate seconds and memory."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SIZES = {"2k": (2_000, 500), "20k": (20_000, 5_000), "100k": (100_000, 20_000)}
 
 
 class StepFailed(Exception):
-    """A step of the benchmark did not end well; its own words were shown."""
+    """A step of the benchmark failed; its output was shown."""
 
 
 class Bench:
-    """The steps of one size in a home of their own; `taken` collects what each reported."""
+    """The steps of one size in their own home; `taken` collects the report of each."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.taken: dict[str, dict[str, Any]] = {}
 
     def step(self, label: str, name: str, *arguments: str) -> dict[str, Any]:
-        """Run one step alone and keep what it says of itself."""
+        """Run one step alone and store its report."""
         sys.stderr.write(f"  {label} … ")
         sys.stderr.flush()
         command = [sys.executable, "-m", "benchmarks.steps", str(self.home), name, *arguments]
@@ -44,7 +44,7 @@ class Bench:
         return self.taken[label]
 
     def all(self, users: int, startups: int, without: Container[str]) -> None:
-        """From nothing to a live release, then the comparisons; `without` may name datasets and rankers."""
+        """All steps up to a live release, then the comparisons; `without` may name datasets and rankers."""
         self.step("generate", "generate", str(users), str(startups))
         self.step("import", "load")
         self.step("plain COPY", "copy")
@@ -63,7 +63,7 @@ class Bench:
 
 
 def measure(size: str, keep: Path | None = None, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
-    """What every step of a size took; the home is removed afterwards, unless `keep` names one."""
+    """Reports of every step of a size; the home is removed afterwards, unless `keep` names one."""
     home = keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))
     bench = Bench(home)
     settings = settings_of(home)

@@ -1,10 +1,9 @@
 """`python -m benchmarks.same_lists BASE`: whether this checkout makes the same lists as the commit BASE.
 
-Both import one sample marketplace, build it and answer the same requests, each with its own code in servers of its own,
-one after the other on this machine. Only what is promised to the outside is used: commands, variables, addresses and
-the files of a release. Compared are the rows of the snapshot, the arrays of every bundle, the bytes of every list and
-the answers, from the cache and computed live. Exit status: 0 all equal, 1 something differs, 2 a build failed.
-Digests differ between processors, so nothing is stored to be compared with later.
+Both import one sample marketplace, build it and answer the same requests, with their own code and servers, one after
+the other. Only public interfaces are used: commands, variables, addresses and files of a release. Compared are rows of
+the snapshot, arrays of every bundle, bytes of every list, and cached and live answers. Exit status: 0 equal, 1
+different, 2 a build failed. Digests depend on the processor, so none are stored.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from models.schema import Surface
 from models.settings.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-#: Small enough for two builds in a few minutes, large enough that every model, the network and the ranker are fitted.
+#: Small enough for two builds in a few minutes, large enough to fit every model, the network and the ranker.
 SIZE = ("--users", "1000", "--startups", "200", "--events-per-user", "30")
 QUICK = {"MATCHBOOK_RANKER_CUTS": "2", "MATCHBOOK_TWO_TOWER_EPOCHS": "3", "MATCHBOOK_GRAPH_FILTER_MIN_PAIRS": "1"}
-#: Run in the other checkout: prints one JSON line an answer, without what is new in every answer.
+#: Runs in the other checkout; prints one JSON line for each answer, without volatile fields.
 ASK = """
 import json, sys
 from serving.wsgi import app
@@ -52,7 +51,7 @@ for line in sys.stdin:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.same_lists", description=__doc__)
     parser.add_argument("base", help="a commit")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of both builds")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable for both builds")
     args = parser.parse_args()
     given = dict(pair.split("=", 1) for pair in args.set)
     with tempfile.TemporaryDirectory(prefix="matchbook-same-") as folder:
@@ -70,7 +69,7 @@ def main() -> int:
 
 @contextmanager
 def checkout(commit: str, where: Path) -> Iterator[Path]:
-    """The files of a commit, in a worktree that goes away."""
+    """The files of a commit in a temporary worktree."""
     subprocess.run(["git", "worktree", "add", "-q", "--detach", str(where), commit], cwd=ROOT, check=True)
     try:
         yield where
@@ -79,7 +78,7 @@ def checkout(commit: str, where: Path) -> Iterator[Path]:
 
 
 def built(code: Path, home: Path, sample: Path, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What a checkout makes of the sample: for every kind of thing, its names and digests."""
+    """Results of a checkout for the sample: names and digests by kind."""
     own = replace(Settings(), home=home)
     settings = start_servers(own)
     try:
@@ -107,12 +106,12 @@ def built(code: Path, home: Path, sample: Path, given: Mapping[str, str]) -> dic
 
 
 def command(code: Path, environment: Mapping[str, str], *arguments: str) -> str:
-    """What a step of a checkout writes to stdout. Raises CalledProcessError with what it wrote to stderr."""
+    """The stdout of a step of a checkout. Raises CalledProcessError with its stderr."""
     return run(code, environment, [sys.executable, "-m", "pipelines", *arguments])
 
 
 def run(code: Path, environment: Mapping[str, str], command: list[str], told: str = "") -> str:
-    """A command in a checkout, without any variable of Matchbook from outside."""
+    """Run a command in a checkout, without the caller's MATCHBOOK_ variables."""
     outside = {k: v for k, v in os.environ.items() if not k.startswith("MATCHBOOK_")}
     done = subprocess.run(
         command, cwd=code, env={**outside, **environment}, input=told, capture_output=True, text=True, check=False
@@ -123,7 +122,7 @@ def run(code: Path, environment: Mapping[str, str], command: list[str], told: st
 
 
 def ask(code: Path, environment: Mapping[str, str], sample: Path) -> dict[str, str]:
-    """Answers by address: lists of known owners from the cache and filtered, and of somebody computed live."""
+    """Answers by address: cached and filtered lists of known owners, and a live list."""
     import pandas as pd
 
     users = pd.read_csv(next(sample.glob("users.csv*")))
@@ -144,7 +143,7 @@ def ask(code: Path, environment: Mapping[str, str], sample: Path) -> dict[str, s
 
 
 def rows_of(snapshot: Path) -> Iterator[tuple[str, str]]:
-    """(file and column, digest of its values) of a snapshot."""
+    """Yield (file and column, digest of its values) of a snapshot."""
     for path in sorted(snapshot.rglob("*.parquet")):
         table = pq.read_table(path)
         for name in table.column_names:
@@ -153,7 +152,7 @@ def rows_of(snapshot: Path) -> Iterator[tuple[str, str]]:
 
 
 def arrays_of(bundle: Path) -> str:
-    """One digest over the arrays of a bundle and their names."""
+    """One digest of the arrays of a bundle and their names."""
     digest = hashlib.sha256()
     for path in sorted(bundle.rglob("*.npz")) + sorted(bundle.rglob("*.npy")):
         with path.open("rb") as source:
@@ -176,7 +175,7 @@ def files_of(release: Path) -> dict[str, str]:
 
 
 def compared(base: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]) -> int:
-    """Print a line a kind of thing and what differs; 1 where anything does."""
+    """Print one line for each kind and its differences; returns 1 if there are any."""
     differs = 0
     for kind in base:
         names = sorted({*base[kind], *here[kind]})

@@ -1,6 +1,6 @@
-"""The steps that are timed, each run alone in a process of its own: `python -m benchmarks.steps HOME STEP [ARGUMENT…]`.
+"""The timed steps, each in its own process: `python -m benchmarks.steps HOME STEP [ARGUMENT…]`.
 
-The last line on stdout is JSON: seconds and peak_mb of the step, libraries it imports included, and facts of its own.
+The last line on stdout is JSON: seconds and peak_mb of the step, including imports, and its own facts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RUN = "benchmark"
 
 
 def settings_of(home: Path) -> Settings:
-    """The defaults in a home of the benchmark's own: a user's database is never written to."""
+    """The defaults in the benchmark's own home; a user's database is never used."""
     return replace(Settings.from_env(), home=home, database_url=Secret(""), redis_url=Secret(""))
 
 
@@ -38,14 +38,14 @@ def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
 
 
 def load(settings: Settings) -> dict[str, Any]:
-    """The folder into PostgreSQL."""
+    """Import the folder into PostgreSQL."""
     from pipelines.ingest.ingest import import_folder
 
     return dict(import_folder(settings, settings.home / "sample").counts)
 
 
 def copy(settings: Settings) -> dict[str, Any]:
-    """What the server can give at most: the three views by plain COPY, thrown away."""
+    """Plain COPY of the three views, discarded: the most that the server can deliver."""
     from pipelines.postgres import copy_statement, engine, transaction
 
     class Count:
@@ -66,7 +66,7 @@ def copy(settings: Settings) -> dict[str, Any]:
 
 
 def export(settings: Settings) -> dict[str, Any]:
-    """The snapshot; begins the run that later steps go on with."""
+    """The snapshot; starts the run that later steps continue."""
     from pipelines.export.export import export_snapshot
     from pipelines.run_build import default_cutoff
 
@@ -77,7 +77,7 @@ def export(settings: Settings) -> dict[str, Any]:
 
 
 def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
-    """The files of D03-D10."""
+    """The training files (D03-D10)."""
     from pipelines.export.training_files import write_datasets
 
     run = Run.open(settings, RUN)
@@ -86,7 +86,6 @@ def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 
 def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
-    """One bundle."""
     from pipelines.train.train import train as fit_and_store
 
     run = Run.open(settings, RUN)
@@ -102,7 +101,7 @@ def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 
 def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
-    """Everybody, all surfaces, with every source and ranker there is."""
+    """All owners of all surfaces, with every source and ranker."""
     from pipelines.score.shards import plan_shards, score_shard
 
     run, versions = Run.open(settings, RUN), json.loads(bundles)
@@ -117,7 +116,6 @@ def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
 
 
 def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> dict[str, Any]:
-    """Shards to a verified release."""
     from pipelines.publish.assemble import assemble_release
     from pipelines.refs import ScoredShard
 
@@ -128,7 +126,7 @@ def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> di
 
 
 def publish(settings: Settings, release: str) -> dict[str, Any]:
-    """The release into Redis and live; bytes of a list as Redis counts them, keys and table included."""
+    """Load the release into Redis and make it live; bytes of a list in Redis, with keys and item tables."""
     from models.lists.redis_format import Keys
     from models.schema import Surface
     from pipelines.publish.publish import publish_release

@@ -1,4 +1,4 @@
-"""Timing several ways of doing one thing in turn, and comparing what came out."""
+"""Time several ways of doing one thing in turn, and compare their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASE = "implicit.recommend"
 
 @dataclass(frozen=True)
 class Rate:
-    """One way: owners a second by the clock, and microseconds of processor time an owner, all threads together."""
+    """One way: owners a second of wall time, and microseconds of CPU time an owner, over all threads."""
 
     owners_per_second: float
     cpu_us: float
@@ -27,7 +27,7 @@ class Rate:
 def timed(
     ways: Mapping[str, Callable[[], Any]], owners: Mapping[str, int], repeats: int
 ) -> tuple[dict[str, Rate], dict[str, Any]]:
-    """The median rate of each way and its last result; all ways in turn, so that a busy machine slows all of them."""
+    """The median rate and last result of each way. All ways take turns, so that other load affects all of them."""
     clock: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
@@ -45,10 +45,10 @@ def timed(
 
 
 def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: np.ndarray) -> int:
-    """Owners of whom implicit holds an item that ours lacks and that does not score like our last one.
+    """Number of owners whose item in implicit's list is missing in ours and scores unlike our last item.
 
-    proposal: the same number of places for everyone. theirs: (b, places) items. Scores count as alike within what two
-    ways of summing may differ by.
+    proposal: the same number of places for every owner. theirs: (b, places) items. Scores are equal within the rounding
+    of two orders of summation.
     """
     ours, score = (column.reshape(len(proposal), -1) for column in (proposal.item, proposal.score))
     known = np.zeros((len(proposal), len(right)), bool)
@@ -60,7 +60,7 @@ def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: n
 
 
 def rows(rates: Mapping[str, Rate], other: Mapping[str, int]) -> list[str]:
-    """The table, with ratios to implicit by the clock and by processor time."""
+    """The table with ratios to implicit by wall and CPU time."""
     base = rates[BASE]
     lines = [
         "| way | owners/s | x implicit | CPU µs/owner | x implicit by CPU | owners whose items differ |",

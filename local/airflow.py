@@ -57,7 +57,6 @@ NO_LOG_SERVER = "1"  # a port on which nothing listens: logs are on the disk
 
 
 def address(settings: Settings) -> str:
-    """Address of the UI and the REST API."""
     return f"http://127.0.0.1:{settings.airflow_port}"
 
 

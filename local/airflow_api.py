@@ -61,7 +61,6 @@ class AirflowApi:
         self._ask("PATCH", f"/api/v2/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": False})
 
     def dags(self) -> list[str]:
-        """Every DAG id."""
         return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100")["dags"]]
 
     def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:

@@ -211,7 +211,7 @@ _TOLD = {
 _NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
-def told(error: OSError) -> str:
+def message_of(error: OSError) -> str:
     """One sentence about a failed file operation; empty for other errors."""
     if error.errno not in _TOLD or (error.filename is None and error.errno not in _NAMELESS):
         return ""
@@ -222,7 +222,7 @@ def told(error: OSError) -> str:
 
 def file_error(error: OSError) -> FileError:
     """The FileError for a failed file operation. Raises any other error again."""
-    said = told(error)
+    said = message_of(error)
     if not said:
         raise error
     return FileError(said)

@@ -35,7 +35,6 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The id without its group."""
         return self.id.rpartition(".")[2]
 
     def function(self) -> Callable[..., Any]:

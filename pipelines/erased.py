@@ -97,7 +97,6 @@ def check_erased(settings: Settings, entities: Mapping[Entity, Entities]) -> Non
 
 
 def read_erased(connection: Connection) -> Erased:
-    """All erased people."""
     found = connection.execute(text(sql.load("known", _FOLDER))).one()
     return Erased(bytes(found.key), frozenset(found.marks))
 

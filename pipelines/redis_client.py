@@ -12,7 +12,7 @@ import redis
 
 from models.errors import ServiceError, SettingsError
 from models.lists.redis_format import Keys
-from models.lists.redis_server import hint, told, unfit
+from models.lists.redis_server import hint, message_of, unfit
 from models.lists.release import Release
 from models.settings.settings import Settings
 
@@ -64,8 +64,8 @@ def redis_errors(doing: str) -> Iterator[None]:
                 f"another publisher took over while this one, {doing}, was paused; nothing of this one became "
                 "visible, run it again"
             ) from error
-        cure = hint(told(error)) or "nothing became visible, run it again once Redis answers"
-        raise ServiceError(f"Redis failed while {doing}: {told(error)}; {cure}") from error
+        cure = hint(message_of(error)) or "nothing became visible, run it again once Redis answers"
+        raise ServiceError(f"Redis failed while {doing}: {message_of(error)}; {cure}") from error
 
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:
@@ -75,7 +75,6 @@ def live_release(client: redis.Redis, keys: Keys) -> Release | None:
 
 
 def current_release(settings: Settings) -> str | None:
-    """The id of the live release."""
     with redis_errors("reading the live release"):
         value = connect(settings).get(Keys(settings.namespace).current)
     return decoded(value) or None

@@ -1,6 +1,6 @@
-"""What steps return: names, versions, counts and figures, never data.
+"""The results of steps: names, versions, counts and figures, never data.
 
-A task of Airflow passes one as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
+Airflow tasks pass them as JSON. `as_json` omits defaults; `from_json` refuses unknown keys.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from models.errors import DataError
 
 
 class Ref:
-    """What all references do; each is a frozen dataclass."""
+    """Base of all references; each is a frozen dataclass."""
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields, without those that have their default."""
+        """The fields, without those that have their default."""
         found = {}
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
@@ -27,14 +27,14 @@ class Ref:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """Raises DataError where a key is unknown or one is missing."""
+        """Create from JSON. Raises DataError for an unknown or missing key."""
         known = fields(cls)  # type: ignore[arg-type]
         needed = {f.name for f in known if f.default is MISSING and f.default_factory is MISSING}
         unknown, missing = sorted(set(given) - {f.name for f in known}), sorted(needed - set(given))
         if unknown or missing:
             raise DataError(
-                f"expected a {cls.__name__} of {', '.join(f.name for f in known)}; got with unknown keys "
-                f"[{', '.join(unknown)}], without [{', '.join(missing)}]: clear the task that made it, so that this "
+                f"expected a {cls.__name__} of {', '.join(f.name for f in known)}; got unknown keys "
+                f"[{', '.join(unknown)}], missing [{', '.join(missing)}]: clear the task that made it, so that this "
                 "version makes it again"
             )
         return cls(**given)
@@ -42,10 +42,11 @@ class Ref:
 
 @dataclass(frozen=True)
 class BuildRef(Ref):
-    """A build on its way. run: its staging directory. as_of: the cutoff, ISO 8601, and because: the rule that chose it.
+    """A build in progress. run: its staging directory. as_of: the cutoff, ISO 8601. because: the rule that chose it.
 
-    fresh: rows and settings are read anew. snapshot, bundles (name -> version), release: what it has stored so far.
-    validation_models: name -> version of the hold-out's models that judged it."""
+    fresh: rows and settings are read again. snapshot, bundles (name -> version), release: what is stored so far.
+    validation_models: name -> version of the models that evaluated it.
+    """
 
     run: str
     as_of: str
@@ -59,7 +60,7 @@ class BuildRef(Ref):
 
 @dataclass(frozen=True)
 class BundleRef(Ref):
-    """A stored bundle. version: "" where it was left out; then note (a base model) or reason (a ranker) says why."""
+    """A stored bundle. version: "" if it was left out; then note (base model) or reason (ranker) says why."""
 
     name: str
     version: str
@@ -69,7 +70,7 @@ class BundleRef(Ref):
 
 @dataclass(frozen=True)
 class ShardRef(Ref):
-    """Owners start..stop-1 of a surface's owners, ascending, to be scored with these bundles on this snapshot."""
+    """Owners start..stop-1 of a surface, ascending, to be scored with these bundles on this snapshot."""
 
     surface: str
     index: int
@@ -93,7 +94,7 @@ class ScoredShard(Ref):
 
 @dataclass(frozen=True)
 class ReleaseRef(Ref):
-    """A stored release. lists: how many, by surface."""
+    """A stored release. lists: number of lists by surface."""
 
     release: str
     digest: str
@@ -102,7 +103,7 @@ class ReleaseRef(Ref):
 
 @dataclass(frozen=True)
 class GateRef(Ref):
-    """What the gate says of a release. champion: the live release, or None. reasons: the first of them."""
+    """The gate's decision on a release. champion: the live release, or None. reasons: the first ones."""
 
     run: str
     release: str
@@ -113,7 +114,7 @@ class GateRef(Ref):
 
 @dataclass(frozen=True)
 class EvaluationRef(Ref):
-    """The evaluation of a build. report: the page. cut: of the validation split; where it is None, note says why."""
+    """The evaluation of a build. report: the page. cut: of the validation split; None with the reason in note."""
 
     report: str
     cut: str | None
@@ -122,7 +123,7 @@ class EvaluationRef(Ref):
 
 @dataclass(frozen=True)
 class ReportRef(Ref):
-    """The report of a build. report: the page. verdict, reasons: what the gate says."""
+    """The report of a build. report: the page. verdict, reasons: of the gate."""
 
     report: str
     release: str
@@ -132,8 +133,10 @@ class ReportRef(Ref):
 
 @dataclass(frozen=True)
 class PublishRef(Ref):
-    """Whether a release is live now. previous: what was live before. lists and bytes: of a release that was loaded;
-    redis_bytes_per_list: as Redis keeps it. needs_mb, used_mb, limit_mb: memory of Redis, where nothing was loaded."""
+    """Whether a release is live now. previous: the earlier live one. lists, bytes_per_list: of a loaded release.
+
+    redis_bytes_per_list: as Redis stores it. needs_mb, used_mb, limit_mb: memory of Redis if nothing was loaded.
+    """
 
     published: bool
     release: str
@@ -150,8 +153,10 @@ class PublishRef(Ref):
 
 @dataclass(frozen=True)
 class ChangesRef(Ref):
-    """What a refresh found and staged. reason: why there is nothing to do, empty where there is. refreshes: the live
-    release. bundles: extended. again, new: by entity how many owners get a new list, how many came since the build."""
+    """Changes that a refresh found and staged. reason: why nothing changes, or "". refreshes: the live release.
+
+    bundles: extended. again, new: owners by entity who get a new list, and who came after the build.
+    """
 
     reason: str
     run: str = ""
@@ -165,7 +170,7 @@ class ChangesRef(Ref):
 
 @dataclass(frozen=True)
 class RescoredRef(Ref):
-    """The new lists of a surface, staged. reached: how many owners did nothing, but may get somebody new."""
+    """The new lists of a surface, staged. reached: owners without events whose lists may get a new item."""
 
     lists: int
     reached: int
@@ -184,7 +189,7 @@ class RefreshedRef(Ref):
 
 @dataclass(frozen=True)
 class PointRef(Ref):
-    """A point of a model's grid, to be tried on a snapshot. values: by setting. index: its place in the round."""
+    """A point of a model's grid, to be tried on a snapshot. values: by setting. index: place in the round."""
 
     snapshot: str
     model: str
@@ -194,8 +199,7 @@ class PointRef(Ref):
 
 @dataclass(frozen=True)
 class TrialRef(Ref):
-    """A point that was tried. ndcg: at 10, over all owners who first met something after the cut; None where the model
-    cannot be fitted."""
+    """A tried point. ndcg: at 10, for owners with a first event after the cutoff; None if fitting failed."""
 
     model: str
     values: Mapping[str, Any]

@@ -30,7 +30,7 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     """Delete builds beyond `keep_artifacts` with their reports, and all but the last refresh of each build.
 
     Then deletes snapshots and bundles that no kept release names, old tuning trials and old staging. Never deletes the
-    live release and the ones loaded before it. First erases again people whom a running build brought back.
+    live release and the ones loaded before it. First erases again people that a running build brought back.
     """
     erase_returned(settings)
     artifacts = Artifacts(settings)

@@ -75,7 +75,7 @@ def fold_ended(folder: Path | None) -> None:
             path.unlink()
 
 
-def told() -> bytes:
+def exposition() -> bytes:
     """The metrics of all processes of this reader, in Prometheus text format."""
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector

@@ -1,7 +1,7 @@
-"""One question per file: `queries/` are asked, `migrations/` and `platform/` are applied in order, `staging/` imports.
+"""SQL files: `queries/` are asked, `migrations/` and `platform/` are applied in order, `staging/` imports.
 
-Every query opens with a comment (question, parameters, columns, order, index); `load` gives the statement below it,
-because a driver would take a `:name` in a comment for a parameter.
+Every query starts with a comment (question, parameters, columns, order, index). `load` removes it, because a driver
+would take `:name` in a comment for a parameter.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-#: The lines that every query's comment must have.
+#: Headings that every query's comment must have.
 HEADINGS = ("Question", "Parameters", "Columns", "Order", "Index")
 _NOTE = "Note"
 
 
 def names() -> list[str]:
-    """The names of all queries, sorted, such as `users` and `owner/user`; `load` takes each."""
+    """The sorted names of all queries, such as `users` and `owner/user`, as `load` takes them."""
     folder = _HERE / "queries"
     return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.sql"))
 
 
 def load(name: str, folder: str = "queries") -> str:
-    """The statement of `<folder>/<name>.sql` without its comment. Raises KeyError naming the known ones."""
+    """The statement of `<folder>/<name>.sql` without its comment. Raises KeyError with the known names."""
     return "\n".join(line for line in _read(name, folder).splitlines() if not line.startswith("--")).strip()
 
 
 def header(name: str) -> dict[str, str]:
-    """The comment of a query: heading -> text, continuation lines joined."""
+    """The comment of a query: heading -> text, with continuation lines joined."""
     found: dict[str, str] = {}
     heading = ""
     for line in _read(name).splitlines():
@@ -41,7 +41,7 @@ def header(name: str) -> dict[str, str]:
 
 
 def scripts(folder: str) -> list[tuple[str, str]]:
-    """(`<folder>/<file name>`, text) of every script of `migrations` or `platform`, in the order to apply."""
+    """(`<folder>/<file name>`, text) of every script of `migrations` or `platform`, in order."""
     return [(f"{folder}/{p.name}", p.read_text(encoding="utf-8")) for p in sorted((_HERE / folder).glob("*.sql"))]
 
 
@@ -49,5 +49,5 @@ def _read(name: str, folder: str = "queries") -> str:
     path = _HERE / folder / f"{name}.sql"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.sql"))
-        raise KeyError(f"no {name!r} in sql/{folder}; there are {', '.join(known)}")
+        raise KeyError(f"no {name!r} in sql/{folder}; known are {', '.join(known)}")
     return path.read_text(encoding="utf-8")

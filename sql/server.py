@@ -1,7 +1,7 @@
-"""What both doors to PostgreSQL share: how a transaction begins, and what an error of the driver means.
+"""Shared by both PostgreSQL clients: settings at the start of a transaction, and the meaning of driver errors.
 
-Nothing is set for a connection as a whole: a pooler in front of the server (PgBouncer) refuses start-up options and may
-give every transaction another connection.
+Nothing is set for a whole connection, because a pooler (PgBouncer) refuses start-up options and may give every
+transaction another connection.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-#: The least version that the queries are tested with; older ones are out of support.
+#: The oldest version that the queries are tested with.
 LEAST_VERSION = 14
 READ_ONLY = "25006"  # SQLSTATE
 _STARTING = (
@@ -30,18 +30,21 @@ _STARTING = (
 _GONE = ("08", "57P01", "57P02", "57P03")
 _HINTS = {
     "42501": "give this role the rights of sql/grants/ (`python -m pipelines grants`)",
-    "57014": "the server answers, but this question took longer than it may; see whether it lacks an index, or raise "
+    "57014": "the server answers, but this query exceeded its time-out; check whether an index is missing, or raise "
     "the time-out",
     READ_ONLY: "this server is a standby or read-only; DATABASE_URL must name the primary",
     "53": "the server lacks room, memory or connections",
 }
-_REFUSED = "check the user, the password, the database and the limits that DATABASE_URL meets"
+_REFUSED = "check the user, password, database and connection limits of DATABASE_URL"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What an error means. answered: the server is there and said no. said: its own first line. hint: what to do, may
-    be empty. code: its SQLSTATE, empty where it gave none."""
+    """The meaning of an error. answered: the server is up and refused. said: its first line. hint: what to do, may be
+    "".
+
+    code: its SQLSTATE, "" if there was none.
+    """
 
     answered: bool
     said: str
@@ -53,7 +56,7 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What an error of SQLAlchemy or psycopg2 means."""
+    """Classify an error of SQLAlchemy or psycopg2."""
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     said = (str(original).strip().splitlines() or [type(original).__name__])[0]
     code = getattr(original, "pgcode", None) or ""
@@ -61,27 +64,27 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(False, said, "", code)
     if code:
         return Failure(True, said, _HINTS.get(code) or _HINTS.get(code[:2], ""), code)
-    if "FATAL:" in said:  # refused while connecting: the driver keeps no SQLSTATE then
+    if "FATAL:" in said:  # refused while connecting: the driver then has no SQLSTATE
         return Failure(True, said, _REFUSED, code)
     answered = (
         isinstance(error, DBAPIError)
         and not error.connection_invalidated
         and type(original).__name__ in ("DataError", "ProgrammingError", "NotSupportedError")
-    )  # the driver itself could not read or write a value
+    )  # the driver itself could not convert a value
     return Failure(answered, said, "", code)
 
 
 def begin_with(engine: Engine, **values: str) -> None:
-    """Every transaction of an engine begins by setting these for itself, in one round trip."""
-    told = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
+    """Set these values at the beginning of every transaction of an engine, in one round trip."""
+    statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(told)
+        connection.exec_driver_sql(statement)
 
 
 def old_version(connection: Connection) -> str:
-    """Why this server is too old, empty where it is not."""
+    """Why this server is too old, or ""."""
     number: Any = connection.scalar(text("SELECT current_setting('server_version_num')"))
     if int(number) >= LEAST_VERSION * 10_000:
         return ""

@@ -65,7 +65,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole files, and whole folders where the files share what takes long to make."""
+    """Distribute whole files to workers, and whole folders if their files share slow fixtures."""
     return session.scheduler(config, log)
 
 

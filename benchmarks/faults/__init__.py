@@ -1,1 +1,1 @@
-"""Fault runs: the reader and its publishers at unkind moments, counted. Each module is a command of its own."""
+"""Fault runs: faults in the reader, publishers and builds, counted. Each module is a command."""

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.faults.backfilled [--days N] [--users N] [--at-once N]`: days backfilled newest first.
+"""`python -m benchmarks.faults.backfilled [--days N] [--users N] [--at-once N]`: backfill days, newest first.
 
-A real Airflow with a sample marketplace. The newest day is built and live; the backfill then builds the days before it
-in reverse order, some at once, with the DAG's own schedule, the hourly and the minute DAGs switched on. Afterwards some
-of the days are cleared as a whole and built again. Printed: how many days have a release of their cutoff, whether a day
-that was built again has the same release, and which release was live at every moment that was looked at.
+A real Airflow with a sample marketplace. The newest day is built and live; the backfill then builds earlier days in
+reverse order, some at once, with the DAG's own schedule and the hourly and minutely DAGs active. Then some days are
+cleared and built again. Printed: days with a release of their cutoff, whether repeated days give the same release, and
+which releases were seen live.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AGAIN = 3
 
 
 def main() -> int:
-    """Exit status 1 where a day is missing, differs, or the live release is not that of the newest cutoff."""
+    """Exit status 1 if a day is missing or differs, or the live release is not of the newest cutoff."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.backfilled", description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--users", type=int, default=2000)
@@ -61,8 +61,8 @@ def main() -> int:
 
 
 def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> dict[str, str]:
-    """Run id -> state of every day, newest first. seen: takes every release that was live meanwhile."""
-    last = ENDS.replace(hour=0) - timedelta(days=2)  # the run of a day ends on the next, at 02:00
+    """Run id -> state of every day, newest first. seen: receives every release that was live meanwhile."""
+    last = ENDS.replace(hour=0) - timedelta(days=2)  # the run of a day ends on the next day at 02:00
     body = {
         "dag_id": DAG,
         "from_date": (last - timedelta(days=days - 1)).isoformat(),
@@ -82,7 +82,7 @@ def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> 
 
 
 def by_cutoff(found: Place) -> dict[str, str]:
-    """Cutoff -> release, of everything stored."""
+    """Cutoff -> release, for all stored releases."""
     return {str(r["as_of"]): str(r["release"]) for r in list_releases(found.settings)}
 
 

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.faults.builds [NAME …] [--users N] [--seed S]`: what happens to a build when its world breaks.
+"""`python -m benchmarks.faults.builds [NAME …] [--users N] [--seed S]`: builds under faults.
 
 A real Airflow with its scheduler, a sample marketplace, and one fault at a chosen moment of a build: a scoring task
-killed, the scheduler killed and started again, PostgreSQL's connection cut during the export, Redis killed while a
-release is loaded, the disk full while a model is stored (as root: a small tmpfs), two builds at once. Printed for
-each: how the run ended, which tasks were tried again or failed and what the UI says of them, and whether the release
-is the one that an undisturbed build of the same cutoff makes. Exit status 1 where one is wrong, or left half-loaded.
+killed, the scheduler killed and restarted, PostgreSQL's connection cut during the export, Redis killed while a release
+is loaded, the disk full while a model is stored (as root: a small tmpfs), two builds at once. Printed for each: the
+state of the run, tasks that were retried or failed with their errors, and whether the release equals that of an
+undisturbed build. Exit status 1 if a release is wrong or partly loaded.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that is to strike a run."""
+    """A fault for one run."""
 
     place: Place
     run: str
@@ -67,10 +67,10 @@ class Strike:
     rng: random.Random
 
     def until_running(self, task: str) -> Mapping[str, Any]:
-        """The first running instance of a task, waited for."""
+        """Wait for the first running instance of a task."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            with suppress(ServiceError):  # the run is not there yet
+            with suppress(ServiceError):  # the run does not exist yet
                 for instance in self.place.api.task_instances(DAG, self.run):
                     if instance["task_id"] == task and instance["state"] == "running":
                         return instance
@@ -80,8 +80,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run under a fault ended. done: what the fault did. told: what the UI says of tasks that did not go through
-    at the first try."""
+    """The end of a run under a fault. done: what the fault did. `told`: retried and failed tasks with their errors."""
 
     done: str
     state: str
@@ -93,19 +92,17 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """The right release, or none."""
         return self.release in (None, self.expected) and not self.left
 
 
 def main() -> int:
-    """Every fault, or those that are named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.builds", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FAULTS)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(FAULTS)}; default: all")
     parser.add_argument("--users", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     names, wrong = args.names or list(FAULTS), 0
-    head = ("fault", "what it did", "run", "tried again or failed, and what is said", "release", "s")
+    head = ("fault", "what it did", "run", "retried or failed tasks, and their errors", "release", "s")
     sys.stdout.write(f"| {' | '.join(head)} |\n|{'---|' * len(head)}\n")
     with place(args.users) as found:
         for day, name in enumerate(names):
@@ -117,7 +114,6 @@ def main() -> int:
 
 
 def row(name: str, outcome: Outcome) -> str:
-    """A line of the table."""
     release = "none" if outcome.release is None else "right" if outcome.right else f"WRONG: {outcome.release}"
     said = "; ".join(outcome.told) or "nothing"
     return f"| {name} | {outcome.done} | {outcome.state} | {said} | {release} | {outcome.seconds:.0f} |\n"
@@ -125,7 +121,7 @@ def row(name: str, outcome: Outcome) -> str:
 
 @contextmanager
 def place(users: int) -> Iterator[Place]:
-    """PostgreSQL, Redis and Airflow with a sample marketplace; gone at the end."""
+    """PostgreSQL, Redis and Airflow with a sample marketplace, removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="matchbook-builds-"))
     folder.chmod(0o755)
     os.environ.update(SMALL)
@@ -146,7 +142,7 @@ def place(users: int) -> Iterator[Place]:
 
 
 def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Outcome:
-    """Build a cutoff while the fault strikes; the release is compared with one that is made in peace afterwards."""
+    """Build a cutoff under the fault, and compare the release with that of a later undisturbed build."""
     started, run = time.monotonic(), f"{name.replace(' ', '_')}_{as_of:%Y%m%d}"
     with ThreadPoolExecutor(1) as pool:
         striking = pool.submit(FAULTS[name], Strike(found, run, as_of, rng))
@@ -160,18 +156,17 @@ def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Ou
 
 
 def trigger(found: Place, run: str, as_of: datetime) -> None:
-    """Start a build as an operator does."""
-    conf = {"as_of": as_of.isoformat(), "force": True}  # every cutoff here is older than the one before
+    conf = {"as_of": as_of.isoformat(), "force": True}  # each cutoff is older than the previous one
     found.api.trigger(DAG, run, as_of.isoformat(), conf)
 
 
 def ended(found: Place, run: str) -> str:
-    """The state in which a run ended; "hung" after PATIENCE_S."""
+    """The final state of a run; "hung" after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             state = found.api.run_state(DAG, run)
-        except ServiceError:  # the API server has lost its database for a moment, as planned
+        except ServiceError:  # the API server may lose its database because of the fault
             state = ""
         if state in ("success", "failed"):
             return state
@@ -180,7 +175,7 @@ def ended(found: Place, run: str) -> str:
 
 
 def told(found: Place, run: str) -> list[str]:
-    """Every task that took more than one try or failed: its state and the last words of a failed try."""
+    """Every retried or failed task: its state and the last error of a failed try."""
     lines = []
     for task in found.api.task_instances(DAG, run):
         if task["try_number"] > 1 or task["state"] == "failed":
@@ -193,14 +188,14 @@ def told(found: Place, run: str) -> list[str]:
 
 
 def released(found: Place, as_of: datetime) -> str | None:
-    """The live release where it is of this cutoff."""
+    """The live release if it is of this cutoff."""
     live = connect(found.settings).get(f"{found.settings.namespace}:current")
     name = live.decode() if isinstance(live, bytes) else None
     return name if name and name.startswith(as_of.strftime("%Y%m%dT%H%M%S")) else None
 
 
 def in_peace(found: Place, as_of: datetime) -> str:
-    """The name of the release that a build of the same cutoff makes alone, in a home of its own."""
+    """The name of the release that an undisturbed build of the same cutoff makes, in its own home."""
     with tempfile.TemporaryDirectory(prefix="matchbook-peace-") as home:
         env = {
             **os.environ,
@@ -240,7 +235,7 @@ def _killed_redis(strike: Strike) -> str:
 
 def _full_disk(strike: Strike) -> str:
     def noticed() -> bool:
-        with suppress(ServiceError):  # the run is not there yet
+        with suppress(ServiceError):  # the run does not exist yet
             tasks = strike.place.api.task_instances(DAG, strike.run)
             return any(
                 t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed", "success") for t in tasks

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: data folders, bent at random; none may be a traceback.
+"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: randomly broken data folders; none may cause a
+traceback.
 
-Each file begins as a table that is right, in some separator, encoding and line end, and is bent in some places: bytes
-dropped, doubled, swapped for awkward ones. Printed: how many files were read whole, how many with rows set aside, and
-how many were refused, by the first words of the reason. Anything else fails.
+Each file starts as a valid table in some separator, encoding and line end; then bytes at some places are dropped,
+doubled or replaced. Printed: files read whole, files with rejected rows, and refused files by the first words of the
+reason. Anything else fails.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from models.errors import DataError
 from models.schema import TABLES, Table
-from pipelines.ingest.rows import SEPARATORS, header_of, plain, told
+from pipelines.ingest.rows import SEPARATORS, filled_rows, header_of, plain
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
 AWKWARD = (
@@ -60,7 +61,7 @@ def main() -> int:
         except Exception:  # noqa: BLE001 - what is looked for
             broken += 1
             sys.stderr.write(f"file {number} of seed {args.seed}:\n{traceback.format_exc()}\n")
-    sys.stdout.write("| what became of it | files |\n|---|---|\n")
+    sys.stdout.write("| outcome | files |\n|---|---|\n")
     for said, count in found.most_common():
         sys.stdout.write(f"| {said} | {count:,} |\n")
     return int(broken > 0)
@@ -90,10 +91,10 @@ def _read(content: bytes, table: Table) -> str:
     try:
         stream, path = io.BytesIO(content), Path(table.file)
         text = plain(stream, path)
-        rejects = sum(len(chunk.rejects) for chunk in told(text, header_of(text, path, table.names)))
+        rejects = sum(len(chunk.rejects) for chunk in filled_rows(text, header_of(text, path, table.names)))
     except DataError as error:
         return f"refused: {' '.join(str(error).split()[:6])} …"
-    return "read, with rows set aside" if rejects else "read whole"
+    return "read, with rejected rows" if rejects else "read whole"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The faults themselves: what is killed, cut or filled, and how it comes back."""
+"""The faults: kill, cut or fill, and recover."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SMALL_DISK = "size=8k"
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def restart_component(settings: Settings, airflow: dict[str, ManagedProcess], name: str, pause_s: float) -> None:
-    """Kill a process of Airflow with everything in its session, as for want of memory; start it anew."""
+    """Kill a process of Airflow with its whole session, as the out-of-memory killer would; then restart it."""
     for process in airflow[name].members():
         process.kill()
     time.sleep(pause_s)
@@ -38,7 +38,7 @@ def restart_component(settings: Settings, airflow: dict[str, ManagedProcess], na
 
 
 def kill(pid: int) -> str:
-    """Kill one process; says whether it was there."""
+    """Kill one process; says whether it existed."""
     try:
         name = " ".join(psutil.Process(pid).cmdline())[:60]
         psutil.Process(pid).kill()
@@ -48,7 +48,7 @@ def kill(pid: int) -> str:
 
 
 def cut_export(settings: Settings, hold_s: float) -> str:
-    """Hold the platform's users until the export waits for them, then end its connection from PostgreSQL's side."""
+    """Lock the platform's users until the export waits, then terminate its connection in PostgreSQL."""
     url = "postgresql://" + settings.database_url.reveal().partition("://")[2]
     holder, killer, ended = psycopg2.connect(url), psycopg2.connect(url), 0
     killer.autocommit = True
@@ -75,7 +75,7 @@ def cut_export(settings: Settings, hold_s: float) -> str:
 
 
 def kill_redis_while_loading(home: Settings, settings: Settings) -> str:
-    """Kill Redis the moment a publisher has begun to load a release, and start it again."""
+    """Kill Redis when a publisher has started to load a release, and start it again."""
     client, loading = connect(settings), f"{settings.namespace}:loading"
     pid = int(client.info("server")["process_id"])
     deadline = time.monotonic() + PATIENCE_S
@@ -90,7 +90,7 @@ def kill_redis_while_loading(home: Settings, settings: Settings) -> str:
 
 
 def fill_disk(folder: Path, noticed: Callable[[], bool]) -> str:
-    """Put a disk of a few kilobytes in place of a folder until somebody has noticed. Needs root."""
+    """Mount a disk of a few kilobytes over a folder until `noticed` is true. Needs root."""
     if os.geteuid() != 0:
         return "nothing: mounting needs root"
     folder.mkdir(parents=True, exist_ok=True)

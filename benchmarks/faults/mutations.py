@@ -1,7 +1,7 @@
-"""`python -m benchmarks.faults.mutations [--requests N] [--seed S]`: random and mutated requests; none may be a defect.
+"""`python -m benchmarks.faults.mutations [--requests N] [--seed S]`: random and mutated requests to the reader.
 
-Each begins as a request that is right and is bent: bytes flipped, dropped, doubled, swapped for awkward ones, in path,
-query, headers or body. Printed: how many answers of each status. A 5xx fails, and so does an answer that never comes.
+Each starts as a valid request; then bytes in path, query, headers or body are flipped, dropped, doubled or replaced.
+Printed: answers by status. A 5xx or a missing answer is a failure.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ AWKWARD = (
     b"%",
     b"\t",
 )
-#: In the place of a body.
+#: Replacements for a body.
 BODIES = (
     b"[" * 60_000,
     b'{"a":' * 12_000,
@@ -60,7 +60,7 @@ BODIES = (
     b"a" * 70_000,
 )
 METHODS = (b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"TRACE", b"PURGE", b"A" * 300, b"get", b"CONNECT")
-#: A line more.
+#: Additional header lines.
 HEADERS = (
     b"Content-Encoding: gzip",
     b"If-None-Match: \xff",
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def run(place: Town, requests: int, seed: int) -> tuple[Counter[int], list[bytes]]:
-    """How many answers of each status, and the requests that were answered by a 5xx or not at all."""
+    """Answers by status, and the requests with a 5xx or no answer."""
     client, found, shown = Client(place.port), Counter[int](), []
     for request in raw_requests(random.Random(seed), place.owners, requests):
         status = client.ask(request)[0]
@@ -101,12 +101,11 @@ def run(place: Town, requests: int, seed: int) -> tuple[Counter[int], list[bytes
 
 
 def raw_requests(rng: random.Random, owners: Sequence[str], n: int) -> Iterator[bytes]:
-    """Requests that were right before they were bent."""
     return (bent(rng, *right(rng, owners)) for _ in range(n))
 
 
 def right(rng: random.Random, owners: Sequence[str]) -> tuple[bytes, bytes, bytes]:
-    """Method, target and body of a request that is right."""
+    """Method, target and body of a valid request."""
     owner, at = rng.choice(owners), f"/api/recommendations/{SURFACE}"
     event = {
         "event_id": str(uuid.UUID(int=rng.getrandbits(128))),
@@ -128,7 +127,7 @@ def right(rng: random.Random, owners: Sequence[str]) -> tuple[bytes, bytes, byte
 
 
 def bent(rng: random.Random, method: bytes, target: bytes, body: bytes) -> bytes:
-    """The request with one to four places bent; its length is told rightly, so that an answer is due."""
+    """The request with one to four mutations; its Content-Length is right, so that an answer is due."""
     if body and rng.random() < 0.1:
         body = rng.choice(BODIES)
     if rng.random() < 0.05:

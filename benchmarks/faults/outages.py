@@ -1,8 +1,8 @@
-"""`python -m benchmarks.faults.outages [--seconds S] [--seed S]`: Redis and PostgreSQL frozen, killed and back again.
+"""`python -m benchmarks.faults.outages [--seconds S] [--seed S]`: Redis and PostgreSQL frozen or killed, then restored.
 
-While clients ask for lists, known owners and strangers, a server is frozen (SIGSTOP: it accepts and never answers) or
-killed (SIGKILL) for a while. Printed for each: answers, what was not 200, hung, degraded, the slowest, and how soon
-after the server's return the answers were whole again.
+While clients ask for lists of known and unseen owners, a server is frozen (SIGSTOP: it accepts and never answers) or
+killed (SIGKILL) for a while. Printed for each fault: answers, those that were not 200, hung or degraded, the slowest,
+and the seconds until all answers were complete again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from local.servers import start_servers
 
 Act = Callable[[], object]
 CLIENTS = 4
-STRANGERS = 0.2  # of the requests
+STRANGERS = 0.2  # share of the requests
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer: when it came, its status, whether it was degraded, and seconds."""
+    """One answer: arrival time, status, whether degraded, seconds."""
 
     at: float
     status: int
@@ -42,10 +42,10 @@ class Seen:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.outages", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="that a server stays away")
+    parser.add_argument("--seconds", type=float, default=5, help="duration of an outage")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    lines = ["| | answers | not 200 | hung | degraded | slowest s | whole again after s |", "|---|" + "---|" * 6]
+    lines = ["| | answers | not 200 | hung | degraded | slowest s | complete again after s |", "|---|" + "---|" * 6]
     hung = 0
     with town(args.seed) as place:
         for name, away, back in faults(place):
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def faults(place: Town) -> Iterator[tuple[str, Act, Act]]:
-    """By name what takes a server away and what brings it back."""
+    """By name, the functions that stop and restore a server."""
     yield "nothing happens", lambda: None, lambda: None
     for server in ("redis", "postgres"):
         told = partial(tell, place, server)
@@ -66,7 +66,7 @@ def faults(place: Town) -> Iterator[tuple[str, Act, Act]]:
 
 
 def tell(place: Town, server: str, what: signal.Signals) -> None:
-    """Send a signal to a server and to every process it has."""
+    """Send a signal to a server and all its child processes."""
     pid = json.loads((place.home.home / "servers.json").read_text())[server]["pid"]
     for one in (*children(pid), pid):
         os.kill(one, what)
@@ -77,7 +77,7 @@ def children(pid: int) -> list[int]:
 
 
 def watched(place: Town, away: Act, back: Act, seconds: float, seed: int) -> tuple[list[Seen], float]:
-    """Every answer from the outage on, and when the server was back."""
+    """Every answer since the start of the outage, and when the server was back."""
     with asking(place, seed) as seen:
         time.sleep(2)
         start = time.monotonic()
@@ -91,7 +91,7 @@ def watched(place: Town, away: Act, back: Act, seconds: float, seed: int) -> tup
 
 @contextmanager
 def asking(place: Town, seed: int) -> Iterator[list[Seen]]:
-    """Clients that ask until the end of the block, and what they saw."""
+    """Run clients during the block; yields their answers."""
     seen: list[Seen] = []
     stop = threading.Event()
     clients = [threading.Thread(target=ask, args=(place, random.Random(seed + i), stop, seen)) for i in range(CLIENTS)]

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.faults.publishers [--kills N] [--stops N] [--seed S]`: publishers killed at unkind moments.
+"""`python -m benchmarks.faults.publishers [--kills N] [--stops N] [--seed S]`: publishers killed or paused at random.
 
-A publisher is a process of its own. It is killed (SIGKILL) at a random instant of its work, or stopped (SIGSTOP) until
-another one has published and then let go on (SIGCONT), while a thread reads what the pointer names: one script call
-that sees a single instant. Then the next publish must work and leave no key that no release owns.
+Each publisher is a process. It is killed (SIGKILL) at a random instant, or stopped (SIGSTOP) until another one has
+published and then continued (SIGCONT). Meanwhile a thread reads the live release with one script call, which sees a
+single instant. The next publish must work and leave no key without a release.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from pipelines.store.artifacts import Artifacts
 USERS, STARTUPS, RELEASES = 2000, 500, 5
 #: Shorter than the real lease, so that hundreds of kills do not take hours.
 LEASE_S = 0.5
-#: What one instant looks like: the pointer, whether manifest and item tables are there, the lists of each surface, and
-#: one list of each. ARGV: the namespace, and a field for each surface, its name before it.
+#: State at one instant: the pointer, whether manifest and item tables exist, and for each surface the number of lists
+#: and one list. ARGV: the namespace, then for each surface its name and a field.
 _LOOK = """
 local release = redis.call('GET', ARGV[1] .. ':current')
 local own = ARGV[1] .. ':release:' .. release .. ':'
@@ -59,7 +59,7 @@ return found
 
 @dataclass
 class Outcome:
-    """What was counted; everything but `reads`, `kills`, `stops` and the moments must stay 0."""
+    """Counts; everything except `reads`, `kills`, `stops` and the moments must stay 0."""
 
     kills: int = 0
     stops: int = 0
@@ -78,12 +78,12 @@ class Outcome:
         moments = ", ".join(f"{n} {what}" for what, n in sorted(self.moments.items()))
         rows = {
             f"publishers killed ({moments})": self.kills,
-            "publishers stopped, and let go on after another had published": self.stops,
+            "publishers stopped, and continued after another had published": self.stops,
             "reads": self.reads,
-            "reads that saw a release which was not whole": self.partial,
+            "reads that saw an incomplete release": self.partial,
             "reads that saw a list of another release": self.mixed,
             "publishes after a kill or stop that failed": self.next_failed,
-            "keys left that no release owns": self.keys_left,
+            "keys left without a release": self.keys_left,
             "keys of kept releases missing": self.keys_missing,
             "changes by a late publisher": self.late_writes,
             "seconds of the publish after a kill: median, most": f"{waits[len(waits) // 2]:.2f}, {waits[-1]:.2f}",
@@ -92,7 +92,7 @@ class Outcome:
 
 
 class Town:
-    """Releases to publish, what each of them must look like, and the publisher processes."""
+    """Releases to publish, their expected lists, and the publisher processes."""
 
     def __init__(self, settings: Settings, seed: int, users: int = USERS, startups: int = STARTUPS) -> None:
         leases.LEASE_S = LEASE_S
@@ -110,7 +110,7 @@ class Town:
         self.seconds = min(self._timed() for _ in range(3))
 
     def other(self) -> str:
-        """A release that has to be loaded."""
+        """A release that is not loaded."""
         there = {
             decoded(self.client.get(self.keys.current)),
             *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
@@ -118,7 +118,7 @@ class Town:
         return self.rng.choice([r for r in self.releases if r not in there])
 
     def publisher(self, release: str) -> Any:
-        """A process that has just been let in, on its way to making a release live."""
+        """A process that just acquired the lease to make a release live."""
         process = self._processes.Process(target=_publish, args=[self.settings, release])
         process.start()
         while process.is_alive() and not self.client.exists(self.keys.publisher):
@@ -126,7 +126,7 @@ class Town:
         return process
 
     def keys_off(self) -> tuple[int, int]:
-        """Keys that nobody owns, and keys that are missing."""
+        """(number of keys without an owner, number of missing keys)."""
         kept = [
             decoded(self.client.get(self.keys.current)),
             *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
@@ -137,7 +137,7 @@ class Town:
         return len(there - owned), len(owned - there)
 
     def picture(self) -> dict[bytes, Any]:
-        """Every key with its content, but for the lease's own two."""
+        """Every key with its content, except the lease's two."""
         own = {self.keys.publisher.encode(), self.keys.fence.encode()}
         return {
             k: content(self.client, k)
@@ -146,19 +146,19 @@ class Town:
         }
 
     def _timed(self) -> float:
-        """Seconds from being let in to the end, undisturbed."""
+        """Seconds from the lease to the end, undisturbed."""
         process, start = self.publisher(self.other()), time.perf_counter()
         process.join()
         return time.perf_counter() - start
 
 
 def content(client: redis.Redis, key: bytes) -> Any:
-    """What a key holds. Not its DUMP: that of a hash changes while the server moves its fields to a larger table."""
+    """Content of a key. Not DUMP: a hash's DUMP changes while the server resizes its table."""
     return client.hgetall(key) if client.type(key) == b"hash" else client.dump(key)
 
 
 class Reading(threading.Thread):
-    """Reads what the pointer names until it is stopped."""
+    """Reads the live release until stopped."""
 
     def __init__(self, town: Town, outcome: Outcome) -> None:
         super().__init__(name="reading", daemon=True)
@@ -174,7 +174,7 @@ class Reading(threading.Thread):
             while not self.stop.is_set():
                 asked = {s: choose.choice(fields[self.last][s]) for s in Surface}
                 words = [word for pair in asked.items() for word in pair]
-                time.sleep(0.0005)  # the publishers have but two cores, too
+                time.sleep(0.0005)  # the publishers share the same two cores
                 self._check(look(args=[self.town.settings.namespace, *words]), asked)
         except redis.RedisError as error:
             self.failed.append(error)
@@ -191,7 +191,7 @@ class Reading(threading.Thread):
 
 
 def run(town: Town, kills: int, stops: int) -> Outcome:
-    """Kill and stop publishers; what must not happen is counted, nothing is raised."""
+    """Kill and stop publishers; violations are counted, not raised."""
     outcome = Outcome()
     reading = Reading(town, outcome)
     reading.start()
@@ -225,7 +225,7 @@ def _moment(town: Town, release: str) -> str:
 
 
 def _stop(town: Town, outcome: Outcome) -> None:
-    """A publisher of the very release that the other one makes live, or of another one."""
+    """Stop a publisher, then publish the same release or another one."""
     release = town.other()
     process = town.publisher(release)
     time.sleep(town.rng.uniform(0, 1.2 * town.seconds))
@@ -239,7 +239,7 @@ def _stop(town: Town, outcome: Outcome) -> None:
 
 
 def _signal(process: Any, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it was done just before
+    with suppress(ProcessLookupError):  # it just ended
         os.kill(process.pid, number)
 
 
@@ -255,17 +255,16 @@ def _next(town: Town, outcome: Outcome, release: str | None = None) -> None:
 
 
 def _publish(settings: Settings, release: str) -> None:
-    """The publisher's process."""
     leases.LEASE_S = LEASE_S
     logging.basicConfig(level=logging.CRITICAL)
     try:
         promote(settings, release)
-    except MatchbookError:  # let in too late: expected of one that was stopped
+    except MatchbookError:  # it lost the lease: expected after a stop
         raise SystemExit(1) from None
 
 
 def _lists(settings: Settings, release: str) -> dict[Surface, dict[bytes, bytes]]:
-    """What the hashes of a release must hold."""
+    """Expected hashes of a release."""
     found = Loadable.open(Artifacts(settings), release)
     lists = {s: {POPULAR_FIELD: found.popular(s)} for s in Surface}
     for s in Surface:

@@ -1,12 +1,13 @@
-"""`python -m benchmarks.faults.thirty_days [--days N] [--users N] [--events N]`: what thirty days leave behind.
+"""`python -m benchmarks.faults.thirty_days [--days N] [--users N] [--events N]`: growth of stored data over thirty
+days.
 
-A small sample marketplace and a real Airflow, whose clock is turned on a day at a time: every day the platform posts
-events, the drain keeps them, people ask for lists, a build goes live every third day, and Airflow's metadata gets the
-1,440 runs of the drain, copied from a real one. Then `retire_old_artifacts` does its work, keeping seven days of
-Airflow instead of thirty. Whatever expires or is old by the date of a file is made a day older.
+A small sample marketplace and a real Airflow with a simulated clock. Every day clients post events, the drain stores
+them, people ask for lists, a build goes live every third day, and Airflow's metadata gets the 1,440 runs of the drain,
+copied from a real one. Then `retire_old_artifacts` runs with seven days of Airflow instead of thirty. Expiry times and
+file dates are moved back one day.
 
-Printed: rows, keys, files and metrics by day. "yes": the last third rose by a twentieth at most above the third before;
-"levels off": it rose by half of what that one did, or less. Exit status 1 where something goes on growing.
+Printed: rows, keys, files and metrics by day. "yes": the last third is at most a twentieth above the third before.
+"levels off": its rise is at most half of the previous rise. Exit status 1 if something grows without limit.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ from serving.app import create_app
 DAY_S, MINUTES = 86_400, 1440
 BUILD_EVERY, KEPT, AIRFLOW_DAYS = 3, 3, 7.0
 MARGIN, SLOWER = 1.05, 0.5  # the last third against the one before
-#: What goes on growing by design: what the platform posted is its own history, until it is pruned by age.
+#: Grows by design: posted events are history until they are pruned by age.
 GROWS = ("rows of matchbook_events", "rows of matchbook_answers")
 KINDS = [k.value for k in EventType if k is not EventType.IMPRESSION]
 
 
 @dataclass
 class Month:
-    """The place as it ages. start: the simulated instant of day 0; everybody of the marketplace."""
+    """The simulated place. start: simulated instant of day 0."""
 
     place: Place
     settings: Settings
@@ -65,11 +66,11 @@ class Month:
 
 
 def main() -> int:
-    """Exit status 1 where something bounded goes on growing."""
+    """Exit status 1 if something bounded keeps growing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.thirty_days", description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--events", type=int, default=1000, help="posted a day")
+    parser.add_argument("--events", type=int, default=1000, help="events posted each day")
     args = parser.parse_args()
     os.environ["MATCHBOOK_AIRFLOW_KEEP_DAYS"] = str(AIRFLOW_DAYS)
     with place(args.users) as found:
@@ -79,7 +80,7 @@ def main() -> int:
 
 
 def _begun(found: Place, days: int) -> Month:
-    """One real run of the drain as a mould; then Airflow stops, its metadata stays."""
+    """Run the drain once as a template; then stop Airflow and keep its metadata."""
     found.api.unpause(MINUTELY)
     while not _runs(found):
         time.sleep(1)
@@ -101,7 +102,7 @@ def _runs(found: Place) -> list[Any]:
 
 
 def _lived(month: Month, day: int, events: int) -> dict[str, int]:
-    """One day, and what is there at its end."""
+    """Simulate one day; returns the counts at its end."""
     began, settings, now = time.monotonic(), month.settings, month.at(day)
     if day % BUILD_EVERY == 1:
         run_build(settings, as_of=now, force=True)
@@ -124,7 +125,7 @@ def _lived(month: Month, day: int, events: int) -> dict[str, int]:
 
 
 def _post(month: Month, client: Any, now: datetime, events: int) -> None:
-    """Most of known people, some of strangers, a few twice."""
+    """Post events: most of known people, some of unseen users, some repeated."""
     for _ in range(0, events, 100):
         posted = [
             {
@@ -154,7 +155,7 @@ def _ask(month: Month, client: Any) -> None:
 
 
 def _airflow_day(settings: Settings, now: datetime) -> None:
-    """1,440 runs like the real one, with all that hangs on it in the metadata."""
+    """Copy the real run 1,440 times, with its dependent rows in the metadata."""
     metadata = create_engine(settings.airflow_sqlalchemy_url)
     with metadata.begin() as connection:
         mould = connection.execute(
@@ -198,7 +199,7 @@ def _copied(
     values: dict[str, Any],
     more: str = "",
 ) -> None:
-    """Every row of a run, once for each row of `beside`: new keys, its instants moved to the simulated minute."""
+    """Copy every row of a run once for each row of `beside`, with new keys and the simulated times."""
     columns = connection.execute(
         text("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = :table"),
         {"table": table},
@@ -221,7 +222,7 @@ def _copied(
 
 
 def _age(settings: Settings) -> None:
-    """A day passes for what expires in Redis, for the dates of files and for when events came in."""
+    """Move expiry times in Redis, file dates and receipt times back by a day."""
     with transaction(engine(settings)) as connection:
         connection.execute(text("UPDATE matchbook_events SET received_at = at WHERE received_at > at"))
     client = connect(settings)
@@ -237,7 +238,6 @@ def _age(settings: Settings) -> None:
 
 
 def _there(settings: Settings) -> dict[str, int]:
-    """Everything that is counted."""
     client, keys = connect(settings), Keys(settings.namespace)
     files = [
         p
@@ -274,7 +274,7 @@ def _rows(connection: Connection, like: str) -> dict[str, int]:
 
 
 def _judged(told: list[dict[str, int]]) -> int:
-    """The table; 1 where something bounded goes on growing."""
+    """Print the table; returns 1 if something bounded keeps growing."""
     third, days = max(1, len(told) // 3), sorted({1, *range(5, len(told) + 1, 5), len(told)})
     sys.stdout.write(f"| what | {' | '.join(f'day {d}' for d in days)} | bounded |\n|{'---|' * (len(days) + 2)}\n")
     wrong = 0

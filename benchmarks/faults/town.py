@@ -1,4 +1,4 @@
-"""A small marketplace of random lists for fault runs: releases, a reader, and clients that check."""
+"""A small marketplace of random lists for fault runs: releases, a reader, and clients that check answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipelines.store.artifacts import Artifacts
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 USERS, STARTUPS = 2000, 500
-PATIENCE_S = 10.0  # an answer that takes longer is hung: every time-out of the reader is far below
+PATIENCE_S = 10.0  # a slower answer counts as hung: every time-out of the reader is far shorter
 Lists = dict[str, tuple[str, ...]]
 
 
@@ -39,13 +39,13 @@ class Town:
 
     @property
     def owners(self) -> list[str]:
-        """Owners that every release has a list for."""
+        """Owners that have a list in every release."""
         return sorted(next(iter(self.releases.values())))
 
 
 @contextmanager
 def town(seed: int, releases: int = 1) -> Iterator[Town]:
-    """A marketplace with published releases of the same people, and a reader in front of it."""
+    """A marketplace with stored releases of the same people, and a running reader."""
     with tempfile.TemporaryDirectory(prefix="matchbook-faults-") as folder:
         Path(folder).chmod(0o755)
         home = Settings(home=Path(folder) / "home")
@@ -62,7 +62,7 @@ def town(seed: int, releases: int = 1) -> Iterator[Town]:
 
 
 def _move_in(settings: Settings, lists: Lists) -> None:
-    """The people and startups of the lists as rows of the platform, for the page and for the live fallback."""
+    """Insert the people and startups of the lists into the platform, for the page and the live fallback."""
     of_ids = "FROM unnest(CAST(:ids AS text[])) AS id"
     startups = sorted({item for items in lists.values() for item in items})
     with transaction(engine(settings)) as connection:
@@ -86,14 +86,14 @@ def _stored(settings: Settings, seed: int, day: int) -> tuple[str, Lists]:
 
 
 class Client:
-    """One kept connection to a reader, opened anew whenever it breaks."""
+    """A persistent connection to a reader, reopened after a failure."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._wire: socket.socket | None = None
 
     def ask(self, request: bytes) -> tuple[int, bytes, float]:
-        """Status, body and seconds; status 0 where the connection broke, -1 where nothing came in PATIENCE_S."""
+        """Status, body and seconds; status 0 if the connection broke, -1 without an answer in PATIENCE_S."""
         start = time.perf_counter()
         try:
             if self._wire is None:
@@ -117,17 +117,15 @@ class Client:
 
 
 def get(path: str) -> bytes:
-    """The bytes of a GET."""
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
 def list_of(owner: str) -> bytes:
-    """The bytes that ask for an owner's list."""
     return get(f"/api/recommendations/{SURFACE}/{owner}")
 
 
 def _answer(wire: socket.socket) -> tuple[int, bytes, bool]:
-    """Status, body, and whether the connection may be used again. Raises OSError where it broke."""
+    """Status, body, and whether the connection can be reused. Raises OSError if it broke."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _more(wire)

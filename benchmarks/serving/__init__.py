@@ -1,1 +1,1 @@
-"""The reader measured: beside a bare route, beside slow clients, and its live lists."""
+"""Benchmarks of the reader: against a bare route, with slow clients, and for live lists."""

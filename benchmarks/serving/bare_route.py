@@ -1,4 +1,4 @@
-"""The least that Flask can do: a constant as long as an answer of ten places with its reasons."""
+"""A minimal Flask route: a constant as long as an answer of ten items with reasons."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one by one, and 500 who miss one list at once.
+"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one by one, and 500 concurrent requests for one
+list.
 
-A generated marketplace with every base model really trained; the learned ranker was taught on a small one, because what
-it costs to ask depends on its trees and not on who taught it. Newcomers have somebody's profile and 0 to 24 events; the
-known ones have done one thing since the build. A release without lists makes everybody a miss.
+A generated marketplace with every base model trained. The learned ranker was trained on a small one, because its cost
+depends only on its trees. Newcomers have another user's profile and 0 to 24 events; known owners have one event since
+the build. A release without lists makes every request a cache miss.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _LIKE = "INSERT INTO user_interactions VALUES (%s, %s, 'like', CAST(%s AS timest
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.live", description=__doc__)
     parser.add_argument("size", nargs="?", default="20k", choices=list(SIZES))
-    parser.add_argument("--keep", type=Path, help="a folder to prepare in, or to use as it was left, and leave behind")
+    parser.add_argument("--keep", type=Path, help="a folder to prepare or reuse, which is kept")
     args = parser.parse_args()
     root = (args.keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))).absolute()
     try:
@@ -77,7 +78,7 @@ def main() -> int:
 
 
 def prepare(home: Path, size: str, with_ranker: bool) -> None:
-    """Rows in a database and every base model, unless they are there."""
+    """Import data and train every base model, unless done before."""
     if (home / "live.json").exists():
         return
     home.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ def prepare(home: Path, size: str, with_ranker: bool) -> None:
 
 
 def learned(taught: Path, settings: Settings) -> dict[str, str]:
-    """The versions of a home, with the learned ranker of another one put beside them."""
+    """The bundle versions of a home, with the learned ranker copied from another home."""
     versions: dict[str, str] = json.loads((settings.home / "live.json").read_text())
     version = json.loads((taught / "live.json").read_text())[LEARNED]
     place = Path("artifacts") / "bundles" / LEARNED / version
@@ -102,7 +103,7 @@ def learned(taught: Path, settings: Settings) -> dict[str, str]:
 
 
 def publish(settings: Settings, versions: dict[str, str]) -> str:
-    """A release of popular lists alone, put where readers look; gives its cutoff."""
+    """Publish a release of popular lists only; returns its cutoff."""
     bundles = open_bundles(settings.artifacts, versions, settings)
     entities, as_of = entities_of(bundles[CATALOGUE]), str(bundles[CATALOGUE].config["as_of"])
     release = Release(
@@ -130,7 +131,6 @@ def publish(settings: Settings, versions: dict[str, str]) -> str:
 
 
 def measure(settings: Settings, size: str, as_of: str) -> str:
-    """The tables, in Markdown."""
     rng, url = np.random.default_rng(0), settings.database_url.reveal()
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         groups = {
@@ -146,7 +146,7 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
         "| owners | surface | p50 ms | p95 ms | p99 ms | most ms | CPU p50 ms | CPU p95 ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    with threadpool_limits(1, "blas"):  # as in the reader, where models/__init__.py comes before NumPy
+    with threadpool_limits(1, "blas"):  # as in the reader, where models/__init__.py is imported before NumPy
         for (surface, who), owners in groups.items():
             took, cpu = 1000 * np.array([seconds(reader, surface, o) for o in owners]).T
             cells = [f"{x:.0f}" for x in (*np.percentile(took, (50, 95, 99)), max(took), *np.percentile(cpu, (50, 95)))]
@@ -157,7 +157,7 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
 
 
 def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, who: str) -> list[str]:
-    """Owners of a group, each with something that no model was taught."""
+    """Owners of a group, each with data that no model was trained on."""
     if who == "newcomers" and surface.owner is Entity.USER:
         return [newcomer(cursor, rng, as_of, surface, n % 25) for n in range(OWNERS)]
     people, startups = ids(cursor, "users", surface.role), ids(cursor, "startups")
@@ -173,7 +173,7 @@ def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, wh
 
 
 def newcomer(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, events: int) -> str:
-    """Somebody with another one's profile and newest events."""
+    """A new user with another user's profile and newest events."""
     like, owner = str(rng.choice(ids(cursor, "users", surface.role))), str(uuid.uuid4())
     cursor.execute(_NEWCOMER, (owner, like))
     cursor.execute(_EVENTS, (owner, as_of, like, events))
@@ -181,7 +181,7 @@ def newcomer(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface
 
 
 def new_startup(cursor: Any, like: str) -> str:
-    """A startup with another one's profile that nobody has met."""
+    """A new startup with another startup's profile and no events."""
     told, owner = "category, field, type, tags, stage, location, description", str(uuid.uuid4())
     cursor.execute(
         f"INSERT INTO startups (id, {told}) SELECT CAST(%s AS uuid), {told} FROM startups WHERE id = %s", (owner, like)
@@ -196,7 +196,7 @@ def ids(cursor: Any, table: str, role: Role | None = None) -> np.ndarray:
 
 
 def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]:
-    """Of one list by the clock, and of the processor."""
+    """Wall and CPU seconds of one list."""
     started, busy = time.perf_counter(), time.process_time()
     found, trouble = reader.live.answers(reader.releases.held, surface, [owner])
     if owner not in found or found[owner].listing is None:
@@ -205,9 +205,9 @@ def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]
 
 
 def at_once(settings: Settings, owner: str) -> str:
-    """Many who miss the list of one owner at the same moment, with the usual budget and two processes."""
+    """Many concurrent requests for one missing list, with the usual budget and two processes."""
     with serve(settings, "serving.wsgi:app") as (port, master):
-        time.sleep(30)  # the models of both processes are open by then
+        time.sleep(30)  # by then both processes have opened their models
         address = f"http://127.0.0.1:{port}"
 
         def ask(_: int) -> dict[str, Any]:

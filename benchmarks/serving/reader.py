@@ -1,7 +1,8 @@
-"""`python -m benchmarks.serving.reader`: the reader, a bare Flask route under the same server, Redis itself.
+"""`python -m benchmarks.serving.reader`: the reader, a bare Flask route on the same server, and Redis alone.
 
-All ways take turns in every round; medians over the rounds are printed, and ratios, because machines differ. One
-process with 16 connections that are kept open asks as fast as it is answered; on two cores it is a third of the load.
+All ways take turns in every round. Medians over the rounds and their ratios are printed, because machines differ. One
+process with 16 persistent connections sends requests as fast as they are answered; on two cores it is a third of the
+load.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.reader", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4, help="of every measurement")
+    parser.add_argument("--seconds", type=float, default=4, help="duration of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="matchbook-bench-") as home:
@@ -66,7 +67,6 @@ def main() -> int:
 
 
 def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) -> str:
-    """The table, in Markdown."""
     quiet = replace(settings, log_level="WARNING")
     ours, constant = "serving.wsgi:app", "benchmarks.serving.bare_route:app"
     with (
@@ -108,7 +108,7 @@ def table(found: dict[str, list[list[float]]], seconds: float) -> str:
 
 
 def load(port: int, paths: list[str], seconds: float) -> list[float]:
-    """Seconds of every answer that came within the time. Raises RuntimeError on any status but 200."""
+    """Seconds of every answer within the time. Raises RuntimeError for any status but 200."""
     asked = [f"GET {p.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for p in paths]
     chooser, took, n = selectors.DefaultSelector(), list[float](), 0
     for _ in range(CONNECTIONS):
@@ -134,7 +134,6 @@ def load(port: int, paths: list[str], seconds: float) -> list[float]:
 
 
 def complete(answer: bytes) -> bool:
-    """Whether an answer has come as a whole."""
     head, there, rest = answer.partition(b"\r\n\r\n")
     if not there:
         return False
@@ -161,7 +160,7 @@ def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
 
 @contextmanager
 def serve(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
-    """An app as `make up` runs the reader, two processes of four threads; gives its port and process id."""
+    """An app with the processes of `make up`: two with four threads; yields its port and process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "serving.processes", app]
@@ -186,14 +185,14 @@ def serve(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
 
 
 def resident(master: int) -> int:
-    """MB of the largest process that answers."""
+    """Resident MB of the largest worker process."""
     workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     lines = [line for w in workers for line in Path(f"/proc/{w}/status").read_text().splitlines()]
     return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
 
 
 def publish(settings: Settings) -> list[str]:
-    """Publish a release of random lists; gives the developers' ids."""
+    """Publish a release of random lists; returns ids of developers."""
     release, everybody = random_release(settings, np.random.default_rng(0), "20240501T020000Z", USERS, STARTUPS)
     publish_release(settings, release.id)
     users = everybody[Entity.USER]
@@ -203,7 +202,7 @@ def publish(settings: Settings) -> list[str]:
 def random_release(
     settings: Settings, rng: np.random.Generator, slug: str, users: int, startups: int
 ) -> tuple[Release, dict[Entity, Entities]]:
-    """Store a release of random lists for a cutoff; gives it and everybody in it, the same for the same numbers."""
+    """Store a release of random lists for a cutoff; returns it and all entities, the same for equal arguments."""
     artifacts, kinds = Artifacts(settings), {Entity.USER: users, Entity.STARTUP: startups}
     everybody = {e: entities(np.random.default_rng(n), e, n) for e, n in kinds.items()}
     columns = [(e, k) for e in kinds for k in ("popularity", "trending")]

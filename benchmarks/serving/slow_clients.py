@@ -1,6 +1,6 @@
-"""`python -m benchmarks.serving.slow_clients [--clients N]`: ordinary clients while many others hold connections.
+"""`python -m benchmarks.serving.slow_clients [--clients N]`: normal clients while many others hold connections.
 
-The reader as `make up` runs it, quiet and with each kind of slow client in turn; what the server closes is opened anew.
+The reader as `make up` runs it, alone and with each kind of slow client in turn; closed connections are reopened.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from benchmarks.serving.reader import SURFACE, load, publish, serve
 from local.servers import servers
 from models.settings.settings import Settings
 
-STEP_S = 1.0  # so often a dripping client sends one more byte, and those come back whom the server left
+STEP_S = 1.0  # interval at which dripping clients send one byte, and clients reconnect
 SETTLE_S = 3.0
 _POST = b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 _GET = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def _tls_hello() -> bytes:
-    """What a client sends that takes the reader for a server of TLS."""
+    """The first bytes of a client that expects TLS."""
     out = ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
         ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="reader").do_handshake()
     return out.read()
 
 
-#: By kind what is sent at once; a kind that drips goes on with one byte each STEP_S, for ever.
+#: First bytes by kind; kinds that drip then send one byte each STEP_S, forever.
 KINDS: Mapping[str, bytes] = {
     "one byte": b"G",
     "dripping headers": b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
     "a body that never ends": _POST + b"Content-Length: 5000\r\n\r\n{",
     "dripping body": _POST + b"Content-Length: 60000\r\n\r\n{",
     "a chunk that never ends": _POST + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n{",
-    "never reading": _GET * 3,  # what they ask for is work like any other: more of it would measure the queue
+    "never reading": _GET * 3,  # these requests are normal work: more of them would measure the queue
     "TLS to a plain port": _tls_hello(),
     "idle keep-alive": b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 
 
 class Crowd:
-    """Slow clients of some kinds, in one thread: each holds a connection and comes back when it is closed."""
+    """Slow clients in one thread: each holds a connection and reconnects when it is closed."""
 
     def __init__(self, port: int, clients: int, kinds: Mapping[str, bytes] = KINDS) -> None:
         self._port, self._sent = port, [list(kinds.items())[n % len(kinds)] for n in range(clients)]
@@ -98,7 +98,7 @@ class Crowd:
                 self._come_back()
 
     def _look(self, key: selectors.SelectorKey) -> None:
-        """Read what came; where the server has closed, that connection is gone."""
+        """Read received bytes; drop the connection if the server closed it."""
         wire, kind, sent = key.data
         try:
             closed = not wire.recv(65536)
@@ -126,7 +126,7 @@ class Crowd:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.slow_clients", description=__doc__)
     parser.add_argument("--clients", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=4, help="of every measurement")
+    parser.add_argument("--seconds", type=float, default=4, help="duration of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="matchbook-bench-") as home:
@@ -139,14 +139,14 @@ def main() -> int:
 
 
 def compare(port: int, paths: list[str], clients: int, seconds: float, rounds: int) -> str:
-    """The table, in Markdown: quiet, each kind alone, all kinds mixed."""
+    """The table as Markdown: no slow clients, each kind alone, all kinds mixed."""
     load(port, paths, seconds)  # warm up
     crowds: dict[str, Mapping[str, bytes]] = {k: {k: v} for k, v in KINDS.items()} | {"all of them, mixed": KINDS}
     lines = ["| clients that hold a connection | requests/s | p50 ms | p99 ms | most ms |", "|---|---|---|---|---|"]
     lines.append(f"| none | {told([load(port, paths, seconds) for _ in range(rounds)], seconds)} |")
     for name, kinds in crowds.items():
         with Crowd(port, clients, kinds):
-            time.sleep(SETTLE_S)  # what they asked for is answered by then
+            time.sleep(SETTLE_S)  # by then their requests are answered
             took = [load(port, paths, seconds) for _ in range(rounds)]
         lines.append(f"| {clients:,} {name} | {told(took, seconds)} |")
     lines.append(f"| none, afterwards | {told([load(port, paths, seconds) for _ in range(rounds)], seconds)} |")
@@ -154,7 +154,7 @@ def compare(port: int, paths: list[str], clients: int, seconds: float, rounds: i
 
 
 def told(rounds: list[list[float]], seconds: float) -> str:
-    """Rate, p50, p99 and the longest, medians over the rounds."""
+    """Rate, p50, p99 and the maximum, medians over the rounds."""
     rate = statistics.median(len(r) / seconds for r in rounds)
     at = [statistics.median(float(np.percentile(r, q)) for r in rounds) * 1000 for q in (50, 99, 100)]
     return " | ".join([f"{rate:,.0f}", *(f"{x:.2f}" for x in at)])

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.entities import IdMap
-from models.errors import BundleCorrupt, BundleNotFound, told
+from models.errors import BundleCorrupt, BundleNotFound, message_of
 
 FORMAT = 1
 _LOG = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def open_bundle(name: str, directory: Path) -> Bundle:
     try:
         return _opened(name, directory)
     except OSError as error:
-        raise BundleCorrupt(told(error) or str(error)) from error
+        raise BundleCorrupt(message_of(error) or str(error)) from error
 
 
 def _opened(name: str, directory: Path) -> Bundle:

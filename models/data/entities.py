@@ -172,7 +172,7 @@ class Entities:
         """
         return bool(self.count[self.listed].all())
 
-    def told(self, profile: Mapping[str, str]) -> dict[str, str]:
+    def known_fields(self, profile: Mapping[str, str]) -> dict[str, str]:
         """The profile without the withheld fields."""
         return {field: text for field, text in profile.items() if field not in self.withheld}
 

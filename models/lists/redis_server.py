@@ -32,7 +32,7 @@ _HINTS = {
 ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN", "UNBLOCKED")
 
 
-def told(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """The text of a Redis error with its code, which the driver keeps separately."""
     said, code = str(error) or type(error).__name__, getattr(error, "status_code", None)
     return f"{code} {said}" if code and not said.startswith(str(code)) else said

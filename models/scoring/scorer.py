@@ -42,7 +42,7 @@ class WeightedScorer(Scorer, Protocol):
 
 
 class CountingScorer(Scorer, Protocol):
-    """A source that counts who stands behind its scores (`Source.counted`)."""
+    """A source that counts the people that support its scores (`Source.counted`)."""
 
     def counted(
         self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]

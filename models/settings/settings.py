@@ -85,7 +85,7 @@ class Settings(Environment):
         return found
 
     def table(self, name: str) -> Any:
-        """A table by its name in matchbook.toml; the empty name: what stands in the environment. For walks over all
+        """A table by its name in matchbook.toml; the empty name: settings of the environment. For walks over all
         tables: `of` is typed."""
         if name in TABLES:
             return getattr(self, name)

@@ -65,7 +65,7 @@ def of_table(table: str) -> list[Declared]:
     return [d for d in DECLARED.values() if d.table == table]
 
 
-def told(d: Declared) -> str:
+def description_of(d: Declared) -> str:
     """One line about a setting: its meaning, unit and bounds."""
     return "; ".join(filter(None, [d.rule.doc, d.rule.unit and f"unit: {d.rule.unit}", bounds(d)]))
 
@@ -92,7 +92,7 @@ def _commented_table(table: str) -> str:
 
 def _commented(d: Declared) -> str:
     idle = f"# {conditions(d)}\n" if conditions(d) else ""
-    return f"# {told(d)}\n{idle}#{d.key} = {in_toml(d.default)}\n"
+    return f"# {description_of(d)}\n{idle}#{d.key} = {in_toml(d.default)}\n"
 
 
 def _page() -> Iterator[str]:

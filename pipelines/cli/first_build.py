@@ -49,7 +49,6 @@ def prepare(settings: Settings, folder: Path | None) -> str:
 
 
 def newest(settings: Settings) -> datetime | None:
-    """Time of the newest event."""
     return newest_event(settings)
 
 

@@ -19,7 +19,7 @@ from models.settings.environment import Secret
 from models.settings.idle import conditions, idle_line, reason
 from models.settings.load import USUAL
 from models.settings.settings import Settings
-from models.settings.written import page, told, toml
+from models.settings.written import description_of, page, toml
 from pipelines.cli import instant
 from pipelines.doctor.diagnosis import State
 from pipelines.doctor.doctor import as_text, diagnose
@@ -159,12 +159,16 @@ def line(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
     value = settings.value(d.flat)
     shown = ("***" if value else '""') if isinstance(value, Secret) else in_toml(_plain(value))
     why = reason(d, settings, rankers)
-    about = [settings.origin(d.flat), str(d.rule.phase), told(d), f"no effect: {why}" if why else conditions(d)]
+    about = [
+        settings.origin(d.flat),
+        str(d.rule.phase),
+        description_of(d),
+        f"no effect: {why}" if why else conditions(d),
+    ]
     return f"{d.name} = {shown}  # {'; '.join(filter(None, about))}\n"
 
 
 def written(checkout: Path) -> dict[Path, str]:
-    """Generated text by path."""
     return {checkout / "matchbook.toml": toml(), checkout / "docs" / "reference" / "settings.md": page()}
 
 

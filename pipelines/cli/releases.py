@@ -166,7 +166,10 @@ def from_profiles(
     if "role" in table and key == "user_id":
         mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
     owners = recipe.unseen_owners(
-        [text_of(recipe.owners.told({str(k): str(v) for k, v in row.items()})) for row in mine.to_dict("records")]
+        [
+            text_of(recipe.owners.known_fields({str(k): str(v) for k, v in row.items()}))
+            for row in mine.to_dict("records")
+        ]
     )
     out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
     return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))

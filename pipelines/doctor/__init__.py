@@ -1,1 +1,1 @@
-"""What may be wrong with a Matchbook, asked of its real state: figures, and the cure (P01-P09)."""
+"""Diagnoses of a running system with figures and advice (P01-P09)."""

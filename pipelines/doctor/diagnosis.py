@@ -1,4 +1,4 @@
-"""One question of the doctor and its answer, and what all questions are asked of."""
+"""A diagnosis and its result, and the system state that all diagnoses read."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ from pipelines.store.artifacts import Artifacts
 
 
 class State(StrEnum):
-    """Whether a diagnosis applies now; unknown where what it needs is not there to be looked at."""
+    """Whether a diagnosis applies now; unknown if its data are missing."""
 
     FOUND, WELL, UNKNOWN = "found", "well", "unknown"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """id: P01 … P09, or a word. title: what is asked. says: the answer, a sentence. cure: what to do where it applies.
-    figures: what the answer stands on, JSON values."""
+    """One diagnosis.
+
+    id: P01 … P09, or a word. title: the problem. says: the answer, one sentence. cure: what to do if it applies.
+    figures: the evidence, JSON values.
+    """
 
     id: str
     title: str
@@ -45,9 +48,9 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class SystemState:
-    """The state of one Matchbook, read once and only when asked for.
+    """The state of one system, read once and on demand.
 
-    settings: with both servers' addresses where they run. running: whether they do. at: the present.
+    settings: with the addresses of both servers. running: whether they run. at: the present.
     """
 
     settings: Settings
@@ -60,7 +63,7 @@ class SystemState:
 
     @cached_property
     def live(self) -> str | None:
-        """The id of the live release; None where none is, or where Redis does not say."""
+        """The id of the live release; None if there is none or Redis does not answer."""
         try:
             return current_release(self.settings) if self.running else None
         except MatchbookError:
@@ -68,14 +71,14 @@ class SystemState:
 
     @cached_property
     def release(self) -> Release | None:
-        """The live release, else the newest that is stored. Raises ReleaseError where its manifest is damaged."""
+        """The live release, otherwise the newest stored one. Raises ReleaseError if its manifest is damaged."""
         stored = self.artifacts.stored("releases")
         name = self.live or (stored[-1].name if stored else None)
         return self.artifacts.release(name) if name else None
 
     @cached_property
     def snapshot(self) -> Mapping[str, Any]:
-        """The manifest of the release's snapshot, else of the newest; empty without any. Raises DataError."""
+        """The manifest of the release's snapshot, otherwise of the newest; empty without any. Raises DataError."""
         stored = {path.name: path for path in self.artifacts.stored("snapshots")}
         name = self.release.snapshot if self.release is not None and self.release.snapshot in stored else ""
         path = stored.get(name) or next(reversed(stored.values()), None)
@@ -83,8 +86,8 @@ class SystemState:
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
-        """What was measured: report.json of the release, or of the build that it refreshes, else of the newest build;
-        empty without any."""
+        """The report.json of the release, or of the build that it refreshes, otherwise of the newest build; may be
+        empty."""
         found = list(reports(self.settings))
         mine = [told for told in found if self.release is not None and told["release"] == self.release.build]
         return (mine or found or [{}])[0]
@@ -96,7 +99,7 @@ class SystemState:
 
     @cached_property
     def bundles(self) -> Mapping[str, Bundle | BundleError]:
-        """By name every bundle that the release names, or why it cannot be opened; pinned paths win (M04)."""
+        """By name: every bundle of the release, or why it cannot be opened; pinned paths win (M04)."""
         found: dict[str, Bundle | BundleError] = {}
         for name, version in (self.release.bundles if self.release is not None else {}).items():
             try:
@@ -106,16 +109,15 @@ class SystemState:
         return found
 
     def opened(self, name: str) -> Bundle | None:
-        """A bundle of the release, where there is one that opens."""
+        """Return a bundle of the release, if it exists and opens."""
         found = self.bundles.get(name)
         return found if isinstance(found, Bundle) else None
 
 
 def unknown(id_: str, title: str, says: str, cure: str) -> Diagnosis:
-    """A question that cannot be answered now."""
     return Diagnosis(id_, title, State.UNKNOWN, says, cure)
 
 
 def answered(id_: str, title: str, found: bool, says: str, cure: str, figures: Mapping[str, Any]) -> Diagnosis:
-    """A question that was answered; figures must be JSON."""
+    """Return a diagnosis with an answer; figures must be JSON."""
     return Diagnosis(id_, title, State.FOUND if found else State.WELL, says, cure, json.loads(json.dumps(figures)))

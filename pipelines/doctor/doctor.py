@@ -1,4 +1,4 @@
-"""Every question of the doctor, in order; one that cannot be asked says why and keeps none of the others waiting."""
+"""Run every diagnosis in order; one that fails reports its error and does not stop the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipelines.doctor.infrastructure import (
 from pipelines.doctor.models import empty_tables, ensemble_halves, missing_bundles, reader_opens, sparse_matrix
 from pipelines.doctor.quality import ensemble_below, founder_lists, weak_ranker
 
-#: By id: the seeds' diagnoses first, then the house.
+#: By id: diagnoses of the requirements first, then those of this architecture.
 QUESTIONS: dict[str, Callable[[SystemState], Diagnosis]] = {
     "P01": empty_tables,
     "P02": sparse_matrix,
@@ -45,15 +45,16 @@ _MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}
 
 
 def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Diagnosis]:
-    """Every diagnosis as it stands at the instant; starts nothing and changes nothing.
+    """Return every diagnosis at the instant; changes nothing.
 
-    running: whether the servers whose addresses the settings hold do run."""
+    running: whether the servers of the settings run.
+    """
     patient = SystemState(settings, running, at)
     return [_asked(patient, name, question) for name, question in QUESTIONS.items()]
 
 
 def as_text(found: Sequence[Diagnosis]) -> str:
-    """For people: the state, the answer, its figures, and the cure."""
+    """Format for people: state, answer, figures and advice."""
     lines = []
     for d in found:
         lines.append(f"{_MARKS[d.state]:8} {d.id:8} {d.title}? {d.says}")
@@ -67,6 +68,6 @@ def as_text(found: Sequence[Diagnosis]) -> str:
 def _asked(patient: SystemState, name: str, question: Callable[[SystemState], Diagnosis]) -> Diagnosis:
     try:
         return question(patient)
-    except (MatchbookError, OSError, LookupError, TypeError, ValueError) as error:  # what is stored may be damaged
+    except (MatchbookError, OSError, LookupError, TypeError, ValueError) as error:  # stored data may be damaged
         says = f"{type(error).__name__}: {error}"
-        return Diagnosis(name, "This cannot be looked at", State.FOUND, says, "mend what the error names")
+        return Diagnosis(name, "This check failed", State.FOUND, says, "fix the cause that the error names")

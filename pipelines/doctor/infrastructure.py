@@ -1,4 +1,4 @@
-"""Is the house in order: servers, disk, Redis' memory, the age of the live lists, half-loaded keys, the gate's word."""
+"""State of the infrastructure: servers, disk, Redis memory, age of lists, half-loaded keys, gate, slow answers."""
 
 from __future__ import annotations
 
@@ -24,22 +24,20 @@ from pipelines.publish.load import MB, budget_of
 from pipelines.redis_client import about, connect, decoded, live_release, redis_errors
 from pipelines.schedule import list_freshness
 
-#: Below the artefact root: a line for every automatic decision, and for every release that became live.
+#: Below the artefact root: one line per automatic decision and per release that went live.
 DECISIONS = "decisions.jsonl"
 _FREE_SHARE, _FREE_GB = 0.05, 2.0
 _USED_SHARE = 0.9
 
 
 def servers_run(patient: SystemState) -> Diagnosis:
-    """Whether PostgreSQL and Redis answer."""
-    cure = "`make up`, or start the servers that DATABASE_URL and REDIS_URL name; logs lie in MATCHBOOK_HOME/logs"
+    cure = "`make up`, or start the servers that DATABASE_URL and REDIS_URL name; logs are in MATCHBOOK_HOME/logs"
     title, where = "PostgreSQL or Redis does not answer", str(patient.settings.home)
     silent = _silent(patient) if patient.running else [f"the embedded servers of {where} do not run"]
     return answered("servers", title, bool(silent), "; ".join(silent) or "both answer", cure, {"home": where})
 
 
 def _silent(patient: SystemState) -> list[str]:
-    """What each server that does not answer says."""
     found = []
     try:
         with transaction(engine(patient.settings)) as connection:
@@ -55,9 +53,9 @@ def _silent(patient: SystemState) -> list[str]:
 
 
 def disk_space(patient: SystemState) -> Diagnosis:
-    """Whether another build has room on the disk of the artefacts."""
+    """Check whether the artefact disk has room for another build."""
     cure = (
-        "free some space; [releases] keep_on_disk says how many builds are kept, `retire_old_artifacts` deletes "
+        "free some space; [releases] keep_on_disk sets how many builds are kept, `retire_old_artifacts` deletes "
         "the others"
     )
     folder = patient.settings.artifacts if patient.settings.artifacts.exists() else patient.settings.home
@@ -77,7 +75,7 @@ def disk_space(patient: SystemState) -> Diagnosis:
 
 
 def redis_memory(patient: SystemState) -> Diagnosis:
-    """Whether Redis comes near to what it may use."""
+    """Check whether Redis is close to its memory limit."""
     title, cure = (
         "Redis is nearly full",
         (
@@ -103,7 +101,7 @@ def redis_memory(patient: SystemState) -> Diagnosis:
 
 
 def redis_fits(patient: SystemState) -> Diagnosis:
-    """Whether Redis is new enough, no cluster, and throws nothing away when it is full."""
+    """Check that Redis is new enough, is no cluster, and does not evict keys."""
     title = "Redis does not fit"
     cure = "another server in REDIS_URL, or `CONFIG SET maxmemory-policy noeviction` (docs/guides/operate.md, Redis)"
     if not patient.running:
@@ -118,11 +116,11 @@ def redis_fits(patient: SystemState) -> Diagnosis:
 
 
 def lists_are_late(patient: SystemState) -> Diagnosis:
-    """Whether lists are live, and made lately."""
+    """Check whether lists are live and recent."""
     title = "No lists are live, or they are old"
     cure = (
-        "see what the last runs of build_recommendations say in Airflow; `python -m pipelines build` makes new "
-        "ones, `python -m pipelines promote <release>` shows stored ones"
+        "check the last runs of build_recommendations in Airflow; `python -m pipelines build` makes new "
+        "lists, `python -m pipelines promote <release>` makes stored ones live"
     )
     if not patient.running:
         return unknown("lists", title, "the servers do not run here", cure)
@@ -134,7 +132,7 @@ def lists_are_late(patient: SystemState) -> Diagnosis:
 
 
 def half_loaded(patient: SystemState) -> Diagnosis:
-    """Whether a publisher that was killed left keys behind."""
+    """Check whether a killed publisher left keys behind."""
     title = "Half-loaded lists in Redis"
     cure = "nothing reads them; the next publish, promote or rollback removes them"
     if not patient.running:
@@ -142,7 +140,7 @@ def half_loaded(patient: SystemState) -> Diagnosis:
     with redis_errors("looking for half-loaded keys"):
         client, keys = connect(patient.settings), Keys(patient.settings.namespace)
         live = live_release(client, keys)
-        refreshed = {live.replaces} if live else set()  # goes with the next publish
+        refreshed = {live.replaces} if live else set()  # the next publish removes it
         left = sorted({decoded(v) for v in client.smembers(keys.loading)} - refreshed)
         busy = bool(client.exists(keys.publisher))
     figures = {"releases": left, "publisher_at_work": busy}
@@ -152,11 +150,10 @@ def half_loaded(patient: SystemState) -> Diagnosis:
 
 
 def gate_said(patient: SystemState) -> Diagnosis:
-    """What the gate decided last."""
     title = "The gate holds a release back"
     cure = (
-        "read the report of that build (Airflow, its run, tab Report); answer there where a person is asked, or "
-        "make the release live all the same with the parameter `force` or `python -m pipelines promote <release>`"
+        "read the report of that build (Airflow, its run, tab Report); answer there if a person is asked, or "
+        "make the release live anyway with the parameter `force` or `python -m pipelines promote <release>`"
     )
     last = _last_decision(patient, "gate", "approval")
     if last is None:
@@ -180,18 +177,18 @@ def _last_decision(patient: SystemState, *what: str) -> dict[str, Any] | None:
 
 _CURE = (
     "indexes on the interactions table over (user_id, occurred_at) and (startup_id, occurred_at) "
-    "(docs/guides/your-data.md); a build, which keeps the counts of everybody (N07); fewer MATCHBOOK_READER_WORKERS "
-    "or smaller models ([als] factors, [two_tower] dimensions) where memory is short; stored "
+    "(docs/guides/your-data.md); a build, which stores the counts of all owners (N07); fewer MATCHBOOK_READER_WORKERS "
+    "or smaller models ([als] factors, [two_tower] dimensions) if memory is short; stored "
     "lists are read, not computed: only newcomers wait for a model, [reader] live_budget_s at most"
 )
-#: A count for one answer may take so long; a table up to so many rows may be read whole.
+#: Milliseconds allowed for one count; rows of a table from which a sequential scan counts as slow.
 _COUNT_MS, _SMALL_ROWS = 50.0, 100_000
 _PING_MS = 10.0
 _MEMORY_SHARE = 0.5  # of the machine, for the models of all processes of the reader
 
 
 def slow_answers(patient: SystemState) -> Diagnosis:
-    """P07."""
+    """Check P07: slow answers."""
     title = "Slow answers"
     if not patient.running:
         return unknown("P07", title, "the servers do not run here, so nothing was timed", _CURE)
@@ -221,12 +218,11 @@ def slow_answers(patient: SystemState) -> Diagnosis:
         "redis_ms": round(ping_ms, 3),
     }
     times = ", ".join(f"{c['of']} {c['ms']:.1f} ms" for c in counting)
-    says = "; ".join(wrong) or f"models {total / 1e6:.1f} MB, counting {times or 'nobody'}, Redis {ping_ms:.2f} ms"
+    says = "; ".join(wrong) or f"models {total / 1e6:.1f} MB, counting {times or 'no owner'}, Redis {ping_ms:.2f} ms"
     return answered("P07", title, bool(wrong), says, _CURE, figures)
 
 
 def _sizes(patient: SystemState) -> dict[str, int]:
-    """Bytes on disk of every bundle of the release."""
     versions = patient.release.bundles if patient.release is not None else {}
     root = patient.artifacts.root / "bundles"
     return {name: _bytes_of(root / name / version) for name, version in versions.items()}
@@ -237,7 +233,7 @@ def _bytes_of(folder: Path) -> int:
 
 
 def _counting(patient: SystemState) -> list[dict[str, Any]]:
-    """The question that routes an owner, asked for the busiest user and startup, with its plan."""
+    """Time the query that routes an owner, for the busiest user and startup, with its plan."""
     busiest: dict[str, Any] = {}
     for row in rows(engine(patient.settings), "example_owners"):
         busiest.setdefault(Surface(row.surface).owner.value, row.owner)
@@ -255,7 +251,7 @@ def _counting(patient: SystemState) -> list[dict[str, Any]]:
 
 
 def _asked(connection: Connection, query: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Milliseconds of a question, and whether its plan reads a large table whole."""
+    """Return milliseconds of a query, and whether its plan scans a large table."""
     started = time.perf_counter()
     connection.execute(text(sql.load(query)), params).all()
     ms = 1000 * (time.perf_counter() - started)
@@ -267,7 +263,6 @@ def _asked(connection: Connection, query: str, params: dict[str, Any]) -> dict[s
 
 
 def _rows_of(connection: Connection, table: str) -> float:
-    """As the server estimates it."""
     return float(
         connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = :name"), {"name": table}).scalar() or 0
     )
@@ -280,7 +275,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _ping_ms(patient: SystemState) -> float:
-    """The fastest of five."""
+    """Return the fastest of five."""
     best = float("inf")
     try:
         with redis_errors("timing Redis"):

@@ -1,4 +1,4 @@
-"""Do the models open: missing or damaged ones (P03), the ensemble's halves (P04), what a reader leaves out (P09)."""
+"""State of models: missing or damaged (P03), the ensemble's members (P04), models that a reader skipped (P09)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipelines.postgres import engine, rows
 
 _REBUILD = (
     "`python -m pipelines check` names every file; build the cutoff again (`python -m pipelines build`), go "
-    "back (`python -m pipelines rollback`), or where the message says that anybody may write it, end that "
-    "away (`chmod -R go-w`)"
+    "back (`python -m pipelines rollback`). If the message says that every user may write a file, remove that "
+    "permission (`chmod -R go-w`)"
 )
 _HALF = (
-    "train the missing half: switch ENABLE_ALS, ENABLE_TWO_TOWER and ENABLE_ENSEMBLE on, then `python -m "
-    "pipelines build`; until then the half that is there answers"
+    "train the missing member: enable ENABLE_ALS, ENABLE_TWO_TOWER and ENABLE_ENSEMBLE, then `python -m "
+    "pipelines build`; until then the other member answers"
 )
 _PATIENCE_S = 3.0
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -78,11 +78,11 @@ def ensemble_halves(patient: SystemState) -> Diagnosis:
 
 
 def reader_opens(patient: SystemState) -> Diagnosis:
-    """P09: a reader starts whatever its models are; what it left out makes no live lists."""
+    """Check P09: models that the reader could not open. The reader starts anyway, without live lists of those."""
     title = "Models that do not open while the reader starts"
     cure = (
-        "stored lists and the popular list are served meanwhile, nothing stops the reader; mend what P03 names, "
-        "and readers open it with the next release"
+        "the reader runs and serves stored lists and the popular list; fix what P03 names, "
+        "then readers open the models with the next release"
     )
     told = _health(patient.settings.reader_address)
     if told is None:
@@ -108,7 +108,7 @@ def reader_opens(patient: SystemState) -> Diagnosis:
 
 
 def _half(patient: SystemState, name: str, enabled: bool) -> str:
-    """Why a half of the ensemble is not there; empty where it is."""
+    """Return why a member of the ensemble is missing; empty if it is not."""
     if not enabled:
         return "switched off"
     found = patient.bundles.get(name)
@@ -118,7 +118,6 @@ def _half(patient: SystemState, name: str, enabled: bool) -> str:
 
 
 def _health(address: str) -> dict[str, Any] | None:
-    """What a running reader says of itself; None where none answers."""
     try:
         with _open(f"{address}/health", timeout=_PATIENCE_S) as answer:
             return dict(json.load(answer))
@@ -131,15 +130,15 @@ def _health(address: str) -> dict[str, Any] | None:
         return None
 
 
-#: A market in which fewer people than this have come past the cold start has little to learn from.
+#: Share of people past the cold start below which there are few training data.
 _PAST_COLD = 0.10
 _NO_ROWS = (
-    "load the platform's data (`python -m pipelines import FOLDER`, docs/guides/your-data.md), or see whether the "
+    "load the platform's data (`python -m pipelines import FOLDER`, docs/guides/your-data.md), or check that the "
     "platform still writes views, clicks, likes and applications into its tables"
 )
 _SPARSE = (
-    "wait for more events: until then content-based and popular lists answer; have owners with fewer events "
-    "counted ([als] min_interactions = 1), or send them to ALS earlier (COLD_START_THRESHOLD)"
+    "wait for more events: until then content-based and popular lists answer; include owners with fewer events "
+    "([als] min_interactions = 1), or send them to ALS earlier (COLD_START_THRESHOLD)"
 )
 
 
@@ -175,12 +174,12 @@ def sparse_matrix(patient: SystemState) -> Diagnosis:
     few = past_cold < _PAST_COLD
     says = (
         f"{past_cold:.1%} of {len(counts):,} users have {patient.settings.routing.cold_start_threshold} events and more"
-        + (f"; left out for want of data: {', '.join(left_out)}" if left_out else "")
+        + (f"; left out for lack of data: {', '.join(left_out)}" if left_out else "")
     )
     return answered("P02", title, bool(left_out) or few, says, _SPARSE, figures)
 
 
 def _density(als: Bundle | None) -> float | None:
-    """Share of the cells of ALS's matrix that are filled."""
+    """Share of filled cells in the matrix of ALS."""
     value = als.config.get("density") if als is not None else None
     return float(value) if isinstance(value, int | float) else None

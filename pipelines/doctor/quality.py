@@ -1,4 +1,4 @@
-"""Are the lists worth giving: the ensemble against its best part (P05), founders' lists (P06), the ranker (P08)."""
+"""Quality of lists: the ensemble against its best member (P05), founders' lists (P06), the ranker (P08)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pipelines.report.figure_names import POPULAR, SERVED
 from pipelines.run.run import parse_instant
 
 _BLEND = (
-    "leave [ensemble] blend = 'auto' and name no weights, so that every build takes what is better at the inner cut; "
-    "tune the weaker member (`python -m pipelines tune --models …`) or shift [ensemble] profile to the "
-    "stronger; where candidates hardly overlap raise [lists] candidate_multiplier to 3 (C19); "
-    "ENABLE_ENSEMBLE=false where one is best alone"
+    "leave [ensemble] blend = 'auto' and name no weights, so that every build takes the better one on the "
+    "validation split; tune the weaker member (`python -m pipelines tune --models …`), or shift [ensemble] profile to "
+    "the stronger one; where candidates hardly overlap raise [lists] candidate_multiplier to 3 (C19); "
+    "ENABLE_ENSEMBLE=false if one member alone is best"
 )
 _FOUNDERS = (
-    "more events are the cure (views, likes and applications of many users); retrain at least weekly; send "
+    "collect more events (views, likes and applications of many users); retrain at least weekly; send "
     "startups to reverse ALS with fewer people (COLD_START_THRESHOLD=3)"
 )
 _RANKER = (
@@ -34,14 +34,14 @@ _RANKER = (
     "[ranker] negatives = 2; against overfitting fewer [ranker] epochs or a lower "
     "[ranker] learning_rate; until a ranker passes, the rules rank"
 )
-#: The seeds' bounds for founders: fewer events in all, fewer users a startup, older models (004 L210-223).
+#: Limits of the requirements for founders: events in total, and age of models (004 L210-223).
 _EVENTS, _STALE_DAYS = 1000, 7.0
-_WEAK = 0.5  # a member that reaches less than this share of the other drags the blend down
+_WEAK = 0.5  # a member below this share of the other lowers the blend
 
 
 def ensemble_below(patient: SystemState) -> Diagnosis:
     """P05."""
-    title = "The ensemble is worse than its best part"
+    title = "The ensemble is worse than its best member"
     claims = {s: c for s, told in patient.surfaces.items() if (c := (told.get("claims") or {}).get("ensemble"))}
     if not claims:
         return unknown("P05", title, "no build has measured the ensemble over hot owners yet", _BLEND)
@@ -71,7 +71,7 @@ def founder_lists(patient: SystemState) -> Diagnosis:
     title = "Poor lists for founders"
     catalogue, reverse = patient.opened(CATALOGUE), patient.opened(als.REVERSE.bundle)
     if catalogue is None or not patient.snapshot:
-        return unknown("P06", title, "there is no release to look at", _FOUNDERS)
+        return unknown("P06", title, "there is no release", _FOUNDERS)
     met = entities_of(catalogue)[Entity.STARTUP].count
     events, newest = int(patient.snapshot["counts"]["interactions"]), _newest(patient)
     age_days = _age_days(newest, reverse.config.get("as_of") if reverse is not None else None)
@@ -89,7 +89,7 @@ def founder_lists(patient: SystemState) -> Diagnosis:
     }
     wrong = [f"only {events:,} events"] if events < _EVENTS else []
     if len(met) and np.median(met) < patient.settings.routing.cold_start_threshold:
-        wrong.append(f"half of the startups were met by {np.median(met):g} users at most")
+        wrong.append(f"half of the startups have at most {np.median(met):g} users")
     if reverse is None:
         wrong.append("reverse ALS is missing, so founders get content-based lists")
     elif age_days is not None and age_days > _STALE_DAYS:
@@ -106,7 +106,7 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
     title = "A weak ranker"
     network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
     if patient.release is None:
-        return unknown("P08", title, "there is no release to look at", _RANKER)
+        return unknown("P08", title, "there is no release", _RANKER)
     serving = {s: (told.get("choice") or {}).get("serves") for s, told in patient.surfaces.items() if told["models"]}
     taught = learned.config["surfaces"] if learned is not None else {}
     figures = {
@@ -120,7 +120,7 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
     warnings = list(network.config.get("warnings", [])) if network is not None and "ranker" in serving.values() else []
     wrong = ([f"no ranker passed on {', '.join(unranked)}, so the rules rank there"] if unranked else []) + warnings
     if network is None and learned is None:
-        wrong = ["no ranker was taught: too few positives, so the rules rank"]
+        wrong = ["no ranker was trained: too few positives, so the rules rank"]
     ranks = ", ".join(f"{s} by {who}" for s, who in serving.items())
     return answered(
         "P08", title, bool(wrong), "; ".join(wrong) or f"ranked: {ranks or 'as the release says'}", _RANKER, figures
@@ -128,7 +128,7 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
 
 
 def _network(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Positives, balance, and how far the held-out loss turned up again."""
+    """Return positives, class balance, and the rise of the held-out loss after its best epoch."""
     held_out = config.get("validation_loss") or []
     return {
         "positives": config.get("positives"),
@@ -142,7 +142,7 @@ def _network(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _weak(ndcg: Mapping[str, float | None]) -> str | None:
-    """The member that reaches less than half of the other."""
+    """Return the member with less than half of the other's NDCG."""
     members = {name: value or 0.0 for name, value in ndcg.items() if name != "ensemble"}
     if len(members) < 2:
         return None
@@ -151,7 +151,7 @@ def _weak(ndcg: Mapping[str, float | None]) -> str | None:
 
 
 def _overlap(patient: SystemState, release: Release | None, surface: str) -> float | None:
-    """Of the places of everybody's list that one of the two proposed, the share that both did."""
+    """Return the share of places that both models proposed, of those that either did."""
     if release is None or surface not in release.lists:
         return None
     als = ALS if Surface(surface).owner is Entity.USER else ALS_REVERSE
@@ -163,7 +163,6 @@ def _overlap(patient: SystemState, release: Release | None, surface: str) -> flo
 
 
 def _newest(patient: SystemState) -> datetime | None:
-    """The platform's newest event, else that of the snapshot."""
     if patient.running:
         return newest_event(patient.settings)
     newest = patient.snapshot.get("newest_event")
@@ -171,7 +170,6 @@ def _newest(patient: SystemState) -> datetime | None:
 
 
 def _age_days(newest: datetime | None, as_of: str | None) -> float | None:
-    """How much a model's cutoff lies before the newest event."""
     if as_of is None or newest is None:
         return None
     return round(max((newest - parse_instant(as_of)).total_seconds(), 0.0) / 86_400, 2)

@@ -1,4 +1,4 @@
-"""Rates of groups of the ledger, and experiments: every arm against the first, and whether arms have the drawn size."""
+"""Rates of groups of the ledger, and experiments: each arm against the first, and the sample ratio."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from models.schema import Method
 from models.settings.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
 
-#: What an answer is grouped by.
+#: Columns by which answers are grouped.
 KINDS = ("surface", "method", "route", "release", "experiment", "edition", "arm", "day")
-#: What is counted of each group and owner; see sql/queries/ledger/shown.sql.
+#: Counts per group and owner; see sql/queries/ledger/shown.sql.
 COUNTS = (
     "answers",
     "impressions",
@@ -35,14 +35,14 @@ COUNTS = (
     "aged",
     "age_days",
 )
-#: An event with its answer and the platform's own row of the same act need not have the same time.
+#: Maximum time between an event with its answer and the platform's own row of the same act.
 SAME_ACT = timedelta(minutes=5)
 
 
 def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
-    """Columns KINDS (text, empty for none), owner (int64, a hash of the id) and COUNTS, in no order.
+    """Return columns KINDS (text, empty for none), owner (int64, a hash of the id) and COUNTS, in no order.
 
-    Nothing that names anybody leaves the database.
+    No personal id leaves the database.
     """
     bound = {
         "since": since,
@@ -60,20 +60,23 @@ def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.Data
 
 
 def unshown_acts(settings: Settings, since: datetime, as_of: datetime) -> int:
-    """Acts that name an answer of which nobody said that it showed the item: they count nowhere, and many of them mean
-    that a client forgets its impressions."""
+    """Return the number of acts that name an answer without an impression of the item.
+
+    They are not counted anywhere. Many of them mean that a client does not report its impressions.
+    """
     return int(rows(engine(settings), "ledger/unshown", since=since, as_of=as_of)[0].acts)
 
 
 def daily_interactions(settings: Settings, since: datetime, as_of: datetime) -> list[dict[str, Any]]:
-    """Of each day with any: {day, interactions, people} (J04)."""
+    """Return {day, interactions, people} for each day with interactions (J04)."""
     return [
         {"day": r.day.isoformat(), "interactions": r.interactions, "people": r.people}
         for r in rows(engine(settings), "ledger/daily", since=since, as_of=as_of)
     ]
 
 
-#: By name: of what, over what. "conversion" is R16's wide reading (apply or interest), "application" its narrow one.
+#: By name: numerator and denominator columns. "conversion" is the wide reading of R16 (apply or interest),
+#: "application" the narrow one.
 RATES = {
     "click_through": (("clicked",), ("impressions",)),
     "conversion": (("converted",), ("impressions",)),
@@ -82,13 +85,15 @@ RATES = {
     "feedback": (("liked", "disliked"), ("impressions",)),
     "precision_at_10": (("top_engaged",), ("top",)),
 }
-#: What the ledger can be taken apart by.
+#: Groupings of the ledger.
 BY = ("method", "route", "surface", "release", "arm", "day")
 
 
 def by(ledger: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    """The figures of each group, in the order of its name; `share` is its part of all answers. Arms have the names
-    `<experiment>/<arm>`, and an experiment that was changed stands there once an edition; who has none is left out."""
+    """Return the figures of each group, in the order of its name; `share` is its part of all answers.
+
+    Arms are named `<experiment>/<arm>`, once per edition of the experiment. Owners without an arm are left out.
+    """
     whole = ledger["answers"].sum()
     if kind == "arm":
         ledger = ledger[ledger["arm"] != ""]
@@ -101,7 +106,7 @@ def by(ledger: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 
 def figures(ledger: pd.DataFrame, whole: float) -> dict[str, Any]:
-    """Of some rows of the ledger: counts, every rate of RATES with its interval, `age_days` of what was shown (J09)."""
+    """Return figures of some ledger rows: counts, each of RATES with its interval, and `age_days` of items (J09)."""
     owners = per_owner(ledger)
     counted = {name: int(sum(owners[name])) for name in ("answers", "impressions", "clicked", "applied", "converted")}
     told = {name: rate_of(owners, name).as_json() for name in RATES}
@@ -115,34 +120,33 @@ def figures(ledger: pd.DataFrame, whole: float) -> dict[str, Any]:
 
 
 def per_owner(ledger: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """By the names of COUNTS (n,) float64 of each owner."""
+    """By COUNTS: (n,) float64, one value per owner."""
     summed = ledger.groupby("owner", sort=True)[list(COUNTS)].sum()
     return {name: summed[name].to_numpy() for name in COUNTS}
 
 
 def rate_of(owners: dict[str, NDArray[np.float64]], name: str, level: float = LEVEL) -> Rate:
-    """One of RATES over the counts of owners."""
+    """Return one of RATES over the counts of owners."""
     hits, trials = (np.add.reduce([owners[c] for c in columns]) for columns in RATES[name])
     return rate(hits, trials, level)
 
 
-#: What arms are compared in (O03, J17).
+#: Rates that arms are compared by (O03, J17).
 COMPARED = ("click_through", "conversion", "application", "satisfaction", "precision_at_10")
-#: Arms so uneven that the draw explains it less often than once in a thousand: the split is broken, not the users.
+#: Below this probability of the observed arm sizes, the split is broken.
 UNEVEN = 0.001
 
 
 def editions_of(releases: Iterable[Release]) -> dict[tuple[str, str], Experiment]:
-    """By name and edition what releases know of experiments; the newest cutoff last."""
+    """By name and edition: the experiments of the releases; the newest cutoff wins."""
     ordered = sorted(releases, key=lambda r: r.as_of)
     return {(e.name, e.edition): e for r in ordered for e in experiments_of(r.experiments)}
 
 
 def experiments(ledger: pd.DataFrame, known: Mapping[tuple[str, str], Experiment]) -> list[dict[str, Any]]:
-    """Of every experiment and edition that anybody was shown: the days, arms, sample ratio and differences.
+    """Return days, arms, sample ratio and differences of every experiment and edition with impressions.
 
-    known: what the stored releases say of them; without it the order of the arms is that of their names, and how they
-    were drawn cannot be told.
+    known: experiments of the stored releases. Without them, arms are sorted by name and the sample ratio is unknown.
     """
     groups = ledger[ledger["arm"] != ""].groupby(["experiment", "edition"], sort=True)
     return [
@@ -179,25 +183,24 @@ def _experiment(name: str, edition: str, ledger: pd.DataFrame, told: Experiment 
 
 
 def _sample_ratio(seen: NDArray[np.int64], told: Experiment | None) -> dict[str, Any]:
-    """Owners who were shown anything, against the weights that they were drawn by (chi-square)."""
+    """Compare owners with impressions to the weights of the arms (chi-square)."""
     if told is None:
-        return {"p": None, "even": None, "says": "no stored release knows how the arms of this edition were drawn"}
+        return {"p": None, "even": None, "says": "no stored release has the weights of this edition's arms"}
     statistic, p = unevenness(seen, np.array([a.weight for a in told.arms]))
     even = p >= UNEVEN
     says = (
-        "the arms are as large as they were drawn"
+        "the arm sizes match their weights"
         if even
         else (
-            "the arms are not as large as they were drawn, which chance does less than once in a thousand times: "
-            "something loses owners of one arm before they are measured; trust no difference until it is found"
+            "the arm sizes differ from their weights, which happens by chance less than once in a thousand times: "
+            "owners of an arm are lost before the measurement; trust no difference until the cause is found"
         )
     )
     return {"chi_square": None if np.isinf(statistic) else round(statistic, 4), "p": p, "even": even, "says": says}
 
 
 def _differences(of_arm: Mapping[str, dict[str, NDArray[np.float64]]], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Each other arm against the first. Several at once: the level of each is raised so that all hold together
-    (Bonferroni)."""
+    """Compare each other arm with the first, at a level raised for several comparisons (Bonferroni)."""
     level = 1 - (1 - LEVEL) / max(1, len(arms) - 1)
     found = []
     for arm in arms[1:]:
@@ -242,14 +245,14 @@ def expected(
     live: Release | None,
     experiments: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Of each hope {id, says, value, met}; value and met are None where nothing was measured."""
+    """Return {id, says, value, met} of each expectation; value and met are None without data."""
     rates = {m["name"]: m for m in by_method}
     als, content = (_click_through(rates.get(m)) for m in ("als", "content_based"))
     routed = sum(m["share"] for m in by_method if m["name"] in _ALS) if len(by_method) else None
     converted = _value(_whole(ledger))
     age = _age_change(ledger)
     return [
-        _hope("I09", "the ranker brings 5 to 10% more click-through", _ranker_lift(experiments), 0.05),
+        _hope("I09", "the ranker raises click-through by 5 to 10%", _ranker_lift(experiments), 0.05),
         _hope(
             "I10",
             "ALS has 2 to 3 times the click-through of content-based",
@@ -261,7 +264,7 @@ def expected(
         _hope("I13", "conversion from recommendations above 10%", converted, 0.1),
         {
             "id": "I21",
-            "says": "the mean age of what is shown goes down (days, later half less earlier half of the window)",
+            "says": "the mean age of shown items goes down (days, later half less earlier half of the window)",
             "value": age,
             "met": None if age is None else age < 0,
         },
@@ -287,12 +290,12 @@ def _value(counted: tuple[float, float]) -> float | None:
 
 
 def _listed(live: Release | None) -> float | None:
-    """A release is only ever stored whole (an owner without a list stops it), so a live one has all."""
+    """Return 1 if a release is live, because only complete releases are stored."""
     return None if live is None or not sum(live.lists.values()) else 1.0
 
 
 def _ranker_lift(experiments: Sequence[Mapping[str, Any]]) -> float | None:
-    """Of the newest experiment that compares the ranker with none: how much more it brings, relative."""
+    """Return the relative gain of the ranker from the newest experiment that compares it with none."""
     for e in reversed(experiments):
         off = [a["name"] for a in e["arms"] if (a["settings"] or {}).get("ranker") == "off"]
         for d in e["differences"]:

@@ -1,4 +1,4 @@
-"""Measure what answers earned, and keep it where the report and the reader's metrics find it."""
+"""Measure engagement with answers, and store it for the report and the reader's metrics."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from pipelines.store.artifacts import Artifacts
 
 log = logging.getLogger(__name__)
 
-#: Below the artefact root.
+#: Path below the artefact root.
 EARNINGS = "earnings.json"
 
 
 def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """The figures of the [engagement] window_days before an instant; again gives the same. Nothing is kept.
+    """Return the figures of the [engagement] window_days before an instant; deterministic, stores nothing.
 
     Returns {made_at (the instant), since, window_days, attribution_days, all, unshown_acts, by: {method, route,
     surface, release, arm, day}, experiments, interactions, expected}. Raises ServiceError, ContractError.
@@ -59,25 +59,24 @@ def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
 
 
 def keep_measured(settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """`measure`, kept in the artefact store and in Redis unless what is there knows more (a run of an older hour).
+    """Run `measure` and store the result in the artefact store and in Redis, unless a newer one is there.
 
-    Returns {kept, made_at, impressions, answers, experiments: names of those whose arms are not as large as drawn}.
+    Returns {kept, made_at, impressions, answers, uneven: experiments whose arm sizes differ from their weights}.
     """
     return keep(settings, measure(settings, as_of))
 
 
 def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
-    """Keep what `measure` found; see `keep_measured`."""
     path = settings.artifacts / EARNINGS
     before = json.loads(path.read_text())["made_at"] if path.is_file() else None
     kept = before is None or parse_instant(before) <= parse_instant(found["made_at"])
     if kept:
         Artifacts(settings).write_json(path, found)
-        with redis_errors("keeping what answers earned"):
+        with redis_errors("storing engagement figures"):
             connect(settings).set(Keys(settings.namespace).earnings, json.dumps(found))
     uneven = [e["name"] for e in found["experiments"] if e["sample_ratio"]["even"] is False]
     if uneven:
-        log.warning("the arms of %s are not as large as they were drawn", ", ".join(uneven))
+        log.warning("the arm sizes of %s differ from their weights", ", ".join(uneven))
     done = {
         "kept": kept,
         "made_at": found["made_at"],
@@ -85,21 +84,20 @@ def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
         "impressions": found["all"]["impressions"],
         "uneven": uneven,
     }
-    log.info("earnings measured %s", done)
+    log.info("engagement measured %s", done)
     return done
 
 
 def _stored(settings: Settings) -> Iterator[Release]:
-    """Every stored release that can be read; one that cannot keeps nobody from being measured."""
+    """Yield every stored release that can be read; others are skipped with a warning."""
     artifacts = Artifacts(settings)
     for path in artifacts.stored("releases"):
         try:
             yield artifacts.release(path.name)
         except MatchbookError as error:
-            log.warning("what release %s says of experiments is not known: %s", path.name, error)
+            log.warning("skipped the experiments of release %s, which cannot be read: %s", path.name, error)
 
 
 def _live(settings: Settings) -> Release | None:
-    """The manifest of the live release, as Redis has it."""
     with redis_errors("looking for the live release"):
         return live_release(connect(settings), Keys(settings.namespace))

@@ -149,7 +149,7 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
 
 
 def erase_returned(settings: Settings) -> int:
-    """Erase again people whom a running build brought back; returns their number."""
+    """Erase again people that a running build brought back; returns their number."""
     with transaction(engine(settings)) as connection:
         erased = read_erased(connection)
     back = reappeared(erased, *_people(settings)) if erased.marks else set()

@@ -148,9 +148,11 @@ def rows_with(settings: Settings, person: Person) -> list[str]:
     """Our own tables that still hold the id, in any column and text form."""
     with transaction(engine(settings)) as connection:
         tables = [str(name) for name in connection.scalars(text(sql.load("tables", _FOLDER)))]
-        holding = "SELECT EXISTS (SELECT 1 FROM {} AS r WHERE CAST(r AS text) ~* :spelt)"
+        holding = "SELECT EXISTS (SELECT 1 FROM {} AS r WHERE CAST(r AS text) ~* :pattern)"
         return [
-            table for table in tables if connection.scalar(text(holding.format(table)), {"spelt": person.spelt.pattern})
+            table
+            for table in tables
+            if connection.scalar(text(holding.format(table)), {"pattern": person.spelt.pattern})
         ]
 
 

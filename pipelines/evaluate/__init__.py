@@ -1,1 +1,1 @@
-"""What the models are worth: who is compared, over whom, by which measures, and the report of it."""
+"""Evaluation of the models of a build: metrics per owner, with intervals and paired differences."""

@@ -1,7 +1,7 @@
-"""What every model is worth on this marketplace, per surface and segment, judged by what happened after the inner cut.
+"""Evaluate every model per surface and segment, on what happened after the temporal validation split.
 
-By the rules of `pipelines/report/evaluation.py`, with popularity and chance beside every model. The owners are the
-judging half of the hold-out: none of them taught the ranker.
+The protocol is in `pipelines/report/evaluation.py`. Popularity and random lists are baselines. The owners are the
+evaluation half of the hold-out: none of them trained the ranker.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from pipelines.evaluate.figures import (
     cap_curve,
     changed,
     ensemble_gain,
+    evaluated,
     groups,
     item_facts,
-    judged,
     measured,
     top_tens,
 )
@@ -65,11 +65,11 @@ from pipelines.train_ranker.second_stage import SecondStage, open_second_stage, 
 from pipelines.train_ranker.validation_models import store_validation_models, validation_models_of
 
 _LOG = logging.getLogger(__name__)
-#: What `evaluate` leaves in the directory of its run.
+#: Files that `evaluate` writes into the run directory.
 FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
-#: Columns shown of those that trees gained most by.
+#: Columns shown of those with the largest gain in the trees.
 TOP = 20
-#: Where a trained model keeps the loss of each epoch, and what was watched to tell when to stop.
+#: Where a trained model keeps the loss of each epoch and the figure that stops the training.
 _WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
 
 
@@ -81,18 +81,17 @@ def evaluate_build(run: Run, build: BuildRef) -> EvaluationRef:
 
 
 def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
-    """The step: the version of every model that the lists are made with, and of those that judge them."""
+    """The step: choose the version of every model for the lists, and of the models that evaluate them."""
     chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
     return replace(build, bundles=chosen, validation_models=validation_models_of(run))
 
 
 def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
-    """Judge every contender on every surface; the same as JSON, Markdown and HTML is left in the run's directory.
+    """Evaluate every contender on every surface; write JSON, Markdown and HTML into the run directory.
 
-    {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners", "pairs",
-    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}.
-    leave_out: fill "ablation", which teaches the ranker again for every ingredient. Raises LeakFound where a base model
-    knows anything from its cut on, or the judged ranker anything from the cut that judges it.
+    Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners", "pairs",
+    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}. leave_out:
+    fill "ablation" by refits without each feature group. Raises LeakFound if a model knows anything from its cutoff on.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
     about = {
@@ -105,7 +104,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     try:
         stage = open_second_stage(run, snapshot)
     except TooSparse as error:
-        _LOG.warning("nothing to judge the models by: %s", error)
+        _LOG.warning("nothing to evaluate the models by: %s", error)
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
         leaks = _checked(run, snapshot, stage)
@@ -128,17 +127,17 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
 
 
 def table(evaluation: Mapping[str, Any]) -> str:
-    """The evaluation as Markdown: a table a surface, NDCG@10 per segment with its interval, then the rest overall."""
+    """Return the evaluation as Markdown: per surface a table with NDCG@10 per segment and the other metrics overall."""
     if not evaluation["surfaces"]:
-        return f"Nothing to judge by: {evaluation['reason']}\n"
-    head = [f"Inner cut {evaluation['cut']}; judged by what the other half of the owners did afterwards.", ""]
+        return f"Nothing to evaluate by: {evaluation['reason']}\n"
+    head = [f"Validation split at {evaluation['cut']}; evaluated on later events of the evaluation owners.", ""]
     head += [f"{r['name']} was refused: {r['reason']}" for r in evaluation["second_stage"] if not r["version"]]
     body = [line for name, s in evaluation["surfaces"].items() for line in _surface_table(name, s)]
     return "\n".join(head + body) + "\n"
 
 
 def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
-    """Which contender a surface's owners are given, and why: {"serves", "reason"}."""
+    """Return which contender serves a surface, and why: {"serves", "reason"}."""
     ranker, settings = stage.ranker, stage.holdout.settings
     kind, mode = settings.of(RankerConfig).kind, settings.ranking.mode
     about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
@@ -167,9 +166,11 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
 def claims(
     each: PerOwner, masks: Mapping[str, NDArray[np.bool_]], surface: Surface, founders: bool = False
 ) -> dict[str, Any]:
-    """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), and hot
-    startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
-    alone (I09, I21); left out where undefined."""
+    """Compare expectations of the requirements with the results here; undefined ones are left out.
+
+    "ensemble": gain over its best member for hot users (I05), and for hot startups where `founders` get it too.
+    "diversity", "age_days": ranked lists against those of the route alone (I09, I21).
+    """
     hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
     members = tuple(source.name for source in sources_of(surface)[Method.ENSEMBLE])
     found = {
@@ -181,7 +182,7 @@ def claims(
 
 
 def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
-    """By model that was trained in epochs: "loss" of each, and "watched", what told when to stop."""
+    """By model trained in epochs: "loss" of each epoch, and "watched", the figure that stops the training."""
     bundles = {**stage.holdout.bundles} | ({RANKED: stage.ranker} if stage.ranker is not None else {})
     found: dict[str, dict[str, list[float]]] = {}
     for name, bundle in bundles.items():
@@ -192,7 +193,7 @@ def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
 
 
 def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
-    """By surface, and by side of the demand, the TOP columns that its trees gained most by, as shares of all gain."""
+    """By surface, and by side of the demand model: the TOP columns by share of the trees' gain."""
     learned = stage.learned or stage.judged
     surfaces = learned.config["surfaces"] if learned is not None else {}
     found = {name: about["gain"] for name, about in surfaces.items() if about.get("gain")}
@@ -208,8 +209,11 @@ def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
 
 
 def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
-    """Every leak check, in words: the inner cut's models fitted again, those of the rolling cuts by what they say and
-    know, and the instants of what taught the judged ranker."""
+    """Run every leak check; returns in words what was checked.
+
+    Models of the validation split are refitted. Models of rolling-origin cutoffs are checked by their metadata and
+    facts, the evaluated ranker by the times of its training events.
+    """
     settings = stage.holdout.settings
     told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
     told.insert(-1, check_missing(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles))
@@ -224,17 +228,19 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
         except TooSparse:
             continue
         rolling += 1
-    more = [f"models of {rolling} earlier cuts count and know nothing of what came after theirs"] if rolling else []
+    more = (
+        [f"models of {rolling} rolling-origin cutoffs have no event or fact from after their cutoff"] if rolling else []
+    )
     surfaces = stage.judged.config["surfaces"] if stage.judged is not None else {}
     taught = {s: about["newest_us"] for s, about in surfaces.items() if "newest_us" in about}
     for surface, newest_us in taught.items():
-        check_labels(f"the judged ranker of {surface}", newest_us, stage.holdout.cut_us)
-    more += [f"what taught the judged ranker lies before the cut, on {len(taught)} surfaces"] if taught else []
+        check_labels(f"the evaluated ranker of {surface}", newest_us, stage.holdout.cut_us)
+    more += [f"training events of the evaluated ranker are before the cut, on {len(taught)} surfaces"] if taught else []
     return [*told[:-1], *more, told[-1]]
 
 
 def _blend(stage: SecondStage) -> dict[str, Any]:
-    """Which blend the ensemble uses, why, and the figures it was chosen by."""
+    """Return which blend the ensemble uses, why, and the figures behind the choice."""
     settings, chosen = stage.holdout.settings, stage.holdout.bundles.get(BLEND)
     if chosen is not None and "blend" in chosen.config:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
@@ -244,7 +250,7 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
     return {
         "blend": resolved_blend(blend, None).blend,
         "profile": blend.profile or "",
-        "reason": "the settings ask for it" if asked else "there was nothing to choose by",
+        "reason": "the settings ask for it" if asked else "there were no data for a choice",
     }
 
 
@@ -267,7 +273,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
-    models = judged(lists, each, masks, len(items))
+    models = evaluated(lists, each, masks, len(items))
     ranked = (ROUTE, RULES, RANKED, TAUGHT, CAPPED)
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
     return {
@@ -284,7 +290,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
 def _capped(
     full: RankedLists, recipe: SurfaceRecommender, choice: dict[str, str]
 ) -> tuple[RankedLists, dict[str, str]]:
-    """What owners are given, and why: the lists with [lists] exposure_cap applied over all judged owners."""
+    """Apply [lists] exposure_cap over all evaluation owners; returns the lists and what serves, with the reason."""
     multiple = recipe.settings.lists.exposure_cap
     if not multiple:
         return full, choice
@@ -296,7 +302,7 @@ def _capped(
 def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
     size = f"{surface['owners']} owners, {surface['pairs']} relevant pairs, {surface['catalogue']} items to choose from"
     if not surface["models"]:
-        return [f"## {name}", "", f"No owner to judge by ({size}).", ""]
+        return [f"## {name}", "", f"No owner to evaluate by ({size}).", ""]
     segments = list(next(iter(surface["models"].values())))
     rows = [["NDCG@10", *segments, "precision", "recall", "MAP", "coverage", "popularity rank", "diversity", "Gini"]]
     rows.append(["---"] * len(rows[0]))
@@ -327,10 +333,10 @@ def _four(value: float | None) -> str:
 
 
 _MOMENTUM = ("_share", "_momentum", "_density")
-#: Tells known owners from strangers, who are ranked apart: it is never left out.
+#: Marks cold-start owners, who are ranked apart, so it is never left out.
 _STAYS = ("owner_events",)
 DEMAND, MOMENTUM, FACTS, OTHERS = "demand", "facet momentum", "item facts", "others"
-#: By the beginning of a column's name.
+#: Feature group by prefix of a column's name.
 _GROUPS = {
     "score_": "models' scores",
     "rank_": "models' scores",
@@ -344,7 +350,7 @@ _GROUPS = {
 
 
 def ingredients(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """By ingredient the columns it is made of. What demand makes of a model's score is demand's."""
+    """By feature group, its columns. A model's score that uses demand belongs to demand."""
     found: dict[str, list[str]] = {}
     for name in names:
         if name in _STAYS:
@@ -361,16 +367,16 @@ def ingredients(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def ablations(
     holdout: Holdout, surface: Surface, lessons: Sequence[RankerSamples], owners: Owners, outcome: Outcome
 ) -> dict[str, Mapping[str, float | None]]:
-    """By ingredient the paired difference of NDCG@10, with its 95% interval, to the ranker with all of them; below 0:
-    it is missed. Empty where the surface teaches no ranker. Columns whose names begin like a group's go with it.
+    """By feature group: the paired difference of NDCG@10 to the full ranker when it is left out, with a 95% interval.
 
-    lessons: of every cut; only what had happened before the inner cut teaches, and check_labels sees to it.
+    Below 0 the group helps. Empty if no ranker can be trained. `lessons`: training samples of every cutoff; only events
+    before the temporal validation split train.
     """
     try:
         rows = samples_until(lessons, holdout.cut_us)
         whole = fit_learned_ranker(rows, *teaching(holdout.settings)).ranker
     except TrainingError as error:
-        _LOG.info("nothing to leave out on %s: %s", surface, error)
+        _LOG.info("no ablation on %s: %s", surface, error)
         return {}
     check_labels(f"the learned ranker of {surface}", rows.newest_us, holdout.cut_us)
     recipe = holdout.recipe(surface)

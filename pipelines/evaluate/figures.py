@@ -1,4 +1,4 @@
-"""The figures: every metric of every contender's lists, per group of owners, with intervals and differences."""
+"""Compute every metric of every contender's lists per group of owners, with intervals and differences."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pipelines.report.figure_names import ACCURACY, SERVED
 from pipelines.train.holdout import Outcome
 
 _SPREAD = ("popularity_rank", "novelty", "diversity", "age_days", "fresh")
-#: Who has no event before the cut: the route calls them cold, but they tell another story.
+#: Owners without events before the cut: cold-start owners, but reported as a group of their own.
 NONE = "none"
 
-#: By model, by metric, (b,) float64 a value per owner.
+#: By model, by metric: (b,) float64, one value per owner.
 PerOwner = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
@@ -40,7 +40,7 @@ def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, NDArray[np.b
 
 
 def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
-    """What was known of the surface's items at the cut. before: users x startups, the events before it."""
+    """Return facts of the surface's items at the cut. before: users x startups, events before the cut."""
     pairs = (before if recipe.surface.owner is Entity.USER else before.transposed()).pairs()
     created = recipe.items.created_at[recipe.catalogue]
     age = np.where(created == UNKNOWN_TIME, np.nan, np.maximum(recipe.as_of_us - created.astype(float), 0) / DAY_US)
@@ -55,11 +55,11 @@ def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
 def measured(
     lists: Mapping[str, NDArray[np.int64]], outcome: Outcome, items: ItemFacts
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """By model: every metric of each owner. lists: by model (b, K) catalogue positions, -1 behind a short list."""
+    """By model: every metric of each owner. lists: by model (b, K) catalogue positions, -1 after a short list."""
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
-def judged(
+def evaluated(
     lists: Mapping[str, NDArray[np.int64]],
     each: PerOwner,
     masks: Mapping[str, NDArray[np.bool_]],
@@ -68,8 +68,9 @@ def judged(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """By model and group: "owners", every metric, and "against_served".
 
-    Accuracy: {"mean", "low", "high"}, 95%, by resampling owners; so is against_served, the paired difference of NDCG
-    to the model `reference`. The others are plain means, None where undefined. each: see `measured`. items: m.
+    Accuracy metrics are {"mean", "low", "high"} with 95% bootstrap intervals over owners. So is "against_served", the
+    paired difference of NDCG to the model `reference`. Other metrics are means, None where undefined. each: see
+    `measured`. items: m.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in lists}
     for group, mask in masks.items():
@@ -91,8 +92,10 @@ def judged(
 def ensemble_gain(
     each: PerOwner, mask: NDArray[np.bool_], ensemble: str, members: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    """By how much the blend beats its best member over some owners (I05): paired difference of NDCG@10, and `gain`,
-    the same relative to the member. None where there is no owner or no member."""
+    """Return the paired NDCG@10 difference of the blend to its best member over some owners (I05).
+
+    `gain` is the difference relative to the member. None without owners or members.
+    """
     if ensemble not in each or not any(m in each for m in members) or not mask.any():
         return None
     ndcg = {m: float(each[m]["ndcg"][mask].mean()) for m in members if m in each}
@@ -109,8 +112,10 @@ def ensemble_gain(
 
 
 def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, Any] | None:
-    """What a model's lists have of a metric against another's, over the owners where both are defined: the mean of
-    each and the paired "difference" (I09, I21). None where there is no such owner."""
+    """Compare a metric of two models over owners where both are defined: both means and the paired "difference".
+
+    None without such owners (I09, I21).
+    """
     both = ~np.isnan(each[model][metric]) & ~np.isnan(each[other][metric])
     if not both.any():
         return None
@@ -125,7 +130,7 @@ def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, An
 
 
 def plain(value: float) -> float | None:
-    """A JSON number of six decimals; None for NaN."""
+    """Return a JSON number with six decimals; None for NaN."""
     return None if math.isnan(value) else round(float(value), 6)
 
 
@@ -135,15 +140,16 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return plain(defined.mean()) if len(defined) else None
 
 
-#: Caps that every report shows, as multiples of the mean exposure ([lists] exposure_cap).
+#: Caps in every report, as multiples of the mean exposure ([lists] exposure_cap).
 CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
 
 
 def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, Any]]:
-    """A row without a cap, then one for each of CAPS: "multiple" (0: none), "most" places of an item, "above" the cap
-    for want of room, "moved", "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
+    """Return one row without a cap and one for each of CAPS.
 
-    lists: at their full depth. catalogue: (m,) item rows, ascending. outcome: of the same owners over the catalogue.
+    Keys: "multiple" (0: no cap), "most" places of an item, places "above" the cap for lack of candidates, "moved",
+    "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
+    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: of the same owners over the catalogue.
     """
     before = _ndcg(lists, catalogue, outcome)
     rows: list[dict[str, Any]] = []
@@ -168,12 +174,12 @@ def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome
 
 
 def top_tens(lists: RankedLists, catalogue: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(b, K) catalogue positions of the top tens, -1 behind a short list."""
+    """(b, K) catalogue positions of the first ten, -1 after a short list."""
     return metrics.places(lists.indptr, np.searchsorted(catalogue, lists.item))
 
 
 def calibrated(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, float | int]]:
-    """Bins of the served scores of the top tens against how often they came true; see `metrics.reliability`."""
+    """Return bins of served scores in the first ten with their hit rate; see `metrics.reliability`."""
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     place = np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
     owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))

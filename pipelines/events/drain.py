@@ -239,7 +239,6 @@ def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_Re
 
 
 def _columns(events: Sequence[_StoredEvent]) -> dict[str, list[Any]]:
-    """Columns of matchbook_events."""
     return {
         "event_id": [e.event.event_id for e in events],
         "user_id": [e.event.user for e in events],
@@ -253,7 +252,6 @@ def _columns(events: Sequence[_StoredEvent]) -> dict[str, list[Any]]:
 
 
 def _answers(answers: Mapping[str, ShownAnswer]) -> dict[str, list[Any]]:
-    """Columns of matchbook_answers."""
     shown = list(answers.values())
     return {
         "answer_id": list(answers),

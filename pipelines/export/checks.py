@@ -98,8 +98,8 @@ class Rejected:
     def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
         """Number of rows that name an unknown user or startup, by source: "platform" or "posted" to the reader.
 
-        strangers: number of posted rows. Raises DataError if more than `share` of the platform's rows are unknown: then
-        the view probably joins the wrong table.
+        `strangers`: number of posted rows. Raises DataError if more than `share` of the platform's rows are unknown:
+        then the view probably joins the wrong table.
         """
         theirs = max(self.orphans[view] - strangers, 0)
         if theirs and theirs > share * (theirs + kept):
@@ -130,7 +130,6 @@ class Census:
         self._oldest, self._newest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
     def add(self, kind: NDArray[np.int8], at: NDArray[np.int64]) -> None:
-        """Count events."""
         if len(at):
             self.kinds += np.bincount(kind, minlength=len(self.kinds))
             self._oldest, self._newest = min(self._oldest, int(at.min())), max(self._newest, int(at.max()))
@@ -166,7 +165,6 @@ class EventRows(NamedTuple):
     at: NDArray[Any]
 
     def where(self, mask: NDArray[np.bool_]) -> EventRows:
-        """Events where a boolean mask is true."""
         return EventRows(*(column[mask] for column in self))
 
 

@@ -365,10 +365,8 @@ def _move(staging: Path, target: Path) -> None:
 
 
 def _ids(packed: NDArray[np.void]) -> NDArray[np.str_]:
-    """The V16 ids as text."""
     return unpack_ids(packed.view(np.uint8).reshape(-1, 16))
 
 
 def _taken(known: pa.FixedSizeBinaryArray, rows: NDArray[np.int32]) -> NDArray[np.str_]:
-    """The ids of these rows as text."""
     return unpack_ids(np.frombuffer(b"".join(known.take(pa.array(rows)).to_pylist()), np.uint8).reshape(-1, 16))

@@ -118,12 +118,10 @@ class Snapshot:
 
     @cached_property
     def user_ids(self) -> IdMap:
-        """Row numbers of users."""
         return _ids(self.users["user_id"])
 
     @cached_property
     def startup_ids(self) -> IdMap:
-        """Row numbers of startups."""
         return _ids(self.startups["startup_id"])
 
     def interactions(self) -> Interactions:
@@ -306,7 +304,6 @@ def _us(instant: str) -> int:
 
 
 def _words(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """(n,) str objects."""
     return np.asarray(pc.fill_null(column, "").to_numpy(), dtype=object)
 
 

@@ -1,1 +1,1 @@
-"""The gate: what a new release is held against before it goes live, what that says, and who decides then."""
+"""The gate: checks of a new release before it goes live, their verdict, and the decision."""

@@ -1,13 +1,12 @@
-"""From figures to verdicts: what goes, what a person is asked about, what is stopped, each with a sentence.
+"""Turn figures into verdicts: go, ask a person, or stop, each with a sentence.
 
-Accuracy. A comparison stops a release where the whole interval of the paired difference lies beyond the loss that is
-tolerated, and asks where the interval lies below zero and the mean beyond that loss. A night makes some twenty such
-comparisons, so each has a wider interval than 95 %: together they look sure by luck alone with CHANCE at
-most (Bonferroni 1936). Half of that chance is shared by the comparisons over all owners of a surface, the other half by
-those of single segments: there are many of them, and they are small.
+Accuracy: a comparison stops a release if the whole interval of the paired difference is beyond the tolerated loss. It
+asks if the interval is below zero and the mean beyond that loss. A build makes about twenty comparisons, so intervals
+are wider than 95 %: the chance of any false alarm is at most CHANCE (Bonferroni 1936), half for overall comparisons and
+half for segments.
 
-Lists. Shares of all owners or items are no samples; they are held against limits written "ask/stop". How much lists
-differ grows with the days between two cutoffs: beyond FAR days such a difference asks where else it would stop.
+Lists: shares of all owners or items are not samples, so they have limits "ask/stop". Lists drift with the days between
+two cutoffs, so beyond FAR days a drifting check asks instead of stopping.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from pipelines.train_ranker.validation_models import ValidationModels
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """Of one surface, each (b,) NDCG@10 by judged owner; live is None where there is nothing to judge it by.
+    """NDCG@10 on one surface, each (b,) by evaluation owner; live is None without a live release to evaluate.
 
     masks: (b,) bool by group: overall, none (no event before the cut), cold, warm, hot.
     """
@@ -48,7 +47,7 @@ class Accuracy:
 
 
 def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]:
-    """Every surface that has an owner to judge by, the live release left out. holdout: of the new build."""
+    """Return accuracy on every surface with evaluation owners, without the live release. holdout: of the new build."""
     found = {}
     for surface in Surface:
         recipe = new.recipe(surface, holdout.bundles[CATALOGUE])
@@ -69,7 +68,7 @@ def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]
 def with_live(
     found: Mapping[Surface, Accuracy], holdout: Holdout, new: ValidationModels, live: ValidationModels
 ) -> dict[Surface, Accuracy]:
-    """The same with what the live release's models would have shown to the same owners, out of the same catalogue."""
+    """Add what the live release's models would have shown to the same owners from the same catalogue."""
     both = {}
     for surface, a in found.items():
         recipe, other = (side.recipe(surface, holdout.bundles[CATALOGUE]) for side in (new, live))
@@ -81,7 +80,7 @@ def with_live(
 def _ndcg(
     recipe: SurfaceRecommender, owners: Owners, catalogue: NDArray[np.int32], outcome: Outcome
 ) -> NDArray[np.float64]:
-    """Of the lists as they would be served. catalogue: (m,) item rows that the outcome speaks of."""
+    """Return NDCG of the lists as served. catalogue: (m,) item rows of the outcome."""
     lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
     if multiple:
         lists = apply_cap(lists, cap_of(multiple, lists, len(recipe.catalogue)))
@@ -91,27 +90,27 @@ def _ndcg(
 GO, ASK, STOP = "go", "ask", "stop"
 VERDICTS = (GO, ASK, STOP)
 OVERALL = "overall"
-#: Draws of owners: enough for the tails of intervals as wide as these.
+#: Bootstrap draws of owners: enough for the tails of such wide intervals.
 DRAWS = 10_000
-#: Days between two cutoffs from which on nearly all lists may differ, and a person is asked only where all do.
+#: Days between two cutoffs from which nearly all lists may differ, so a person is asked instead of a stop.
 FAR = 3.0
-#: Chance that luck alone makes any of a night's comparisons of accuracy look sure.
+#: Chance that any accuracy comparison of a build looks significant by chance.
 CHANCE = 0.02
-#: By check: the setting with its limits, what is measured in words, and whether it grows with the time between cutoffs.
+#: By check: the setting with its limits, the measure in words, and whether it grows with time between cutoffs.
 _LISTS = {
-    "overlap_at_10": ("overlap", "of everybody's first ten are replaced", True),
-    "rbo": ("rbo", "is what the lists lack in rank-biased overlap", True),
-    "route_distance": ("routes", "of the owners changed route or method, on balance", True),
-    "popular_share": ("popular", "more of the owners are given the popular list", False),
-    "gini": ("gini", "is how much more unequal items are shown (Gini)", False),
-    "coverage": ("coverage", "of the catalogue that the live lists show is shown no more", False),
+    "overlap_at_10": ("overlap", "of all first ten places are replaced", True),
+    "rbo": ("rbo", "less than full rank-biased overlap", True),
+    "route_distance": ("routes", "net share of owners changed route or method", True),
+    "popular_share": ("popular", "more of the owners get the popular list", False),
+    "gini": ("gini", "more inequality of exposure (Gini)", False),
+    "coverage": ("coverage", "of the catalogue in the live lists is no longer shown", False),
     "gone_owners": ("gone", "of the owners with a live list would have none", False),
 }
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. value, low, high, limit: see gate.json in docs/guides/gate.md."""
+    """One check. value, low, high, limit: see gate.json in docs/guides/gate.md."""
 
     name: str
     surface: str | None
@@ -125,12 +124,12 @@ class Check:
 
 
 def overall_verdict(checks: Sequence[Check]) -> str:
-    """The verdict over all of them."""
+    """Return the most severe verdict."""
     return VERDICTS[max((VERDICTS.index(c.verdict) for c in checks), default=0)]
 
 
 def accuracy_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
-    """NDCG@10 against the live release's models, by surface and segment, and gains that are too good."""
+    """Compare NDCG@10 with the live release's models, by surface and segment; flag implausible gains."""
     pairs = {
         (s, group): (a.new[mask], a.live[mask])
         for s, a in found.items()
@@ -150,7 +149,7 @@ def accuracy_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> It
 
 
 def baseline_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
-    """NDCG@10 against popular lists, over all owners of each surface."""
+    """Compare NDCG@10 with popular lists, over all owners of each surface."""
     told = [s for s, a in found.items() if len(a.new) >= settings.gate.min_owners]
     for surface, a in found.items():
         if surface in told:
@@ -161,7 +160,7 @@ def baseline_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> It
 
 
 def list_checks(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
-    """Every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
+    """Check every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
     for surface, d in lists.items():
         if d["owners"] + d["gone_owners"] < settings.gate.min_owners:
             yield _too_few("lists", Surface(surface), OVERALL, d["owners"] + d["gone_owners"])
@@ -198,8 +197,8 @@ def _loss(
     verdict = STOP if d["high"] < limit else ASK if d["high"] < 0 and d["mean"] < limit else GO
     judged = {
         STOP: f"surely worse by more than {settings.gate.loss:.0%}",
-        ASK: f"worse, by more than {settings.gate.loss:.0%} as it seems",
-        GO: "no loss that counts",
+        ASK: f"probably worse by more than {settings.gate.loss:.0%}",
+        GO: "no significant loss",
     }[verdict]
     says = (
         f"{surface}, {group}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of {other}, {d['mean']:+.4f} "
@@ -216,7 +215,7 @@ def _gain(
     if theirs and d["low"] > limit:
         says = (
             f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
-            f"good to be believed unseen (more than {1 + settings.gate.gain:g} times as good): a leak, or a live "
+            f"good to be believed without a check (over {1 + settings.gate.gain:g} times as good): a leak, or a live "
             "release that was broken?"
         )
         yield _compared("gain", surface, OVERALL, d, limit, ASK, says)
@@ -241,7 +240,7 @@ def _limited(name: str, surface: str, value: float | None, limits: Thresholds, w
 
 
 def _too_few(name: str, surface: Surface, group: str, owners: int) -> Check:
-    says = f"{surface}, {group}: {owners} owners are too few to tell anything"
+    says = f"{surface}, {group}: {owners} owners are too few for a comparison"
     return Check(name, surface.value, group, None, None, None, None, GO, says)
 
 

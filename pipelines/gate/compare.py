@@ -1,4 +1,4 @@
-"""Two stored releases side by side: lists, models, settings, and what both were worth where that is still known."""
+"""Compare two stored releases: lists, models, settings, and reported metrics."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from pipelines.report.store import figures_of_release
 from pipelines.run.run import read_decisions
 from pipelines.store.artifacts import Artifacts
 
-#: Places that rank-biased overlap looks at: they hold all but 0.1 % of its weight.
+#: Depth of rank-biased overlap: these places hold all but 0.1 % of its weight.
 DEPTH = 50
 
 
 def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, dict[str, Any]]:
-    """By surface that both have, two values being [live, new]: "owners" in both, "new_owners", "gone_owners", means
-    over the owners in both of "overlap_at_10" and "rbo", "popular_share" of all owners, "route_distance" (see
-    `mix_distance`), "gini" and "coverage" of the first ten, "methods" {method: [live, new]} shares of all owners."""
+    """By surface in both releases: differences of their lists. A pair of values is [live, new].
+
+    "owners" in both, "new_owners", "gone_owners"; means over common owners of "overlap_at_10" and "rbo";
+    "popular_share" of all owners, "route_distance" (see `mix_distance`), "gini" and "coverage" of the first ten,
+    "methods" {method: [live, new]} shares of all owners.
+    """
     sides = [entities_of(artifacts.open_bundle(CATALOGUE, r.bundles[CATALOGUE])) for r in (live, new)]
     found = {}
     for surface in (s for s in Surface if s.value in live.lists and s.value in new.lists):
@@ -41,7 +44,7 @@ def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, 
 def difference(
     lists: list[RankedLists], owners: list[Entities], items: list[Entities], surface: Surface
 ) -> dict[str, Any]:
-    """One surface; each argument is [live, new]."""
+    """Return the differences on one surface; each argument is [live, new]."""
     mapped = np.append(owners[1].ids.rows_of(owners[0].ids.ids), -1)[lists[0].owner]
     both, mine, theirs = np.intersect1d(mapped, lists[1].owner, return_indices=True)
     kept = both >= 0
@@ -74,7 +77,7 @@ def _lists(artifacts: Artifacts, release: Release, surface: Surface) -> RankedLi
 
 
 def _shown(lists: list[RankedLists], items: list[Entities]) -> list[NDArray[np.int64]]:
-    """Both (b, DEPTH) with the new release's item rows; who is gone has a number behind them."""
+    """Return both lists, (b, DEPTH), with the new release's item rows; missing items get numbers after them."""
     row = items[1].ids.rows_of(items[0].ids.ids)
     row = np.where(row >= 0, row, len(items[1]) + np.arange(len(row)))
     return [places(lists[0].indptr, row[lists[0].item], DEPTH), places(lists[1].indptr, lists[1].item, DEPTH)]
@@ -86,7 +89,7 @@ def _mix(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:
-    """Coverage of the catalogue and Gini of exposure in the first ten; None where nothing is shown."""
+    """Return coverage and Gini of exposure in the first ten; None where nothing is shown."""
     found = exposure_stats(lists, items.items_of(surface))
     return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
@@ -99,8 +102,11 @@ _GATES = 10_000
 
 
 def compare_releases(settings: Settings, first: Release, second: Release) -> dict[str, Any]:
-    """{"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first, second]} of
-    what differs, "ndcg": {surface: [first, second]} as reported with each, "gate": [verdict, verdict]}."""
+    """Compare two releases.
+
+    Returns {"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first,
+    second]} of differing entries, "ndcg": {surface: [first, second]} from the reports, "gate": [verdict, verdict]}.
+    """
     both = (first, second)
     reported = [_reported(settings, r.id) for r in both]
     surfaces = sorted({*reported[0], *reported[1]})
@@ -125,7 +131,6 @@ def compare_releases(settings: Settings, first: Release, second: Release) -> dic
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """The same as Markdown."""
     first, second = found["releases"]
     lines = [f"{first['release']} (A) and {second['release']} (B): cutoffs {first['as_of']} and {second['as_of']}", ""]
     if first["digest"] == second["digest"]:
@@ -187,7 +192,7 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, li
 
 
 def _reported(settings: Settings, release: str) -> dict[str, float]:
-    """By surface NDCG@10 of what was served, from the report that is kept with a release, if it is."""
+    """By surface: NDCG@10 of the served lists from the stored report; empty without one."""
     report = figures_of_release(settings, release) or {}
     try:
         surfaces = (report.get("evaluation") or report)["surfaces"]
@@ -197,6 +202,5 @@ def _reported(settings: Settings, release: str) -> dict[str, float]:
 
 
 def _verdict(settings: Settings, release: str) -> str | None:
-    """What the gate last said of it."""
     told = (d for d in read_decisions(settings, _GATES) if d["what"] == "gate" and d.get("release") == release)
     return next((str(d["verdict"]) for d in told), None)

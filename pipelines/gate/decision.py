@@ -1,4 +1,4 @@
-"""What follows from what the gate says: it passes, it is stopped, a person is asked, or an answer stands in for one."""
+"""Act on the gate's verdict: publish, stop, ask a person, or use the configured answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.refs import GateRef, PublishRef
 from pipelines.run.run import Run, log_decision
 
 _LOG = logging.getLogger(__name__)
-#: In the directory of a run.
+#: Files in the run directory.
 GATE, ASKED = "gate.json", "asked.json"
 PUBLISH, HOLD = "publish", "hold"
 
@@ -27,8 +27,8 @@ PUBLISH, HOLD = "publish", "hold"
 class GateContext:
     """What decides besides the verdict.
 
-    published: whether the run means to publish at all. force: whoever started it has decided already. backfill: started
-    for past days, and nobody is asked about each. attended: a person can be asked.
+    published: the run intends to publish. force: the person who started the run has decided already. backfill: the run
+    is for a past day, so nobody is asked. attended: a person can be asked.
     """
 
     published: bool = True
@@ -38,10 +38,10 @@ class GateContext:
 
 
 def resolve_gate(run: Run, case: GateContext) -> bool:
-    """Write down the answer where none is needed from a person; whether one must be asked.
+    """Record the answer if no person is needed; return whether a person must be asked.
 
-    An earlier answer does not count any more: whoever clears the task wants it decided anew. Raises GateClosed where
-    the release is stopped.
+    An earlier answer is dropped, because a cleared task means a new decision. Raises GateClosed if the release is
+    stopped.
     """
     gate = {**read_gate(run), "answer": None}
     run.artifacts.write_json(run.directory / GATE, gate)
@@ -53,7 +53,7 @@ def resolve_gate(run: Run, case: GateContext) -> bool:
     elif not run.settings.gate.enabled:
         record_answer(run, PUBLISH, "[gate] enabled = false")
     elif verdict == GO:
-        return False  # an older cutoff was only described: `held` keeps it from going live after a rollback
+        return False  # an older cutoff needs no question: `why_held_back` keeps it from going live after a rollback
     elif verdict == STOP:
         raise GateClosed(stop_message(gate))
     elif case.backfill:
@@ -66,14 +66,14 @@ def resolve_gate(run: Run, case: GateContext) -> bool:
 
 
 def pass_unattended(run: Run, publish: bool, force: bool) -> None:
-    """The step where nobody can be asked. Raises GateClosed where the release is stopped."""
+    """The step if nobody can be asked. Raises GateClosed if the release is stopped."""
     resolve_gate(run, GateContext(publish, force, attended=False))
 
 
 def publish_weighed(
     run: Run, weighed: GateRef, publish: bool, force: bool, surfaces: Sequence[str] | None
 ) -> PublishRef:
-    """The step: make the release live where it may; see `publish_release`."""
+    """The step: make the release live if allowed; see `publish_release`."""
     name, reason = weighed.release, why_held_back(run, weighed.release) if publish else None
     if surfaces is not None and set(surfaces) != {s.value for s in Surface}:
         reason = f"only some surfaces were built: {name} is stored for inspection and cannot go live"
@@ -85,7 +85,7 @@ def publish_weighed(
 
 
 def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
-    """Record an answer in gate.json and among the decisions; returns it."""
+    """Record an answer in gate.json and in the decision log; returns it."""
     gate = read_gate(run)
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was answered; no list depends on it
     gate["answer"] = {"chosen": chosen, "by": by, "at": at}
@@ -105,29 +105,31 @@ def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
 
 
 def ask_once(run: Run, subject: str, body: str) -> None:
-    """Note what a person is asked. Raises GateClosed where this run has asked something else before: Airflow keeps the
-    words of a task's first question, so that one would stand there again, over another release."""
+    """Record the question for a person. Raises GateClosed if this run asked a different one before.
+
+    Airflow keeps the text of a task's first question and would show it for another release.
+    """
     path, now = run.directory / ASKED, {"subject": subject, "body": body}
     if path.is_file() and json.loads(path.read_text()) != now:
         raise GateClosed(
-            "this run has asked another question before, and Airflow would show that one again: read the "
+            "this run has asked another question before, and Airflow would show the old one: read the "
             "report of this run, then promote its release, or trigger a new run with the same as_of"
         )
     run.artifacts.write_json(path, now)
 
 
 def why_held_back(run: Run, release: str) -> str | None:
-    """Why a release may not be published; None where it may. Raises DataError where it was never weighed."""
+    """Return why a release may not be published; None if it may. Raises DataError if the gate has not checked it."""
     gate = read_gate(run)
     if gate["release"] != release:
-        raise DataError(f"{release} was never weighed, {gate['release']} was: clear the task `weigh` of this run")
+        raise DataError(f"the gate has not checked {release} but {gate['release']}: clear the task `weigh` of this run")
     answer, name = gate["answer"], gate["release"]
     if answer and answer["chosen"] == PUBLISH:
         return None
     if gate.get("older"):
         return (
-            f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live when it was "
-            f"weighed. `python -m pipelines promote {name}` makes it live; clear `weigh` to have it weighed again"
+            f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live at the "
+            f"time of the check. `python -m pipelines promote {name}` makes it live; clear `weigh` to check it again"
         )
     if gate["verdict"] == GO:
         return None
@@ -139,7 +141,7 @@ def why_held_back(run: Run, release: str) -> str | None:
 
 
 def read_gate(run: Run) -> dict[str, Any]:
-    """What `weigh` wrote. Raises DataError."""
+    """Return the gate.json that the task `weigh` wrote. Raises DataError."""
     path = run.directory / GATE
     if not path.is_file():
         raise DataError(f"{path} is missing: clear the task `weigh` of this run, or start the build again")
@@ -147,21 +149,20 @@ def read_gate(run: Run) -> dict[str, Any]:
 
 
 def stop_message(gate: dict[str, Any]) -> str:
-    """The message of a stop."""
     name, live, reasons = gate["release"], gate["champion"], gate["reasons"]
     more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""
     compare = f" Compare: `python -m pipelines compare {live} {name}`." if live else ""
     return (
         f"{name} is not published: {'; '.join(reasons[:3])}{more}. It is stored, and what is live stays.{compare} "
-        f"To publish it in spite of this: `python -m pipelines promote {name}`, or start the build with `force`"
+        f"To publish it anyway: `python -m pipelines promote {name}`, or start the build with `force`"
     )
 
 
 def question(gate: dict[str, Any], settings: Settings, link: str = "") -> tuple[str, str]:
-    """(subject, body as Markdown) of what a person is asked."""
-    subject = f"Publish {gate['release']}? {len(gate['reasons'])} reason(s) to look at it first"
+    """Return (subject, body as Markdown) of the question to a person."""
+    subject = f"Publish {gate['release']}? {len(gate['reasons'])} reason(s) to check it first"
     lines = [
-        f"**{gate['release']}** (cutoff {gate['as_of']}) would replace **{gate['champion']}**. What speaks against it:",
+        f"**{gate['release']}** (cutoff {gate['as_of']}) would replace **{gate['champion']}**. Reasons against it:",
         "",
         *(f"- {reason}" for reason in gate["reasons"]),
         "",

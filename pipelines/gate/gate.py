@@ -1,4 +1,4 @@
-"""Hold a stored release against the live one and the floor, and write down what that says: runs/<run>/gate.json."""
+"""Compare a stored release with the live one and the floor; write the result to runs/<run>/gate.json."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from pipelines.train_ranker.validation_models import ValidationModels, open_vali
 
 _LOG = logging.getLogger(__name__)
 _DAY_S, _DAY_US = 86_400, 86_400_000_000
-#: Reasons that go from task to task; all of them stand in gate.json.
+#: Reasons that pass from task to task; gate.json has all.
 _TOLD = 12
-#: What models of an earlier version raise in code that has moved on: no reason to hold up every later build.
+#: Errors of models from an earlier version in changed code; they must not block every later build.
 _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
 
 
 def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
-    """The step: write gate.json (docs/guides/gate.md says what stands in it) and a line among the decisions.
+    """The step: write gate.json (fields: docs/guides/gate.md) and an entry in the decision log.
 
     kind: what started the run. Raises ReleaseNotFound.
     """
@@ -63,9 +63,9 @@ def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str 
     elif older or again:
         checks = [_told_only(c) for c in checks]
         notes.append(
-            "it is live already: this build made the same lists again"
+            "it is live already: this build made the same lists"
             if again
-            else f"{live.id} with a newer cutoff is live: this one is stored for comparison"
+            else f"{live.id} with a newer cutoff is live: this release is stored for comparison"
         )
     else:
         checks += list_checks(lists, run.settings, _days(live, new))
@@ -102,34 +102,34 @@ def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str 
 
 
 def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
-    """The live release, and what is to be said where there is none that can be read."""
+    """Return the live release, or None with a note if none can be read."""
     name, notes = current_release(settings), list[str]()
     if name is None:
         name = last_published(settings.artifacts)
         if name is None:
             return None, ["no release is live: only the floor counts"]
-        notes = [f"nothing is live in Redis, which has lost its data: held against {name}, the last that was published"]
+        notes = [f"nothing is live in Redis, which has lost its data: compared with {name}, the last published release"]
     pull(settings)  # another machine may have refreshed it just now
     try:
         return Artifacts(settings).release(name), notes
     except ReleaseError as error:
         raise ServiceError(
-            f"the live release {name} cannot be read, so there is nothing to hold the new one against "
-            f"({error}); clear `weigh` once it is there, or promote a release that is"
+            f"the live release {name} cannot be read, so the new one cannot be compared with it "
+            f"({error}); clear `weigh` once it is back, or promote a stored release"
         ) from error
 
 
 def _judged(
     run: Run, snapshot: str, new: Release, live: Release | None, notes: list[str]
 ) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
-    """NDCG of every judged owner, and the cuts; empty, with a note, where there is nothing to judge by."""
+    """Return NDCG of every evaluation owner, and the cuts; empty, with a note, if there is nothing to evaluate by."""
     if not new.judged:
-        notes.append("nothing was held out: accuracy is not judged")
+        notes.append("nothing was held out: accuracy is not evaluated")
         return {}, {}
     try:
         holdout = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / snapshot))
     except TooSparse as error:
-        notes.append(f"accuracy is not judged: {error}")
+        notes.append(f"accuracy is not evaluated: {error}")
         return {}, {}
     mine = open_validation_models(run, new.judged)
     found, cuts = accuracy(holdout, mine), {"cut": holdout.cut}
@@ -139,24 +139,24 @@ def _judged(
     try:
         found = with_live(found, holdout, mine, theirs)
     except _UNFIT as error:
-        notes.append(f"the models of the live release do not fit this version, so it is not judged: {error!r}")
+        notes.append(f"the models of the live release do not fit this version, so it is not evaluated: {error!r}")
         return found, cuts
     return found, {**cuts, "older_days": round((holdout.cut_us - theirs.cut_us) / _DAY_US, 3)}
 
 
 def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> ValidationModels | None:
-    """The live release's models, where they are kept and know nothing of what judges them."""
+    """Return the live release's validation models, if they are stored and know no event of the evaluation."""
     if not live.judged:
-        notes.append(f"the models that judged {live.id} were not kept: accuracy is held against the floor only")
+        notes.append(f"the validation models of {live.id} were not kept: accuracy is compared with the floor only")
         return None
     try:
         found = open_validation_models(run, live.judged, live)
     except (BundleError, KeyError) as error:
-        notes.append(f"the models that judged {live.id} cannot be opened, so it is not judged: {error}")
+        notes.append(f"the validation models of {live.id} cannot be opened, so it is not evaluated: {error}")
         return None
     if found.cut_us > holdout.cut_us:
         notes.append(
-            f"the models that judged {live.id} know what came after the cut {holdout.cut}: it is not judged "
+            f"the validation models of {live.id} know events after the cut {holdout.cut}, so it is not evaluated "
             "(was [holdout] share changed?)"
         )
         return None
@@ -164,7 +164,6 @@ def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Vali
 
 
 def _told_only(check: Check) -> Check:
-    """What a check says, without a say in the verdict."""
     return replace(check, verdict=GO)
 
 
@@ -173,15 +172,15 @@ def _days(live: Release, new: Release) -> float:
 
 
 def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[str]:
-    """What speaks against it, the graver first; or that nothing does."""
+    """Return the reasons against the release, stops first; or a sentence that there are none."""
     against = [c.says for v in (STOP, ASK) for c in checks if c.verdict == v]
     held = "the floor" if live is None else f"the floor and {live.id}"
     judged = sum(c.value is not None for c in checks)
-    return against if verdict != GO else [f"nothing speaks against it: {judged} checks against {held}"]
+    return against if verdict != GO else [f"no check failed: {judged} checks against {held}"]
 
 
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
-    """By surface mean NDCG@10 of the live release's models, the new one's and popular lists, over the same owners."""
+    """By surface: mean NDCG@10 of the live release's models, the new ones and popular lists, on the same owners."""
 
     def mean(values: NDArray[np.float64] | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)

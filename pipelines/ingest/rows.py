@@ -119,8 +119,6 @@ TOO_LONG = f"a quote is left open, or a cell has more than {CELL_MOST} character
 
 @dataclass(frozen=True)
 class Reject:
-    """A rejected row."""
-
     line: int
     reason: str
     content: str
@@ -194,7 +192,7 @@ def _names(line: str, separator: str, known: Collection[str]) -> list[str]:
     ]
 
 
-def told(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
+def filled_rows(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
     """Every row below the header that is not blank."""
     for chunk in chunks(stream, header.names, header.separator, header.below):
         blank = np.ones(len(chunk.lines), bool)
@@ -215,7 +213,7 @@ def table_of(path: Path, known: Collection[str]) -> pa.Table:
         text = plain(stream, path)
         header = header_of(text, path, known)
         empty = pa.table({name: pa.array([], pa.string()) for name in header.names})
-        return pa.concat_tables([empty, *(chunk.cells for chunk in told(text, header))])
+        return pa.concat_tables([empty, *(chunk.cells for chunk in filled_rows(text, header))])
 
 
 def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: int = 2) -> Iterator[Chunk]:
@@ -351,7 +349,6 @@ def written(row: Sequence[str]) -> str:
 
 
 def texts(cells: pa.Table, mask: NDArray[np.bool_]) -> list[str]:
-    """The masked rows, each as one CSV line."""
     picked = cells.filter(pa.array(mask))
     return [written(row) for row in zip(*(pc.fill_null(c, "").to_pylist() for c in picked.columns), strict=True)]
 

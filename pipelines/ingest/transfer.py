@@ -20,7 +20,7 @@ from tqdm import tqdm
 import sql
 from models.schema import INTERACTIONS, STARTUPS, TABLES, USERS, Table
 from pipelines.ingest.cells import Also, Ids, Verdict, check
-from pipelines.ingest.rows import Header, Reject, file_of, header_of, opened, plain, told
+from pipelines.ingest.rows import Header, Reject, file_of, filled_rows, header_of, opened, plain
 from pipelines.postgres import copy_rows, copy_statement
 
 #: Characters of a rejected row that are kept; every CSV reader accepts this many.
@@ -103,7 +103,7 @@ class Transfer:
         self, table: Table, header: Header, stream: IO[bytes], position: Callable[[], int], also: Also
     ) -> Iterator[pa.Table]:
         read = 0
-        for chunk in told(stream, header):
+        for chunk in filled_rows(stream, header):
             checked = check(chunk, table, self._started, also)
             self._set_aside(table.file, checked.rejects)
             self._bar.update(position() - read)

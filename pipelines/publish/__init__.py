@@ -1,1 +1,1 @@
-"""From scored shards to lists that are live: assemble, verify, load, switch, roll back, retire."""
+"""From scored shards to live lists: assemble, verify, load, switch, roll back, retire."""

@@ -1,4 +1,4 @@
-"""Shards to a release on disk: counted and checked against the snapshot's owners, then renamed into place."""
+"""Assemble shards to a stored release: check them against the snapshot's owners, then rename into place."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ log = logging.getLogger(__name__)
 def assemble_release(
     run: Run, build: BuildRef, shards: Sequence[ScoredShard], surfaces: Sequence[str] | None = None
 ) -> ReleaseRef:
-    """The step: verify every shard and store the release.
+    """The step: verify every shard, apply [lists] exposure_cap over all of them, and store the release.
 
-    surfaces: those that were planned, all by default; a release of some can be inspected and is never published.
-    [lists] exposure_cap is applied here, over all shards at once. Raises ReleaseIncomplete and stores nothing where a
-    shard is missing or was changed, an owner has no list, a list repeats an item, or different code made the shards.
+    surfaces: the planned ones, all by default; a release of some is never published. Raises ReleaseIncomplete, and
+    stores nothing, if a shard is missing or changed, an owner has no list, a list repeats an item, or shards come from
+    different code.
     """
     made_by = sorted({s.code for s in shards if s.code})
     if len(made_by) > 1:
         raise ReleaseIncomplete(
-            f"the shards were scored by different code ({', '.join(made_by)}): it was changed in mid-run; clear the "
-            "whole group `score`, so that one code makes every list, and run on"
+            f"the shards were scored by different code ({', '.join(made_by)}): it changed during the run; clear the "
+            "whole group `score`, so that the same code makes every list, and continue the run"
         )
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
     check_erased(run.settings, entities)
@@ -86,8 +86,10 @@ def assemble_release(
 def shares_of(
     surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]
 ) -> dict[str, dict[str, float]]:
-    """What every release reports of a surface: shares of lists by method and by route, shares of places by source, and
-    the exposure of items (see `exposure_stats`; empty without lists)."""
+    """Return shares of lists by method and route, shares of places by source, and the exposure of items.
+
+    Exposure: see `exposure_stats`; empty without lists.
+    """
     total = max(sum(len(p) for p in parts), 1)
     places = max(sum(len(p.item) for p in parts), 1)
 
@@ -109,7 +111,7 @@ def shares_of(
 
 
 def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path], None]) -> None:
-    """Store a release, all or nothing: `fill` writes the files with lists, the manifest gets the sha256 of each."""
+    """Store a release, all or nothing: `fill` writes the list files, and the manifest gets their sha256."""
 
     def whole(directory: Path) -> None:
         fill(directory)
@@ -139,7 +141,7 @@ def store_release(
     lists: Mapping[Surface, Sequence[RankedLists]],
     popular: Mapping[Surface, RankedLists],
 ) -> Release:
-    """Store shards of lists as a release; what follows from them is filled into the draft. slug: of the cutoff."""
+    """Store shards of lists as a release; derived fields are filled into the draft. slug: of the cutoff."""
     digest = ReleaseDigest()
     for s in (s for s in Surface if s in lists):
         digest.add_lists(s, lists[s])

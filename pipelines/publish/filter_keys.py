@@ -1,11 +1,9 @@
-"""The platform's own rows into the keys that answers are filtered by: what never came through the reader counts too.
+"""Copy the platform's own rows into the keys that filter answers, so that all interactions count.
 
-Only what is new is read: rows since the last look, and a quarter of an hour before it for rows that arrive late. All
-that happened since the live release's cutoff is read again when another release went live, when Redis lost its data,
-and once an hour: for rows that arrive later still, and for startups and people that came back.
+Each pass reads rows since the last one, and 15 minutes before it for late rows. A full pass reads everything since the
+live release's cutoff: after a publish, after a data loss in Redis, and once an hour.
 
-A release leaves out what was met before its cutoff, so a pair stays in Redis no longer than a loaded release needs it:
-of whoever is read again, what is older goes.
+A release excludes pairs from before its cutoff, so older pairs are removed once no loaded release needs them.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from sqlalchemy import Engine
 
 from models.data.entities import ID_BYTES, KEY_FIELD, Erased
 from models.lists.redis_format import OWN, Keys, since_value
-from models.lists.redis_server import told
+from models.lists.redis_server import message_of
 from models.lists.release import Release
 from models.schema import Entity, EventType
 from models.settings.settings import Settings
@@ -39,12 +37,12 @@ log = logging.getLogger(__name__)
 
 LATE = timedelta(minutes=15)
 ALL_AGAIN = timedelta(hours=1)
-AHEAD = timedelta(days=1)  # later rows have not happened
+AHEAD = timedelta(days=1)  # later rows have impossible times
 BATCH = 1000
 _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 
 
-#: Take the fields whose time (see `since_value`) lies before ARGV[1] out of the hashes KEYS.
+#: Remove the fields with a time (see `since_value`) before ARGV[1] from the hashes KEYS.
 _TRIM = """
 for _, key in ipairs(KEYS) do
   local pairs_of = redis.call('HGETALL', key)
@@ -56,7 +54,7 @@ for _, key in ipairs(KEYS) do
   end
 end
 """
-#: Take a pair out of the hashes of both sides, KEYS, where its time is not after ARGV[3]. ARGV: 1, 2 the fields.
+#: Remove a pair from the hashes of both sides, KEYS, if its time is not after ARGV[3]. ARGV: 1, 2 the fields.
 _FORGET = """
 for i, key in ipairs(KEYS) do
   local value = redis.pcall('HGET', key, ARGV[i])
@@ -69,7 +67,7 @@ end
 
 
 class SeenPair(NamedTuple):
-    """A pair that is not to be shown to each other. value: see `since_value`."""
+    """A pair to hide from each other. value: see `since_value`."""
 
     user: str
     startup: str
@@ -77,10 +75,10 @@ class SeenPair(NamedTuple):
 
 
 def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: bool = False) -> dict[str, Any]:
-    """Bring since hashes and hidden sets up to date; the caller wraps Redis errors.
+    """Update the since hashes and the hidden sets; the caller wraps Redis errors.
 
-    Returns {release, full, met, hidden, shown}: pairs that were not known, ids that went into the hidden sets and ids
-    that came out. release is None while none is live: then no list can hold a pair, but whoever is hidden is followed.
+    Returns {release, full, met, hidden, shown}: new pairs, ids added to the hidden sets, ids removed. Without a live
+    release, release is None and only the hidden sets are updated.
     """
     release = live_release(client, keys)
     live = release.id if release else ""
@@ -104,8 +102,10 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
 
 
 def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Release) -> int:
-    """What happened since a release that is about to go live, before anybody is answered from it; returns how many
-    pairs were not known. The caller wraps Redis errors. Raises ServiceError, DataError."""
+    """Store the events since the cutoff of a release before it goes live; returns the number of new pairs.
+
+    The caller wraps Redis errors. Raises ServiceError, DataError.
+    """
     now = clock(client)
     start = parse_instant(release.built) - LATE
     return _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now), 0)
@@ -114,8 +114,10 @@ def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Rel
 def written_anew(
     settings: Settings, client: redis.Redis, keys: Keys, pairs: Sequence[tuple[str, str]], until: datetime | None
 ) -> None:
-    """Pairs of which something was retracted, as PostgreSQL has them now: what Redis knew of them up to an instant
-    goes, what the platform says of them stays or comes back."""
+    """Rewrite pairs with a retraction as PostgreSQL has them now.
+
+    Redis data of these pairs up to `until` is removed; rows that the platform still has stay or return.
+    """
     if not pairs or until is None:
         return
     pipe = client.pipeline(transaction=False)
@@ -138,7 +140,7 @@ def written_anew(
 
 
 def _needed_from(client: redis.Redis, keys: Keys) -> int:
-    """Microseconds: what came before is in no loaded release, each of which knows what was met before its cutoff."""
+    """Return microseconds; no loaded release needs older pairs, because each excludes pairs before its cutoff."""
     names = [decoded(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
     manifests: Any = client.mget([keys.manifest(name) for name in names]) if names else []
     built = [parse_instant(Release.from_json(m).built) for m in manifests if m]
@@ -146,8 +148,10 @@ def _needed_from(client: redis.Redis, keys: Keys) -> int:
 
 
 def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -> datetime | None:
-    """Up to when everything was read for this release, None where all is to be read again: also where the note of the
-    last drain cannot be read, or lies ahead of the clock."""
+    """Return the time up to which everything was read for this release; None to read everything again.
+
+    None also if the record of the last drain is unreadable or in the future.
+    """
     told: list[Any] = client.hmget(keys.drain, "release", "until", "full")
     try:
         until, full = (EPOCH + timedelta(microseconds=int(us)) for us in told[1:])
@@ -157,7 +161,7 @@ def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -
 
 
 def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[SeenPair]:
-    """Pairs that met since, and founders with their startups."""
+    """Yield pairs with events since, and founders with their startups."""
     window = {"since": start, "as_of": now + AHEAD}
     for query in ("since/interactions", "since/posted"):
         yield from _hiding(settings, _streamed(engine(settings), query, window))
@@ -166,17 +170,17 @@ def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[SeenPai
 
 
 def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[SeenPair]:
-    """Those of the rows, as text, that hide the two from each other."""
+    """Yield the rows, as text, that hide the two from each other."""
     for row in found:
         kind = row["interaction_type"]
-        if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
+        if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports other rows
             at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
             if EventType(kind).hides(settings.lists.views_are_seen):
                 yield SeenPair(row["user_id"], row["startup_id"], since_value(EventType(kind).code, at_us))
 
 
 def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:
-    """The rows of a query as text, by way of a file: however many, at constant memory."""
+    """Yield the rows of a query as text, in constant memory."""
     with tempfile.TemporaryFile() as sink, io.TextIOWrapper(sink, encoding="utf-8", newline="") as lines:
         copy_out(database, query, window, sink)
         sink.seek(0)
@@ -184,8 +188,8 @@ def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iter
 
 
 def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[SeenPair], needed_us: int) -> int:
-    """Into the hashes of both sides; what is known stays as it was, and lives on; in a hash that was touched nothing
-    older than `needed_us` stays. Returns how many pairs were not known."""
+    """Write pairs into the hashes of both sides and remove entries older than `needed_us`; returns the number of new
+    pairs."""
     ttl_s, new, touched = int(settings.releases.ttl_hours * 3600), 0, set[str]()
     rest = iter(met)
     while part := list(islice(rest, BATCH)):
@@ -205,21 +209,22 @@ def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Se
 
 
 def _begun_anew(client: redis.Redis, names: Sequence[str], answers: Sequence[Any]) -> set[str]:
-    """Of the keys that commands named, those that are no hash: they are deleted, and a look at all fills them again, as
-    one key of another kind must not stop all others. Raises any other refusal among the answers."""
+    """Delete keys that are not hashes, so that one broken key does not block the others; returns them.
+
+    A full pass fills them again. Raises any other refusal among the answers.
+    """
     refused = [(name, said) for name, said in zip(names, answers, strict=True) if isinstance(said, redis.ResponseError)]
     for _, said in refused:
-        if "WRONGTYPE" not in told(said):
+        if "WRONGTYPE" not in message_of(said):
             raise said
     broken = {name for name, _ in refused}
     if broken:
-        log.error("%d keys that should hold whom somebody met are no hashes, and begin anew", len(broken))
+        log.error("%d keys of seen pairs are not hashes; they were deleted and are filled again", len(broken))
         client.unlink(*broken)
     return broken
 
 
 def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
-    """Take what is older out of these hashes."""
     rest = iter(names)
     while needed_us and (part := list(islice(rest, BATCH // 10))):
         client.eval(_TRIM, len(part), *part, needed_us)
@@ -228,7 +233,7 @@ def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
 def _refresh_hidden(
     database: Engine, client: redis.Redis, keys: Keys, since: object, now: datetime, full: bool
 ) -> tuple[int, int]:
-    """Both sets and their version in one transaction, and only where something changed: (put in, taken out)."""
+    """Update both hidden sets and their version in one transaction, only on changes; returns (added, removed)."""
     hidden = shown = 0
     pipe = client.pipeline(transaction=True)
     for entity, query in _HIDDEN.items():
@@ -244,7 +249,7 @@ def _refresh_hidden(
             pipe.srem(keys.hidden(entity), *out)
         hidden, shown = hidden + len(into), shown + len(out)
     if hidden or shown:
-        pipe.set(keys.hidden_version, microseconds(now) // 1_000_000, nx=True)  # never a number that a reader has held
+        pipe.set(keys.hidden_version, microseconds(now) // 1_000_000, nx=True)  # never a number that a reader has had
         pipe.incr(keys.hidden_version)
         pipe.execute()
     return hidden, shown
@@ -255,7 +260,7 @@ Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
-    """Bring the marks in Redis up to date with PostgreSQL, which is the truth; readers see it within a second.
+    """Update the erasure marks in Redis from PostgreSQL; readers see them within a second.
 
     The caller wraps Redis errors.
     """
@@ -268,15 +273,14 @@ def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
         pipe.delete(keys.erased)
         if wanted:
             pipe.hset(keys.erased, mapping=erased.fields())
-        pipe.set(keys.hidden_version, seconds, nx=True)  # never a number that a reader has held
+        pipe.set(keys.hidden_version, seconds, nx=True)  # never a number that a reader has had
         pipe.incr(keys.hidden_version)
         pipe.execute()
     return erased
 
 
 def without_erased(client: redis.Redis, keys: Keys, erased: Erased, entries: Sequence[Entry]) -> list[Entry]:
-    """The entries of the stream that name nobody who was erased. The others came in before the reader knew: what it
-    noted of them beside the stream is taken back, whatever they say."""
+    """Return the stream entries that name no erased person; keys of the others are removed."""
     kept = list[Entry]()
     for name, fields in entries:
         said = _said(fields or {})

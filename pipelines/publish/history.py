@@ -1,4 +1,4 @@
-"""Which releases there are, which is live, and how to go back: one command, one pointer move (M01-M05)."""
+"""List releases, promote and roll back: one command, one pointer move (M01-M05)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ log = logging.getLogger(__name__)
 
 
 def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | None:
-    """See to it that Redis holds what was published last, and keeps it; returns the release that was loaded again, None
-    where nothing was missing or nothing could be done. That is logged, and filters are followed all the same. The
-    caller wraps the errors of Redis that are no refusals."""
+    """Reload the last published release if Redis lost it, else renew its expiry; returns the reloaded release.
+
+    None if nothing was missing or a reload was not possible; that is logged, and filters are updated anyway. The caller
+    wraps Redis errors other than refusals.
+    """
     try:
         if not _lost(settings, client, keys):
             _prolong(settings, client, keys)
@@ -38,15 +40,15 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
                 make_live(settings, held, Loadable.open(Artifacts(settings), name), "Redis had lost it")
             return name or None
     except (MatchbookError, OSError, redis.ResponseError) as error:
-        log.error("what was live cannot be loaded again: %s", error)
+        log.error("the last published release cannot be loaded again: %s", error)
         return None
 
 
 def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
-    """The release that should be in Redis and is not as a whole, empty where nothing is missing.
+    """Return the release that should be complete in Redis and is not, or an empty text.
 
-    That is the last one of the log of publishes. The pointer may name another: one that is newer was published by
-    somebody who died before writing it down, or from another store; an older one comes with old data of Redis.
+    This is the last entry of the publish log. A newer one in the pointer was published by a process that died before it
+    wrote the log, or from another store. An older one comes with restored data of Redis.
     """
     last, live = last_published(settings.artifacts) or "", decoded(client.get(keys.current))
     if not live:
@@ -57,7 +59,7 @@ def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
 
 
 def _is_older(settings: Settings, release: str, other: str) -> bool:
-    """Whether a release was built before another; one that is not stored here says nothing."""
+    """Return whether a release was built before another; False if one is not stored here."""
     try:
         builds = [parse_instant(Artifacts(settings).release(name).built) for name in (release, other)]
     except ReleaseError:
@@ -66,8 +68,7 @@ def _is_older(settings: Settings, release: str, other: str) -> bool:
 
 
 def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
-    """Whether all keys of the live release are there and hold as many lists as they should. What cannot be read is
-    not there."""
+    """Return whether all keys of the live release exist with the expected number of lists; unreadable means missing."""
     try:
         manifest = live_release(client, keys)
     except (ReleaseError, redis.ResponseError) as error:
@@ -85,7 +86,6 @@ def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
 
 
 def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:
-    """Lists that are live do not expire as long as somebody looks after them."""
     left = int(client.ttl(keys.manifest(decoded(client.get(keys.current)))))
     if 0 <= left < settings.releases.ttl_hours * 1800:
         with lease(client, keys) as held:
@@ -93,7 +93,7 @@ def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:
 
 
 def list_releases(settings: Settings) -> list[dict[str, Any]]:
-    """Every stored release, newest cutoff first: {release, as_of, generated_at, lists, state live|loaded|stored}."""
+    """List stored releases, newest cutoff first: {release, as_of, generated_at, lists, state live|loaded|stored}."""
     live, loaded = current_release(settings), loaded_before(settings)
     state = dict.fromkeys(loaded, "loaded") | {live: "live"}
     return [
@@ -109,16 +109,16 @@ def list_releases(settings: Settings) -> list[dict[str, Any]]:
 
 
 def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> PublishRef:
-    """Load a stored release into Redis if it is not there, then make it live.
+    """Load a stored release into Redis if needed, then make it live.
 
-    force: whatever its cutoff; else a live release with a newer one stays. dry_run: open and measure only. Returns
-    what `publish_release` does.
+    force: replace a live release with a newer cutoff. dry_run: only open and measure. Returns what `publish_release`
+    does.
     """
     return _make_live(settings, release, "promoted by hand", force, dry_run)
 
 
 def rollback(settings: Settings, dry_run: bool = False) -> PublishRef:
-    """Make the build that was live before this one live again. Raises ReleaseNotFound where there is none."""
+    """Make the previously live build live again. Raises ReleaseNotFound if there is none."""
     history = loaded_before(settings)
     if not history:
         raise ReleaseNotFound(
@@ -135,7 +135,7 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
             if newer and not force:
-                reason = f"{newer} with a newer cutoff is live and was not forced to step back"
+                reason = f"{newer} with a newer cutoff is live and `force` was not given"
             elif dry_run:
                 reason = f"a dry run: {release} would be {reason}" + (f", newer cutoff: {newer}" if newer else "")
             else:
@@ -147,13 +147,13 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
 
 
 def loaded_before(settings: Settings) -> list[str]:
-    """The builds that were live before this one and can be gone back to, the last first."""
+    """Return the earlier live builds available for rollback, the newest first."""
     with redis_errors("reading the release history"):
         return [decoded(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
 
 
 def release_of(settings: Settings, release: str | None) -> Release:
-    """The named release, or the live one. Raises ReleaseNotFound."""
+    """Return the named release, or the live one. Raises ReleaseNotFound."""
     name = release or current_release(settings)
     if name is None:
         raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")

@@ -1,9 +1,7 @@
-"""One publisher at a time: a lease that is renewed while it works, and a token without which nothing can be written.
+"""Allow one publisher at a time: a renewed lease, and a token that every write needs.
 
-The lease keeps two publishers from working side by side. It cannot stop one that was paused beyond its end (a frozen
-machine, a debugger): the token does. Every write of a load runs in a script that compares it with the newest token
-handed out, so whoever wakes up late can write nothing, neither what readers see nor what another publisher loads
-(docs/decisions/0023-fencing-token.md).
+The lease cannot stop a publisher that was paused past its end (a frozen machine, a debugger). So every write runs in a
+script that compares the token with the newest one (docs/decisions/0023-fencing-token.md).
 """
 
 from __future__ import annotations
@@ -23,32 +21,32 @@ from models.lists.redis_format import Keys
 from pipelines.redis_client import decoded
 
 log = logging.getLogger(__name__)
-#: A killed publisher keeps the next one waiting for so long; a living one renews three times as often.
+#: Seconds that the next publisher waits after a kill; a running one renews three times in this time.
 LEASE_S = 10.0
 _LUA = Path(__file__).parent / "lua"
 
 
 class Lease:
-    """What a publisher holds: its token, and the only way to write."""
+    """The lease of a publisher: its token, and the only way to write."""
 
     def __init__(self, client: redis.Redis, keys: Keys, token: str) -> None:
         self.client, self.keys, self.token = client, keys, token
         self._scripts = {p.stem: client.register_script(p.read_text()) for p in _LUA.glob("*.lua")}
 
     def write(self, command: str, keys: Sequence[str], *words: Any, pipe: Any = None) -> Any:
-        """Run one command whose first arguments are `keys`, unless a newer publisher was let in (error FENCED)."""
+        """Run one command whose first arguments are `keys`, unless a newer publisher was admitted (error FENCED)."""
         return self.script("fenced", keys, command, *words, pipe=pipe)
 
     def script(self, name: str, keys: Sequence[str], *words: Any, pipe: Any = None) -> Any:
-        """Run a script of `lua/` that checks the token before it does anything."""
+        """Run a script of `lua/` that checks the token first."""
         return self._scripts[name](keys=[self.keys.fence, *keys], args=[self.token, *words], client=pipe)
 
     def renew(self) -> None:
-        """Hold on for another LEASE_S."""
+        """Extend the lease by LEASE_S."""
         self.write("SET", [self.keys.publisher], self.token, "PX", int(LEASE_S * 1000))
 
     def keep(self, stop: threading.Event) -> None:
-        """Renew until told to stop, or until a newer publisher was let in."""
+        """Renew until `stop` is set or a newer publisher is admitted."""
         while not stop.wait(LEASE_S / 3):
             try:
                 self.renew()
@@ -61,7 +59,7 @@ class Lease:
 
 @contextmanager
 def lease(client: redis.Redis, keys: Keys) -> Iterator[Lease]:
-    """Be the one publisher. Waits as long as a killed one's lease can last; raises ServiceError while another works."""
+    """Be the only publisher. Waits up to the lease of a killed one; raises ServiceError while another works."""
     held = Lease(client, keys, _admitted(client, keys))
     stop = threading.Event()
     keeper = threading.Thread(target=held.keep, args=[stop], name="lease", daemon=True)
@@ -85,8 +83,8 @@ def _admitted(client: redis.Redis, keys: Keys) -> str:
 
 
 def _let_go(held: Lease) -> None:
-    """End the lease, unless it is another's by now."""
+    """End the lease, unless another publisher has it by now."""
     try:
         held.write("UNLINK", [held.keys.publisher])
     except redis.RedisError as error:
-        log.info("the lease was not given back, it ends by itself: %s", error)
+        log.info("the lease was not released, so it expires: %s", error)

@@ -1,4 +1,4 @@
-"""A stored release into Redis, under keys of its own: written by shards, then read back and compared."""
+"""Load a stored release into Redis under its own keys: write by shards, read back and compare."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from pipelines.redis_client import about, decoded, nicety
 from pipelines.store.artifacts import Artifacts
 
 MB = 1 << 20
-#: Bytes of a list in Redis besides its own: its field, its place in the hash, what the allocator rounds up. Measured
-#: (docs/reference/benchmarks.md): 43 to 78 on Valkey 9.1; a hash that is just growing holds its table twice.
+#: Bytes of a list in Redis besides its data: field, place in the hash, rounding of the allocator. Measured
+#: (docs/reference/benchmarks.md): 43 to 78 on Valkey 9.1. A growing hash briefly holds its table twice.
 LIST_BYTES = 80
-#: Of a machine whose Redis has no limit of its own, this share may be used: forks, buffers and others need the rest.
+#: Usable share of a machine's memory if Redis has no limit: forks, buffers and other processes need the rest.
 MACHINE_SHARE = 0.8
 
 
 def needed_bytes(manifest: Release, tables: int = 0) -> int:
-    """What a release will take in Redis. tables: bytes of its item tables."""
+    """Return the bytes that a release needs in Redis. tables: bytes of its item tables."""
     return manifest.list_bytes + LIST_BYTES * sum(manifest.lists.values()) + tables
 
 
 def check_budget(settings: Settings, client: redis.Redis, release: str, needed: int) -> None:
-    """Raises ReleaseTooBig, with the figures and what to do, where `needed` bytes do not fit beside what is there."""
+    """Raise ReleaseTooBig, with figures and advice, if `needed` bytes do not fit into the free memory."""
     used, limit, whose = budget_of(settings, client)
     if limit and used + needed > limit:
         raise ReleaseTooBig(
@@ -50,13 +50,13 @@ def check_budget(settings: Settings, client: redis.Redis, release: str, needed: 
 
 
 def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> tuple[float, float, float]:
-    """Megabytes that a release needs in Redis, that are used there, and that may be used."""
+    """Return megabytes in Redis: needed by a release, used, and allowed."""
     used, limit, _ = budget_of(settings, client)
     return round(needed_bytes(manifest) / MB, 3), round(used / MB, 3), round(limit / MB, 3)
 
 
 def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:
-    """Bytes that are used, bytes that may be (0 where nobody says), and who says so."""
+    """Return used bytes, allowed bytes (0 if unknown), and the source of the limit."""
     memory = about(client)
     used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     if settings.redis_budget_mb:
@@ -65,17 +65,17 @@ def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:
         return used, limit, "maxmemory"
     machine = int(memory.get("total_system_memory", 0))
     if not machine:
-        return used, 0, "Redis does not say; MATCHBOOK_REDIS_BUDGET_MB can"
+        return used, 0, "Redis reports no limit; set MATCHBOOK_REDIS_BUDGET_MB"
     return used, int(MACHINE_SHARE * machine), f"{MACHINE_SHARE:.0%} of the machine"
 
 
 log = logging.getLogger(__name__)
-_BATCH = 500  # lists of one command: half a megabyte, a millisecond of the server's time
+_BATCH = 500  # lists per command: half a megabyte, a millisecond of server time
 
 
 @dataclass(frozen=True, eq=False)
 class Loadable:
-    """A stored release and what its keys in Redis must hold."""
+    """A stored release and the content of its keys in Redis."""
 
     manifest: Release
     directory: Path
@@ -83,7 +83,7 @@ class Loadable:
 
     @classmethod
     def open(cls, artifacts: Artifacts, release: str) -> Loadable:
-        """Raises ReleaseNotFound, ReleaseIncomplete where it lacks surfaces, BundleError."""
+        """Raises ReleaseNotFound, ReleaseIncomplete if it lacks surfaces, BundleError."""
         manifest = artifacts.release(release)
         missing = sorted({s.value for s in Surface} - set(manifest.lists))
         if missing:
@@ -96,25 +96,23 @@ class Loadable:
 
     @cached_property
     def tables(self) -> dict[Entity, bytes]:
-        """The encoded item tables."""
         return {e: encode_items(self.entities[e]) for e in Entity}
 
     def popular(self, surface: Surface) -> bytes:
         return encode_lists(popular_list(self.directory, self.manifest, surface))[0]
 
     def shards(self, surface: Surface) -> Iterator[tuple[list[bytes], RankedLists]]:
-        """The hash fields and the lists of one shard after another, owners ascending."""
+        """Yield hash fields and lists shard by shard, owners ascending."""
         packed = self.entities[surface.owner].ids.packed()
         for part in release_lists(self.directory, self.manifest, surface):
             yield [row.tobytes() for row in packed[part.owner]], part
 
 
 def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
-    """See to it that Redis holds the whole release; returns {lists, bytes_per_list, redis_bytes_per_list}.
+    """Make sure that Redis holds the whole release; returns {lists, bytes_per_list, redis_bytes_per_list}.
 
-    A release is noted before its first byte: what a killed publisher leaves is found without a search. What is there
-    already and whole is not written again. Raises ReleaseTooBig before anything is written,
-    ReleaseIncomplete where what Redis gives back differs from what was scored.
+    A release is recorded before its first byte, so leftovers of a killed publisher are found. A complete one is not
+    written again. Raises ReleaseTooBig before any write, and ReleaseIncomplete if Redis returns other bytes.
     """
     name, keys, loaded = release.manifest.id, lease.keys, is_loaded(lease, release.manifest.id)
     if not loaded:
@@ -139,19 +137,21 @@ def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
 
 
 def _taken(lease: Lease, hashes: Sequence[str]) -> int:
-    """Bytes of these keys as Redis keeps them, 0 where it does not say."""
+    """Return the bytes of these keys in Redis, 0 if it does not say."""
     return nicety(lambda: sum(int(lease.client.memory_usage(h, 100) or 0) for h in hashes), 0)
 
 
 def is_loaded(lease: Lease, release: str) -> bool:
-    """Whether a release is live in Redis or was before, so that readers may hold it."""
+    """Return whether a release is or was live in Redis, so that readers may use it."""
     history = [decoded(v) for v in lease.client.lrange(lease.keys.history, 0, -1)]
     return release in (decoded(lease.client.get(lease.keys.current)), *history)
 
 
 def verify_loaded(lease: Lease, release: Loadable) -> str:
-    """What of a release is not in Redis as it was stored, empty where all is: counts are the switch's to check, bytes
-    are compared here. Everything is read back: it costs about as much as writing it (docs/reference/benchmarks.md)."""
+    """Return what differs between Redis and the stored release, empty if nothing does.
+
+    The switch checks counts; this compares all bytes, at about the cost of writing them (docs/reference/benchmarks.md).
+    """
     client, keys, name, digest = lease.client, lease.keys, release.manifest.id, ReleaseDigest()
     for entity, table in release.tables.items():
         if client.get(keys.items(name, entity)) != table:
@@ -172,8 +172,7 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
 
 
 def _write(settings: Settings, lease: Lease, release: Loadable) -> None:
-    """Write every list, the item tables and, last, the manifest, under the release's own keys, which expire from the
-    start."""
+    """Write every list, the item tables and finally the manifest under the release's own keys, all with an expiry."""
     keys, name, ttl_s = lease.keys, release.manifest.id, _ttl_s(settings)
     for surface in Surface:
         key = keys.lists(name, surface)

@@ -1,4 +1,4 @@
-"""Load a stored release into Redis under keys of its own and make it live by one atomic switch."""
+"""Load a stored release into Redis under its own keys and make it live by one atomic switch."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def publish_release(settings: Settings, release: str, force: bool = False) -> PublishRef:
-    """Make a stored release live, unless a newer cutoff is (then it stays stored and can be promoted).
+    """Make a stored release live, unless a release with a newer cutoff is live.
 
-    force: also over a newer cutoff; logged. Raises ReleaseNotFound, ReleaseIncomplete (counts or checksums differ; the
-    pointer is not moved), ReleaseTooBig (Redis has no room; nothing is written) or ServiceError.
+    force: replace a newer cutoff too; logged. Raises ReleaseNotFound, ReleaseIncomplete (counts or checksums differ;
+    the pointer stays), ReleaseTooBig (no room in Redis; nothing is written) or ServiceError.
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("publishing a release"):
@@ -39,7 +39,7 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> Pu
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
             if not force and _refreshed(client, keys, release):
-                reason, live = "a refresh of this very build is live and knows more", decoded(client.get(keys.current))
+                reason, live = "a refresh of this build is live and has newer events", decoded(client.get(keys.current))
                 return PublishRef(False, release, reason, live)
             if newer and not force:
                 reason = (
@@ -54,10 +54,10 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> Pu
 
 
 def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> PublishRef:
-    """Load, verify and switch, the lease being held; then drop what is no longer kept."""
+    """Load, verify and switch with the lease held; then remove releases that are no longer kept."""
     for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
         if not secret:
-            kept_key(settings.home, name)  # here, as a reader may have no right to write
+            kept_key(settings.home, name)  # here, because a reader may not have the right to write
     name, previous = loadable.manifest.id, decoded(held.client.get(held.keys.current))
     drop_unfinished(held, keep=name)
     loaded = load(settings, held, loadable)
@@ -74,17 +74,21 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
 
 
 def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
-    """What happened since an older cutoff than the live one's is hidden from the first answer on. Without PostgreSQL
-    the release goes live all the same, and the next drain does it."""
+    """Store newer events of a release with an older cutoff, so that answers filter them from the start.
+
+    Without PostgreSQL the release still goes live, and the next drain stores them.
+    """
     try:
         fill_since(settings, held.client, held.keys, manifest)
     except (ServiceError, DataError) as error:
-        log.warning("what happened since %s is not known to answers before the next drain: %s", manifest.built, error)
+        log.warning("answers do not filter events since %s until the next drain: %s", manifest.built, error)
 
 
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
-    """The id of the live release when it comes of a build with a newer cutoff than this one's; a cutoff that has not
-    come yet, of a row with an impossible time, stands in nobody's way."""
+    """Return the id of the live release if its build has a newer cutoff than this one's.
+
+    A cutoff in the future, from a row with an impossible time, is ignored.
+    """
     live = live_release(client, keys)
     if live is None or parse_instant(live.built) > datetime.now(UTC):  # noqa: TID251 what has not happened
         return None
@@ -92,16 +96,15 @@ def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None
 
 
 def _refreshed(client: redis.Redis, keys: Keys, release: str) -> bool:
-    """Whether what is live is this build and what came since."""
     live = live_release(client, keys)
     return live is not None and live.id != release and live.build == release
 
 
 def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
-    """Move the pointer if all is there and no newer publisher was let in.
+    """Move the pointer if the release is complete and no newer publisher was admitted.
 
-    replaces: a loaded release whose place it takes, live or not; readers may go on with that one for some seconds, so
-    its keys stay until `drop_unfinished`. Raises ReleaseIncomplete with the reason.
+    replaces: a loaded release, live or not, whose position it takes. Readers may use that one for some seconds, so its
+    keys stay until `drop_unfinished`. Raises ReleaseIncomplete with the reason.
     """
     keys = held.keys
     hashes = [keys.lists(manifest.id, s) for s in Surface]
@@ -113,7 +116,7 @@ def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
 
 
 def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
-    """Remove the keys of every release that a killed publisher left half-loaded, and of those that were replaced."""
+    """Remove the keys of releases that a killed publisher left half-loaded, and of replaced releases."""
     names = sorted(decoded(v) for v in held.client.smembers(held.keys.loading))
     left = [name for name in names if name != keep]
     for name in left:
@@ -122,7 +125,7 @@ def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
 
 
 def retire_loaded(settings: Settings, held: Lease) -> list[str]:
-    """Remove from Redis, in the background, all but the live build and those that were live before it (M05)."""
+    """Remove from Redis, in the background, all but the live build and the kept earlier ones (M05)."""
     before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
     old = before[settings.releases.keep_in_redis - 1 :]
     for name in old:
@@ -136,7 +139,7 @@ def retire(held: Lease, release: str) -> None:
 
 
 def keep_loaded(settings: Settings, held: Lease) -> int:
-    """The time after which the loaded releases expire begins again; returns how many there are."""
+    """Restart the expiry time of the loaded releases; returns their number."""
     before = held.client.lrange(held.keys.history, 0, -1)
     names = [name for name in map(decoded, (held.client.get(held.keys.current), *before)) if name]
     for key in (key for name in names for key in held.keys.of_release(name)):
@@ -145,6 +148,5 @@ def keep_loaded(settings: Settings, held: Lease) -> int:
 
 
 def note_publish(settings: Settings, done: PublishRef) -> None:
-    """Append to the log of publishes."""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
     append_private(settings.artifacts / PUBLISHES, json.dumps({"at": at, **done.as_json()}))

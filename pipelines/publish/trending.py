@@ -1,4 +1,4 @@
-"""Trending lists: what moved lately, stored on publish and refreshed between builds (F06); never reranked (A14)."""
+"""Trending lists: stored on publish and refreshed between builds (F06); never reranked (A14)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
-    """The trending lists of a release's own cutoff, from its popularity bundle, where no newer ones are stored."""
+    """Store the trending lists of a release's cutoff from its popularity bundle, unless newer ones are stored."""
     arrays = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle]).arrays
     heat = {e: arrays[f"{e}_trending"] for e in Entity}
     _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
@@ -41,8 +41,8 @@ def store_trending(settings: Settings, held: Lease, manifest: Release, entities:
 def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
     """Count the events of the last `trending_days` before `as_of` and replace the trending lists of every surface.
 
-    Where the newest event is older than `as_of`, the window ends with it. Returns {release, as_of, events}; release
-    is None, and nothing is done, while none is live: only what the live release knows can be shown.
+    If the newest event is older, the window ends with it. Returns {release, as_of, events}; without a live release,
+    release is None and nothing is done.
     """
     with redis_errors("refreshing the trending lists"):
         client, keys = connect(settings), Keys(settings.namespace)
@@ -66,7 +66,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
 
 
 def hottest(items: Entities, surface: Surface, heat: NDArray[np.float32], depth: int, made_us: int) -> TrendingList:
-    """The hottest `depth` items that a surface may show, ties by id; nothing that did not move.
+    """Return the `depth` items with the most heat that a surface may show, ties by id, without items of heat 0.
 
     heat: (n,) float32 in 0..1 by entity row.
     """
@@ -83,7 +83,7 @@ def _store(
     heat: Mapping[Entity, NDArray[np.float32]],
     made_us: int,
 ) -> None:
-    """Replace what is not newer, all surfaces at once; the lease keeps others from replacing it in between."""
+    """Replace lists that are not newer, all surfaces at once; the lease prevents concurrent changes."""
     pipe, keys = held.client.pipeline(transaction=True), held.keys
     for surface in Surface:
         stored = held.client.get(keys.trending(surface))
@@ -95,7 +95,7 @@ def _store(
 
 
 def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
-    """The events of the window among those whom the release knows, users as owners."""
+    """Return the events of the window with ids that the release knows, users as owners."""
     sink = io.BytesIO()
     since = as_of - timedelta(days=settings.of(PopularityConfig).trending_days)
     copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)
@@ -107,5 +107,5 @@ def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime
     times = pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
     at = np.asarray(times.astype("int64"), np.int64)
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
-    known &= ~entities[Entity.USER].opted_out[owner]  # as in a build: their acts move nothing (R23)
+    known &= ~entities[Entity.USER].opted_out[owner]  # as in a build: events of people who opted out do not count (R23)
     return Interactions(users, startups, owner[known], item[known], kind[known].astype(np.int8), at[known])

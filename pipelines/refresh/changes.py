@@ -1,4 +1,4 @@
-"""What happened on the platform since a release was made, and whose lists are to be made again for it."""
+"""Find what changed on the platform since a release, and the owners to rescore."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from pipelines.store.artifacts import Artifacts
 
 @dataclass(frozen=True)
 class Arrival:
-    """Somebody new. role: code of `Role`, -1 for startups and people of other roles. gone: opted out or withdrawn.
+    """A new person or startup.
 
-    text: the tokens of the profile. founder: an id, blank where unknown. facets: words by FACETS.
+    role: code of `Role`, -1 for startups and other roles. gone: opted out or withdrawn. text: tokens of the profile.
+    founder: an id, blank if unknown. facets: text by FACETS.
     """
 
     id: str
@@ -46,9 +47,9 @@ class Arrival:
 def arrivals(
     settings: Settings, known: Entities, met: Iterable[str], since: datetime, as_of: datetime
 ) -> list[Arrival]:
-    """Everybody of a kind that is not known, ascending by id: entered since, at an unknown time, or met by now.
+    """Return new entities of a kind, ascending by id: created since, at an unknown time, or named by an event.
 
-    met: ids that events name. Who is on no table of the platform is left out.
+    met: ids in events. Ids that are in no table of the platform are left out.
     """
     name, database, earliest = f"{known.entity}s", engine(settings), settings.earliest_at
     born = [str(r.id) for r in rows(database, f"since/born_{name}", since=since, as_of=as_of, earliest=earliest)]
@@ -59,7 +60,7 @@ def arrivals(
 
 
 def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = None) -> Entities:
-    """Everybody, those who came since behind the others; their counts are 0 still. users: whose rows founders are."""
+    """Return all entities, new ones after the others with counts of 0. users: rows for founders."""
     ids = before.ids.extended([a.id for a in new]) if new else before.ids
     facets, labels = {}, {}
     for facet in FACETS:
@@ -88,7 +89,7 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
 
 
 def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> NDArray[np.object_]:
-    """(n,) str objects: the tokens of the profiles of whoever came since the build, blank for all others."""
+    """(n,) str objects: profile tokens of entities that came after the build, blank for all others."""
     text = np.full(len(known), "", object)
     later = known.ids.ids[len(known) - known.ids.later :]
     later = later[later != ""].tolist()
@@ -104,7 +105,7 @@ def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> NDAr
 
 
 def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
-    words = known.told({name: value for name, value in row.items() if isinstance(value, str)})
+    words = known.known_fields({name: value for name, value in row.items() if isinstance(value, str)})
     role = Role.of(words.pop("role", ""))
     created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
     facets = {name: words.get(name, "") for name in TABLE_OF[known.entity].facets}
@@ -124,7 +125,7 @@ def _behind(column: NDArray[Any], more: Sequence[Any]) -> NDArray[Any]:
 
 
 log = logging.getLogger(__name__)
-#: Rows that came so late to the platform's tables are seen by the next refresh.
+#: Rows that reach the platform's tables up to this late are seen by the next refresh.
 LATE = timedelta(minutes=15)
 _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 
@@ -133,10 +134,9 @@ _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 class Changes:
     """The marketplace at an instant after a release.
 
-    entities: everybody then, the release's own rows first. events: all before the instant, by these rows, users as
-    owners. again: by kind (n,) int32 rows whose lists are made again, ascending. new: by kind, who came since that
-    release, in the order of their rows. text: by kind (n,) str objects, the tokens of whoever came since the build,
-    blank for all others. unknown: events that name nobody whom the platform knows, or no known type.
+    entities: all, the release's own rows first. events: all before the instant, users as owners. again: by kind (n,)
+    int32 rows to rescore, ascending. new: by kind, entities new since that release. text: by kind (n,) str objects,
+    profile tokens of entities newer than the build, otherwise blank. unknown: events with unknown ids or types.
     """
 
     entities: Mapping[Entity, Entities]
@@ -148,14 +148,14 @@ class Changes:
 
     @property
     def nothing(self) -> bool:
-        """Whether every list is as it should be."""
+        """Whether no list has to change."""
         return not any(len(r) for r in self.again.values())
 
 
 def find_changes(settings: Settings, release: Release, as_of: datetime) -> Changes:
-    """What came before `as_of` that the release does not know.
+    """Return the changes before `as_of` that the release does not know.
 
-    Events are read from the cutoff of the build on: its models were not taught them, an earlier refresh or not.
+    Events are read from the build's cutoff on, because its models were trained before it, also after earlier refreshes.
     Raises DataError, BundleError, ServiceError.
     """
     built = parse_instant(release.built)
@@ -176,16 +176,16 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
     fresh = {e: barring.fresh(x, fresh_us) for e, x in entities.items()}
     again = {e: _again(before[e], entities[e], side, fresh_us, fresh[e]) for e, side in sides.items()}
     if unknown:
-        log.warning(
-            "%d events since %s are passed over: unknown people or types; the next build reports them", unknown, built
-        )
+        log.warning("%d events since %s are skipped: unknown ids or types; the next build reports them", unknown, built)
     text = {e: texts_of_later(settings, known, as_of) for e, known in entities.items()}
     return Changes(entities, events, again, {Entity.USER: new_users, Entity.STARTUP: new_startups}, text, unknown)
 
 
 def known_events(settings: Settings, release: Release, entities: Mapping[Entity, Entities]) -> Interactions:
-    """All events that a stored release knows, by its own rows, users as owners: of its snapshot, and of the platform's
-    rows since where it is a refresh."""
+    """Return all events that a stored release knows, by its own rows, users as owners.
+
+    They come from its snapshot and, for a refresh, from the platform's rows since.
+    """
     built = parse_instant(release.built)
     before = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
     as_of = parse_instant(release.as_of)
@@ -194,18 +194,18 @@ def known_events(settings: Settings, release: Release, entities: Mapping[Entity,
 
 @dataclass(frozen=True, eq=False)
 class _Barring:
-    """Who is barred from whom by a dismissal now, and of whom something was retracted since the build, as frames of
-    text.
+    """Pairs barred by a dismissal now, and pairs with a retraction since the build, as text frames.
 
-    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions that
-    the platform has of these pairs still."""
+    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions of the
+    retracted pairs that the platform still has.
+    """
 
     dismissed: pd.DataFrame
     retracted: pd.DataFrame
     stays: pd.DataFrame
 
     def fresh(self, known: Entities, fresh_us: int) -> NDArray[np.int32]:
-        """Rows of those of one kind of whom a dismissal or a retraction came from an instant on."""
+        """Return rows of one kind with a dismissal or a retraction from an instant on."""
         told = pd.concat(
             [f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"] for f in (self.dismissed, self.retracted)]
         )
@@ -225,18 +225,17 @@ def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
 
 
 def _us(column: pd.Series) -> NDArray[np.int64]:
-    """(n,) int64 microseconds of instants as text."""
+    """(n,) int64 microseconds of instants given as text."""
     at = pd.to_datetime(column, utc=True, format="ISO8601")
     return np.asarray(at.astype("datetime64[us, UTC]").astype("int64").to_numpy())
 
 
 def _rows_since(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
-    """Events of a window as text."""
     return _frame(settings, "since/interactions", {"since": since, "as_of": as_of})
 
 
 def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataFrame:
-    """The answer of a query as text."""
+    """Return the result of a query with all columns as text."""
     sink = io.BytesIO()
     copy_out(engine(settings), query, given, sink)
     sink.seek(0)
@@ -246,8 +245,10 @@ def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataF
 def _events(
     before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities], barring: _Barring
 ) -> tuple[Interactions, int]:
-    """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known. Of
-    pairs of which something was retracted since, those alone that the platform still has."""
+    """Return events of the snapshot and since, without duplicates, and the number of events with unknown ids or types.
+
+    For pairs with a retraction since, only events that the platform still has are kept.
+    """
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
     gone = _pairs(barring.retracted, users, startups)
     kept = before.where(~np.isin(_one(before.owner, before.item), _one(*gone)))
@@ -267,17 +268,17 @@ def _events(
 
 
 def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(n,) int32 rows of both sides, -1 where unknown."""
+    """(n,) int32 rows of both sides, -1 if unknown."""
     return users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
 
 
 def _one(owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(n,) int64, one number a pair."""
+    """(n,) int64, one number per pair."""
     return (owner.astype(np.int64) << 32) | item.astype(np.int64)
 
 
 def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: datetime) -> Entities:
-    """Who opted out or was withdrawn since is not listed any more, who came back is."""
+    """Update listings: people who opted out and withdrawn startups are not listed; returned ones are."""
     held = known.ids.ids[(~known.listed | known.opted_out) & ~known.ids.blank].tolist()
     found = rows(engine(settings), _HIDDEN[known.entity], since=since, as_of=as_of, held=held)
     place = known.ids.rows_of([str(row.id) for row in found])
@@ -290,7 +291,7 @@ def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: 
 
 
 def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
-    """With everybody's interaction count (R09), and the totals of those who came since. known: rows that have them."""
+    """Update interaction counts (R09), and totals of new entities. known: number of rows that have totals."""
     count = events.counts() if entities.entity is Entity.USER else events.distinct_counts()
     viewed = events.kind == EventType.VIEW.code
     views, interactions = entities.views.copy(), entities.interactions.copy()
@@ -302,8 +303,10 @@ def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
 def _again(
     before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    """Rows of one kind of whom something is known that the release did not know: another count, an event from
-    `fresh_us` on, as a startup that somebody meets again counts them once, or a dismissal or retraction (`fresh`)."""
+    """Return rows of one kind to rescore: a changed count or opt-out, an event from `fresh_us` on, or `fresh`.
+
+    Repeated events of one person leave a startup's count unchanged. fresh: rows with a dismissal or retraction.
+    """
     changed = np.ones(len(now), bool)
     n = len(before)
     changed[:n] = (now.count[:n] != before.count) | (now.opted_out[:n] != before.opted_out)

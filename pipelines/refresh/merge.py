@@ -1,4 +1,4 @@
-"""Old lists and new ones as one release: what nobody's change concerns is carried over byte for byte."""
+"""Rescore affected owners and merge their lists with the old ones; unaffected lists stay byte for byte."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from pipelines.score.shards import check_lists, score_arms
 
 log = logging.getLogger(__name__)
 _POPULAR = Method.POPULAR.code
-#: So many owners must have lost their personal lists before their share says anything.
+#: Owners who must lose their personal lists before the share of losses is checked.
 ENOUGH = 20
 
 
 def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[Surface, RankedLists]) -> Release:
-    """Store the release `before` with the lists of `made` in the place of their owners' old ones, or behind them.
+    """Store the release `before` with the lists of `made` in place of their owners' old ones, or added.
 
-    made: owners ascending. Raises ReleaseIncomplete where an owner would have no list or a list repeats an item,
-    GateClosed where too many owners would go from a list of their own to the popular one: nothing is stored then.
+    made: owners ascending. Raises ReleaseIncomplete if an owner has no list or a list repeats an item, and GateClosed
+    if too many owners lose a personal list. Then nothing is stored.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     check_erased(run.settings, entities)
@@ -84,7 +84,7 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
 
 
 def _in_place(old: Sequence[RankedLists], new: RankedLists) -> list[RankedLists]:
-    """The shards with the new lists in the place of the old ones; those of new owners are a shard of their own."""
+    """Return the shards with new lists in place of old ones; lists of new owners form their own shard."""
     shards, known = [], np.concatenate([np.zeros(0, np.int32), *(s.owner for s in old)])
     for shard in old:
         both = RankedLists.concat([shard, new])
@@ -98,7 +98,7 @@ def _in_place(old: Sequence[RankedLists], new: RankedLists) -> list[RankedLists]
 def _check_popular(
     run: Run, surface: Surface, old: RankedLists, new: RankedLists, entities: Mapping[Entity, Entities]
 ) -> None:
-    """Whoever had a list of their own should have one still, unless they opted out."""
+    """Raise GateClosed if too many owners lose their personal lists; people who opted out do not count."""
     place = np.searchsorted(old.owner, new.owner)
     there = place < len(old)
     there[there] = old.owner[place[there]] == new.owner[there]
@@ -107,22 +107,25 @@ def _check_popular(
     lost, most = int((new.method[personal] == _POPULAR).sum()), run.settings.refresh.popular_share
     if lost >= ENOUGH and lost > most * personal.sum():
         raise GateClosed(
-            f"{surface}: {lost} of {int(personal.sum())} owners who did something since would go from a list of their "
-            f"own to the popular one, {most:.0%} at most ([refresh] popular_share). The live lists stay. See "
-            "whether a model of the live release is missing or switched off; a build makes all lists anew"
+            f"{surface}: {lost} of {int(personal.sum())} owners with new events would change from a personal "
+            f"list to the popular one; the limit is {most:.0%} ([refresh] popular_share). The live lists stay. Check "
+            "whether a model of the live release is missing or disabled, or start a build, which makes all lists"
         )
 
 
 def changed(before: Release, after: Release) -> dict[str, dict[str, int]]:
-    """What to say of a refresh: by surface how many lists there are now and how many more than before."""
+    """By surface: the number of lists now, and how many more than before."""
     return {s: {"lists": n, "more": n - before.lists.get(s, 0)} for s, n in after.lists.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class OwnersToRescore:
-    """Whose lists are made again. rows: by kind (n,) int32 entity rows, ascending; events: all before the refresh's
-    cutoff, users as owners; text: by kind (n,) str objects, the words of everybody, blank for whom the build knew;
-    known: by kind how many rows the refreshed release knows."""
+    """The owners to rescore.
+
+    rows: by kind (n,) int32 entity rows, ascending. events: all before the refresh's cutoff, users as owners.
+    text: by kind (n,) str objects, profile text of entities that came after the build, otherwise blank.
+    known: by kind, the number of rows in the refreshed release.
+    """
 
     rows: Mapping[Entity, NDArray[np.int32]]
     events: Interactions
@@ -133,11 +136,10 @@ class OwnersToRescore:
 def rescore(
     recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], again: OwnersToRescore, reach: int
 ) -> tuple[RankedLists, int]:
-    """The new lists of a surface, owners ascending, each by its owner's arm as in a build, and how many of them are of
-    owners whom only newcomers concern.
+    """Return the new lists of a surface, owners ascending, each by its owner's arm.
 
-    reach: a newcomer enters the list of an owner who did nothing where content places it among the `reach` best; 0:
-    nowhere.
+    Also returns how many of these owners are affected only by new items. reach: a new item enters the list of an owner
+    without new events if content places it among the `reach` best; 0: never.
     """
     side = recipe.surface.owner
     everybody = recipe.owners.owners_of(recipe.surface)
@@ -155,7 +157,7 @@ def rescore(
 def _close_to_newcomers(
     recipe: SurfaceRecommender, rows: NDArray[np.int32], again: OwnersToRescore, reach: int
 ) -> NDArray[np.int32]:
-    """Those of `rows` for whom somebody new is among the best by content."""
+    """Return those of `rows` whose best items by content include a new one."""
     content = recipe.scorers.get(CONTENT_BASED)
     rows = rows[~recipe.owners.opted_out[rows]]
     if content is None or not len(rows):
@@ -169,10 +171,10 @@ def _close_to_newcomers(
 
 
 def extend_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> dict[str, str]:
-    """Store the catalogue as it is now, and what must know everybody in it; returns the versions of all bundles.
+    """Store the current catalogue and the bundles that must know every row in it; returns all versions.
 
-    versions: of the release that is refreshed. The catalogue's `as_of_us` stays the build's, which its models were
-    taught at; `refreshed_us` is the refresh's cutoff.
+    versions: of the refreshed release. The catalogue's `as_of_us` stays that of the build, the cutoff of its models;
+    `refreshed_us` is the refresh's cutoff.
     """
     before = run.artifacts.open_bundle(CATALOGUE, versions[CATALOGUE])
     users, startups = (changes.entities[e] for e in (Entity.USER, Entity.STARTUP))

@@ -1,4 +1,4 @@
-"""A refresh step by step: each takes the reference that the one before returned, and may be run again."""
+"""The steps of a refresh: each takes the reference that the previous one returned, and can be repeated."""
 
 from __future__ import annotations
 
@@ -36,11 +36,9 @@ log = logging.getLogger(__name__)
 
 
 def publish_refresh(settings: Settings, release: str) -> PublishRef:
-    """Load a refreshed release and move the pointer to it, if what it refreshes is still live. It takes that place:
-    the builds that can be gone back to stay the same.
+    """Load a refreshed release and move the pointer to it, if the release it refreshes is still live.
 
-    Returns what `publish_release` does. Raises ReleaseNotFound, ReleaseIncomplete, ReleaseTooBig or ServiceError: the
-    live release stays.
+    It replaces that release, so rollback still goes to the same builds. Returns and raises as `publish_release`.
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("publishing a refresh"):
@@ -48,7 +46,7 @@ def publish_refresh(settings: Settings, release: str) -> PublishRef:
         with lease(client, keys) as held:
             live, refreshes = decoded(client.get(keys.current)), loadable.manifest.replaces
             if live not in (refreshes, release):
-                reason = f"{live or 'nothing'} is live by now, not {refreshes}, which this refresh was made from"
+                reason = f"{live or 'nothing'} is live by now, not {refreshes}, the source of this refresh"
                 log.info("refresh not published id=%s reason=%s", release, reason)
                 return PublishRef(False, release, reason, live)
             drop_unfinished(held, keep=release)
@@ -61,8 +59,7 @@ def publish_refresh(settings: Settings, release: str) -> PublishRef:
 
 
 def renew_expiry(settings: Settings) -> int:
-    """Lists that nothing changes about stay: the time after which the loaded releases expire begins again. Returns how
-    many releases are kept so."""
+    """Restart the expiry time of the loaded releases, if no list has to change; returns their number."""
     with redis_errors("keeping the live lists"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
@@ -70,7 +67,7 @@ def renew_expiry(settings: Settings) -> int:
 
 
 def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> ChangesRef:
-    """What came before `as_of` that the live release does not know, staged for the next step."""
+    """Find changes before `as_of` that the live release does not know, and stage them for the next step."""
     live = current_release(settings)
     if live is None:
         return ChangesRef("no release is live: build_recommendations comes first")
@@ -88,7 +85,7 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Change
     )
     if changes.nothing:
         renew_expiry(settings)
-        return replace(found, reason=f"nothing happened since {release.as_of}: every list is as it should be")
+        return replace(found, reason=f"nothing happened since {release.as_of}: every list is current")
     bundles = extend_bundles(run, release.bundles, changes)
     _stage(run, changes, {e.value: len(changes.entities[e]) - len(changes.new[e]) for e in Entity})
     log.info("refresh of %s before %s: again %s, new %s", live, found.as_of, found.again, found.new)
@@ -96,7 +93,7 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Change
 
 
 def make_lists(settings: Settings, ref: ChangesRef) -> dict[str, RescoredRef]:
-    """The lists of all owners whom the changes concern, staged; by surface."""
+    """Make and stage the lists of all affected owners; by surface."""
     run = Run.open(settings, ref.run)
     bundles = open_bundles(settings.artifacts, ref.bundles, run.settings)
     again = _staged(run, {e: x.ids for e, x in entities_of(bundles[CATALOGUE]).items()})
@@ -113,14 +110,14 @@ def make_lists(settings: Settings, ref: ChangesRef) -> dict[str, RescoredRef]:
 
 
 def merge(settings: Settings, ref: ChangesRef, made: Mapping[str, RescoredRef]) -> RefreshedRef:
-    """Store the refreshed release. Raises what `merged` does."""
+    """Store the refreshed release. Raises what `merged` raises."""
     run = Run.open(settings, ref.run)
     before = run.artifacts.release(ref.refreshes)
     lists = {}
     for surface in Surface:
         path = _lists_file(run, surface)
         if not path.is_file() or sha256_of(path) != made[surface.value].sha256:
-            raise ReleaseIncomplete(f"{path} is missing or differs from what was made; make the lists again")
+            raise ReleaseIncomplete(f"{path} is missing or was changed after it was made; make the lists again")
         lists[surface] = RankedLists.open(path)
     after = merged(run, before, ref.bundles, lists)
     log.info("refresh stored id=%s refreshes=%s", after.id, before.id)
@@ -128,7 +125,7 @@ def merge(settings: Settings, ref: ChangesRef, made: Mapping[str, RescoredRef]) 
 
 
 def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = True) -> dict[str, Any]:
-    """All steps in one; returns what each said."""
+    """Run all steps; returns what each reports."""
     ref = look_for_changes(settings, run_id, as_of)
     if ref.reason:
         return {"published": False, **ref.as_json()}
@@ -147,7 +144,6 @@ def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = Tr
 
 
 def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
-    """Whose lists, and everything that the recipe must know of them."""
     events, path = changes.events, run.directory / "changes.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
@@ -162,7 +158,7 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     path.chmod(0o600)
-    # by id: an erasure finds the staging that holds somebody's words, and removes it
+    # by id, so that an erasure finds the staging with a person's text and removes it
     words = {
         e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
         for e in Entity

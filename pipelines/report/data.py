@@ -1,4 +1,4 @@
-"""The data of a build: what came, what was set aside and why, what came late, and what nobody can know of that day."""
+"""The data of a build: counts, rejected rows with reasons, late rows, and limits of the history."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ _DAY_S = 86_400
 
 
 def data_facts(run: Run, snapshot: str) -> dict[str, Any]:
-    """What the page and the JSON say of the data: parts of the snapshot's manifest, "late" and "limits" (sentences)."""
+    """Return the data facts of the page and the JSON: parts of the snapshot's manifest, "late" and "limits"
+    (sentences)."""
     path = run.settings.artifacts / "snapshots" / snapshot
     manifest = read_manifest(path)
     about = {key: manifest[key] for key in _KEPT if key in manifest}
@@ -45,7 +46,7 @@ def data_facts(run: Run, snapshot: str) -> dict[str, Any]:
 
 
 def limits(path: Path, manifest: Mapping[str, Any], stage_known: str) -> list[str]:
-    """Where the platform's tables cannot tell what was so at the cutoff, with figures."""
+    """Return, with figures, where the platform's tables do not show the state at the cutoff."""
     cutoff, made = parse_instant(manifest["as_of"]), parse_instant(manifest["created_at"])
     told = [
         f"Profiles are those of the export, {_apart(made, cutoff)} after the cutoff: the platform keeps no "
@@ -54,48 +55,45 @@ def limits(path: Path, manifest: Mapping[str, Any], stage_known: str) -> list[st
     blank = {entity: _column(path, entity, "created_at").null_count for entity in Entity}
     if any(blank.values()):
         told.append(
-            f"Without created_at, and so taken to have been there always: {blank[Entity.USER]:,} users, "
+            f"Without created_at, so treated as always present: {blank[Entity.USER]:,} users, "
             f"{blank[Entity.STARTUP]:,} startups."
         )
     told.append(
-        "Withdrawals and opt-outs count from their own instant; one that was taken back before the export has "
-        "left no trace."
+        "Withdrawals and opt-outs count from their own time; one that was reversed before the export has left no trace."
     )
     told.append(_views(manifest.get("views") or {}))
     if stage_known != "always":
         told.append(
-            "A startup's stage is taken as unknown until its first event: the platform tells it with the first "
+            "A startup's stage counts as unknown until its first event: the platform records it with the first "
             "round, which may lie after the cutoff."
         )
     for side, columns in (manifest.get("withheld") or {}).items():
         told += [
-            f"The {column} of {side} is left out: it is filled, or blank, because of what came later; at the "
-            f"inner cut, {how}."
+            f"The {column} of {side} is left out: later events decide whether it is blank; at the "
+            f"validation split, {how}."
             for column, how in columns.items()
         ]
     return told
 
 
 def _views(about: Mapping[str, Any]) -> str:
-    """What says how often a startup was viewed, and why."""
     if about.get("from") == FROM_READINGS:
         return (
-            f"How often a startup was viewed is told by {about['readings']:,} readings of the platform's running "
-            f"count that earlier builds kept, since {about['since']}."
+            f"View counts of startups come from {about['readings']:,} readings of the platform's running "
+            f"count, stored by earlier builds since {about['since']}."
         )
     kept = (
-        f"readings of it were kept since {about['since']} only, not since before the inner cut"
+        f"readings exist only since {about['since']}, not since before the validation split"
         if about.get("since")
-        else "no earlier build kept readings of it"
+        else "no earlier build stored readings"
     )
     return (
-        "How often a startup was viewed is told by view events. What the platform's running count was at an "
-        f"earlier instant is not known: {kept}."
+        "View counts of startups come from view events. The platform's running count at an "
+        f"earlier time is not known: {kept}."
     )
 
 
 def data_section(data: Mapping[str, Any]) -> str:
-    """The section."""
     if not data:
         return ""
     counts = data.get("counts") or {}
@@ -108,13 +106,13 @@ def data_section(data: Mapping[str, Any]) -> str:
         "exported": str(data.get("created_at", "")),
     }
     parts = [f'<section><h2 id="data">Data</h2>{facts(shown)}', _weeks(data.get("events_per_week") or {})]
-    for caption, name, head in (("Set aside", "rejected", "reason"), ("Events by type", "events_by_kind", "type")):
+    for caption, name, head in (("Rejected rows", "rejected", "reason"), ("Events by type", "events_by_kind", "type")):
         rows = [[str(k), f"{v:,}"] for k, v in (data.get(name) or {}).items()]
         parts.append(grid(caption, [head, "rows"], rows) if rows else "")
-    parts.append("" if data.get("rejected") else "<p>No row was set aside.</p>")
+    parts.append("" if data.get("rejected") else "<p>No row was rejected.</p>")
     parts.append(_late_words(data.get("late")))
     sentences = "".join(f"<li>{escape(text)}</li>" for text in data.get("limits") or ())
-    parts.append(f"<h3>What these tables cannot tell about that day</h3><ul>{sentences}</ul>" if sentences else "")
+    parts.append(f"<h3>What these tables do not show about that day</h3><ul>{sentences}</ul>" if sentences else "")
     return "".join(parts) + "</section>"
 
 
@@ -127,7 +125,7 @@ def _weeks(per_week: Mapping[str, int]) -> str:
 
 
 def _late(run: Run, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Against the newest earlier snapshot: rows of the weeks that were over then which came since, and which went."""
+    """Compare with the newest earlier snapshot: rows added or removed since in the weeks that had ended then."""
     before = None
     for path in run.artifacts.stored("snapshots"):
         try:
@@ -146,10 +144,10 @@ def _late(run: Run, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _late_words(late: Mapping[str, Any] | None) -> str:
     if not late:
-        return "<p>There is no earlier snapshot to tell late rows by.</p>"
+        return "<p>There is no earlier snapshot to compare with for late rows.</p>"
     return (
-        f"<p>Since the snapshot {escape(late['against'])}, of the weeks that were over then: {late['came']:,} "
-        f"events came late, {late['went']:,} went.</p>"
+        f"<p>Since the snapshot {escape(late['against'])}, in the weeks that had ended then: {late['came']:,} "
+        f"events arrived late, {late['went']:,} were removed.</p>"
     )
 
 
@@ -157,8 +155,8 @@ def _changed(path: Path, entity: Entity, cutoff: datetime) -> str:
     updated = _column(path, entity, "updated_at")
     later = _true(pc.fill_null(pc.greater_equal(updated, _instant(cutoff)), False))
     return (
-        f"Of {len(updated):,} {entity}s {later:,} were changed at the cutoff or later, of {updated.null_count:,} "
-        "nobody knows."
+        f"Of {len(updated):,} {entity}s {later:,} were changed at the cutoff or later; for {updated.null_count:,} "
+        "this is unknown."
     )
 
 

@@ -1,4 +1,4 @@
-"""The evaluation as one HTML page: figures first, every number behind them, nothing loaded from elsewhere."""
+"""Render the evaluation as one self-contained HTML page: figures first, then all numbers."""
 
 from __future__ import annotations
 
@@ -29,42 +29,43 @@ from pipelines.report.html import (
 from pipelines.report.sections import engagement_section, gate_section, lists_of, timings_section
 
 PROTOCOL = (
-    "One time line: the cut leaves the last share of all events ([holdout] share) at or after it. Base models "
-    "are fitted again on what came before it; the build's own models never judge themselves.",
-    "Candidates: everybody who was there at the cut, the full catalogue, no sample of it.",
-    "Relevant: pairs that first met at or after the cut, less those whose last explicit opinion is a dislike. Views "
-    "count. An owner counts when at least one such item could have been shown.",
-    "The second stage that is judged was taught by other owners or by earlier cuts, never by what judges it.",
-    "What an owner met, disliked or owns is never shown (a setting lets viewed items through). A place that repeats an "
-    "item is a miss; a short list is not padded.",
-    "Segments count what lies before the cut: events of a person, different people of a startup.",
+    "Temporal split: the last share of all events ([holdout] share) is at or after the cut. Base models "
+    "are refitted on the events before it; the build's own models are not evaluated.",
+    "Candidates: the full catalogue as of the cut, without sampling.",
+    "Relevant: pairs with their first interaction at or after the cut, unless the last explicit event is a dislike. "
+    "Views count. An owner counts when at least one such item could have been shown.",
+    "The evaluated second stage was trained on other owners or on earlier cutoffs, never on the evaluation data.",
+    "Items that an owner met, disliked or owns are never shown (a setting allows viewed items). A place that "
+    "repeats an item is a miss; a short list is not padded.",
+    "Segments count events of a person, or different people of a startup, before the cut.",
     "At 10 places: precision = hits / 10; recall = hits / relevant; NDCG is binary, with log2 discount, over the best "
     "of min(10, relevant); MAP is the mean of average precision over min(10, relevant). Means are over owners.",
-    "Coverage: share of the catalogue that anybody is shown. Gini: of how often each item is shown. Novelty: mean of "
-    "-log2 of the share of active owners who had met an item (Zhou et al. 2010; unmet items count as met by one). "
-    "Popularity rank: 0% the most met item, 100% the least. Diversity: share of a list's pairs of unlike category. "
-    "Age: days from an item's creation to the cut, where it is known.",
-    "Brackets: 95% intervals from 1,000 draws of owners with replacement. Differences are paired: the same owners, "
+    "Coverage: share of the catalogue that is shown to any owner. Gini: of exposure per item. Novelty: mean of "
+    "-log2 of the share of active owners who had met an item (Zhou et al. 2010; an unmet item counts as met by one). "
+    "Popularity rank: 0% for the item met most, 100% for the least. Diversity: share of a list's pairs with "
+    "different categories. Age: days from an item's creation to the cut, where it is known.",
+    "Brackets: 95% bootstrap intervals over owners, 1,000 draws. Differences are paired: the same owners, "
     "drawn together.",
 )
 
 _PLAIN = (RANDOM, POPULAR)
-#: Shown as bars: whom the lists reach, and what they are like.
+#: Shown as bars: coverage, exposure, and properties of the lists.
 _BARS = ("coverage", "gini", "novelty", "diversity", "age_days", "fresh")
 _GROUPS = ("overall", "known", "none", "cold", "warm", "hot")
 
 
 def report(evaluation: Mapping[str, Any]) -> str:
-    """The page of an evaluation (as in evaluation.json) alone; what it does not hold is left out."""
+    """Render the page of one evaluation (evaluation.json); missing parts are left out."""
     evaluation = json.loads(json.dumps(evaluation, sort_keys=True))  # the page does not depend on the order of keys
     sections = [_head(evaluation), movable("models", "".join(judgement(evaluation))), trust(evaluation)]
     return page(f"Evaluation of {evaluation['snapshot']}", sections)
 
 
 def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
-    """The page of a whole build, from what `store.py` gathered (and keeps as report.json); absent parts are left out.
+    """Render the page of a build from the data that `store.py` gathers (report.json); missing parts are left out.
 
-    drawn: the section "models" of the evaluation's own page, where it is there already: drawing takes seconds."""
+    drawn: the section "models" of the evaluation's page, if it exists already, because drawing takes seconds.
+    """
     told = json.loads(json.dumps(told, sort_keys=True))
     evaluation, facts_of_release = told.get("evaluation") or {}, told.get("lists") or {}
     parts = {
@@ -74,7 +75,7 @@ def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
         ),
         "models": _models(evaluation, drawn),
         "data": data_section(told.get("data") or {}),
-        "earned": engagement_section(told.get("earnings")),
+        "engagement": engagement_section(told.get("earnings")),
         "spent": movable("spent", timings_section(told.get("steps") or ())),
         "trust": trust(evaluation) if evaluation else "",
     }
@@ -83,7 +84,7 @@ def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
         "lists": "Everybody's lists",
         "models": "What the models are worth",
         "data": "Data",
-        "earned": "What answers earned",
+        "engagement": "Engagement",
         "spent": "Time and memory",
     }
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in names.items() if parts[name])
@@ -103,21 +104,20 @@ def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
 
 
 def _overruled(lines: Sequence[str]) -> str:
-    """The settings that were recorded with the cutoff and are set otherwise now."""
     found = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<p>Settings recorded with this cutoff went before what is set now:</p><ul>{found}</ul>" if found else ""
+    return f"<p>Settings recorded with this cutoff replaced the current settings:</p><ul>{found}</ul>" if found else ""
 
 
 def _models(evaluation: Mapping[str, Any], drawn: str | None) -> str:
     if not evaluation:
         return ""
-    cut = f"<p>Judged by what happened from {escape(str(evaluation['cut']))} on.</p>" if evaluation.get("cut") else ""
+    cut = f"<p>Evaluated on events from {escape(str(evaluation['cut']))} on.</p>" if evaluation.get("cut") else ""
     drawn = drawn or "".join(judgement(evaluation))
     return f'<h2 id="models">What the models are worth</h2>{cut}{drawn}'
 
 
 def judgement(evaluation: Mapping[str, Any]) -> list[str]:
-    """What the models are worth: the sections of an evaluation, keys in any fixed order."""
+    """Render the evaluation of the models as sections, with keys in any fixed order."""
     known = [name for name in Surface if name in evaluation["surfaces"]]
     surfaces = {str(name): s for name in known if (s := evaluation["surfaces"][name])["models"]}
     said = _segments(evaluation.get("settings") or {})
@@ -135,13 +135,15 @@ def _head(evaluation: Mapping[str, Any]) -> str:
     counts = evaluation.get("sizes") or {}
     sizes = {k: f"{counts[k]:,}" for k in ("users", "startups", "interactions") if k in counts}
     told = {"snapshot": evaluation["snapshot"], "cutoff": evaluation["as_of"]}
-    told |= {"judged from": evaluation["cut"]} if "cut" in evaluation else {}
+    told |= {"evaluated from": evaluation["cut"]} if "cut" in evaluation else {}
     return f"<h1>What the models are worth here</h1>{facts({**told, **sizes})}"
 
 
 def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str:
     if not surfaces:
-        return f"<p>Nothing to judge by: {escape(evaluation.get('reason', 'no owner did anything after the cut'))}</p>"
+        return (
+            f"<p>Nothing to evaluate by: {escape(evaluation.get('reason', 'no owner has an event after the cut'))}</p>"
+        )
     rows = []
     for name, surface in surfaces.items():
         models = {m: groups["overall"] for m, groups in surface["models"].items()}
@@ -168,19 +170,19 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
     nobody = [name for name, s in evaluation["surfaces"].items() if not s["models"]]
     blend = evaluation.get("blend") or {}
     refused += f"<p>The ensemble's blend: {escape(blend_of(blend))}</p>" if blend else ""
-    refused += f"<p>No owner to judge by: {escape(', '.join(nobody))}.</p>" if nobody else ""
+    refused += f"<p>No owner to evaluate by: {escape(', '.join(nobody))}.</p>" if nobody else ""
     return (
-        grid("In short: ten places for every owner, judged by what they first met after the cut", head, rows)
+        grid("Summary: ten places for every owner, evaluated on new items after the cut", head, rows)
         + refused
-        + "<p class=note>Brackets are 95% intervals, by drawing owners again. An owner counts when "
-        f"something they first met after the cut could have been shown. "
+        + "<p class=note>Brackets are 95% bootstrap intervals over owners. An owner counts when "
+        "an item first met after the cut could have been shown. "
         f"{SEED_TITLE[0].upper()}{SEED_TITLE[1:]} is what [ranking] mode = seed would serve to the same owners; below, "
         f"it is {SEED_RECIPE}.</p><nav><ul>{links}</ul></nav>"
     )
 
 
 def _segments(settings: Mapping[str, Any]) -> str:
-    """Who is in which group of owners (B01-B05)."""
+    """Definitions of the groups of owners (B01-B05)."""
     cold, warm = settings.get("cold_start_threshold", 5), settings.get("warm_user_threshold", 20)
     return (
         f"known: any event before the cut; none: no event before it; cold: fewer than {cold}; warm: fewer than "
@@ -193,7 +195,7 @@ def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
     names = sorted(models, key=lambda m: (m != SERVED, -(models[m]["overall"]["ndcg"]["mean"] or 0)))
     groups = [g for g in _GROUPS if g in models[names[0]]]
     size = (
-        f"{surface['owners']:,} owners, {surface['pairs']:,} pairs that came true, "
+        f"{surface['owners']:,} owners, {surface['pairs']:,} relevant pairs, "
         f"{surface['catalogue']:,} items to choose from."
     )
     parts = [
@@ -202,7 +204,7 @@ def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
         _reach(name, models, names, key),
     ]
     told = "".join(f"<li>{escape(text)}</li>" for text in claims_of(surface.get("claims") or {}))
-    parts += [f"<h3>Promised, and so here</h3><ul>{told}</ul>"] if told else []
+    parts += [f"<h3>Expected, and measured here</h3><ul>{told}</ul>"] if told else []
     parts += [
         _ablation(surface.get("ablation") or {}, key),
         exposure_of(surface.get("exposure") or []),
@@ -216,7 +218,7 @@ def _choice(choice: Mapping[str, Any] | None) -> str:
     if not choice:
         return ""
     candidates = ", ".join(f"{name} {cell(value)}" for name, value in (choice.get("candidates") or {}).items())
-    told = f" NDCG@10 of those to choose from: {escape(candidates)}." if candidates else ""
+    told = f" NDCG@10 of the candidates: {escape(candidates)}." if candidates else ""
     return f"Served: <strong>{escape(choice['serves'])}</strong>, because {escape(choice['reason'])}.{told}"
 
 
@@ -242,7 +244,7 @@ def _accuracy(
             svg,
             f"{key}a",
             f"NDCG@10 of each method by segment on {name}. Served: {best}.",
-            f"NDCG@10 with 95% intervals; owners in brackets. Blue is what owners are given. {said}.",
+            f"NDCG@10 with 95% intervals; owners in brackets. Blue: the served lists. {said}.",
         )
         + grid("NDCG@10 by segment", head, rows, SERVED)
     )
@@ -256,9 +258,9 @@ def _reach(name: str, models: Mapping[str, Any], names: Sequence[str], key: str)
         f"{title} {plots.short(v)}" for title, values in panels.items() if (v := values.get(SERVED)) is not None
     )
     note = (
-        "Coverage: share of the catalogue that anybody is shown. Gini of exposure: 0 all items alike, 1 one item "
-        "takes everything. Novelty: how few had met what is shown. Diversity: share of a list's pairs that differ "
-        "in category. Age: of what is shown, at the cut."
+        "Coverage: share of the catalogue shown to any owner. Gini of exposure: 0 all items alike, 1 one item "
+        "takes everything. Novelty: how few owners had met the shown items. Diversity: share of a list's pairs that "
+        "differ in category. Age: of shown items, at the cut."
     )
     return "<h3>Exposure and spread</h3>" + figure(
         plots.bars(panels, names, SERVED, _PLAIN), f"{key}b", f"Reach and spread on {name}. Served: {served}.", note
@@ -272,14 +274,14 @@ def _ablation(effects: Mapping[str, Mapping[str, float | None]], key: str) -> st
     svg = plots.dots({"change of NDCG@10 without it": effects}, names, zero=True)
     rows = [[n, cell(effects[n])] for n in names]
     return (
-        "<h3>What each ingredient brings</h3>"
+        "<h3>Ablation</h3>"
         + figure(
             svg,
             f"{key}c",
-            f"Change of NDCG@10 when an ingredient is left out; most lost: {names[0]}.",
-            "Left of the line: leaving it out costs. Over the line: it makes no difference that shows.",
+            f"Change of NDCG@10 without a feature group; largest loss: {names[0]}.",
+            "Left of the line: the group helps. Across the line: no measurable difference.",
         )
-        + grid("Paired difference of NDCG@10 when left out", ["ingredient", "difference"], rows)
+        + grid("Paired difference of NDCG@10 when left out", ["feature group", "difference"], rows)
     )
 
 
@@ -289,19 +291,18 @@ def _calibration(bins: Sequence[Mapping[str, float]], key: str) -> str:
     rows = [[f"{b['score']:.4f}", f"{b['rate']:.4f}", f"{b['count']:,}"] for b in bins]
     low, high = bins[0]["rate"], bins[-1]["rate"]
     return (
-        "<h3>Do higher scores come true more often?</h3>"
+        "<h3>Do higher scores mean more hits?</h3>"
         + figure(
             plots.calibration(bins),
             f"{key}d",
-            f"Share that came true by score: {low:.4f} in the lowest bin, {high:.4f} in the highest.",
-            "Scores order a list, they are no probabilities: the line should rise, not follow a diagonal.",
+            f"Hit rate by score: {low:.4f} in the lowest bin, {high:.4f} in the highest.",
+            "Scores order a list and are not probabilities: the line should rise, not follow a diagonal.",
         )
-        + grid("Scores and what came true", ["mean score", "came true", "pairs"], rows)
+        + grid("Scores and hit rates", ["mean score", "hit rate", "pairs"], rows)
     )
 
 
 def _gains(gains: Mapping[str, Mapping[str, float]]) -> str:
-    """What the trees gained most by, a picture a surface."""
     parts = []
     for i, (name, gain) in enumerate(gains.items()):
         names = sorted(gain, key=lambda n: (-gain[n], n))
@@ -311,7 +312,7 @@ def _gains(gains: Mapping[str, Mapping[str, float]]) -> str:
             f"<h3>{escape(name)}</h3>"
             + figure(svg, f"g{i}", label, "How much the trees' loss fell at splits by this column.")
         )
-    return f"<section><h2>What the learned ranker looks at</h2>{''.join(parts)}</section>" if parts else ""
+    return f"<section><h2>Features of the learned ranker</h2>{''.join(parts)}</section>" if parts else ""
 
 
 def _training(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
@@ -326,7 +327,7 @@ def _training(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
             plots.curves(curves),
             "t",
             f"Training curves. {told}.",
-            "Black: mean loss of an epoch. Blue: what was held out to tell when to stop.",
+            "Black: mean loss of an epoch. Blue: held-out figure for early stopping.",
         )
         + "</section>"
     )
@@ -334,16 +335,16 @@ def _training(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 def _expectations(surfaces: Mapping[str, Any]) -> str:
     told = expectations_of(surfaces)
-    note = "The documents this recipe comes from name no data set, split or candidates for these figures."
+    note = "The requirements name no data set, split or candidates for these figures."
     return f"<section><h2>Expectations</h2><p>{note}</p>{told}</section>" if told else ""
 
 
 def trust(evaluation: Mapping[str, Any]) -> str:
-    """By which rules it was judged, which leaks were looked for, and the settings."""
+    """Render the evaluation protocol, the leak checks and the settings."""
     rules = "".join(f"<li>{escape(text)}</li>" for text in PROTOCOL)
-    found = f"<h2>How it was judged</h2><ul>{rules}</ul>" if evaluation["surfaces"] else ""
+    found = f"<h2>Evaluation protocol</h2><ul>{rules}</ul>" if evaluation["surfaces"] else ""
     leaks = "".join(f"<li>{escape(text)}</li>" for text in evaluation.get("leaks", []))
-    found += f"<h2>Leak checks</h2><p>All passed; one that fails ends the run.</p><ul>{leaks}</ul>" if leaks else ""
+    found += f"<h2>Leak checks</h2><p>All passed; a failed check ends the run.</p><ul>{leaks}</ul>" if leaks else ""
     settings = {k: str(v) for k, v in (evaluation.get("settings") or {}).items()}
     found += f"<h2>Settings</h2><details><summary>All</summary>{facts(settings)}</details>" if settings else ""
     return f"<section>{found}</section>" if found else ""

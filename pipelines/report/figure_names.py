@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-#: The lists that owners are given: every other contender is held against it.
+#: The lists that owners get; every other contender is compared with them.
 SERVED = "served"
-#: Metrics that come with an interval; the others are means alone.
+#: Metrics with an interval; the others are plain means.
 ACCURACY = ("precision", "recall", "ndcg", "map")
 
-#: Who is compared: see `pipelines/train/contenders.py`.
+#: Contenders: see `pipelines/train/contenders.py`.
 ROUTE, RULES, RANKED, POPULAR, RANDOM = "route", "rules", "ranker", "popular", "random"
 TAUGHT, CAPPED = "learned", "capped"
 #: What [ranking] mode = "seed" would serve, and its name for people.

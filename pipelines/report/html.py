@@ -1,4 +1,4 @@
-"""Tables and text of the report: what the figures are in numbers, as HTML."""
+"""Tables and text of the report as HTML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.report import plots
 from pipelines.report.figure_names import ACCURACY, SERVED
 
-#: How a metric is called in the report, in the order of its tables, and how many decimals tell.
+#: Name and decimals of each metric, in the order of the tables.
 METRICS = {
     "precision": ("precision", 4),
     "recall": ("recall", 4),
@@ -29,13 +29,14 @@ METRICS = {
 
 
 def heading(name: str) -> str:
-    """A metric's column head."""
     return METRICS[name][0] + ("@10" if name in ACCURACY else "")
 
 
 def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marked: str = "", says: bool = False) -> str:
-    """A table whose first column names the row; cells are text, not HTML. marked: the row that stands out. says: the
-    last column is a sentence."""
+    """Render a table whose first column names the row; cells are text, not HTML.
+
+    marked: the highlighted row. says: the last column is a sentence.
+    """
     last = ' class="says"' if says else ""
     top = "".join(
         f'<th scope="col"{last if i == len(head) else ""}>{escape(cell)}</th>' for i, cell in enumerate(head, 1)
@@ -53,7 +54,7 @@ def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marke
 
 
 def figures_of(group: str, models: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
-    """Every figure of every model over one group of owners."""
+    """Render every figure of every model over one group of owners."""
     there = [name for name in names if group in models[name]]
     first = models[there[0]][group]
     columns = [m for m in METRICS if m in first]
@@ -63,7 +64,7 @@ def figures_of(group: str, models: Mapping[str, Mapping[str, Any]], names: Seque
 
 
 def cell(value: Any, decimals: int = 4) -> str:
-    """A number, or a mean with its interval; a dash where there is none."""
+    """Format a number, or a mean with its interval; a dash for None."""
     if isinstance(value, Mapping):
         if value["mean"] is None:
             return "–"
@@ -74,18 +75,18 @@ def cell(value: Any, decimals: int = 4) -> str:
 
 
 def verdict(difference: Mapping[str, float | None], decimals: int = 4) -> str:
-    """A paired difference with its interval, and whether it tells."""
+    """Format a paired difference with its interval and its significance."""
     mean, low, high = difference["mean"], difference["low"], difference["high"]
     if mean is None or low is None or high is None:
         return f"{cell(mean, decimals)} (too few owners to say more)"
     if low == high == 0:
         return "no difference"
-    told = "clearly more" if low > 0 else "clearly less" if high < 0 else "too close to tell"
+    told = "clearly more" if low > 0 else "clearly less" if high < 0 else "no clear difference"
     return f"{mean:+.{decimals}f} [{low:+.{decimals}f}, {high:+.{decimals}f}], {told}"
 
 
 def claims_of(claims: Mapping[str, Any]) -> list[str]:
-    """What the seeds promised of the lists and what is so here, a sentence each."""
+    """Compare expectations of the requirements with the lists here, one sentence each."""
     found = []
     if "ensemble" in claims:
         c = claims["ensemble"]
@@ -96,7 +97,7 @@ def claims_of(claims: Mapping[str, Any]) -> list[str]:
             f"NDCG@10 {gain}{verdict(c['difference'])}; expected +15% to +20% on an unspecified set. "
             f"Each alone: {ndcg}."
         )
-    for name, what, decimals in (("diversity", "Diversity", 3), ("age_days", "Mean age of what is shown, days", 0)):
+    for name, what, decimals in (("diversity", "Diversity", 3), ("age_days", "Mean age of shown items, days", 0)):
         if name in claims:
             c = claims[name]
             other = next(k for k in c if k not in ("owners", SERVED, "difference"))
@@ -109,14 +110,12 @@ def claims_of(claims: Mapping[str, Any]) -> list[str]:
 
 
 def blend_of(blend: Mapping[str, Any]) -> str:
-    """Which blend the ensemble uses and why."""
     name = " ".join(str(blend[k]) for k in ("blend", "profile") if blend.get(k))
     ndcg = ", ".join(f"{k} {cell(v)}" for k, v in (blend.get("ndcg") or {}).items())
     return f"{name}, because {blend['reason']}." + (f" NDCG@10 of each: {ndcg}." if ndcg else "")
 
 
 def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What caps on exposure would cost and gain."""
     if not rows:
         return ""
     cells = [
@@ -143,14 +142,14 @@ def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
         "Gini",
     ]
     note = (
-        "Over the judged owners together. A cap is a multiple of the mean exposure ([lists] exposure_cap); "
-        "places above it are those that the lists left no room for."
+        "Over all evaluation owners. A cap is a multiple of the mean exposure ([lists] exposure_cap); "
+        "places above it remain where lists have no other candidates."
     )
-    return f"<h3>What a cap on exposure would cost</h3>{grid('Caps on exposure', head, cells)}<p class=note>{note}</p>"
+    return f"<h3>Cost of a cap on exposure</h3>{grid('Caps on exposure', head, cells)}<p class=note>{note}</p>"
 
 
 def expectations_of(surfaces: Mapping[str, Any]) -> str:
-    """I06-I08 beside what ALS reaches here; empty where it was judged nowhere."""
+    """Render I06-I08 (expected precision and MAP) beside the figures of ALS here; empty if ALS was not evaluated."""
     rows = []
     for name, surface in surfaces.items():
         als = next((surface["models"][m]["overall"] for m in ("als", "als_reverse") if m in surface["models"]), None)
@@ -161,7 +160,6 @@ def expectations_of(surfaces: Mapping[str, Any]) -> str:
 
 
 def facts(pairs: Mapping[str, str]) -> str:
-    """A list of names and values."""
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs.items()) + "</dl>"
 
 
@@ -197,7 +195,6 @@ summary{cursor:pointer;padding:.25rem 0}nav ul{padding-left:1.2rem;margin:.25rem
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """The whole document."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -206,7 +203,7 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 
 def figure(svg: str, key: str, label: str, caption: str) -> str:
-    """A picture with a text for those who do not see it. key: begins its ids, so that many fit on one page."""
+    """Render a figure with a text alternative. key: prefix of its ids, so that many fit on one page."""
     return (
         f"<figure>{plots.embedded(svg, key, escape(label, quote=True))}"
         f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -214,17 +211,17 @@ def figure(svg: str, key: str, label: str, caption: str) -> str:
 
 
 def movable(name: str, html: str) -> str:
-    """A section that `exchanged` finds again: what becomes of a build is known only after its report was written."""
+    """Mark a section that `exchanged` can replace later, because a build goes on after its report is written."""
     return f"<!--{name}-->{html}<!--/{name}-->"
 
 
 def section(text: str, name: str) -> str | None:
-    """What stands in a section of `movable`; None where the page has none."""
+    """Return the content of a `movable` section; None if the page has none."""
     found = re.search(rf"<!--{name}-->(.*?)<!--/{name}-->", text, re.DOTALL)
     return found[1] if found else None
 
 
 def exchanged(text: str, name: str, html: str) -> str:
-    """The page with a section of `movable` in its newest form."""
+    """Return the page with a new version of a `movable` section."""
     marks = re.compile(rf"<!--{name}-->.*?<!--/{name}-->", re.DOTALL)
     return marks.sub(lambda _: movable(name, html), text, count=1)

@@ -1,6 +1,6 @@
-"""Figures of the evaluation as SVG text: the same figures give the same bytes, letters stay letters.
+"""Draw the figures of the evaluation as SVG text: deterministic bytes, with text kept as text.
 
-Colours are those of Okabe and Ito (2008), told apart by the colour-blind; shape says the same as colour.
+The colours are safe for colour-blind readers (Okabe and Ito 2008); shapes repeat the meaning of colours.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STYLE = {
     "ytick.color": BLACK,
     "axes.axisbelow": True,
 }
-#: Inches: the width of the page, a panel's least width, a line of a chart, what titles and axes need.
+#: Inches: page width, minimum panel width, height of a chart line, space for titles and axes.
 _WIDE, _PANEL, _LINE, _FRAME = 11.0, 1.85, 0.27, 0.85
 
 #: {"mean", "low", "high"}; low and high may be None.
@@ -43,10 +43,10 @@ def dots(
     plain: Sequence[str] = (),
     zero: bool = False,
 ) -> str:
-    """A panel a group, a line a name, a dot with its interval: what lies apart differs.
+    """Draw one panel per group, one line per name, and a dot with its interval.
 
-    panels: by title, by name. names: from top to bottom. marked: drawn as a blue diamond; plain: as grey squares.
-    zero: a line at 0, for differences.
+    panels: by title, by name. names: top to bottom. marked: drawn as a blue diamond; plain: as grey squares. zero: draw
+    a line at 0, for differences.
     """
     figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
@@ -72,7 +72,7 @@ def dots(
 def bars(
     panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str], marked: str = "", plain: Sequence[str] = ()
 ) -> str:
-    """A panel a figure, a bar a name with its number; a name without a value has no bar."""
+    """Draw one panel per figure and one bar per name with its number; names without a value have no bar."""
     figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
         for y, name in enumerate(names):
@@ -88,7 +88,7 @@ def bars(
 
 
 def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """A panel a model, epochs to the right: its "loss", and what was "watched" below it where there is any."""
+    """Draw one panel per model over epochs: its "loss", and below it the "watched" figure, if any."""
     figure, axes = _figure(sum(1 + bool(c.get("watched")) for c in panels.values()), 2.6, widest=3.6)
     place = iter(axes)
     for name, curve in panels.items():
@@ -104,18 +104,18 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 
 def calibration(bins: Sequence[Mapping[str, float]]) -> str:
-    """Mean score against how often it came true, a dot a bin, as large as the bin is full."""
+    """Draw the hit rate against the mean score, one dot per bin; its area shows the number of pairs."""
     figure, (ax,) = _figure(1, 3.1, widest=5.0)
     score, rate, count = ([b[k] for b in bins] for k in ("score", "rate", "count"))
     most = max(count, default=1)
     ax.plot(score, rate, color=BLUE, linewidth=1.4)
     ax.scatter(score, rate, s=[20 + 80 * c / most for c in count], color=BLUE)
-    ax.set(xlabel="mean score", ylabel="share that came true", ylim=(0, max(rate, default=0) * 1.15 or 1))
+    ax.set(xlabel="mean score", ylabel="hit rate", ylim=(0, max(rate, default=0) * 1.15 or 1))
     return _svg(figure)
 
 
 def weeks(per_week: Mapping[str, int]) -> str:
-    """Events a week as a line over time; keys are Mondays, ISO 8601, ascending."""
+    """Draw events per week as a line; keys are Mondays, ISO 8601, ascending."""
     figure, (ax,) = _figure(1, 2.4, widest=8.0)
     days = [date.fromisoformat(week).toordinal() for week in per_week]
     ax.plot(days, list(per_week.values()), color=BLUE, linewidth=1.6)
@@ -127,7 +127,7 @@ def weeks(per_week: Mapping[str, int]) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits that tell."""
+    """Format with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -142,7 +142,6 @@ def _figure(panels: int, height: float, widest: float = 4.2) -> tuple[Figure, li
 
 
 def _look(name: str, marked: str, plain: Sequence[str]) -> tuple[str, str, float]:
-    """Colour, shape and size of a name's mark."""
     if name == marked:
         return BLUE, "D", 7
     return (GREY, "s", 5.5) if name in plain else (BLACK, "o", 5.5)
@@ -153,7 +152,7 @@ def _titled(ax: Axes, title: str) -> None:
 
 
 def _lines(ax: Axes, names: Sequence[str] | None, n: int) -> None:
-    """One line a name, the first on top; names stand on the left panel only."""
+    """Place one line per name, the first on top; only the left panel shows names."""
     ax.set_ylim(n - 0.4, -0.6)
     ax.set_yticks(range(n), list(names) if names is not None else [""] * n)
     ax.tick_params(axis="y", length=0)
@@ -161,7 +160,7 @@ def _lines(ax: Axes, names: Sequence[str] | None, n: int) -> None:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as an <svg> element without a size of its own, a date or a colour behind it."""
+    """Return the figure as an <svg> element without fixed size, date or background."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
@@ -175,17 +174,17 @@ def _svg(figure: Figure) -> str:
 
 
 def _rounded(tag: re.Match[str]) -> str:
-    """A tag with its coordinates to a hundredth of a point; letters between tags are left alone."""
+    """Round the coordinates in a tag to a hundredth of a point; text between tags stays."""
     return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", tag[0])
 
 
 def _sized(match: re.Match[str]) -> str:
-    """As wide as drawn, narrower on a narrow page, but not too small to read: there the figure scrolls."""
+    """As wide as drawn; narrower on a narrow page down to a readable minimum, then the figure scrolls."""
     width = float(match[2]) / 72 * 96
     return f'{match[1]} style="width:{width:.0f}px;min-width:{min(width, 640):.0f}px;max-width:100%;height:auto"'
 
 
 def embedded(svg: str, prefix: str, label: str) -> str:
-    """The element with ids of its own, so that many fit on one page, and a text for those who do not see it."""
+    """Return the element with a prefix on its ids, so that many fit on one page, and with a text alternative."""
     own: Any = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     return own.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

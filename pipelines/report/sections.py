@@ -1,6 +1,6 @@
-"""May the release go live: what the gate found, and how the new lists differ from those that are live.
+"""Sections of the report: the gate's verdict, list differences, engagement, shares of lists, and timings.
 
-Reads gate.json as `pipelines/gate` writes it; what a gate does not say is left out.
+Reads gate.json as `pipelines/gate` writes it; missing parts are left out.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pipelines.build import place_of
 from pipelines.report import plots
 from pipelines.report.html import cell, figure, grid
 
-_SAYS = {"go": "Go: nothing speaks against it", "ask": "A person decides", "stop": "Stopped"}
+_SAYS = {"go": "Go: no check failed", "ask": "A person decides", "stop": "Stopped"}
 _ORDER = ("stop", "ask", "go")
-#: Of the lists against the live ones: key -> (column head, decimals).
+#: Comparison with the live lists: key -> (column head, decimals).
 _COLUMNS = {
     "overlap_at_10": ("overlap at 10", 3),
     "rbo": ("rank-biased overlap", 3),
@@ -33,10 +33,10 @@ _WORTH = {"ndcg": "NDCG@10 of the live release's models", "new": "of the new one
 
 
 def gate_section(gate: Mapping[str, Any] | None) -> str:
-    """The section; says so where no gate was asked."""
+    """Render the section; says so if no gate ran."""
     head = '<section><h2 id="verdict">May it go live?</h2>'
     if not gate:
-        return f"{head}<p>No gate was asked about this release.</p></section>"
+        return f"{head}<p>No gate checked this release.</p></section>"
     verdict = str(gate.get("verdict", ""))
     reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in gate.get("reasons") or ())
     notes = "".join(f"<p class=note>{escape(str(note))}</p>" for note in gate.get("notes") or ())
@@ -63,23 +63,27 @@ def _against(gate: Mapping[str, Any]) -> str:
     table = grid("The lists against the live ones", ["surface", *(_COLUMNS[k][0] for k in used)], rows) if used else ""
     worth = _worth(gate.get("champion_figures") or {})
     days = gate.get("older_days")
-    apart = "" if days is None else f" Its models were taught up to {days:,.1f} days before the cut that judges both."
+    apart = (
+        ""
+        if days is None
+        else f" Its models were trained on data up to {days:,.1f} days before the evaluation cut of both."
+    )
     return f"<p>Against the live release {escape(str(champion))}.{apart}</p>{table}{worth}"
 
 
 def _worth(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the live release's models, the new ones and popular lists reach on the same hold-out."""
+    """Render metrics of the live release's models, the new ones and popular lists on the same hold-out."""
     keys = list(dict.fromkeys(k for said in figures.values() for k, v in said.items() if _is_figure(v)))
     rows = [[surface, *(_pair(said.get(k), 4) for k in keys)] for surface, said in figures.items()]
     return grid("On the same hold-out", ["surface", *(_WORTH.get(k, k) for k in keys)], rows) if keys else ""
 
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> str:
-    """What speaks against it is open, the rest folded away."""
+    """Render failed checks open and passed ones folded."""
     ranked = sorted(checks, key=lambda c: _ORDER.index(c["verdict"]) if c.get("verdict") in _ORDER else 0)
     open_ones = [c for c in ranked if c.get("verdict") != "go"]
     folded = [c for c in ranked if c.get("verdict") == "go"]
-    parts = _table("What speaks against it", open_ones) if open_ones else ""
+    parts = _table("Reasons against it", open_ones) if open_ones else ""
     if folded:
         parts += f"<details><summary>Checks passed: {len(folded)}</summary>{_table('Passed', folded)}</details>"
     return parts
@@ -109,7 +113,7 @@ def _interval(check: Mapping[str, Any]) -> str:
 
 
 def _pair(value: Any, decimals: int) -> str:
-    """A number, a mean with its interval, or live and new beside each other."""
+    """Format a number, a mean with its interval, or live and new side by side."""
     if isinstance(value, list | tuple):
         return ", ".join(_pair(v, decimals) for v in value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -124,7 +128,7 @@ def _is_figure(value: Any) -> bool:
 
 
 _GROUPS = ("method", "route", "surface", "release", "arm", "day")
-#: The order of columns: what names a record, then counts, then rates; whatever else there is follows, a sentence last.
+#: Order of columns: names, then counts, then rates, then other keys; a sentence is last.
 _RATES = (
     "name",
     "arm",
@@ -154,7 +158,7 @@ _OF_RATES = (
 
 
 def engagement_section(earnings: Mapping[str, Any] | None) -> str:
-    """The section; empty without a ledger."""
+    """Render the section; empty without a ledger."""
     if not earnings:
         return ""
     by = earnings.get("by") or {}
@@ -163,20 +167,19 @@ def engagement_section(earnings: Mapping[str, Any] | None) -> str:
     parts += [_records(f"By {name}", by[name]) for name in names]
     parts += [_experiment(record) for record in earnings.get("experiments") or ()]
     parts += [
-        _records("What was hoped for", earnings.get("expected") or ()),
+        _records("Expectations", earnings.get("expected") or ()),
         _records("Interactions a day", earnings.get("interactions") or ()),
     ]
     window = earnings.get("window_days")
     told = f"As of {earnings.get('made_at', '')}" + (f", over {window} days" if window else "") + "."
-    tables = "".join(parts) or "<p>No answer was followed up yet.</p>"
+    tables = "".join(parts) or "<p>No answer has an outcome yet.</p>"
     return (
-        f'<section><h2 id="earned">What answers earned</h2><p>{escape(told)}</p>{tables}'
+        f'<section><h2 id="engagement">Engagement</h2><p>{escape(told)}</p>{tables}'
         f"<p class=note>{escape(_OF_RATES)}</p></section>"
     )
 
 
 def _experiment(record: Mapping[str, Any]) -> str:
-    """One experiment: its arms, whether they are as large as they were drawn, and how they differ."""
     ratio = record.get("sample_ratio") or {}
     days = f", {record['since']} to {record['until']}" if record.get("since") else ""
     says = [
@@ -192,7 +195,7 @@ def _experiment(record: Mapping[str, Any]) -> str:
 
 
 def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """A table with a column for whatever figure any record has; what is itself made of records stays in the JSON."""
+    """Render a table with a column for each figure in any record; nested records stay in the JSON."""
     keys = list(dict.fromkeys(k for record in records for k, v in record.items() if not _nested(v)))
     keys.sort(key=lambda k: (k == _SENTENCE, _RATES.index(k) if k in _RATES else len(_RATES)))
     rows = [[_word(record.get(k)) for k in keys] for record in records]
@@ -221,13 +224,13 @@ def _word(value: Any) -> str:
 
 _KINDS = {"route": "Route of lists", "method": "Method of lists", "source": "Sources of places"}
 _OF_LISTS = (
-    "The route follows the number of interactions (B01-B05); the method differs from it where that model knew "
+    "The route depends on the number of interactions (B01-B05); the method differs from it where that model knew "
     "nothing of an owner. A place may have several sources. In brackets: the live release."
 )
 
 
 def lists_of(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mapping[str, Any]) -> str:
-    """The section, from `lists` and `shares` of the release's manifest; before: the shares of the live release."""
+    """Render the section from `lists` and `shares` of the release's manifest; before: the live release's shares."""
     if not shares:
         return ""
     shares = {str(s): shares[s] for s in Surface if s in shares}
@@ -269,7 +272,7 @@ def _reach(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mapping[
                 *(_figures(now.get(k), then.get(k), d) for k, d in (("coverage", 3), ("gini", 3), ("most", 0))),
             ]
         )
-    return grid("Whom the top tens reach", head, rows)
+    return grid("Coverage and exposure of the first ten", head, rows)
 
 
 def _names(kind: str, shares: Mapping[str, Any]) -> list[str]:
@@ -287,7 +290,7 @@ def _figures(now: float | None, then: float | None, decimals: int) -> str:
 
 
 def timings_section(steps: Sequence[Mapping[str, Any]]) -> str:
-    """The section; the instances of a mapped step stand together: seconds added, memory the largest."""
+    """Render the section; instances of a mapped step are one row: seconds added, largest memory."""
     if not steps:
         return ""
     found: dict[str, list[Mapping[str, Any]]] = {}

@@ -1,8 +1,7 @@
-"""The report of a build on disk: written before anybody is asked, brought up to date by every later step, kept with
-its release when the staging of its run is gone.
+"""Store the report of a build: written before a person is asked, updated by every later step, kept with the release.
 
-    runs/<run>/report.html, report.json             in the run's staging
-    reports/<release>/report.html, report.json      the same, until the release is retired
+runs/<run>/report.html, report.json             in the run's staging
+reports/<release>/report.html, report.json      the same, until the release is retired
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from pipelines.run.timings import step, steps_of
 from pipelines.store.artifacts import Artifacts, write_private
 
 REPORTS, PAGE, FIGURES = "reports", "report.html", "report.json"
-#: What other steps leave: the gate and the evaluation in the run's staging, the ledger below the artefact root.
+#: Files of other steps: gate and evaluation in the run's staging, engagement below the artefact root.
 GATE, EARNINGS = "gate.json", "earnings.json"
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 #: Layout of report.json.
@@ -38,10 +37,10 @@ FORMAT = 1
 
 
 def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
-    """The step: gather everything that is known of a build, write page and JSON.
+    """The step: gather everything known about a build and write page and JSON.
 
-    What another step did not leave is absent from both files. Raises ReleaseNotFound, DataError where what the build
-    is made of is not there.
+    Parts that another step did not write are absent from both. Raises ReleaseNotFound, and DataError if inputs of the
+    build are missing.
     """
     told, drawn = gathered(run, weighed.release, build.snapshot), run.directory / EVALUATION_PAGE
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
@@ -52,7 +51,7 @@ def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
 
 
 def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
-    """What report.json holds; see docs/guides/reports.md."""
+    """Return the content of report.json; see docs/guides/reports.md."""
     manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
     before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
     return {
@@ -77,8 +76,10 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
 
 
 def update_report(artifacts: Path, directory: Path) -> bool:
-    """Put what later steps found (the gate's answer, their time and memory) into a run's report; False where the run
-    has none yet. artifacts: their root. directory: the run's staging."""
+    """Add later results (the gate's answer, time and memory) to a run's report; False if there is no report yet.
+
+    artifacts: their root. directory: the run's staging.
+    """
     told, path = read_json(directory / FIGURES), directory / PAGE
     if told is None or not path.is_file():
         return False
@@ -90,8 +91,10 @@ def update_report(artifacts: Path, directory: Path) -> bool:
 
 @contextmanager
 def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> Iterator[None]:
-    """Note time and memory of a task in the staging of its run, also where it fails, and bring the run's report up to
-    date; a run without a record keeps no notes."""
+    """Record time and memory of a task in the staging of its run, also on failure, and update the run's report.
+
+    A run without a record keeps no notes.
+    """
     directory = artifacts / "runs" / run
     with step(directory, task, index):
         yield
@@ -99,7 +102,7 @@ def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> 
 
 
 def page_of_run(settings: Settings, run: str) -> str | None:
-    """The page of a run, by the name of its staging directory; None where it left none, or its release was retired."""
+    """Return the page of a run by its staging directory; None if it has none, or its release was retired."""
     path = settings.artifacts / "runs" / run / PAGE
     if not path.is_file():
         mine = (told["release"] for told in reports(settings) if run in told.get("runs", ()))
@@ -108,18 +111,17 @@ def page_of_run(settings: Settings, run: str) -> str | None:
 
 
 def page_of_release(settings: Settings, release: str) -> str | None:
-    """The page of a release; None where none is kept."""
+    """Return the page of a release; None if none is stored."""
     path = _stored(settings, release) / PAGE
     return path.read_text() if path.is_file() else None
 
 
 def figures_of_release(settings: Settings, release: str) -> dict[str, Any] | None:
-    """The same as JSON."""
     return read_json(_stored(settings, release) / FIGURES)
 
 
 def reports(settings: Settings) -> Iterator[dict[str, Any]]:
-    """Every report that is kept, as report.json has it, newest cutoff first."""
+    """Yield every stored report (report.json), newest cutoff first."""
     for path in reversed(Artifacts(settings).stored(REPORTS)):
         told = read_json(path / FIGURES)
         if told is not None:
@@ -127,7 +129,7 @@ def reports(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:
-    """Remove the reports of releases that are gone; what replaced a release after an erasure keeps its report."""
+    """Remove the reports of releases that are gone; a release rebuilt after an erasure keeps its report."""
     builds = {release.rsplit("-", 1)[0] for release in kept}
     old = [path for path in artifacts.stored(REPORTS) if path.name.rsplit("-", 1)[0] not in builds]
     for path in old:
@@ -149,7 +151,7 @@ def _folder(artifacts: Path, release: str) -> Path:
 
 
 def _stored(settings: Settings, release: str) -> Path:
-    """The folder of a release's report among those that there are; whatever else is asked for is not there."""
+    """Return the folder of a release's report; a path that does not exist for any other name."""
     return {path.name: path for path in Artifacts(settings).stored(REPORTS)}.get(release, Path("-"))
 
 
@@ -161,7 +163,7 @@ def _shares(artifacts: Artifacts, release: str | None) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none, or none that can be read."""
+    """Return a JSON object; None if it is missing or unreadable."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -170,26 +172,26 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def page_of(settings: Settings, dag: str, run_id: str) -> str:
-    """The report of an Airflow run; while there is none, what its steps have left so far."""
+    """Return the report of an Airflow run; before there is one, its steps so far."""
     name = directory_of(run_id, dag)
     return page_of_run(settings, name) or _so_far(settings, dag, run_id, name)
 
 
 def _so_far(settings: Settings, dag: str, run_id: str, name: str) -> str:
-    """Steps and the gate's verdict of a run that has not come to its report, or never will."""
+    """Render steps and the gate's verdict of a run without a report."""
     directory = settings.artifacts / "runs" / name
     steps, gate = steps_of(directory), read_json(directory / GATE)
     told = (
         "Its steps so far: the report is written once the lists are stored."
         if steps
-        else "It left no report: builds do, once their lists are stored, and keep it as long as their release."
+        else "It has no report: builds write one once their lists are stored, and it is kept with their release."
     )
     head = f"<h1>{escape(dag)}</h1><p>{escape(run_id)}</p><p>{told}</p>"
     return page(f"{dag} {run_id}", [head, gate_section(gate) if gate else "", timings_section(steps)])
 
 
 def index_page(settings: Settings) -> str:
-    """Every report that is kept, newest cutoff first, the live release marked."""
+    """List every stored report, newest cutoff first, with the live release marked."""
     live = _live(settings)
     lines = "".join(_line(told, told["release"] == live) for told in reports(settings))
     if not lines:
@@ -197,7 +199,7 @@ def index_page(settings: Settings) -> str:
     head = "".join(f'<th scope="col">{h}</th>' for h in ("release", "cutoff", "state", *map(str, Surface), ""))
     table = (
         '<div class="scroll" tabindex="0" role="region" aria-label="Reports"><table><caption>NDCG@10 of what is '
-        "served, with 95% intervals; a cutoff has hold-outs of its own</caption>"
+        "served, with 95% intervals; each cutoff has its own hold-out</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
     return page("Build reports", ["<h1>Build reports</h1>", table])
@@ -221,7 +223,7 @@ def _served(surface: Mapping[str, Any]) -> str:
 
 
 def _live(settings: Settings) -> str | None:
-    """The build that is live, refreshed or not; None where none is, or where Redis does not say."""
+    """Return the live build, refreshed or not; None if there is none or Redis does not answer."""
     try:
         live = current_release(settings)
         return Artifacts(settings).release(live).build if live else None

@@ -143,7 +143,6 @@ class Run:
 
     @property
     def directory(self) -> Path:
-        """Staging folder of this build."""
         return self.settings.artifacts / "runs" / self.id
 
     @property

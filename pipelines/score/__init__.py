@@ -1,1 +1,1 @@
-"""Scoring everybody: shards of owners through the one recipe."""
+"""Scoring of all owners: shards of owners through one recipe."""

@@ -1,7 +1,7 @@
-"""The batch side's faster product: bfloat16 through torch, where the processor has instructions for it.
+"""A faster matrix product for batches: bfloat16 through torch, if the processor supports it.
 
-bfloat16 only nominates: a bound on its error says how far below the k-th best it must look, the exact float32 scores
-decide, and an owner for whom the bound says nothing is done in float32. The lists are those of the float32 way.
+bfloat16 only preselects. An error bound says how far below the k-th best score to look, and exact float32 scores
+decide. Owners without a usable bound are computed in float32. The lists equal those of float32.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Scorer
 from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
 
-#: Owner x item pairs from which on importing torch (over a second) pays for itself.
+#: Owner x item pairs from which the import of torch (over a second) pays off.
 WORTH_IMPORTING = 250_000_000
-#: Half the distance of neighbouring bfloat16 numbers, relative: 8 bits of significand, rounded to nearest.
+#: Half the relative distance of neighbouring bfloat16 numbers: 8 bits of significand, rounded to nearest.
 _ROUNDOFF = np.float32(2.0**-8)
 _BUFFER = 8_000_000
 
 
 class BFloat16Product:
-    """The product in bfloat16, read as int16: positive numbers are ordered as their bits, negative ones lie below.
+    """The product in bfloat16, read as int16: positive numbers sort like their bits, negative ones below them.
 
-    An owner whose k-th best is not well above zero is left to float32.
+    An owner whose k-th best score is not clearly above zero is computed in float32.
     """
 
     lowest = np.iinfo(np.int16).min
@@ -49,7 +49,7 @@ class BFloat16Product:
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
     def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.int16]:
-        """See `Product.approximate`; one torch thread, because the recipe runs one chunk a thread."""
+        """See `Product.approximate`. One torch thread, because the recipe runs one chunk per thread."""
         torch = self._torch
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
@@ -76,7 +76,7 @@ class BFloat16Product:
 
 @cache
 def fastest() -> Callable[[NDArray[Any]], Product]:
-    """Which product is faster on this processor: measured once, on about 30 milliseconds of work."""
+    """Return the faster product on this processor, measured once on about 30 milliseconds of work."""
     rng = np.random.default_rng(0)
     items, owners = (rng.standard_normal((n, 64)).astype(np.float32) for n in (8192, 256))
     ways: tuple[Callable[[NDArray[Any]], Product], ...] = (Float32Product, BFloat16Product)
@@ -84,7 +84,7 @@ def fastest() -> Callable[[NDArray[Any]], Product]:
 
 
 def with_fastest_product(recipe: SurfaceRecommender, owners: int) -> SurfaceRecommender:
-    """The recipe with the product that is faster here, for so many owners; its lists are the same."""
+    """Return the recipe with the faster product for this number of owners; its lists are the same."""
     pairs = owners * len(recipe.catalogue)
     if pairs < WORTH_IMPORTING and not (pairs and "torch" in sys.modules):
         return recipe

@@ -1,4 +1,4 @@
-"""Batch scoring: every owner of every surface, in shards of contiguous rows, each shard one file (E13, E14)."""
+"""Batch scoring: every owner of every surface, in shards of contiguous rows, one file per shard (E13, E14)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ log = logging.getLogger(__name__)
 
 
 def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None) -> list[ShardRef]:
-    """The step: about `settings.shards` shards in all, by owners x items of each surface, at least one where it has
-    owners. Raises DataError on an unknown surface.
+    """The step: plan about `settings.shards` shards, divided by owners x items of each surface.
+
+    A surface with owners gets at least one. Raises DataError on an unknown surface.
     """
     known = {s.value: s for s in Surface}
     unknown = sorted(set(surfaces or ()) - set(known))
@@ -67,9 +68,7 @@ def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None
 
 
 def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
-    """The step: score one shard into the run's staging.
-
-    Again gives the same bytes, as long as the code is the same."""
+    """The step: score one shard into the run's staging. The same code gives the same bytes."""
     surface = Surface(shard.surface)
     bundles = open_bundles(run.settings.artifacts, shard.bundles, run.settings)
     recipe = open_recommender(surface, bundles, run.settings)
@@ -84,25 +83,25 @@ def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
 
 
 def score_arms(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
-    """Every owner's list by the recipe of their arm (O01, M08); of owners without an arm as if there were none."""
+    """Return every owner's list by the recipe of their arm (O01, M08); owners without an arm get the base recipe."""
     recipes = recommenders_by_arm(recipe, bundles, owners)
     return scored_by_arm(recipes, [score_owners(own, owners.take(mine)) for own, mine in recipes])
 
 
 def score_owners(recipe: SurfaceRecommender, owners: Owners) -> RankedLists:
-    """The recipe over chunks on `settings.threads` threads; the lists do not depend on how many there are."""
+    """Score over chunks on `settings.threads` threads; the lists do not depend on their number."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def one(start: int) -> RankedLists:
         return recommend(recipe, owners.part(start, start + CHUNK), recipe.settings.lists.depth)
 
-    # one BLAS thread each: two pools fighting over the same cores cost far more than they bring
+    # one BLAS thread each: two pools on the same cores cost far more time than they save
     with threadpool_limits(1), ThreadPoolExecutor(recipe.settings.threads) as pool:
         return RankedLists.concat(list(pool.map(one, starts)))
 
 
 def shard_path(run: Run, shard: ShardRef | ScoredShard) -> Path:
-    """Where a shard of this run is staged; "capped" ones stand apart, so that the cap can be applied again."""
+    """Return the staging path of a shard; "capped" shards are separate, so that the cap can be applied again."""
     folder = "capped" if isinstance(shard, ScoredShard) and shard.capped else "shards"
     return run.directory / folder / Surface(shard.surface).folder / f"{shard.index:04d}.npz"
 
@@ -110,20 +109,19 @@ def shard_path(run: Run, shard: ShardRef | ScoredShard) -> Path:
 def open_shards(
     run: Run, surface: Surface, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
 ) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
-    """The shards of a surface, their lists, and what [lists] exposure_cap changed; without a cap, the last is empty.
+    """Return the shards of a surface, their lists, and the effect of [lists] exposure_cap (empty without a cap).
 
-    shards: in order. The cap applies to all shards together; capped lists are staged beside the scored ones. The owners
-    of an experiment's arm are capped among themselves, by the arm's own cap, so no arm's lists depend on another's.
-    The last holds "cap": most places of an item for owners without an arm, "above": places above it that the lists left
-    no room for, "moved": share of the top tens' places, "uncapped": see `exposure_stats`. Raises ReleaseIncomplete
-    where a shard is missing or differs from what was scored, and as `check_lists` does.
+    shards: in order. The cap applies over all shards, but to each arm separately; capped lists are staged beside the
+    scored ones. Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without
+    arms); "moved", share of the first ten places; "uncapped", see `exposure_stats`. Raises ReleaseIncomplete if a shard
+    is missing or changed, and as `check_lists` does.
     """
     parts = []
     for shard in shards:
         path = shard_path(run, shard)
         if not path.is_file() or sha256_of(path) != shard.sha256:
             raise ReleaseIncomplete(
-                f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
+                f"{path} is missing or was changed after scoring; clear that scoring shard and continue the run"
             )
         parts.append(RankedLists.open(path))
     about: dict[str, Any] = {}
@@ -140,8 +138,7 @@ def open_shards(
 
 
 def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
-    """Raises ReleaseIncomplete where the shards of a surface do not hold one list for each owner, in order, or a list
-    repeats an item."""
+    """Raise ReleaseIncomplete unless a surface has one list per owner, in order, without repeated items."""
     expected = entities[surface.owner].owners_of(surface)
     got = np.concatenate([np.zeros(0, np.int32), *(p.owner for p in parts)])
     if not np.array_equal(got, expected):
@@ -159,7 +156,7 @@ def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mappin
 
 
 def _caps(run: Run, surface: Surface) -> list[float]:
-    """The cap of the owners without an arm, then of each arm of the surface."""
+    """Return the cap of owners without an arm, then of each arm of the surface."""
     own = [arm.apply(run.settings) for _, arm in arms_of(run, surface)]
     return [settings.lists.exposure_cap for settings in (run.settings, *own)]
 
@@ -167,7 +164,7 @@ def _caps(run: Run, surface: Surface) -> list[float]:
 def _capped(
     run: Run, surface: Surface, lists: RankedLists, owners: Entities, items: int
 ) -> tuple[RankedLists, dict[str, Any]]:
-    """The lists of a surface, those of each arm capped among themselves."""
+    """Return the lists of a surface, with a separate cap for each arm."""
     place, parts, order, told = places_of(run, surface, owners, lists.owner), [], [], {"cap": 0, "above": 0}
     for code, cap in enumerate(_caps(run, surface), start=-1):
         mine = np.flatnonzero(place == code)
@@ -188,19 +185,19 @@ def _staged(run: Run, shard: ScoredShard, lists: RankedLists) -> ScoredShard:
     return replace(shard, capped=True, sha256=sha256_of(path))
 
 
-#: Owners of an arm whose lists are made both ways, to see what the arm changes.
+#: Owners per arm whose lists are made both ways, to measure the effect of the arm.
 COMPARED = 256
 
 
 def arms_of(whose: SurfaceRecommender | Run, surface: Surface) -> list[tuple[Experiment, Arm]]:
-    """Every arm of a surface, in the order of the numbers of `places_of`."""
+    """Return every arm of a surface, in the order of the numbers of `places_of`."""
     return arms_on(read_experiments(whose.settings), surface)
 
 
 def places_of(
     whose: SurfaceRecommender | Run, surface: Surface, owners: Entities, rows: NDArray[np.int32]
 ) -> NDArray[np.int16]:
-    """(n,) int16 the arm of each of these owners, -1 for none; who opted out takes part in nothing (R23)."""
+    """(n,) int16 arm of each of these owners, -1 for none; people who opted out are in no experiment (R23)."""
     experiments = read_experiments(whose.settings)
     if not arms_on(experiments, surface):
         return np.full(len(rows), -1, np.int16)
@@ -211,8 +208,7 @@ def places_of(
 def recommenders_by_arm(
     recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners
 ) -> list[tuple[SurfaceRecommender, NDArray[np.int64]]]:
-    """The recipes that a batch is scored by, each with the numbers of its owners in the batch; first those without an
-    arm, whose recipe is the given one."""
+    """Return the recipes of a batch, each with the numbers of its owners; owners without an arm first."""
     place = places_of(recipe, recipe.surface, recipe.owners, owners.row)
     found = [(recipe, np.flatnonzero(place < 0))]
     for i, (_, arm) in enumerate(arms_of(recipe, recipe.surface)):
@@ -223,8 +219,11 @@ def recommenders_by_arm(
 
 
 def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The experiments of a build for its manifest: as they were given, with the edition and, of each arm by surface,
-    how many `owners` it has and the share of their top tens' places that it `moved`, on up to COMPARED of them."""
+    """Return the experiments of a build for its manifest, with the edition.
+
+    Per arm and surface: its number of `owners`, and the share of first ten places that it `moved`, on up to COMPARED
+    owners.
+    """
     experiments = read_experiments(run.settings)
     if not experiments:
         return []
@@ -252,7 +251,7 @@ def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) ->
 
 
 def _moved(plain: SurfaceRecommender, changed: SurfaceRecommender, owners: Owners) -> float:
-    """Share of the top tens' places whose item the plain recipe would not have put there."""
+    """Return the share of the first ten places with another item than in the base recipe."""
     if not len(owners):
         return 0.0
     depth = min(plain.settings.lists.depth, changed.settings.lists.depth)
@@ -266,8 +265,8 @@ def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
         )
         if arm["settings"] and not any(arm["moved"].values()):
             log.warning(
-                "arm %s of experiment %s changes nobody's first ten places: another setting overrides %s (the "
-                "learned ranker, for one, does not look at the blend)",
+                "arm %s of experiment %s changes no list's first ten places: another setting overrides %s (for "
+                "example, the learned ranker ignores the blend)",
                 arm["name"],
                 experiment["name"],
                 ", ".join(arm["settings"]),
@@ -275,7 +274,7 @@ def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
 
 
 def scored_by_arm(recipes: list[tuple[SurfaceRecommender, NDArray[np.int64]]], lists: list[RankedLists]) -> RankedLists:
-    """The lists of all recipes in the order of the batch."""
+    """Return the lists of all recipes in the order of the batch."""
     if len(lists) == 1:
         return lists[0]
     return RankedLists.concat(lists).take(np.argsort(np.concatenate([mine for _, mine in recipes]), kind="stable"))

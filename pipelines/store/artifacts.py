@@ -24,8 +24,6 @@ BUNDLES, HOLDOUTS = "bundles", "holdouts"
 
 
 class Artifacts:
-    """The artefact store of one MATCHBOOK_HOME."""
-
     def __init__(self, settings: Settings) -> None:
         self.root, self._settings = settings.artifacts, settings
 

@@ -1,1 +1,1 @@
-"""From a snapshot to trained bundles: fit, hold out, rank, evaluate."""
+"""From a snapshot to trained bundles: fit, hold out and tune."""

@@ -1,4 +1,4 @@
-"""Who is compared: every way to fill ten places, each a function from a batch of owners to what it shows them."""
+"""The contenders of an evaluation: functions from a batch of owners to ten places."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from models.settings.settings import Settings
 from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, TAUGHT
 from pipelines.train.holdout import Holdout
 
-#: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
+#: (b,) owners to (b, K) catalogue positions, -1 after the end of a short list. The number seeds random choices.
 Contender = Callable[[Owners, int], NDArray[Any]]
 
 
 def contenders(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, Contender]:
-    """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the candidates
-    ranked by the rules, by the network, and by the learned ranker.
+    """By name: each source alone, popular, random, the route's list (no ranker, no union), and the ranked candidates.
 
-    learned: taught only by what had happened before the cut."""
+    Candidates are ranked by the rules, the network and the learned ranker. learned: trained only on data before the
+    cut.
+    """
     recipe = holdout.recipe(surface)
     alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
     listed = {name: listed_by(r) for name, r in recipes(holdout, surface, ranker, learned).items()}
@@ -48,7 +49,7 @@ def contenders(
 def recipes(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, SurfaceRecommender]:
-    """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, TAUGHT."""
+    """By name: the recipe of every contender with a recipe: ROUTE, RULES, RANKED and `TAUGHT`."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
@@ -70,7 +71,7 @@ def seed_settings(settings: Settings) -> Settings:
 
 
 def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, NDArray[np.int64]]:
-    """By name (owners, K) what each shows; chunks of owners on `threads` threads, the same whatever their number."""
+    """By name: (owners, K) what each contender shows. The result does not depend on the number of threads."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def chunk(start: int) -> dict[str, NDArray[np.int64]]:
@@ -98,7 +99,7 @@ def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
 
 
 def listed_by(recipe: SurfaceRecommender) -> Contender:
-    """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
+    """Lists as they would be stored, cut at K. The depth decides how many candidates the ranker sees."""
 
     def contender(owners: Owners, _: int) -> NDArray[np.int64]:
         lists = recommend(recipe, owners, recipe.settings.lists.depth)
@@ -108,7 +109,7 @@ def listed_by(recipe: SurfaceRecommender) -> Contender:
 
 
 def _random(recipe: SurfaceRecommender) -> Contender:
-    """Anything that is not barred, all alike."""
+    """Random items that are not barred, all with the same chance."""
 
     def contender(owners: Owners, start: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((recipe.settings.train.seed, start))

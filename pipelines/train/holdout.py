@@ -1,7 +1,7 @@
-"""The inner cut: models refitted on the rows before it, and what then really happened, to learn from and be judged by.
+"""The temporal validation split: models refitted on rows before it, and the outcomes after it.
 
-Nothing on this side knows the hold-out: base models, features and catalogue are those of the cut. Nothing of the
-hold-out leaves it but the ranker and the figures.
+Outcomes train the ranker and evaluate models. Base models, features and catalogue are those of the cut. Only the ranker
+and the figures leave the hold-out.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _SALT = np.uint64(0x6D61746368)
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """New pairs, first met at or after the cut, as (owners, items) csr over entity rows.
+    """New pairs, with the first interaction at or after the cut, as (owners, items) CSR over entity rows.
 
-    relevant: bool, all but the disliked ones (R07). engaged: float32, the strongest positive event's weight (C41).
-    declined: bool, met without a positive: viewed, clicked or disliked (C42).
+    relevant: bool, all but disliked pairs (R07). engaged: float32, weight of the strongest positive event (C41).
+    declined: bool, interaction without a positive: viewed, clicked or disliked (C42).
     """
 
     relevant: sparse.csr_matrix
@@ -53,24 +53,23 @@ class Outcome:
 
     @property
     def met(self) -> sparse.csr_matrix:
-        """bool: every new pair, the disliked ones too."""
+        """bool: every new pair, including disliked ones."""
         return _sorted(self.relevant + (self.declined > 0))
 
     def transposed(self) -> Outcome:
-        """The same seen from the startups."""
+        """Return the same with startups as owners."""
         return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
 
     def part(self, start: int, stop: int) -> Outcome:
-        """The owners start..stop-1."""
         return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
 
     def over(self, rows: NDArray[np.integer[Any]], catalogue: NDArray[np.integer[Any]]) -> Outcome:
-        """(rows, catalogue positions) of these owners, columns ascending."""
+        """Return (rows, catalogue positions) of these owners, columns ascending."""
         return Outcome(*(_sorted(m[rows][:, catalogue]) for m in (self.relevant, self.engaged, self.declined)))
 
 
 def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
-    """What came of the cut, owners and items as in `interactions`."""
+    """Return the outcome after a cut, owners and items as in `interactions`."""
     after = interactions.where(interactions.at >= cut_us)
     old, disliked = interactions.before(cut_us).pairs(), after.disliked()
     new = _without(after.pairs(), old)
@@ -84,11 +83,11 @@ def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Holdout:
-    """One inner cut of a snapshot.
+    """One temporal validation split of a snapshot.
 
-    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
-    before: users x startups, strictly before the cut. outcome: the same orientation. Both without those who have opted
-    out by the snapshot's cutoff.
+    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published. before:
+    users x startups, strictly before the cut. outcome: the same orientation. Neither includes people who opted out
+    before the snapshot's cutoff.
     """
 
     cut_us: int
@@ -104,31 +103,34 @@ class Holdout:
         return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
 
     def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> SurfaceRecommender:
-        """The recipe of a surface as it would have been at the cut."""
+        """Return the recipe of a surface as of the cut."""
         sources = sources or self.settings.lists.candidate_sources
         settings = self.settings.without_mode().layered({"ranker": ranker, "candidate_sources": sources}, "given")
         return open_recommender(surface, self.bundles, settings)
 
     def seen_from(self, surface: Surface) -> Outcome:
-        """The outcome with the surface's owners as owners."""
         return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
 
     def owners(self, recipe: SurfaceRecommender, teaching: bool) -> tuple[Owners, Outcome]:
-        """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach and choose, or
-        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to
-        `holdout_owners` in both halves together, drawn by a hash of the id: large marketplaces stay within bounds."""
+        """Return one half of the surface's owners with an outcome in the catalogue, ascending, and their outcomes.
+
+        `teaching`: the training half, else the evaluation half; they never overlap and have no opted-out owners. Both
+        together have up to `holdout_owners`, sampled by a hash of the id.
+        """
         mine = self.seen_from(recipe.surface)
         chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
     def everybody(self, recipe: SurfaceRecommender, most: int) -> tuple[Owners, Outcome]:
-        """Both halves of those who met somebody new, `most` at most: for what is taught at this cut and judged at a
-        later one, which may not know yet who will be disliked."""
+        """Return both halves of the owners with any new interaction, at most `most`.
+
+        They train a ranker that is evaluated at a later cut, so later dislikes are still unknown here.
+        """
         rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
     def batch(self, recipe: SurfaceRecommender, rows: NDArray[np.int32]) -> Owners:
-        """These owners as they would be served just after the cut; who came later brings nothing but a profile."""
+        """Return these owners as served just after the cut; those who came later have only a profile."""
         late = ~recipe.owners.listed[rows] & (recipe.owners.count[rows] == 0) & ~recipe.owners.opted_out[rows]
         if not late.any():
             return recipe.batch(rows, self.before)
@@ -140,8 +142,10 @@ class Holdout:
         return recipe.batch(rows, self.before, told)
 
     def _drawn(self, recipe: SurfaceRecommender, came: sparse.csr_matrix) -> NDArray[np.int32]:
-        """Rows of up to `holdout_owners` owners with an outcome of these (owners, items) in the catalogue, in the order
-        of their hash."""
+        """Return up to `holdout_owners` rows of owners with one of these outcomes in the catalogue, in hash order.
+
+        came: (owners, items).
+        """
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
         rows = rows[np.diff(_sorted(came[rows][:, recipe.catalogue]).indptr) > 0]
@@ -149,7 +153,7 @@ class Holdout:
 
 
 def hashed(ids: IdMap, rows: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
-    """(n,) uint64 salted hash of each id: says which half an owner is in, whatever else the marketplace holds (R15)."""
+    """(n,) uint64 salted hash of each id; it fixes the half of an owner, independent of other data (R15)."""
     half = ids.packed()[rows].copy().view("<u8")
     x = (half[:, 0] ^ (half[:, 1] + _SALT)).astype(np.uint64) if len(rows) else np.zeros(0, np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -158,8 +162,10 @@ def hashed(ids: IdMap, rows: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
 
 
 def of_half(ids: IdMap, rows: NDArray[np.int32], choosing: bool, most: int | None = None) -> NDArray[np.int32]:
-    """Those of these rows, up to `most` by their hash, whose owners teach and choose, or those who report: never both,
-    so that no figure is better because it was chosen by."""
+    """Return up to `most` of these rows in hash order: the training half if `choosing`, else the evaluation half.
+
+    The halves never overlap, so no reported figure is biased by selection.
+    """
     mark = hashed(ids, rows)
     order = np.argsort(mark)
     order = order[(mark[order] & np.uint64(1)).astype(bool) == choosing]
@@ -167,19 +173,19 @@ def of_half(ids: IdMap, rows: NDArray[np.int32], choosing: bool, most: int | Non
 
 
 def split_time(interactions: Interactions, share: float) -> int:
-    """The instant that leaves the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
+    """Return the instant with the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
     at = np.sort(interactions.at)
     cut = leaving(at, share) if len(at) else 0
     if not len(at) or cut == at[0]:
         raise TooSparse(
-            f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
+            f"expected events on both sides of a validation split at {share:.0%}, got {len(at)} events "
             f"{'at one instant' if len(at) else 'at all'}; load more, or set [holdout] share"
         )
     return cut
 
 
 def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
-    """The step: fit every model before the inner cut; returns {cut, models}, or why nothing is held out."""
+    """The step: fit every model before the validation split. Returns {cut, models}, or why nothing is held out."""
     try:
         held = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot))
     except TooSparse as error:
@@ -189,12 +195,12 @@ def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
 
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
-    """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
+    """Open the validation split of a build; base models are fitted once and kept in staging. Raises TooSparse."""
     return open_holdout_at(run, snapshot, split_time(snapshot.heard, run.settings.holdout.share))
 
 
 def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
-    """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
+    """Open any cut, with outcomes before `until_us` (the snapshot's cutoff by default). Raises TooSparse."""
     interactions, settings, bundles = snapshot.heard, run.settings, {}
     for name in (n for n in registry.bundles() if not unserved(n, settings)):
         try:
@@ -209,9 +215,9 @@ def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | N
 
 
 def _without_unmet(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
-    """The catalogue of a cut without what nobody had met by then, where everything listed now has been met.
+    """Remove items without interactions at the cut, if every currently listed item has interactions.
 
-    Otherwise a catalogue that holds only what has been met teaches that the unknown is everybody's next.
+    Otherwise survivorship bias leaks: an item without interactions at the cut must get one later.
     """
     arrays = dict(catalogue.arrays)
     for entity in Entity:
@@ -221,7 +227,7 @@ def _without_unmet(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
 
 
 def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
-    """A base model before the cut, from the run's staging if an earlier task left it there."""
+    """Return a base model fitted before the cut, from staging if an earlier task stored it."""
     kind = holdout_place(run, snapshot, cut_us)
     path = run.artifacts.root / kind / name
     if not path.exists():
@@ -231,9 +237,10 @@ def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
 
 
 def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
-    """Where the models of an inner cut lie below the artefact root: each snapshot, cut and setting its own.
+    """Return the directory of the models of a cut below the artefact root, one per snapshot, cut and settings.
 
-    Its key holds what base models read: the settings of the phase "train"."""
+    The key covers the settings that base models read: those of the phase "train".
+    """
     shaping = run.settings.recorded(Phase.TRAIN)
     key = hashlib.sha256(json.dumps([snapshot.name, shaping], sort_keys=True).encode()).hexdigest()[:8]
     cut = slug_of(EPOCH + timedelta(microseconds=cut_us))
@@ -241,7 +248,7 @@ def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
 
 
 def _without(a: sparse.csr_matrix, b: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The stored cells of `a` that `b` does not store, as bool."""
+    """Return the cells stored in `a` but not in `b`, as bool."""
     left = a.astype(bool).astype(np.int8) - a.astype(bool).multiply(b.astype(bool)).astype(np.int8)
     left.eliminate_zeros()
     return _sorted(left.astype(bool))

@@ -1,7 +1,7 @@
-"""Leak checks: nothing from a cut or later may be known to what is judged by what came after it (design 5.1).
+"""Leak checks: a model evaluated on events after a cut must know nothing from the cut on (design 5.1).
 
-Kaufman et al. 2012, "Leakage in data mining". The strongest check needs no knowledge of the models: forget everything
-from the cut on, fit again, and the bytes must be the same. Whatever fails raises LeakFound and ends the run.
+Source: Kaufman et al. 2012, "Leakage in data mining". The strongest check drops all data from the cut on, refits, and
+compares bytes. A failed check raises LeakFound and ends the run.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ from pipelines.export.withheld import equally_busy, met_from, telling
 from pipelines.run.run import EPOCH
 from pipelines.train.train import TrainingData, fit
 
-#: Columns of the snapshot that no model reads: what is missing there tells nobody anything.
+#: Columns of the snapshot that no model reads, so their blanks cannot leak.
 UNREAD = ("user_id", "startup_id", "updated_at")
 
 
 class Told(NamedTuple):
-    """A column, and in words how it tells the outcome."""
+    """A column, and how it reveals the outcome."""
 
     column: str
     how: str
 
 
-def told_by_absence(
+def predicted_by_absence(
     snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]
 ) -> Iterator[Told]:
-    """Every column whose blanks at the cut tell who is met at it or later.
+    """Yield every column whose blanks at the cut reveal which entities have later interactions.
 
-    bundles: fitted before the cut, with the catalogue. Who may not be shown at the cut is nobody's candidate."""
+    bundles: fitted before the cut, with the catalogue. Entities that are not listed at the cut are ignored.
+    """
     for entity, entities in entities_of(bundles[CATALOGUE]).items():
         events = snapshot.heard
         events = events if entity is Entity.USER else events.transposed()
@@ -63,7 +64,7 @@ def told_by_absence(
 
 
 def blanks(lesson: TrainingData, entities: Entities) -> dict[str, NDArray[np.bool_]]:
-    """By column of the snapshot and total: (n,) bool, whether models find it blank at the lesson's instant."""
+    """By column of the snapshot, and by total: (n,) bool, blank for models at the instant of the training data."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
     found |= {
@@ -78,7 +79,7 @@ def blanks(lesson: TrainingData, entities: Entities) -> dict[str, NDArray[np.boo
 
 
 def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What the rankers read of an item besides scores."""
+    """Yield the item facts that rankers read besides scores."""
     activity, popular = bundles.get(ACTIVITY.bundle), bundles.get(POPULARITY.bundle)
     if activity is not None:
         for i, name in enumerate(activity.config["facts"]):
@@ -89,24 +90,24 @@ def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str,
 
 
 def _usual(values: NDArray[np.float32], shown: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) bool: has the value that most have, which stands for "nothing known"."""
+    """(n,) bool: equals the most frequent value, which means "unknown"."""
     found, times = np.unique(values[shown], return_counts=True)
     return np.asarray(values == found[times.argmax()]) if len(found) else np.zeros(len(values), bool)
 
 
-#: Base models that are fitted again in every run: quick, and between them they read every table.
+#: Base models refitted in every run: cheap, and together they read every table.
 QUICK = tuple(spec.bundle for spec in registry.MODELS if spec.cheap)
-#: Facts of people and startups as they stood at the cut; `created_at` and the ids belong to no instant.
+#: Facts of people and startups as of the cut. `created_at` and the ids do not depend on time.
 _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
 
 
 def check_leaks(
     snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle], refit: Sequence[str] = QUICK
 ) -> list[str]:
-    """Raise LeakFound where a base model knows anything from the cut on; returns what was checked, in words.
+    """Raise LeakFound if a base model knows anything from the cut on; returns in words what was checked.
 
-    cut_us: microseconds since 1970 UTC. bundles: base models that were fitted on `snapshot` before the cut.
-    refit: names of those to be fitted again without the future.
+    cut_us: microseconds since 1970 UTC. bundles: base models fitted on `snapshot` before the cut. refit: names of
+    models to fit again without later data.
     """
     past = truncated(snapshot, cut_us)
     mine = {name: bundle for name, bundle in bundles.items() if name in registry.bundles()}
@@ -119,44 +120,45 @@ def check_leaks(
         _check_refit(mine[name], past, settings, cut_us)
     return [
         f"{len(mine)} models counted {_rows(past)} events, those before the cut",
-        "listed, counts, views, opt-outs and facets stand as before the cut",
-        "profiles of who arrived later, and stages not known yet, are blank",
-        f"the same bytes when fitted without the future: {', '.join(again) or 'none asked for'}",
+        "listed, counts, views, opt-outs and facets are those before the cut",
+        "profiles of later arrivals and unknown stages are blank",
+        f"the same bytes when fitted without the future: {', '.join(again) or 'none'}",
     ]
 
 
 def check_labels(name: str, newest_us: int, cut_us: int) -> None:
-    """Raise LeakFound where the newest event that taught `name` lies at or after the cut that judges it."""
+    """Raise LeakFound if the newest training event of `name` is at or after the cut of its evaluation."""
     if newest_us >= cut_us:
         raise _leak(
             name,
-            f"was taught by an event of {_iso(newest_us)}",
+            f"was trained on an event of {_iso(newest_us)}",
             cut_us,
-            "teach it on earlier cuts only (pipelines/train_ranker/second_stage.py)",
+            "train it on earlier cutoffs only (pipelines/train_ranker/second_stage.py)",
         )
 
 
 def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]) -> str:
-    """Raise LeakFound where blanks before the cut tell who is met after it; returns what was checked, in words.
+    """Raise LeakFound if blanks before the cut reveal later interactions; returns in words what was checked.
 
-    What a platform overwrites later, no fitting without the future shows. bundles: fitted before the cut."""
-    for column, how in told_by_absence(snapshot, settings, cut_us, bundles):
+    A refit without later data cannot show columns that the platform overwrites. bundles: fitted before the cut.
+    """
+    for column, how in predicted_by_absence(snapshot, settings, cut_us, bundles):
         cure = "set [export] stage_known = 'first_event', or " if column.startswith("stage") else ""
         raise _leak(
             f"the column {column}",
-            f"is blank because of what came later ({how})",
+            f"is blank because of later events ({how})",
             cut_us,
-            f"{cure}let the platform's view leave blank what it did not say then (docs/guides/snapshots.md)",
+            f"{cure}let the platform's view leave blank what was unknown then (docs/guides/snapshots.md)",
         )
-    return "what is blank before the cut does not tell who is met after it"
+    return "blanks before the cut do not reveal later interactions"
 
 
 def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
-    """The snapshot as if the world had ended at an instant; row numbers stay.
+    """Return the snapshot as if no data existed from an instant on; row numbers stay.
 
-    Later events and readings are dropped. Later withdrawals, role and words of who had not arrived, and stages before
-    the first event where the setting `stage_known` says so are blank. A later opt-out is the one thing of the future
-    that is heeded: whoever is out by the cutoff is out at every cut (R23), here a moment before it.
+    Later events and readings are dropped. Later withdrawals, role and text of later arrivals, and (see `stage_known`)
+    stages before the first event become blank. People who opt out before the cutoff count as opted out at every cut
+    (R23), so their opt-out is moved before it.
     """
     events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
     out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
@@ -184,13 +186,13 @@ def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> N
     rows = _rows(past)
     for name, bundle in bundles.items():
         if bundle.config.get("as_of") != _iso(cut_us):
-            raise _leak(name, f"says that it stands at {bundle.config.get('as_of')}", cut_us, "fit it before the cut")
+            raise _leak(name, f"records the cutoff {bundle.config.get('as_of')}", cut_us, "fit it before the cut")
         if bundle.config.get("rows", rows) != rows:
             raise _leak(
                 name,
                 f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut",
                 cut_us,
-                "look at Lesson.interactions and at the model's fit.py",
+                "look at TrainingData.interactions and at the model's fit.py",
             )
         if bundle.config.get("known_before_us", cut_us) > cut_us:
             raise _leak(
@@ -209,7 +211,7 @@ def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collec
         wrong = [c for c in _FACTS if not np.array_equal(getattr(found, c), getattr(then, c))]
         if entity in thinned and np.array_equal(found.listed, then.listed & (then.count > 0)):  # see open_cut
             wrong = [c for c in wrong if c != "listed"]
-        there = then.listed | (then.count > 0)  # arrived, whether or not they may be shown
+        there = then.listed | (then.count > 0)  # arrived, listed or not
         wrong += [] if np.array_equal(found.role[there], then.role[there]) else ["role"]
         wrong += [f for f in FACETS if not np.array_equal(_words(found, f)[there], _words(then, f)[there])]
         if wrong:
@@ -222,7 +224,7 @@ def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collec
 
 
 def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_us: int) -> None:
-    """What `truncated` leaves blank, the base models must find blank."""
+    """Raise LeakFound unless base models find blank exactly what `truncated` leaves blank."""
     lesson = TrainingData(snapshot, settings, cut_us)
     for entities in (lesson.users, lesson.startups):
         known = past.profiles(entities.entity, cut_us)
@@ -231,13 +233,13 @@ def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_
             for wrong, how in (
                 (
                     told & ~then,
-                    f"read the {field} of {{}} {entities.entity}s who were not there, or not "
+                    f"read the {field} of {{}} {entities.entity}s who had not arrived, or it was not "
                     "known to that extent, before the cut",
                 ),
                 (
                     then & ~told & ~entities.opted_out,
                     f"do not read the {field} of {{}} "
-                    f"{entities.entity}s, which was known before the cut: what came later hides it",
+                    f"{entities.entity}s, which was known before the cut: later data hide it",
                 ),
             ):
                 if wrong.any():
@@ -245,7 +247,7 @@ def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_
                         "the base models",
                         how.format(int(wrong.sum())),
                         cut_us,
-                        "look at Lesson.profiles (pipelines/train/train.py)",
+                        "look at TrainingData.profiles (pipelines/train/train.py)",
                     )
 
 
@@ -262,14 +264,13 @@ def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int
     if again.digest() != bundle.digest():
         raise _leak(
             bundle.name,
-            f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
+            f"changes when fitted without the future, in {', '.join(_differences(bundle, again))}",
             cut_us,
             "look at what its fit.py reads",
         )
 
 
 def _differences(bundle: Bundle, other: Bundle) -> Iterable[str]:
-    """Names of what two bundles of one model do not share."""
     for key in sorted({*bundle.config, *other.config}):
         if bundle.config.get(key) != other.config.get(key):
             yield f"{key} ({bundle.config.get(key)} against {other.config.get(key)})"
@@ -287,19 +288,18 @@ def _leak(what: str, how: str, cut_us: int, hint: str) -> LeakFound:
 
 
 def _rows(past: Snapshot) -> int:
-    """Events of people who had not opted out."""
+    """Return the number of events of people who had not opted out."""
     silent = pc.is_valid(past.users["opted_out_at"]).to_numpy()
     return int((~silent[past.events["user"].to_numpy()]).sum())
 
 
 def _words(entities: Entities, facet: str) -> NDArray[np.object_]:
-    """(n,) the text of a facet, folded: its codes may be numbered, and it may be spelled, otherwise where other words
-    are known."""
+    """(n,) folded text of a facet: codes and letter case depend on which other labels are known."""
     return np.array(["", *map(folded, entities.labels[facet])], object)[entities.facets[facet] + 1]
 
 
 def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
-    """The table with an instant blank where it lies at or after the cut."""
+    """Return the table with an instant blank where it is at or after the cut."""
     early = pc.less(table[column].cast(pa.int64()), cut_us)
     return _put(table, column, pc.if_else(early, table[column], None))
 
@@ -311,7 +311,7 @@ def _arrived(table: pa.Table, met: NDArray[np.int32], cut_us: int) -> NDArray[np
 
 
 def _told(table: pa.Table, columns: Sequence[str], keep: NDArray[np.bool_]) -> pa.Table:
-    """The table with these texts blank in the rows that are not kept."""
+    """Return the table with these texts blank in rows that are not kept."""
     for column in columns:
         table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
     return table

@@ -1,4 +1,4 @@
-"""A quick judgement of one model alone: trained before an inner cut, judged by what came after (E09, C25)."""
+"""Evaluate one model alone: train it before a temporal validation split and test it after (E09, C25)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from pipelines.train.train import fit
 
 
 def surfaces_of(name: str) -> tuple[Surface, ...]:
-    """Where a model is judged: on the surfaces of those whom it proposes for, of a bundle's name."""
+    """Return the surfaces on which a model (a bundle's name) is evaluated: those of the owners it serves."""
     owners = registry.named(name).owners
     return tuple(s for s in Surface if s.owner in owners)
 
 
 @dataclass(frozen=True, eq=False)
 class SingleModelSplit:
-    """One inner cut of a snapshot: what a single model is trained before and judged after.
+    """One temporal validation split of a snapshot, for the training and evaluation of single models.
 
-    before: users x startups, strictly before the cut. facts: the bundles without which nothing can be listed.
+    before: users x startups, strictly before the cut. facts: the bundles that every list needs.
     """
 
     snapshot: Snapshot
@@ -47,7 +47,7 @@ class SingleModelSplit:
 
     @classmethod
     def at_share(cls, snapshot: Snapshot, settings: Settings, share: float) -> SingleModelSplit:
-        """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
+        """Return the cut that leaves the last `share` of the events after it. Raises TooSparse if one side is empty."""
         interactions = snapshot.heard
         cut_us = split_time(interactions, share)
         facts = {name: fit(name, snapshot, settings, cut_us) for name in registry.required()}
@@ -59,18 +59,17 @@ class SingleModelSplit:
         return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
 
     def fitted(self, name: str, settings: Settings) -> Bundle:
-        """The model before the cut. Raises TooSparse and TrainingError."""
+        """Fit the model before the cut. Raises TooSparse and TrainingError."""
         return fit(name, self.snapshot, settings, self.cut_us)
 
     def judged(
         self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface], choosing: bool
     ) -> dict[str, NDArray[Any]]:
-        """precision, recall, ndcg, map at K of the owners of these surfaces who first met something after the cut: of
-        the half that chooses settings, or of the half that reports how good they are.
+        """Return precision, recall, ndcg and map at K of owners with a new interaction after the cut.
 
-        Each (owners,) float64, the same owners in the same order for every model (`holdout_owners` of a surface at
-        most); an owner the model does not know has 0, and `known` (owners,) bool is False. What they had met before is
-        left out of their lists, a disliked item is no hit, and everything listed at the cut may be shown.
+        choosing: the half that selects settings, else the half that reports. Each metric is (owners,) float64 with the
+        same owners for every model, at most `holdout_owners` per surface. Unknown owners get 0, and False in `known`.
+        Lists exclude earlier interactions; a disliked item is no hit.
         """
         found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
@@ -86,8 +85,10 @@ class SingleModelSplit:
         return {**figures, "known": np.diff(proposal.indptr) > 0}
 
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> NDArray[np.float64]:
-        """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
-        the two weights of the settings; whom one half does not know the other answers."""
+        """(choosing owners,) float64 NDCG at K on the surfaces of people, for lists of the ensemble alone.
+
+        If one member does not know an owner, the other answers.
+        """
         alone = settings.without_mode().layered(
             {
                 "enable_als": True,
@@ -113,7 +114,7 @@ class SingleModelSplit:
     def _asked(
         self, recipe: SurfaceRecommender, settings: Settings, choosing: bool
     ) -> tuple[NDArray[np.int32], sparse.csr_matrix]:
-        """Rows of one half of a surface's owners, and what each met first after the cut, over the catalogue."""
+        """Return rows of one half of a surface's owners, and their new items after the cut, over the catalogue."""
         mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
@@ -123,10 +124,10 @@ class SingleModelSplit:
 
 
 def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, object]:
-    """Precision, MAP and NDCG at 10 of a model that saw all but the last `share` of the events, over whom it knows.
+    """Return precision, MAP and NDCG at 10 of a model trained without the last `share` of the events.
 
-    The NDCG comes with its 95% interval. This judges the model alone: `evaluate` judges the lists as served. Raises
-    TooSparse where one side of the cut is empty.
+    NDCG has its 95% interval. Only owners known to the model count. `evaluate` evaluates the lists as served instead.
+    Raises TooSparse if one side of the cut is empty.
     """
     split = SingleModelSplit.at_share(snapshot, settings, share)
     figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)

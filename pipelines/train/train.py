@@ -1,4 +1,4 @@
-"""Fit one model on one snapshot and store it: the step behind every training task."""
+"""Fit one model on one snapshot and store it: the step of every training task."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a model may learn from: a snapshot before an instant, less those who have opted out by its cutoff (R23).
+    """Training data of a model: a snapshot before an instant, without people who opted out by its cutoff (R23).
 
-    The `TrainingData` of models/data/training_data.py. spec: the model that is fitted.
+    Implements `TrainingData` of models/data/training_data.py. spec: the model to fit.
     """
 
     snapshot: Snapshot
@@ -41,11 +41,10 @@ class TrainingData:
 
     @property
     def config(self) -> Any:
-        """The table of settings of the model that is fitted; None where it has none."""
+        """Settings table of the model; None if it has none."""
         return self.table(self.spec.table_name) if self.spec and self.spec.config else None
 
     def table(self, name: str) -> Any:
-        """Another model's table of settings."""
         return self.settings.table(name)
 
     @property
@@ -61,12 +60,11 @@ class TrainingData:
         return self.settings.device
 
     def earlier(self, as_of_us: int) -> TrainingData:
-        """The same before an earlier instant."""
         return replace(self, as_of_us=as_of_us)
 
     @cached_property
     def users(self) -> Entities:
-        """Whoever has opted out by the snapshot's cutoff is out at the instant too."""
+        """Users at the instant. People who opt out by the snapshot's cutoff count as opted out here too."""
         then, silent = self.snapshot.entities(Entity.USER, self.as_of_us), self.snapshot.silent
         return replace(then, listed=then.listed & ~silent, opted_out=silent)
 
@@ -81,12 +79,12 @@ class TrainingData:
 
     @cached_property
     def standing(self) -> MarketState:
-        """The marketplace at the instant, as those tell who did not opt out."""
+        """The marketplace at the instant, from people who did not opt out."""
         views = self.snapshot.views(self.interactions.transposed(), self.as_of_us)
         return MarketState(self.users, replace(self.startups, views=views), self.interactions, self.as_of_us)
 
     def profiles(self, entities: Entities) -> Profiles:
-        """Text columns; blank for who opted out and for who came after the instant."""
+        """Return text columns; blank for people who opted out and for later arrivals."""
         known = (entities.created_at < self.as_of_us) | (entities.count > 0)
         told = (known & ~entities.opted_out).tolist()
         columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
@@ -97,14 +95,13 @@ class TrainingData:
 
 
 def fitter_of(spec: ModelSpec) -> Callable[[TrainingData], Bundle]:
-    """The function that fits a model."""
     return function(spec.fit)
 
 
 def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None = None) -> Bundle:
-    """One base model, by its bundle, on the rows before `before_us` (microseconds; by default the cutoff).
+    """Fit one base model, by bundle name, on rows before `before_us` (microseconds; by default the cutoff).
 
-    Raises TooSparse where there is too little for this model, TrainingError where it cannot be fitted.
+    Raises TooSparse if there are too few data, TrainingError if it cannot be fitted.
     """
     if name not in registry.bundles():
         raise DataError(f"expected a model of {', '.join(registry.bundles())}, got {name!r}")
@@ -118,8 +115,8 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
 def train(run: Run, build: BuildRef, name: str) -> BundleRef:
     """The step: fit and store one model of a build; returns its name and version.
 
-    Where the data are too sparse for this model, or it is switched off, the version is "" and `note` says why: the
-    build goes on without it and its source abstains (P01, P02). Anything else that goes wrong stops the build.
+    If data are too sparse or the model is disabled, the version is "" and `note` gives the reason; its source abstains
+    (P01, P02). Any other error stops the build.
     """
     if off := unserved(name, run.settings):
         _LOG.info("%s is not trained: %s", name, off)

@@ -1,8 +1,8 @@
-"""Search the settings of the base models on the inner cut of a snapshot: a budget of trials, resumable (tuning).
+"""Search settings of the base models on the temporal validation split: a budget of trials, resumable (tuning).
 
-A trial fits one model before the cut and judges it alone by NDCG@10 (`split_test.Split`). The first trial of a model
-is what is set, the seeds' values by default; then come points drawn from its grid, and steps from the best so far. A
-winner replaces the start only where the 95% interval of the paired difference over owners lies above 0.
+A trial fits one model and evaluates it alone by NDCG@10 (`single_model`): first the current settings, then draws from
+the grid and steps from the best. A winner replaces the start only if the 95% interval of the paired difference is above
+0.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Values = dict[str, Any]
 
 _ENSEMBLE = registry.named("ensemble").bundle
 _HALVES = tuple(registry.named(source.name).bundle for source in (ALS, TWO_TOWER))
-#: Trials of a model that are drawn from the whole grid before steps from the best take turns with further draws.
+#: Trials drawn from the whole grid before steps from the best alternate with draws.
 DRAWN = 8
-#: The best trials of a model that are held against the start.
+#: The best trials of a model that are compared with the start.
 FINALISTS = 5
 _SCALE = 1_000_000
 
@@ -57,25 +57,24 @@ class Trial:
 
     @property
     def mean(self) -> float:
-        """NDCG@10 over all owners; -1 where it could not be fitted."""
+        """NDCG@10 over all owners; -1 if it could not be fitted."""
         return float(self.ndcg.mean()) if len(self.ndcg) else -1.0
 
     def reference(self) -> TrialRef:
-        """What a task returns of it."""
         ndcg = round(self.mean, 6) if len(self.ndcg) else None
         return TrialRef(self.model, self.values, ndcg, round(self.seconds, 2))
 
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of one snapshot, cut and setting as JSON lines; a line that was not finished is passed over."""
+    """The trials of one snapshot, cut and settings as JSON lines; an incomplete line is skipped."""
 
     path: Path
 
     @classmethod
     def for_snapshot(cls, settings: Settings, snapshot: str) -> Trials:
-        """Where those of a snapshot and of what is set lie."""
-        # "half": earlier versions asked all owners, whose figures cannot be compared with those of one half
+        """Return the trials of a snapshot and of these settings."""
+        # "half": earlier versions used all owners, so their figures are not comparable
         return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-half" / "trials.jsonl")
 
     def __iter__(self) -> Iterator[Trial]:
@@ -88,7 +87,6 @@ class Trials:
                 continue
 
     def add(self, trial: Trial) -> None:
-        """Append one line and hand it to the disk."""
         note = {
             "model": trial.model,
             "values": trial.values,
@@ -106,11 +104,10 @@ def tune(
     models: Sequence[str] | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
-    """Go on with the search for so many seconds or trials, store `tuning.json` and return it.
+    """Continue the search within a budget of seconds or trials, store `tuning.json` and return it.
 
-    Without a budget nothing is tried and what was found so far is stored. progress is told the seconds or trials done
-    and what was tried. With a budget of trials the same calls give the same trials. Raises TooSparse where there is no
-    inner cut.
+    progress: gets the seconds or trials done and the last trial. A budget of trials is deterministic. Raises TooSparse
+    without a temporal validation split.
     """
     split = SingleModelSplit.at_share(snapshot, settings, settings.holdout.share)
     store = Trials.for_snapshot(settings, snapshot.name)
@@ -136,18 +133,20 @@ def tune(
 
 
 def tuned() -> tuple[str, ...]:
-    """The bundles of the models that have settings to search, in the order of the registry."""
+    """Return the bundles of models with settings to search, in registry order."""
     return tuple(spec.bundle for spec in registry.MODELS if spec.tuned)
 
 
 def searched(models: Sequence[str], settings: Settings) -> list[str]:
-    """Those that are switched on and have a setting that nobody chose."""
+    """Return the models that are enabled and have a setting left at its default."""
     return [m for m in models if grid_of(m, settings) and not registry.named(m).off(settings)]
 
 
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
-    """By setting what is tried for it, neighbours side by side (C30; the ensemble: C11-C14, O01); without the settings
-    that somebody chose, and those that the mode decides."""
+    """By setting: its values to try, neighbours adjacent (C30; the ensemble: C11-C14, O01).
+
+    Configured settings, and those that the mode decides, are left out.
+    """
     if model == _ENSEMBLE and not settings.is_default("ensemble_two_tower_weight"):
         return {}
     return {
@@ -158,7 +157,7 @@ def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
 
 
 def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
-    """The grid of a model as its table of settings declares it."""
+    """Return the grid of a model as its settings table declares it."""
     spec = registry.named(model)
     if spec.config is None:
         return {}
@@ -167,14 +166,16 @@ def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
 
 
 def start_of(model: str, settings: Settings) -> Values:
-    """What is set, the first trial: a reverse setting that says "as the forward one" is given its value."""
+    """Return the first trial: the current settings. A reverse setting without a value gets the forward one's."""
     values = {name: settings.value(name) for name in grid_of(model, settings)}
     return {n: settings.value(n.replace("_reverse", "")) if v is None else v for n, v in values.items()}
 
 
 def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values | None:
-    """What to try next, from what was tried already and the seed; None where the grid is exhausted, and where the start
-    cannot be fitted, for want of data say."""
+    """Return the next values to try, deterministic for the seed and the earlier trials.
+
+    None if the grid is exhausted or the start cannot be fitted, for example for lack of data.
+    """
     start, grid = start_of(model, settings), grid_of(model, settings)
     mine = [t for t in done if t.model == model]
     tried = {key(t.values): t for t in mine}
@@ -194,20 +195,20 @@ def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values
 
 
 def summary(done: Sequence[Trial], settings: Settings, snapshot: str, cut: str) -> dict[str, Any]:
-    """What `tuning.json` holds: `settings` to be taken over, and by model the start, the best and their difference."""
+    """Return the content of `tuning.json`: `settings` to adopt, and per model the start, best and difference."""
     models = {m: _verdict([t for t in done if t.model == m], start_of(m, settings)) for m in tuned()}
     judged = {m: verdict for m, verdict in models.items() if verdict}
     taken: Values = {}
     for model, verdict in judged.items():
         if verdict["adopted"]:
             taken |= whole(verdict["best"]["values"])
-        elif "reverse" in model:  # else it would follow what the forward one takes over
+        elif "reverse" in model:  # otherwise it would follow the forward setting that is adopted
             taken |= verdict["start"]["values"]
     return {"snapshot": snapshot, "cut": cut, "measure": "NDCG@10", "settings": taken, "models": judged}
 
 
 def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
-    """Empty where the start was not tried or could not be fitted."""
+    """Return the result of a model; empty if the start was not tried or could not be fitted."""
     first = next((t for t in trials if key(t.values) == key(start) and len(t.ndcg)), None)
     if first is None:
         return {}
@@ -229,13 +230,13 @@ def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
 
 
 def whole(values: Mapping[str, Any]) -> Values:
-    """The settings that these values stand for: the two weights of the ensemble are one choice, they add up to 1."""
+    """Return the full settings of these values: the two ensemble weights are one choice and sum to 1."""
     als = values.get("ensemble_als_weight")
     return {**values, **({} if als is None else {"ensemble_two_tower_weight": round(1 - als, 6)})}
 
 
 def trial_of(split: SingleModelSplit, model: str, values: Values, settings: Settings, store: Trials) -> Trial:
-    """Fit, judge and add to the trials; what cannot be fitted has no figures."""
+    """Fit, evaluate and store a trial; a model that cannot be fitted has no figures."""
     began = time.perf_counter()
     chosen = settings.layered(whole(values), "given")
     try:
@@ -256,20 +257,20 @@ def _judged(split: SingleModelSplit, model: str, chosen: Settings, halves: Path)
 
 
 def _half(split: SingleModelSplit, name: str, settings: Settings, directory: Path) -> Bundle:
-    """A half of the ensemble as it is set, fitted once for all weights."""
-    with suppress(BundleError):  # it is not there yet, or not as a whole
+    """Return a member of the ensemble with current settings, fitted once for all weights."""
+    with suppress(BundleError):  # it is missing or incomplete
         return open_bundle(name, directory)
     bundle, aside = split.fitted(name, settings), directory.with_name(f".{name}.{uuid.uuid4().hex[:8]}")
     aside.mkdir(parents=True, mode=0o700)
     write_bundle(bundle, aside)
-    with suppress(OSError):  # a task beside this one was first, with the same model
+    with suppress(OSError):  # a concurrent task stored the same model first
         aside.rename(directory)
     shutil.rmtree(aside, ignore_errors=True)
     return bundle
 
 
 def steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
-    """Every point one step away in one setting; a value beside the grid steps to the next ones within it."""
+    """Return every point one step away in one setting; a value outside the grid steps to its neighbours in it."""
     found = []
     for name, options in grid.items():
         ordered = list(options) if values[name] in options else sorted([*options, values[name]])
@@ -286,7 +287,7 @@ def key(values: Mapping[str, Any]) -> str:
     return json.dumps({n: v if isinstance(v, str) else float(v) for n, v in values.items()}, sort_keys=True)
 
 
-#: Draws of a grid that are tried before it counts as exhausted.
+#: Draws from a grid before it counts as exhausted.
 _PATIENCE = 100
 
 
@@ -297,10 +298,10 @@ def plan_round(
     near: bool = False,
     snapshot: str | None = None,
 ) -> list[PointRef]:
-    """Up to `trials` points that were not tried yet, models in turn.
+    """Plan up to `trials` untried points, models in turn; deterministic for the same earlier trials.
 
-    near: steps from the best of each model; else its start, then draws from its grid. The same trials before give the
-    same points. snapshot: the newest stored one by default. Raises DataError where there is none.
+    near: steps from the best of each model; otherwise its start, then draws from its grid. snapshot: the newest by
+    default. Raises DataError if there is none.
     """
     name = snapshot or newest_snapshot(settings)
     done, active = list(Trials.for_snapshot(settings, name)), searched(tuned() if models is None else models, settings)
@@ -316,7 +317,7 @@ def plan_round(
 
 
 def try_point(settings: Settings, point: PointRef) -> TrialRef:
-    """Fit one point before the validation split and evaluate it; an earlier trial of the point is returned as it is."""
+    """Fit one point before the temporal validation split and evaluate it; an earlier trial of it is returned."""
     store = Trials.for_snapshot(settings, point.snapshot)
     made = next((t for t in store if t.model == point.model and key(t.values) == key(point.values)), None)
     if made is None:
@@ -329,11 +330,10 @@ def try_point(settings: Settings, point: PointRef) -> TrialRef:
 def keep_best(
     settings: Settings, budget: Mapping[str, Any], snapshot: str | None = None
 ) -> tuple[dict[str, Any], list[TrialRef]]:
-    """Store `tuning.json`, which the next build takes over; returns it, and every trial, the best of a model first.
+    """Store `tuning.json` for the next build; returns it and all trials, the best of each model first.
 
-    A setting is taken over only where the interval of the paired gain lies above 0, at 95% for all trials of a model
-    together. budget: recorded as it is, with the number of trials that there are and their seconds. Where nothing was
-    tried on the snapshot, what was found before stays. Raises TooSparse without an inner cut.
+    A setting is adopted only if the interval of the paired gain is above 0, at 95% for all trials of a model together.
+    budget: recorded with the trials done. Without trials the old file stays. Raises TooSparse without a split.
     """
     name = snapshot or newest_snapshot(settings)
     done = list(Trials.for_snapshot(settings, name))
@@ -348,7 +348,7 @@ def keep_best(
 
 
 def newest_snapshot(settings: Settings) -> str:
-    """Raises DataError where none is stored."""
+    """Return the name of the newest snapshot. Raises DataError if none is stored."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
         raise DataError(
@@ -381,7 +381,7 @@ def _next(
     if key(start) not in taken:
         return start
     if mine and not fitted:
-        return None  # its start cannot be fitted, for want of data say
+        return None  # its start cannot be fitted, for example for lack of data
     rng = np.random.default_rng([settings.train.seed, *model.encode(), len(taken)])
     for _ in range(_PATIENCE):
         drawn = {name: values[int(rng.integers(len(values)))] for name, values in grid.items()}
@@ -391,10 +391,10 @@ def _next(
 
 
 def best_table(found: dict[str, Any]) -> str:
-    """What was found, a model a line: NDCG@10 of the start and of the best, and whether the best is taken over."""
+    """Return the results as a table: NDCG@10 of start and best per model, and whether the best is adopted."""
     lines = [
         f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
-        f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  taken over",
+        f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  adopted",
     ]
     for model, verdict in found["models"].items():
         gain = verdict["gain"]

@@ -1,7 +1,7 @@
-"""Choose the blend of the ensemble on the temporal validation split and record the choice in a bundle.
+"""Choose the blend of the ensemble on the validation split, over training owners, and record it in a bundle.
 
-It uses only the training owners, who are not evaluation owners. The weights of the settings (0.6 ALS, 0.4 two-tower)
-stay unless another blend is clearly better, with a correction for several blends (`models.metrics.intervals`).
+The weights of the settings (0.6 ALS, 0.4 two-tower) stay unless another blend is clearly better, with a correction for
+several blends (`models.metrics.intervals`).
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def network_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
 
 
 def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
-    """Choose another ranker over the learned one only if it is surely better, for any number of validation owners.
+    """Choose another ranker over the learned one only if it is surely better, for any number of owners.
 
     The learned ranker is the default because it was better on every real data set so far.
     """
@@ -235,7 +235,7 @@ def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
     return choose(challengers, SURE, least=2)
 
 
-def told(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
+def verdict_of(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
     """Return whether the network or the learned ranker serves a surface, and the reason in words."""
     if not choice.owners:
         return False, "no owners to evaluate it"

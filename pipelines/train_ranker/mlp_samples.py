@@ -44,7 +44,7 @@ class RankingSet:
 
     surface: (n,) int8 place in Surface. owner, item: (n,) int32 entity rows. features: (n, 4) float32. label: (n,)
     int8. weight: (n,) float32 interaction weight, 0 for negatives. blend: (n, 4) float32 inputs of the learned blend,
-    NaN where ALS or the two-tower model has no score.
+    NaN where a member has no score.
     """
 
     surface: NDArray[np.int8]
@@ -68,8 +68,10 @@ class RankingSet:
         return PairwiseRows(self.features, self.label, group)
 
     def with_seed_features(self) -> RankingSet:
-        """Features of the literal requirement: model score is the label's weight, diversity is constant (C44, C50; R03,
-        R04)."""
+        """Features of the source documents: the label's weight as model score, constant diversity.
+
+        (C44, C50; R03, R04)
+        """
         features = self.features.copy()
         features[:, FEATURES.index("model_score")] = self.weight
         features[:, _DIVERSITY] = NEUTRAL_DIVERSITY
@@ -91,9 +93,8 @@ class RankingSet:
 def ranking_set(holdout: Holdout, negatives: int | None = None, declined_first: bool | None = None) -> RankingSet:
     """Return every engaged candidate of the training owners and `negatives` others per positive (C43).
 
-    Negatives are drawn from all candidates without engagement, because the ranker must separate those. negatives: the
-    setting by default. declined_first: prefer candidates that were viewed without engagement (C42; [ranker]
-    negatives_from by default). A platform that records no views has no such candidates.
+    Negatives come from all candidates without engagement. declined_first: prefer those that were viewed without
+    engagement (C42), if the platform records views. Settings give the defaults.
     """
     settings = holdout.settings
     each = settings.of(RankerConfig).negatives if negatives is None else negatives
@@ -148,7 +149,6 @@ def _of_chunk(
     declined_first: bool,
     rng: np.random.Generator,
 ) -> RankingSet:
-    """Return the sampled candidates of a chunk of owners."""
     ranking = rank(recipe, owners, recipe.settings.lists.depth)
     found, score = ranking.candidates, ranking.score
     weight = cells(outcome.engaged, found.owner, found.item)

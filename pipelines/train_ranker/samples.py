@@ -1,8 +1,7 @@
 """Training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
 
-The base models are refitted before each cutoff. Cutoffs are half a `holdout_share` of the events apart, newest first,
-and each outcome window is one `holdout_share`. The validation split is one of the cutoffs. The ranker that is evaluated
-there trains only on data before it.
+The base models are refitted before each cutoff. Cutoffs are half a `holdout_share` of the events apart, newest first;
+each outcome window is one `holdout_share`. A ranker evaluated on the validation split trains only on data before it.
 """
 
 from __future__ import annotations
@@ -109,7 +108,7 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
             _LOG.warning("no training samples at the cutoff %d: %s", cut_us, error)
             continue
         for surface in Surface:
-            lessons = _lessons(holdout, surface, until_us)
+            lessons = _samples_of(holdout, surface, until_us)
             if lessons is not None:
                 found[surface].append(lessons)
         older = [sum(x.positive(judged) for x in those if x.cut_us < judged) for those in found.values() if those]
@@ -156,7 +155,7 @@ def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows
     return RankerRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
 
 
-def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
+def _samples_of(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
     """Return the samples of one cutoff and surface; None if the surface has no owners to train on."""
     recipe = holdout.recipe(surface)
     if recipe.evidence is None:

@@ -36,7 +36,7 @@ from pipelines.train_ranker.choose import (
     cross_fitted,
     learned_choice,
     network_choice,
-    told,
+    verdict_of,
 )
 from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
@@ -48,8 +48,8 @@ _LOG = logging.getLogger(__name__)
 class LearnedRankerResult:
     """The learned ranker for serving, and a copy for evaluation.
 
-    served: trained on all data. `judged`: trained only on data before the temporal validation split; None with too
-    little data. reason: why there is no served model, or empty.
+    served: trained on all data. `judged`: trained only on data before the temporal validation split; None if too few.
+    reason: why there is no served model, or empty.
     """
 
     served: Bundle | None
@@ -121,7 +121,7 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
         return {"serves": False, "reason": "too little data before the validation split to evaluate it", "judged": {}}
     ballot = ballot_of(holdout, surface, network, judged)
     choice = learned_choice(ballot)
-    serves, said = told(ballot, choice, TAUGHT)
+    serves, said = verdict_of(ballot, choice, TAUGHT)
     reason = f"trained before the validation split and evaluated after it: {said}"
     _LOG.info("learned ranker on %s: %s", surface, reason)
     figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
@@ -146,7 +146,7 @@ class SecondStage:
     """Results of the second stage. ranker, learned: None where refused.
 
     holdout: its bundles include the chosen blend, if there is one. seed_network: of the source documents' recipe, None
-    with too little data. judged: the learned ranker trained before the temporal validation split. refs: name and
+    with too little data. `judged`: the learned ranker trained before the temporal validation split. refs: name and
     version, and the reason of each refusal.
     """
 
@@ -159,13 +159,11 @@ class SecondStage:
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store the rankers `ranker_v1` and `learned_ranker_v1`, and write the network's ranking set.
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, and write the ranking set.
 
-    Fits `ensemble_v1` first where [ensemble] blend is auto or learned. Models that no list can use are not trained.
-
-    recipe: "honest", or "seed" for the features of the literal requirement (R03, R04). Returns a reference per model:
-    name and version. A refused model has the version "" and a `reason`; then the rules rank, or the weighted blend is
-    used (C53). Idempotent.
+    Fits `ensemble_v1` first if [ensemble] blend is auto or learned. Models that no list can use are not trained.
+    recipe: "honest", or "seed" for the features of the source documents (R03, R04). Returns a reference per model; a
+    refused one has the version "" and a `reason`, and the rules or the weighted blend are used (C53). Idempotent.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
@@ -263,7 +261,7 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
         choice = network_choice(ballot)
         if not choice.owners:
             continue
-        serves, why = told(ballot, choice, RANKED)
+        serves, why = verdict_of(ballot, choice, RANKED)
         passes += [surface.value] if serves else []
         ahead |= choice.gains[RANKED]["mean"] >= 0
         means = {name: round(float(ballot[name].mean()), 6) for name in (RANKED, RULES)}

@@ -1,7 +1,7 @@
 """Store and open the models that evaluate a build: those fitted before the temporal validation split.
 
-They stay with the release. The next build evaluates the live release by these models, not by a refit with today's code
-and settings, which would hide regressions. Only models that passed the leak checks are stored.
+The next build evaluates the live release by these models. A refit with today's code and settings would hide
+regressions. Only models that passed the leak checks are stored.
 """
 
 from __future__ import annotations

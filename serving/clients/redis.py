@@ -26,7 +26,7 @@ from models.data.event import Event
 from models.data.interactions import instant_us
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
 from models.lists.redis_format import OWN, Keys, since_meaning, since_value
-from models.lists.redis_server import ELSEWHERE, told, with_hint
+from models.lists.redis_server import ELSEWHERE, message_of, with_hint
 from models.schema import Entity, EventType, Surface
 from models.settings.settings import Settings
 from serving.clients.breaker import PAUSE_S, Breaker
@@ -79,7 +79,7 @@ class Found:
     def of(cls, stored: bytes | None, scan: Any) -> Found:
         """From the answer to HSCAN. A refusal is recorded as the trouble of this owner only."""
         if isinstance(scan, redis.ResponseError):
-            return cls(stored, [], [], f"Redis refuses to read what the owner met: {with_hint(told(scan))}")
+            return cls(stored, [], [], f"Redis refuses to read what the owner met: {with_hint(message_of(scan))}")
         cursor, pairs = scan
         return cls(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
 
@@ -101,7 +101,7 @@ class Cache:
             )
         self.keys = Keys(settings.namespace)
         self.breakers = {
-            p: Breaker("Redis", _is_silent, lambda e: with_hint(told(e)), 0 if p == SIGN_OF_LIFE else PAUSE_S)
+            p: Breaker("Redis", _is_silent, lambda e: with_hint(message_of(e)), 0 if p == SIGN_OF_LIFE else PAUSE_S)
             for p in PURPOSES
         }
         self._settings = settings
@@ -180,7 +180,7 @@ class Cache:
         self._admit(answers[: len(count)])
         lists, *scans = answers[len(count) :]
         if isinstance(lists, redis.ResponseError):
-            raise ServiceError(f"Redis refuses to read lists: {with_hint(told(lists))}")
+            raise ServiceError(f"Redis refuses to read lists: {with_hint(message_of(lists))}")
         return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
 
     def admit(self, caller: str) -> None:
@@ -218,7 +218,7 @@ class Cache:
             except redis.ResponseError as error:  # full, or a replica: reads still work
                 if _is_elsewhere(error):
                     raise
-                raise ServiceError(f"Redis takes no events: {with_hint(told(error))}") from error
+                raise ServiceError(f"Redis takes no events: {with_hint(message_of(error))}") from error
 
         self._taken(self._ask(EVENTS, take))
 
@@ -392,7 +392,7 @@ def _is_silent(error: BaseException) -> bool:
 
 def _is_elsewhere(error: Exception) -> bool:
     """Whether another server may have replaced this one."""
-    return told(error).startswith(ELSEWHERE)
+    return message_of(error).startswith(ELSEWHERE)
 
 
 def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:

@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from models.keys import PSEUDONYM_KEY
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
-from serving.counters import told
+from serving.counters import exposition
 from serving.http.answer_ids import KeptKey
 from serving.http.callers import NOBODY
 from serving.http.events import Waiting
@@ -87,7 +87,7 @@ class Access:
         """The metrics of all processes of this reader in Prometheus text format."""
         now = CollectorRegistry()
         now.register(LiveRelease(self._releases))
-        numbers = told() + generate_latest(now) + self._waiting.numbers()
+        numbers = exposition() + generate_latest(now) + self._waiting.numbers()
         return Response(numbers, content_type=CONTENT_TYPE_LATEST)
 
     def _begin(self) -> None:

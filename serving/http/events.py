@@ -145,10 +145,10 @@ class Waiting:
         ):
             yield CounterMetricFamily(f"matchbook_events_{name}", about, int(done.get(name.encode(), 0)))
         with suppress(ValueError, LookupError, TypeError):  # written by another version; the next hour writes it again
-            yield from list(earned(measured))
+            yield from list(engagement(measured))
 
 
-def earned(measured: bytes | None) -> Iterator[Metric]:
+def engagement(measured: bytes | None) -> Iterator[Metric]:
     """Metrics of recent engagement from `measure_answers`; none before its first run (J01-J10).
 
     Only the newest EARNED_RELEASES releases and EARNED_EXPERIMENTS experiments, each in its newest edition, and no

@@ -112,7 +112,7 @@ def _batch(recipe: SurfaceRecommender, owner: str, record: OwnerRecord, events: 
         record.count(recipe.surface.owner),
         events.csr()[:, recipe.catalogue].tocsr(),
         barred.tocsr()[:, recipe.catalogue].tocsr(),
-        text_of(recipe.owners.told(record.profile)),
+        text_of(recipe.owners.known_fields(record.profile)),
         record.opted_out,
         row,
         events,

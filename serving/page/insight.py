@@ -62,7 +62,7 @@ class Insight:
         found = self._database.find(entity, word, roles, FOUND_MOST)
         return [{"id": i, "name": name, "role": role} for i, name, role in found]
 
-    def told(self, surface: Surface, owner: str, caller: str) -> dict[str, Any]:
+    def explained(self, surface: Surface, owner: str, caller: str) -> dict[str, Any]:
         """How the list of an owner is made: route, candidates, and for every place its scores by model.
 
         "known" is false for an id that the platform does not know: it gets the popular list, without an explanation.

@@ -50,7 +50,7 @@ def page_routes(insight: Insight) -> Blueprint:
         """How an owner's list is made; with `item`, why that item is or is not in it."""
         owner, item = read_id(owner), request.args.get("item")
         told: dict[str, Any] = (
-            insight.told(surface, owner, caller())
+            insight.explained(surface, owner, caller())
             if item is None
             else insight.why(surface, owner, read_id(item, "item"), caller())
         )

@@ -1,5 +1,5 @@
--- What the ids of answers to this person (or startup) say: nothing that names them, but of no use any more. Before the
--- events are deleted, which alone say whose answers they were.
+-- Decoded answer ids of this person (or startup): they name nobody, but nothing uses them any more. Runs before the
+-- events are deleted, because only events say whose answers they were.
 DELETE FROM matchbook_answers a
 USING matchbook_events e
 WHERE e.answer_id = a.answer_id

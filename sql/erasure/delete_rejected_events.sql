@@ -1,2 +1,2 @@
--- Entries of the stream of posted events that were set aside and name them, however they spell the id.
+-- Rejected entries of the event stream that name the person, in any text form of the id.
 DELETE FROM matchbook_rejected_events AS e WHERE CAST(e AS text) ~* :spelt

@@ -1,2 +1,2 @@
--- Rows of data folders that were set aside and name them, however they spell the id.
+-- Rejected rows of data folders that name the person, in any text form of the id.
 DELETE FROM matchbook_rejected_rows AS r WHERE CAST(r AS text) ~* :spelt

@@ -1,2 +1,2 @@
--- What was read of a startup's counter of views.
+-- Readings of a startup's view counter.
 DELETE FROM matchbook_view_readings WHERE startup_id = CAST(:id AS uuid)

@@ -1,2 +1,2 @@
--- Note that this id is erased; from here on neither exports nor the reader know it.
+-- Record that this id is erased; exports and the reader then ignore it.
 INSERT INTO matchbook_erased (mark) VALUES (matchbook_mark(CAST(:id AS uuid))) ON CONFLICT DO NOTHING

@@ -1,7 +1,8 @@
--- What builds, imports, the drain and erasures may do: read the contract views, keep tables named matchbook_… beside them,
--- make temporary ones. Run it in the platform's database as its owner, once the views are there (a view that is not there
--- yet is passed over); again is a no-op. Then give the pipelines one login: CREATE ROLE … LOGIN PASSWORD '…' IN ROLE
--- matchbook_pipeline. It owns the tables that it makes; where somebody else made them, it may read and write them.
+-- The rights of builds, imports, drains and erasures: read the contract views, keep tables named matchbook_… beside
+-- them, create temporary tables. Run this in the platform's database as its owner after the views exist (missing views
+-- are skipped). A repetition changes nothing. Then create one login for the pipelines: CREATE ROLE … LOGIN PASSWORD '…'
+-- IN ROLE matchbook_pipeline. It owns the tables that it creates, and may read and write those that another role
+-- created.
 DO $$
 DECLARE
     name text;

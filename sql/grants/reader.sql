@@ -1,7 +1,7 @@
--- What the reader may do, and nothing else: read the three contract views, ask whether an id was erased, and from whom or
--- what one is barred by a dismissal. Run it in the
--- platform's database as whoever owns the views, after the first build or import made Matchbook's own tables; again is a
--- no-op. Then give the reader a login of its own: CREATE ROLE … LOGIN PASSWORD '…' IN ROLE matchbook_reader.
+-- The rights of the reader: read the three contract views, ask whether an id was erased, and ask which owners or items
+-- dismissals exclude for an id. Run this in the platform's database as the owner of the views, after the first build or
+-- import created Matchbook's own tables. A repetition changes nothing. Then create a login for the reader: CREATE ROLE
+-- … LOGIN PASSWORD '…' IN ROLE matchbook_reader.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'matchbook_reader') THEN

@@ -1,5 +1,5 @@
--- What people did since the platform's tables were last read, as the reader was told. Never the platform's table.
--- `type` may also be an impression or a dismissal: those filter and measure, and the interactions view leaves them out.
+-- Events posted to the reader; never the platform's own table. `type` may also be an impression or a dismissal: those
+-- filter and measure, and the interactions view leaves them out.
 CREATE TABLE matchbook_events (
     event_id text PRIMARY KEY,
     user_id uuid NOT NULL,

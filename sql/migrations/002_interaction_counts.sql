@@ -1,4 +1,4 @@
--- Interaction counts that do not scan (N07): counted once at a cutoff, the few events since then are added by index.
+-- Interaction counts without a scan (N07): counted once at a cutoff; the few later events are added by index.
 CREATE TABLE matchbook_interaction_counts (
     entity text NOT NULL CHECK (entity IN ('user', 'startup')),
     id uuid NOT NULL,

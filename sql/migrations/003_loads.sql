@@ -1,11 +1,11 @@
--- Which data folder was loaded, so that the same one again is a no-op and another one can be refused.
+-- The imported data folder: the same one again changes nothing, another one is refused.
 CREATE TABLE matchbook_loads (
     digest text PRIMARY KEY,
     note jsonb NOT NULL,
     loaded_at timestamptz NOT NULL
 );
 
--- Rows of a data folder that were set aside, each with its place and its reason.
+-- Rejected rows of a data folder, each with its place and reason.
 CREATE TABLE matchbook_rejected_rows (
     file text NOT NULL,
     line bigint NOT NULL,

@@ -1,4 +1,4 @@
--- Entries of the stream of posted events that are no events, or that PostgreSQL refuses, each with its id and its reason.
+-- Rejected entries of the event stream, each with its id and reason: no valid event, or refused by PostgreSQL.
 CREATE TABLE matchbook_rejected_events (
     entry text PRIMARY KEY,
     reason text NOT NULL,

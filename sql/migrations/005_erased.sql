@@ -1,5 +1,5 @@
--- Who was erased, as keyed hashes: nobody can read an id from them, but an id that is asked about can be recognised.
--- Exports and the reader leave whoever stands here out, though the platform may still name them.
+-- Erased ids as keyed hashes: they do not reveal an id, but a given id can be recognised. Exports and the reader leave
+-- these ids out, although the platform may still name them.
 CREATE TABLE matchbook_erasure_key (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     key bytea NOT NULL

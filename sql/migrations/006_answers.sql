@@ -1,5 +1,5 @@
--- Which answer an event came of, and what that answer was: the ledger of docs/guides/experiments.md is made of both. The id of an
--- answer names nobody (models/lists/answer_id.py); whose it was, only the events with it say.
+-- The answer that led to an event, and the content of that answer: the ledger of docs/guides/experiments.md uses both.
+-- An answer's id names nobody (models/lists/answer_id.py); only its events say whose answer it was.
 ALTER TABLE matchbook_events ADD COLUMN answer_id text, ADD COLUMN position smallint;
 
 CREATE INDEX idx_matchbook_events_answer_id ON matchbook_events (answer_id) WHERE answer_id IS NOT NULL;

@@ -1,6 +1,5 @@
--- The platform's running counter of views, as exports read it: what Matchbook itself saw is known as of any later instant.
--- Rows of one startup are only added (sql/readings/keep.sql), so that whether there is one at an instant depends on
--- nothing that came after.
+-- The platform's view counter as exports read it, so that its value is known at any later instant. Rows of a startup
+-- are only added (sql/readings/keep.sql), so whether there is one at an instant does not depend on later data.
 CREATE TABLE matchbook_view_readings (
     startup_id uuid NOT NULL,
     read_at timestamptz NOT NULL,

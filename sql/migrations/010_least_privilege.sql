@@ -1,6 +1,6 @@
--- Whoever may read the contract views may ask whether an id was erased, and needs no right to the key and the marks for
--- it: the function looks at them in its owner's name. The search path is fixed so that nobody can put other tables before
--- ours. Marks themselves are for the pipelines only.
+-- A role that may read the contract views may ask whether an id was erased, without rights to the key and the marks:
+-- the function reads them as its owner. The search path is fixed so that nobody can put other tables before ours. Only
+-- the pipelines may compute marks.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION matchbook_mark(uuid) SET search_path = %I, pg_temp', current_schema());

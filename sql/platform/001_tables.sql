@@ -1,5 +1,5 @@
--- A platform of our own, for the sample marketplace and for data folders. Applied only where the database has neither
--- these tables nor a contract view. As on many platforms no key or check guards the events: the export does.
+-- A platform for the sample marketplace and for data folders. Applied only if the database has neither these tables nor
+-- a contract view. As on many platforms, no key or check validates the events: the export does.
 CREATE TABLE users (
     id uuid PRIMARY KEY,
     role text NOT NULL,
@@ -37,13 +37,13 @@ CREATE TABLE user_interactions (
     created_at timestamptz NOT NULL
 );
 
--- N09 and N10. The seeds name the second one twice; this is the one name (R26). The time after the user lets a
--- count since a cutoff read only what came since.
+-- Required indexes (N09, N10). The requirements name the second one twice; this is its only name (R26). With the time
+-- after the user, a count since a cutoff reads only later rows.
 CREATE INDEX idx_user_interactions_user_id ON user_interactions (user_id, created_at);
 
 CREATE INDEX idx_user_interactions_startup_user ON user_interactions (startup_id, user_id);
 
 CREATE INDEX idx_user_interactions_startup_at ON user_interactions (startup_id, created_at);
 
--- Events arrive in the order of time, so a few kilobytes find the pages before an early cutoff.
+-- Events arrive ordered by time, so a few kilobytes find the pages before an early cutoff.
 CREATE INDEX idx_user_interactions_created_at ON user_interactions USING brin (created_at);

@@ -1,4 +1,4 @@
--- The three contract views over the platform above; an integrator writes the same three over their own tables
+-- The three contract views over the platform above. An integrator writes the same three over other tables
 -- (docs/guides/your-data.md).
 CREATE VIEW matchbook_users AS
 SELECT id AS user_id, role, created_at, updated_at, name, headline, skills, interests, location, opted_out_at
@@ -9,8 +9,8 @@ SELECT id AS startup_id, name, description, category, field, type, tags, stage, 
        created_at, updated_at, withdrawn_at, views
 FROM startups;
 
--- An event that reached both the platform and Matchbook counts once. What the platform itself holds twice stays
--- twice: the export counts and reports it.
+-- An event that reached both the platform and Matchbook counts once. Duplicates within the platform stay: the export
+-- counts and reports them.
 CREATE VIEW matchbook_interactions AS
 SELECT user_id, startup_id, interaction_type, created_at AS occurred_at
 FROM user_interactions

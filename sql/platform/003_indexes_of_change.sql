@@ -1,4 +1,4 @@
--- What changed since the last look, found without reading everybody: withdrawals, opt-outs, new and edited startups.
+-- Indexes for recent changes: withdrawals, opt-outs, new and edited startups.
 CREATE INDEX idx_startups_withdrawn_at ON startups (withdrawn_at) WHERE withdrawn_at IS NOT NULL;
 
 CREATE INDEX idx_users_opted_out_at ON users (opted_out_at) WHERE opted_out_at IS NOT NULL;

@@ -1,4 +1,4 @@
--- Names by the words in them: what somebody types on the page is found without reading everybody.
+-- Search by the words of names, without a scan.
 CREATE INDEX idx_users_words ON users
     USING gin (to_tsvector('simple', coalesce(name, '') || ' ' || coalesce(headline, '')));
 

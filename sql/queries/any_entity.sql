@@ -1,4 +1,4 @@
--- Question: is there any user or startup at all?
+-- Question: is there any user or startup?
 -- Parameters: none
 -- Columns: any
 -- Order: one row

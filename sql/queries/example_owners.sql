@@ -1,6 +1,6 @@
--- Question: for each surface, whose list shows most (the listed owner with the most events)?
+-- Question: for each surface, which listed owner has the most events?
 -- Parameters: none
--- Columns: surface, owner, items, interactions (items: whether there is anybody or anything to put into the list)
+-- Columns: surface, owner, items, interactions (items: whether the list can have any item)
 -- Order: surfaces that have items first, then the owner's events
 -- Index: matchbook_interaction_counts_pkey
 WITH people AS (

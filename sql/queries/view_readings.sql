@@ -1,4 +1,4 @@
--- Question: what did earlier exports read of each startup's running counter of views before a cutoff?
+-- Question: which values of each startup's view counter did earlier exports read before a cutoff?
 -- Parameters: as_of timestamptz, the cutoff
 -- Columns: startup_id, read_at, views
 -- Order: startup_id, read_at

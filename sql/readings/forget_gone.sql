@@ -1,4 +1,4 @@
--- Drop what was read of startups that the platform has not had for :days days or longer.
+-- Delete readings of startups that the platform deleted at least :days days ago.
 DELETE FROM matchbook_view_readings r
 WHERE NOT EXISTS (SELECT 1 FROM matchbook_startups s WHERE s.startup_id = r.startup_id)
   AND NOT EXISTS (SELECT 1 FROM matchbook_view_readings l

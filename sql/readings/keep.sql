@@ -1,7 +1,7 @@
--- Keep a reading of every startup's counter that moved by a tenth or more since its last reading, 20 hours ago or longer.
--- A counter that grows needs about 25 readings for each tenfold; one that swings stops at :most, its first ones stay.
--- Nothing of startups that were erased. The instant is asked for after the statement's view of the data was taken: a
--- reading is never older than what it read.
+-- Store a reading of every startup's counter that changed by a tenth or more since its last reading, at least 20 hours
+-- ago. A growing counter needs about 25 readings for each factor of ten; one that oscillates stops at :most, and its
+-- first readings stay. Erased startups are left out. The instant is taken after the statement's snapshot of the data,
+-- so a reading is never older than its value.
 WITH now AS MATERIALIZED (SELECT clock_timestamp() AS at)
 INSERT INTO matchbook_view_readings (startup_id, read_at, views)
 SELECT s.startup_id, now.at, s.views

@@ -1,2 +1,2 @@
--- Impressions that no figure of answers looks back to any more; an impression bars nobody.
+-- Impressions older than the window of every figure; an impression excludes nobody from a list.
 DELETE FROM matchbook_events WHERE type = 'impression' AND received_at < :shown_before AND at < :shown_before

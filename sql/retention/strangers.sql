@@ -1,5 +1,5 @@
--- Posted events that came long ago, of people or startups that the platform does not know: they teach nothing and bar
--- nobody. What was posted of those whom it knows stays, and what bars them with it.
+-- Old posted events of people or startups that the platform does not know: they train nothing and exclude nobody.
+-- Events of known ids stay, and so do their dismissals.
 DELETE FROM matchbook_events e
 WHERE e.received_at < :strangers_before
   AND (NOT EXISTS (SELECT 1 FROM matchbook_users u WHERE u.user_id = e.user_id)

@@ -1,6 +1,5 @@
--- Events of a data folder before their duplicates are known; `line` says where each stood, `at` is in microseconds
--- since 1970, which is written and compared several times faster than an instant as text; `whole_day` where the file
--- tells no time of day.
+-- Events of a data folder before duplicates are removed. `line`: line in the file. `at`: microseconds since 1970,
+-- several times faster to write and compare than an instant as text. `whole_day`: the file gives no time of day.
 SET LOCAL work_mem = '128MB';
 
 SET LOCAL maintenance_work_mem = '256MB';

@@ -1,4 +1,4 @@
--- Of events with the same user, startup, type and time the first line stays; the others leave with their lines.
+-- Of events with the same user, startup, type and time the first line stays; the others are deleted and returned.
 WITH repeated AS (
     SELECT user_id, startup_id, interaction_type, at, min(line) AS first
     FROM staged_interactions

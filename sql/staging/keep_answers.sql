@@ -1,4 +1,4 @@
--- Keep what the ids of answers say, once each, where an event with the id was kept: of people who were erased nothing is.
+-- Store decoded answer ids once each, if an event with the id was stored: nothing is stored of erased people.
 INSERT INTO matchbook_answers (answer_id, surface, method, route, release, live, day, experiment, edition, arm)
 SELECT answer_id, surface, method, route, release, live, day, experiment, edition, arm
 FROM unnest(CAST(:answer_id AS text[]), CAST(:surface AS text[]), CAST(:method AS text[]), CAST(:route AS text[]),

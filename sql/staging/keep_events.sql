@@ -1,5 +1,4 @@
--- Keep posted events, each id once however often it was sent; what is kept already stays as it is. Of people who were
--- erased nothing is kept.
+-- Store posted events, each id once; stored ones do not change. Nothing is stored of erased people.
 INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at, received_at, answer_id, position)
 SELECT event_id, user_id, startup_id, type, at, received_at, answer_id, position
 FROM unnest(CAST(:event_id AS text[]), CAST(:user_id AS uuid[]), CAST(:startup_id AS uuid[]), CAST(:type AS text[]),

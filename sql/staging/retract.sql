@@ -1,6 +1,6 @@
--- Events of these pairs that a retraction takes back, whichever of the two came first: those that happened, or that were
--- told of, up to its time. They keep their ids, so that none comes back when it is sent again. An impression stays: it was
--- shown. A time ahead of the clock of receipt is no later than the receipt, on either side.
+-- Mark events of these pairs that a retraction takes back, in any order of arrival: those that happened or were
+-- received up to its time. They keep their ids, so a repeated post does not restore them. Impressions stay. A time
+-- ahead of the time of receipt counts as the time of receipt, on both sides.
 UPDATE matchbook_events e
 SET type = 'retracted ' || e.type
 FROM matchbook_events r

@@ -1,4 +1,4 @@
--- Those of these pairs of which anything was ever retracted.
+-- Pairs of these for which a retraction was ever posted.
 SELECT DISTINCT user_id, startup_id
 FROM matchbook_events
 WHERE type = 'retract'

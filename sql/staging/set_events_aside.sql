@@ -1,4 +1,4 @@
--- Set entries aside that are no events, each once.
+-- Store rejected entries of the stream, each once.
 INSERT INTO matchbook_rejected_events (entry, reason, content)
 SELECT entry, reason, content
 FROM unnest(CAST(:entry AS text[]), CAST(:reason AS text[]), CAST(:content AS text[])) AS aside (entry, reason, content)

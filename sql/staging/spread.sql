@@ -1,5 +1,5 @@
--- Events of which only the day is told may be several on that day: equal ones come a microsecond after each other, in the
--- order of the file.
+-- Events that only have a day may be several on that day: equal ones are placed one microsecond apart, in the order of
+-- the file.
 WITH turn AS (
     SELECT line, row_number() OVER (PARTITION BY user_id, startup_id, interaction_type, at ORDER BY line) - 1 AS after
     FROM staged_interactions

@@ -23,13 +23,13 @@ OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", fro
 
 
 def bundles() -> str:
-    """What a bundle holds, a line a model."""
+    """The contents of bundles, one line for each model."""
     lines = [f"| `{s.bundle}` | {s.arrays} | {s.rows} |" for s in registry.MODELS if s.bundle]
     return "\n".join(["| name | arrays (maps) | what a row is |", "|---|---|---|", *lines])
 
 
 def sources() -> str:
-    """What proposes candidates, a line a model."""
+    """The sources of candidates, one line for each model."""
     lines = [
         f"| `{s.name}` | `{s.source}` | {s.source.code} | {OWNERS[frozenset(map(str, s.owners))]} | {s.title} |"
         for s in registry.MODELS
@@ -39,7 +39,7 @@ def sources() -> str:
 
 
 def fields(table: schema.Table) -> str:
-    """What a contract view must give, a line a column."""
+    """The columns of contract views, one line for each."""
     lines = [f"| `{f.name}` | {f.type.sql} | {f.doc} |" for f in table.fields]
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
 
@@ -60,7 +60,7 @@ def parameters() -> str:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the first lines of a decision record say. status: "accepted" or "superseded by …", with its links."""
+    """The head of a decision record. status: "accepted" or "superseded by …", with its links."""
 
     file: str
     number: int
@@ -70,7 +70,7 @@ class Decision:
 
 
 def decisions() -> list[Decision]:
-    """Every decision record, in the order of the file names. Raises ValueError where a head is not as it must be."""
+    """Every decision record, in the order of file names. Raises ValueError for a malformed head."""
     found = []
     for path in sorted((ROOT / RECORDS).glob("[0-9]*.md")):
         head = HEAD.match(path.read_text())
@@ -84,12 +84,12 @@ def decisions() -> list[Decision]:
 
 
 def decision_table() -> str:
-    """The decision records, a line each."""
+    """The decision records, one line for each."""
     lines = [f"| [{d.number:04d}. {d.title}]({d.file}) | {d.date} | {d.status} |" for d in decisions()]
     return "\n".join(["| decision | date | status |", "|---|---|---|", *lines])
 
 
-#: By name of a table its document and what makes it. It stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
+#: By name of a table its document and its function. The table is between `<!-- table NAME -->` and `<!-- end NAME -->`.
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "bundles": ("docs/reference/architecture.md", bundles),
     "sources": ("docs/reference/architecture.md", sources),
@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 def filled(name: str, text: str) -> str:
-    """A document with one of its tables as it is declared. Raises ValueError where its marks are missing."""
+    """A document with one table written again. Raises ValueError if its marks are missing."""
     begin, end = f"<!-- table {name} -->\n", f"\n<!-- end {name} -->"
     found, times = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: begin + TABLES[name][1]() + end, text, flags=re.DOTALL

@@ -41,7 +41,7 @@ GROUPS = {
 
 
 class Requirement(NamedTuple):
-    """A row of the list. code: modules, `module:name` or paths. tests: names of tests. note: what differs, and why."""
+    """A row of the list. code: modules, `module:name` or paths. tests: their names. note: differences and reasons."""
 
     id: str
     text: str
@@ -107,7 +107,7 @@ def _named(node: ast.stmt) -> list[str]:
 
 
 def place_now(place: str) -> str:
-    """The place itself, or where its name is now if exactly one other module has it."""
+    """The place itself, or its new place if exactly one other module has the name."""
     _, _, wanted = place.partition(":")
     if is_there(place) or not wanted:
         return place
@@ -124,7 +124,7 @@ def name_now(wanted: str) -> str:
 
 
 def follow_moves() -> list[str]:
-    """Write the list with places and tests where they are now; returns what is in no one place."""
+    """Write the list with the present places and tests; returns those that are not found or not unique."""
     left: list[str] = []
     with LIST.open("r+", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -142,7 +142,7 @@ def follow_moves() -> list[str]:
 
 
 def page() -> str:
-    """The tables of docs/requirements.md, one a group."""
+    """The tables of docs/requirements.md, one for each group."""
     every = requirements()
     bare = [r.id for r in every if not r.tests]
     parts = [f"{len(every)} requirements; {len(bare)} of them have no test: {', '.join(bare)}."]

@@ -1,4 +1,4 @@
-"""The hook of commit messages takes what follows the convention, and says what is wrong with anything else."""
+"""The hook of commit messages accepts the convention and explains each refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md and its files promise to a person: hooks that run, a container that opens, a licence."""
+"""CONTRIBUTING.md and its files: hooks that run, a container that opens, a licence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of the documents say what is declared."""
+"""Generated tables in documents match the declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The direction of imports, as contracts and as what a running reader has really loaded."""
+"""The direction of imports: by contracts and by the modules that a running reader has loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.paths import ROOT
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file names in an import, wherever the import stands."""
+    """Every module that a file imports, at any place."""
     found: set[str] = set()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):

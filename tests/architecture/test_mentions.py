@@ -1,4 +1,4 @@
-"""Every path, module and command that a document, a docstring or a comment names is there."""
+"""Every path, module and command named in documents, docstrings and comments exists."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEXTS = [
 
 
 def said(path: Path) -> str:
-    """What a file says in words: all of a document; docstrings, comments and messages of code."""
+    """The texts of a file: all of a document; docstrings, comments and messages of code."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix != ".py":
         return text
@@ -60,13 +60,13 @@ def steps() -> frozenset[str]:
 
 
 def made(page: Path) -> set[str]:
-    """What a tutorial writes, files and folders."""
+    """The files and folders that a tutorial writes."""
     files = [b.path for b in blocks(page) if b.path] if page.suffix == ".md" else []
     return {*files, *(str(parent) for f in files for parent in Path(f).parents)}
 
 
 def gone(path: Path, text: str) -> set[str]:
-    """What a text names that is not there."""
+    """The names in a text that do not exist."""
     text = re.sub(r"\]\([^)]*\)", "]", text)  # links are looked after by test_texts.py
     text = re.sub(r"^(---|\+\+\+) [ab]/", "", text, flags=re.MULTILINE)  # of a diff in a tutorial
     there = everything() | made(path)
@@ -92,7 +92,7 @@ def _called(path: str) -> bool:
 
 
 def _module(dotted: str) -> bool:
-    """A module, or a name that stands in one."""
+    """A module, or a name in a module."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):
         base = "/".join(parts[:end])

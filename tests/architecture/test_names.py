@@ -1,4 +1,4 @@
-"""Files that say what is in them, and text that would read the same on any machine."""
+"""File names describe their content, and texts do not depend on a machine."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def pins(lock: str) -> dict[str, str]:
 
 
 def asked(lock: str) -> set[str]:
-    """The packages that the file behind a lock names."""
+    """The packages in the source file of a lock."""
     found = (re.match(r"[A-Za-z0-9._-]+", line) for line in _lines(f"{lock}.in"))
     return {re.sub(r"[-_.]+", "-", m[0]).lower() for m in found if m}
 
@@ -118,7 +118,7 @@ def test_every_file_begins_with_what_it_is(path: Path) -> None:
 
 
 def test_what_models_offers_is_described() -> None:
-    """Public functions and classes of models/; methods may be silent where their class says it."""
+    """Public functions and classes of models/; methods need no docstring if their class has one."""
     bare: list[str] = []
     for path in python("models"):
         for node in parsed(path).body:

@@ -1,4 +1,4 @@
-"""Short functions, and files no longer than one concept needs."""
+"""Functions are short, and files are no longer than one concept needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written beside the code agrees with it: the heads of the queries, the commands."""
+"""Texts agree with the code: the heads of queries, and the commands."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_only_settings_read_the_environment() -> None:
         "models/settings/load.py",
         "models/__init__.py",
         "serving/counters.py",
-        "pipelines/cli/first_build.py",  # where prometheus_client keeps its numbers: no setting of ours
-        "pipelines/airflow_records.py",  # hands its own environment on to `airflow db clean`
+        "pipelines/cli/first_build.py",  # the folder of prometheus_client: not a setting of Matchbook
+        "pipelines/airflow_records.py",  # passes its environment to `airflow db clean`
     }
     found = [
         name(p)

@@ -1,4 +1,4 @@
-"""mypy reads every Python file of ours, and no file asks it to look away."""
+"""mypy checks every Python file, and no file disables it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_no_file_is_overlooked_as_a_whole() -> None:
 
 
 def test_arrays_say_what_they_hold() -> None:
-    """A bare np.ndarray in an annotation says neither kind nor width: NDArray[np.float32] does."""
+    """A bare np.ndarray in an annotation has no element type; NDArray[np.float32] has."""
     found = [
         f"{name(path)}:{bare.lineno}"
         for path in tracked()

@@ -1,4 +1,4 @@
-"""The source tree as the house rules see it."""
+"""The source tree as the architecture rules see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparisons compare equal work, and the tables say what was measured. No time is asserted."""
+"""The comparisons compare equal work, and the tables show what was measured. No time is asserted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Gowalla benchmark on a small split in the published form: what it reads, figures by hand, the table."""
+"""The Gowalla benchmark on a small split in the published form: its input, figures by hand, its table."""
 
 from __future__ import annotations
 

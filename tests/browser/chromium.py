@@ -1,4 +1,4 @@
-"""A real Chromium, driven over its own debugging protocol: nothing but the browser itself is needed."""
+"""A real Chromium, controlled over its debugging protocol: only the browser is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST = 64 * 1024 * 1024  # a screenshot comes as one message
 
 
 def found() -> str | None:
-    """The browser's path, None where there is none."""
+    """The path of the browser, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -78,7 +78,7 @@ class Chromium:
             return str(next(p["webSocketDebuggerUrl"] for p in json.load(answer) if p["type"] == "page"))
 
     def tell(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command and its answer; events in between are passed over."""
+        """Send one command and return its answer; events before it are ignored."""
         self._asked += 1
         self._page.send(json.dumps({"id": self._asked, "method": method, "params": params}))
         while True:
@@ -99,7 +99,7 @@ class Chromium:
         return str(self.ask("document.body ? document.body.innerText : ''"))
 
     def wait_for(self, condition: Callable[[str], bool], patience_s: float = 60.0) -> str:
-        """The page's text once it fulfils the condition."""
+        """Wait until the page's text meets the condition, and return it."""
         deadline = time.monotonic() + patience_s
         while not condition(text := self.text()):
             assert time.monotonic() < deadline, f"the page does not show it; it shows:\n{text[:2000]}"
@@ -107,7 +107,7 @@ class Chromium:
         return text
 
     def type_into(self, selector: str, text: str) -> None:
-        """Focus a field and type, as keys do: scripts of the page notice."""
+        """Focus a field and type with key events, so that scripts of the page react."""
         assert self.ask(f"document.querySelector({json.dumps(selector)})?.focus() === undefined"), selector
         self.tell("Input.insertText", text=text)
 

@@ -1,4 +1,4 @@
-"""What the browser tests look at: the system that `make up` runs, through a Chromium that is installed."""
+"""Fixtures of browser tests: the system that `make up` runs, and an installed Chromium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/images, taken of what `make up` runs: `python -m tests.browser.pictures`."""
+"""Take the pictures of docs/images from the system that `make up` runs: `python -m tests.browser.pictures`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTLED_S = 5.0  # Airflow's graph moves into place
 
 
 def main() -> None:
-    """Write list.png, dag.png and report.png. Raises ServiceError where nothing runs or no browser is installed."""
+    """Write list.png, dag.png and report.png. Raises ServiceError if nothing runs or no browser is installed."""
     up, program = running_settings(Settings.from_env()), found()
     if up is None or program is None:
         raise ServiceError(

@@ -1,4 +1,4 @@
-"""An operator at work in Airflow's UI: a build with a date, one without, three days backfilled, one shard cleared."""
+"""Tasks of an operator in Airflow's UI: a build with and without a date, three days backfilled, one shard cleared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.browser.chromium import Chromium
 from tests.browser.test_pages import log_in
 
 pytestmark = pytest.mark.browser
-PATIENCE_S = 1800.0  # a build of the marketplace at hand, whatever its size
+PATIENCE_S = 1800.0  # seconds for a build of the present marketplace
 SCORING = "score.score_shard"
 
 
@@ -45,7 +45,7 @@ def until(question: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
 
 
 def click(browser: Chromium, script: str) -> None:
-    """Click what a JavaScript expression finds, once it is there."""
+    """Wait for the element of a JavaScript expression and click it."""
     until(lambda: browser.ask(f"(() => {{ const e = {script}; if (!e) return false; e.click(); return true; }})()"), 30)
     time.sleep(0.7)  # the page moves
 

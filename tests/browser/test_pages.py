@@ -1,4 +1,4 @@
-"""What a person sees: Airflow's UI with our build in it, and a list in the reader."""
+"""The pages that a person sees: Airflow's UI with the build, and a list in the reader."""
 
 from __future__ import annotations
 

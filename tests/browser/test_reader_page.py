@@ -1,4 +1,4 @@
-"""The reader's page in a real Chromium: a list with its reasons, why somebody is missing, and by keyboard alone."""
+"""The reader's page in a real Chromium: a list with reasons, a missing item explained, use by keyboard only."""
 
 from __future__ import annotations
 

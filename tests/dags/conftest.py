@@ -36,7 +36,7 @@ sys.path.insert(0, str(DAGS))
 
 @pytest.fixture(scope="session")
 def airflow_metadata() -> Path:
-    """The home of an Airflow whose metadata database is there."""
+    """The home of an Airflow with a metadata database."""
 
     def migrate(folder: Path) -> None:
         folder.mkdir()

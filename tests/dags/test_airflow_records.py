@@ -1,4 +1,4 @@
-"""Airflow's rows and logs are deleted by Airflow's own command, for real: old ones go, the newest stay."""
+"""Airflow's own command deletes old rows and logs, and keeps the newest."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_from_inside_a_task_where_airflow_hides_its_database(
     assert _kept(metadata, "dag_run") == {"x": 7}
 
 
-def test_an_unknown_database_is_left_alone_and_a_broken_one_is_told(tmp_path: Path) -> None:
+def test_an_unknown_database_is_left_alone_and_a_broken_one_is_reported(tmp_path: Path) -> None:
     assert clean_airflow(Settings(home=tmp_path), NOW)["rows"] is False
     broken = Settings(home=tmp_path, airflow_database_url=Secret(f"sqlite:///{tmp_path}/no/such/folder/x.db"))
     with pytest.raises(ServiceError, match="airflow db clean"):

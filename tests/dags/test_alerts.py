@@ -1,4 +1,4 @@
-"""What callbacks make of Airflow's context: one matter a run and kind of error, a cleared run again."""
+"""Alerts from Airflow's context: one for each run and kind of error, and again for a cleared run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_equal_errors_of_a_run_are_one_matter_and_others_are_not(told: list[noti
     assert (first.link, first.about["task"], first.about["run"]) == ("http://here/als", "train.als", RUN)
 
 
-def test_a_schedule_that_comes_round_quickly_is_told_of_once_an_hour(told: list[notices.Alert]) -> None:
+def test_a_frequent_schedule_is_reported_once_an_hour(told: list[notices.Alert]) -> None:
     from matchbook_tasks.alerts import task_failed
 
     for minute, hour in ((7, 3), (8, 3), (7, 4)):
@@ -72,7 +72,7 @@ def test_a_schedule_that_comes_round_quickly_is_told_of_once_an_hour(told: list[
         ("task_failure", "one of its tasks failed"),
     ],
 )
-def test_a_run_that_fails_without_a_word_is_told_of(told: list[notices.Alert], reason: str, words: str) -> None:
+def test_a_run_that_fails_without_a_message_is_reported(told: list[notices.Alert], reason: str, words: str) -> None:
     from matchbook_tasks.alerts import run_failed, task_failed
 
     run_failed(context(reason=reason))
@@ -81,14 +81,14 @@ def test_a_run_that_fails_without_a_word_is_told_of(told: list[notices.Alert], r
     assert (told[0].matter == told[1].part_of) is (reason == "task_failure")
 
 
-def test_a_run_without_context_is_told_of_all_the_same(told: list[notices.Alert]) -> None:
+def test_a_run_without_context_is_reported(told: list[notices.Alert]) -> None:
     from matchbook_tasks.alerts import run_failed
 
     run_failed({"dag": SimpleNamespace(dag_id="d"), "run_id": "r", "reason": "timed_out"})
     assert told[0].matter == ("d", "r", "timed_out")
 
 
-def test_who_has_to_decide_is_told_why(told: list[notices.Alert]) -> None:
+def test_an_operator_who_must_decide_gets_the_reason(told: list[notices.Alert]) -> None:
     from matchbook_tasks.alerts import gate_asks, late
 
     gate_asks(context(), ["worse by 0.02", "half of the owners on popular"])

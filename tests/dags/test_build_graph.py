@@ -1,4 +1,4 @@
-"""build_recommendations reads as the pipeline reads, and is scheduled, parameterised and wired as promised."""
+"""The graph of build_recommendations: its order, schedule, parameters and dependencies."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_reports_list_tasks_in_the_order_of_the_build(build: Any) -> None:
     assert all(place_of(t.task_id) < len(STEPS) for t in build.tasks)
 
 
-def test_the_groups_stand_in_the_order_of_the_pipeline(build: Any) -> None:
+def test_the_groups_are_in_the_order_of_the_pipeline(build: Any) -> None:
     assert list(build.task_group.children) == GROUPS
     place = {name: i for i, name in enumerate(GROUPS)}
     for task in build.tasks:
@@ -118,7 +118,7 @@ def test_what_needs_memory_or_writes_lists_waits_in_a_pool(build: Any, task: str
         ("release.publish", "matchbook_live_lists"),
     ],
 )
-def test_what_others_may_wait_for_is_an_asset(build: Any, task: str, asset: str) -> None:
+def test_results_for_other_dags_are_assets(build: Any, task: str, asset: str) -> None:
     assert [o.name for o in build.get_task(task).outlets] == [asset]
 
 

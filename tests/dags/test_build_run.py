@@ -1,4 +1,4 @@
-"""build_recommendations for real: every task in one process, on a tiny marketplace with a real PostgreSQL and Redis."""
+"""A real run of build_recommendations: every task in one process, tiny marketplace, real PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def run_dag(airflow_metadata: Path, read_dags: Callable[[], dict[str, Any]]) -> Build:
-    """Run a DAG to its end; `kind` and `interval` make the run what the scheduler would have made of it."""
+    """Run a DAG to its end; `kind` and `interval` make it like a run of the scheduler."""
     from airflow.models import dagrun
 
     created = dagrun.get_or_create_dagrun
@@ -109,7 +109,7 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     first = run_dag(as_of=AFTER_ALL.isoformat())
     assert first.state == "success", states(first)
     assert set(states(first).values()) == {"success"}
-    for ti in first.get_task_instances():  # what tasks hand on is small
+    for ti in first.get_task_instances():  # tasks pass only small values
         assert len(json.dumps(ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index))) < 10_000, ti.task_id
     assert returned(first, "prepare.choose_cutoff")["as_of"] == AFTER_ALL.isoformat()
     live = returned(first, "release.assemble")
@@ -156,7 +156,7 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
 
 
 def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -> None:
-    """Kept with the release and brought up to date after it was written: the last steps are in it."""
+    """Stored with the release and updated later, so it has the last steps."""
     told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
     assert returned(run, "release.write_report")["release"] == told["release"] == release
     ran = {(ti.task_id, None if ti.map_index < 0 else ti.map_index) for ti in run.get_task_instances()}
@@ -167,7 +167,7 @@ def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -
 
 
 def promoted_older_only_by_force_and_back(settings: Settings, run_dag: Build, older: str, live: str) -> None:
-    """The operator's DAG: a dry run, an older release without force, with it, and back to the one before."""
+    """The operator's DAG: a dry run, an older release without and with force, and back to the previous one."""
     for given, reason in (({"dry_run": True, "force": True}, "a dry run"), ({}, "newer cutoff")):
         kept = run_dag("promote_release", release=older, **given)
         assert states(kept) == {"promote": "skipped"} and reason in returned(kept, "promote")["reason"]
@@ -210,7 +210,7 @@ def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build
     assert returned(run, "look_at_age")["release"] is None
 
 
-def test_a_drain_keeps_what_waits_and_is_done_where_nothing_does(marketplace: Settings, run_dag: Build) -> None:
+def test_a_drain_stores_waiting_events_and_ends_if_there_are_none(marketplace: Settings, run_dag: Build) -> None:
     event = Event("e", identity("user", 7), identity("startup", 3), EventType.APPLY, NEWEST)
     with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
         client.xadd(Keys(marketplace.namespace).events, event.entry())
@@ -243,13 +243,13 @@ def test_what_was_shown_is_measured_as_of_the_end_of_the_hour(marketplace: Setti
     assert (method["name"], method["clicked"]) == ("als", 1)
 
 
-def test_there_is_nothing_to_retire_in_an_empty_house(marketplace: Settings, run_dag: Build) -> None:
+def test_there_is_nothing_to_retire_in_an_empty_installation(marketplace: Settings, run_dag: Build) -> None:
     run = run_dag("retire_old_artifacts")
     assert states(run) == {"retire": "success", "clean_airflow": "success"}
     assert returned(run, "retire") == {}
 
 
-def test_a_person_whom_nobody_knows_is_erased_and_named_nowhere(marketplace: Settings, run_dag: Build) -> None:
+def test_an_unknown_user_is_erased_and_named_nowhere(marketplace: Settings, run_dag: Build) -> None:
     person = "0f0e0d0c-0b0a-4908-8706-050403020100"
     run = run_dag("erase_person", person=person)
     assert states(run) == {"erase": "success"}

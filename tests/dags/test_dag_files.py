@@ -1,4 +1,4 @@
-"""What every DAG file owes: it reads fast, imports nothing heavy, explains itself, and fails in bounded time."""
+"""Rules for every DAG file: fast parsing, no heavy imports, a description, bounded time until failure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ print(*sorted({{m.partition('.')[0] for m in set(sys.modules) - before}}))
     answer = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     *timings, modules = answer.stdout.splitlines()
-    print(*timings, sep="\n")  # a busy machine is no fault of a file: printed, not asserted
+    print(*timings, sep="\n")  # a busy machine is not an error of a file: printed, not asserted
     assert not set(modules.split()) & set(HEAVY)
 
 
@@ -77,7 +77,7 @@ def test_every_task_is_tried_again_and_ends_in_bounded_time(dags: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_what_fails_is_told_of_and_callbacks_do_nothing_else(dags: dict[str, Any], name: str) -> None:
+def test_failures_are_reported_and_callbacks_do_nothing_else(dags: dict[str, Any], name: str) -> None:
     assert callbacks(dags[name].on_failure_callback) == ["run_failed"]
     for task in dags[name].tasks:
         assert callbacks(task.on_failure_callback) == ["task_failed"], task.task_id

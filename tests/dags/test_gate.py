@@ -1,4 +1,4 @@
-"""The task `gate`: goes on, stops, takes an answer that stands already, or waits and writes down who answered."""
+"""The task `gate` continues, stops, uses an earlier answer, or waits and records who answered."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def context(kind: str = "manual", by: str | None = None, **params: object) -> di
     }
 
 
-def test_what_needs_no_person_goes_on_or_stops_at_once(run: Run) -> None:
+def test_clear_verdicts_continue_or_stop_at_once(run: Run) -> None:
     assert gate_of(run, "go").execute(context()) is None and why_held_back(run, "new") is None
     with pytest.raises(GateClosed, match=r"new is not published: the lists are others\. It is stored"):
         gate_of(run, "stop").execute(context())

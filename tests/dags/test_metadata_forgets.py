@@ -1,4 +1,4 @@
-"""Airflow's metadata loses an id in every column that can hold it, in every spelling, and keeps everything else."""
+"""An erasure removes an id from every metadata column of Airflow, in every text form, and keeps everything else."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _filler(column: Any) -> Any:
     return known.get(kind, "x")
 
 
-def test_without_an_address_nothing_is_done_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+def test_without_an_address_nothing_is_done_and_a_wrong_one_is_reported(tmp_path: Path) -> None:
     assert scrub_metadata(Settings(home=tmp_path), PERSON) == 0 and metadata_with(Settings(home=tmp_path), PERSON) == []
     wrong = Settings(home=tmp_path, airflow_database_url=Secret("postgresql://nobody:secret@127.0.0.1:9/airflow"))
     with pytest.raises(ServiceError, match="MATCHBOOK_AIRFLOW_DATABASE_URL") as told:

@@ -1,4 +1,4 @@
-"""refresh_ranked_lists, tune_models and the daily decision to build, for real: tasks in one process, real servers."""
+"""Real runs of refresh_ranked_lists, tune_models and the daily build decision: one process, real servers."""
 
 from __future__ import annotations
 
@@ -116,4 +116,4 @@ def test_no_trial_begins_after_the_budget(marketplace: Settings, run_dag: Build)
     mapped = [ti for ti in run.get_task_instances() if ti.task_id.startswith("try_")]
     assert {str(ti.state) for ti in mapped} == {"skipped"} and run.state == "success"
     assert returned(run, "keep_best")["trials"] == []
-    assert not (Settings.from_env().artifacts / "tuning.json").exists()  # what was found before would have stayed
+    assert not (Settings.from_env().artifacts / "tuning.json").exists()  # an earlier finding would have stayed

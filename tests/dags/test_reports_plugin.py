@@ -1,4 +1,4 @@
-"""The reports behind Airflow's log-in: files of the home alone, read only, and nothing that a page could run."""
+"""Reports behind Airflow's log-in: only files of the home, read only, without scripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One report that is kept, of a run whose staging is gone."""
+    """One stored report, of a run without its staging folder."""
     folder = tmp_path / "artifacts" / "reports" / RELEASE
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("<p>the report</p>")
@@ -66,16 +66,16 @@ def test_the_tab_of_a_run_and_the_page_of_all(client: Any) -> None:
 
 def test_a_run_without_a_report_says_why(client: Any) -> None:
     answer = client.get("/runs/drain_events/<b>x/y")
-    assert answer.status_code == 200 and "left no report" in answer.text and "<b>x" not in answer.text
+    assert answer.status_code == 200 and "has no report" in answer.text and "<b>x" not in answer.text
 
 
 @pytest.mark.parametrize("asked", ["nothing", "..", "..%2f..%2fruns", "%2e%2e", "a%00b"])
-def test_nothing_but_what_is_kept_is_handed_out(client: Any, asked: str) -> None:
+def test_only_stored_files_are_served(client: Any, asked: str) -> None:
     assert client.get(f"/reports/{asked}").status_code == 404
     assert client.get(f"/reports/{asked}/report.json").status_code == 404
 
 
-def test_a_stranger_is_sent_to_the_log_in(client: Any) -> None:
+def test_an_anonymous_visitor_is_sent_to_the_log_in(client: Any) -> None:
     for path in ("/reports", f"/reports/{RELEASE}", f"/runs/build_recommendations/{RUN}"):
         answer = client.get(path, headers={"Authorization": ""})
         assert answer.status_code == 307 and "login" in answer.headers["location"], path

@@ -1,4 +1,4 @@
-"""What is tried again and what is not, and where a run's staging lies."""
+"""Which errors are retried, and where a run's staging folder is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from models.errors import (
         SnapshotShrunk("x"),
     ],
 )
-def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
+def test_permanent_errors_are_not_retried(error: Exception) -> None:
     from airflow.sdk import RetryAction
     from matchbook_tasks.rules import TRIES
 
@@ -41,7 +41,7 @@ def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", [ServiceError("x"), ConnectionError("x"), MemoryError(), OSError("x")])
-def test_what_may_pass_is_tried_again(error: Exception) -> None:
+def test_temporary_errors_are_retried(error: Exception) -> None:
     from airflow.sdk import RetryAction
     from matchbook_tasks.rules import TRIES
 

@@ -30,7 +30,7 @@ SMALL = small_variables(ranker_cuts=3, shards=4)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now, all different."""
+    """Free ports, all different."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -43,7 +43,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class House:
-    """Everything running. settings hold both servers' addresses; processes are those of Airflow and the reader."""
+    """A running installation. settings: addresses of both servers; processes: those of Airflow and the reader."""
 
     settings: Settings
     api: AirflowApi
@@ -76,7 +76,7 @@ Houses = Callable[[dict[str, str]], House]
 
 @pytest.fixture(scope="session")
 def houses() -> Iterator[Houses]:
-    """Give the house with these variables besides: the one that runs, or a new one after that has ended."""
+    """Give a running installation with these extra variables: the present one, or a new one after it has ended."""
     with ExitStack() as running:
         given: list[tuple[dict[str, str], House]] = []
 
@@ -91,7 +91,7 @@ def houses() -> Iterator[Houses]:
 
 @pytest.fixture(scope="module")
 def house(houses: Houses) -> House:
-    """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; test files share it one by one."""
+    """The loaded tiny marketplace, Airflow with its pools, and the reader; test files share it one after another."""
     return houses({})
 
 
@@ -130,7 +130,7 @@ def _furnished(ready: Settings, home: Path) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def patiently() -> Patiently:
-    """Wait until a question has a true answer and return it; `house.alive()` between the questions."""
+    """Wait for a true answer and return it; `house.alive()` runs between the tries."""
     import time
 
     def wait(house: House, question: Callable[[], Any], seconds: float = 180.0) -> Any:

@@ -20,7 +20,7 @@ from tests.e2e import stand_ins
 from tests.paths import ROOT
 from tests.waiting import until
 
-PATIENCE_S = 420.0  # of containers that become healthy, on a machine that does much else
+PATIENCE_S = 420.0  # seconds for containers to become healthy, on a busy machine
 
 
 def compose_command() -> list[str]:
@@ -31,7 +31,7 @@ def compose_command() -> list[str]:
 
 
 def lacking() -> str:
-    """Why the compose file cannot be run on this machine; empty where it can, as far as is known before it is tried."""
+    """Why the compose file cannot run on this machine; empty if no reason is known."""
     if not shutil.which("docker") or not compose_command():
         return "there is no container engine: neither `docker compose` nor docker-compose is installed"
     if answers() or (os.geteuid() == 0 and shutil.which("dockerd")):
@@ -45,7 +45,7 @@ def answers() -> bool:
 
 @contextmanager
 def engine_running() -> Iterator[None]:
-    """The engine that answers, else one of our own with folders of its own, which go with it."""
+    """The running engine, else a new one with its own folders, which are removed with it."""
     if answers():
         yield
         return
@@ -82,7 +82,7 @@ def engine_running() -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    """A daemon's folder, with what it left mounted there."""
+    """Remove a daemon's folder and its mounts."""
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for place in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
         run(["umount", place])
@@ -91,7 +91,7 @@ def _remove(folder: Path) -> None:
 
 @dataclass
 class Project:
-    """The checkout's tracked files in a folder, and its containers. given: variables besides the file .env."""
+    """The tracked files of the checkout in a folder, and its containers. given: variables in addition to .env."""
 
     folder: Path
     name: str
@@ -120,7 +120,7 @@ class Project:
         return found[0]
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What the engine knows of the first container of a service."""
+        """The engine's facts about the first container of a service."""
         found: dict[str, Any] = json.loads(run(["docker", "inspect", self.container(service)]).stdout)[0]
         return found
 
@@ -144,7 +144,7 @@ class Project:
         return run(["docker", "exec", self.container(service), *words], check=check)
 
     def kill(self, service: str) -> None:
-        """As the kernel kills: the first process gets SIGKILL, and the restart policy counts. Needs root."""
+        """Send SIGKILL to the first process, so that the restart policy applies. Needs root."""
         os.kill(self.inspect(service)["State"]["Pid"], signal.SIGKILL)
 
     def volumes(self) -> set[str]:
@@ -153,7 +153,7 @@ class Project:
 
 
 def checked_out(folder: Path) -> Path:
-    """The tracked files; where no registry answers, with stand-ins in place of the images that they name.
+    """The tracked files; if no registry answers, with replacements for the images.
 
     Raises LookupError saying why no images can be had.
     """
@@ -176,7 +176,7 @@ def checked_out(folder: Path) -> Path:
 
 
 def _had(image: str) -> bool:
-    """Whether an image is here or comes: of a registry that does not answer only the first is asked."""
+    """Whether an image is here or can be pulled: a registry that does not answer is asked only once."""
     return run(["docker", "image", "inspect", image], check=False).returncode == 0 or _pulled(image)
 
 

@@ -1,4 +1,4 @@
-"""A search that shares nothing with the product's own: every file, every key of Redis, every row of every database."""
+"""A search independent of the product: every file, every key of Redis, every row of every database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import redis
 
 from tests.stored import cells, entries
 
-#: Where the embedded servers keep their pages and logs of writes: what they answer is asked instead.
+#: Pages and write-ahead logs of the embedded servers: their answers are searched instead.
 SERVERS = ("postgres", "redis", "binaries", "valkey-server")
 
 
@@ -32,7 +32,7 @@ class Wanted:
         packed, text = UUID(id).bytes, id.encode()
         self._exact = {packed, packed[::-1], UUID(id).bytes_le, id.encode("utf-16-le"), id.encode("utf-32-le")}
         for content in (packed, text, text.upper(), text.replace(b"-", b"")):
-            for shift in range(3):  # what stands before it moves the groups of three bytes
+            for shift in range(3):  # the bytes before it move the groups of three bytes
                 coded = base64.b64encode(b"\0" * shift + content)[(shift * 4 + 2) // 3 : -4]
                 self._exact |= {coded, coded.translate(bytes.maketrans(b"+/", b"-_"))}
         self._lowered = {text, text.replace(b"-", b""), text.hex().encode(), b"\\x" + packed.hex().encode()}
@@ -58,7 +58,7 @@ def _files(wanted: Wanted, home: Path) -> Iterator[str]:
 
 
 def _layers(content: bytes) -> Iterator[bytes]:
-    """The bytes, and what they hold when they are opened as whatever they can be opened as."""
+    """The bytes, and their contents after every possible decoding."""
     yield content
     with suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():

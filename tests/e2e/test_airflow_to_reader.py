@@ -1,4 +1,4 @@
-"""One life of Matchbook through a real Airflow: first build, lists served, three days backfilled, one shard cleared."""
+"""Matchbook through a real Airflow: first build, lists served, three days backfilled, one shard cleared."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def shard_tries(house: House, run: str) -> dict[int, tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def first(house: House) -> str:
-    """The run id of the first build, which went well; the DAG is on, as `make up` leaves it."""
+    """The run id of the first build, which succeeded; the DAG is on, as after `make up`."""
     run = begin(house.api, AFTER_ALL)
     told: list[str] = []
     assert follow(house.api, run, told.append, house.alive), "\n".join(told)

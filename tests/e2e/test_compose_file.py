@@ -1,4 +1,4 @@
-"""docker-compose.yml keeps to the published schema and to our rules: no default secret, no root, pinned, watched."""
+"""docker-compose.yml follows the published schema and our rules: no default secret, no root, pinned, health-checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"roles", "prepare", "load"}  # they end when they are done
-#: Who may know which secret, besides `.env`: a part of the name of the variable -> services.
+#: Services that may have a secret: part of the variable's name -> services.
 KNOWN_TO = {
     "POSTGRES_PASSWORD": {"postgres", "roles"},
     "POSTGRES_OWNER_PASSWORD": {"roles", "prepare", "load"},
@@ -62,7 +62,7 @@ def test_every_part_of_the_system_is_there() -> None:
 
 
 def test_every_variable_must_be_given_and_the_example_gives_none() -> None:
-    """What chooses names, ports, sizes and places has a default, and stands in the example as a comment."""
+    """Variables for names, ports, sizes and places have a default, and are in the example as comments."""
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)", TEXT))
     secret, optional = ({name for name, kind in used if kind == wanted} for wanted in (":?", ":-"))
     assert len(secret) + len(optional) == len({name for name, _ in used}) and secret
@@ -82,7 +82,7 @@ def test_a_service_knows_no_secret_that_it_does_not_need(name: str) -> None:
 
 
 def test_the_environment_file_is_made_and_filled_up(tmp_path: Path) -> None:
-    """What stands in it stays; what a new version asks for besides gets a value; nobody else may read it."""
+    """Its values stay; variables of a new version get a value; only the owner may read it."""
     for part in (".env.example", "docker/new-env.sh"):
         (tmp_path / part).parent.mkdir(exist_ok=True)
         (tmp_path / part).write_text((ROOT / part).read_text())
@@ -159,7 +159,7 @@ def test_a_service_is_watched(name: str) -> None:
 
 
 OURS = sorted(name for name, s in SERVICES.items() if "MATCHBOOK_IMAGE" in s["image"] and name != "balancer")
-#: Settings of the environment that this file decides itself, or that mean nothing in a container.
+#: Settings of the environment that this file sets itself, or that have no effect in a container.
 DECIDED = {
     "MATCHBOOK_CONFIG": "the file is mounted at its usual place",
     "MATCHBOOK_HOME": "the image sets it",
@@ -180,7 +180,7 @@ OF_ONE_PART = {"MATCHBOOK_READER_DATABASE_URL": "reader", "MATCHBOOK_WEBHOOK_URL
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_setting_reaches_a_service(name: str) -> None:
-    """What stands in the environment is passed through from .env, everything else stands in the mounted file."""
+    """Settings of the environment come from .env, all others from the mounted file."""
     given = SERVICES[name]["environment"]
     for d in (d for d in DECLARED.values() if d.in_environment and d.variable not in DECIDED):
         if name.startswith(OF_ONE_PART.get(d.variable, "")):

@@ -1,4 +1,4 @@
-"""docker-compose.yml as it is deployed: its image built, everything up, through kills, a restart and both profiles.
+"""docker-compose.yml as deployed: build the image, start everything, kill, restart, use both profiles.
 
 The tests follow one another: each goes on with what the one before left. Skipped, with the reason, where there is no
 container engine; `make test-compose` runs them.
@@ -46,7 +46,7 @@ STORAGE = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The image built, .env made as the guide says; nothing runs yet. All of it is gone afterwards."""
+    """The built image and the .env of the guide; nothing runs yet. All is removed at the end."""
     with containers.engine_running():
         try:
             folder = containers.checked_out(tmp_path_factory.mktemp("checkout"))
@@ -80,7 +80,7 @@ def environment(project: Project) -> dict[str, str]:
 
 
 def asked(project: Project, path: str, key: str = "", port: str = "READER_PORT") -> tuple[int, Any]:
-    """Status and JSON of a question to the reader; 0 where nobody answers."""
+    """Status and JSON of a request to the reader; 0 without an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", int(environment(project)[port]), timeout=10)
     try:
         connection.request("GET", path, headers={"X-API-Key": key} if key else {})
@@ -99,7 +99,7 @@ def of_owner(project: Project, key: str, owner: str = OWNER, port: str = "READER
 
 @contextmanager
 def watched(ask: Callable[[], int]) -> Iterator[list[int]]:
-    """Ask again and again meanwhile; the statuses that came."""
+    """Send requests in a loop meanwhile; the statuses."""
     statuses, over = list[int](), threading.Event()
 
     def loop() -> None:
@@ -125,7 +125,7 @@ def test_the_image_runs_unprivileged_and_holds_nothing_that_tests(project: Proje
 
 
 def test_what_an_image_lacks_fails_its_build(project: Project) -> None:
-    """As the slim image was without libgomp: the same check, in an image where the library is gone."""
+    """The same check fails in an image without libgomp."""
     text = (
         "FROM matchbook:test\nUSER 0\nRUN rm -f /usr/lib/*/libgomp.so.1*\n"
         "RUN AIRFLOW_HOME=/tmp/a MATCHBOOK_HOME=/tmp/a python docker/imports.py requirements.in\n"
@@ -137,7 +137,7 @@ def test_what_an_image_lacks_fails_its_build(project: Project) -> None:
 
 
 def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str]) -> None:
-    """The guide's commands in their order. The files of the data folder are readable by their owner alone."""
+    """The guide's commands in order. Only the owner can read the files of the data folder."""
     project.compose("up", "--detach")
     project.wait_until_healthy(*SERVERS, *AIRFLOW, "reader")
     for once in ("roles", "prepare"):
@@ -167,7 +167,7 @@ def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str])
 
 
 def _release(project: Project, key: str) -> str:
-    """The release that the reader hands out; empty while it hands out none."""
+    """The release that the reader serves; empty if none."""
     status, body = of_owner(project, key)
     return str(body["release"]) if status == 200 else ""
 
@@ -178,7 +178,7 @@ def _served(project: Project, key: str) -> tuple[int, Any] | None:
 
 
 def _computed(project: Project, key: str, owner: str) -> Any:
-    """The answer of a list computed live; None where another came."""
+    """The answer with a live list; None for another answer."""
     status, body = of_owner(project, key, owner)
     return body if status == 200 and body["source"] == "live" else None
 
@@ -189,7 +189,7 @@ def key() -> list[str]:
     return []
 
 
-def test_a_stranger_with_a_profile_gets_a_list_of_their_own(project: Project, key: list[str]) -> None:
+def test_an_unseen_owner_with_a_profile_gets_a_personal_list(project: Project, key: list[str]) -> None:
     """The live fallback: bundles from the volume, rows from PostgreSQL with the reader's own rights."""
     stranger = str(uuid.uuid4())
     _sql(project, _PERSON.format(stranger))
@@ -280,7 +280,7 @@ def test_a_killed_container_comes_back_by_itself(project: Project, key: list[str
 
 
 def test_the_parts_may_do_all_that_they_need(project: Project) -> None:
-    """After builds, drains and answers, no part was refused anything by Redis but what the test above tried."""
+    """After builds, drains and answers, Redis refused only the commands of the test above."""
     refused = _redis(project, "pipeline", environment(project)["REDIS_PIPELINE_PASSWORD"], "acl", "log", "128")
     entries = [line for line in refused.splitlines() if "cmd=" in line and "redis-cli" not in line]
     assert not entries, refused

@@ -1,4 +1,4 @@
-"""Each service of docker-compose.yml, its own command run here: it starts, its own health check passes, it stops."""
+"""The command of each service of docker-compose.yml, run here: it starts, its health check passes, it stops."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GIVEN = {
 
 @dataclass
 class Natively:
-    """The compose file's commands on this machine: service names become addresses, volumes become folders."""
+    """Run the compose file's commands on this machine: service names become addresses, volumes become folders."""
 
     replaced: dict[str, str]
     added: dict[str, str]
@@ -96,7 +96,7 @@ class Natively:
         return (self.folder / f"{service}.log").read_text(errors="replace")[-3000:]
 
     def stop(self, service: str) -> None:
-        """As a container stops: its first process is asked to end, and has to within compose's patience."""
+        """Stop like a container: SIGTERM to the first process, which must end within compose's time limit."""
         self.running[service].terminate()
         self.running[service].wait(60)
 
@@ -232,7 +232,7 @@ def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
 
 
 def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int, dict[str, str]]) -> None:
-    """Every question of the reader's door to Redis; a new one stands here, or the containers find out too late."""
+    """Every request of the reader's Redis client. Add new ones here, so that missing rights show in this test."""
     port, passwords = users_of_redis
     settings = Settings.from_env({"REDIS_URL": f"redis://reader:{passwords['reader']}@127.0.0.1:{port}/0"})
     cache, owner, now = Cache(settings), str(uuid.uuid4()), datetime.now(UTC)
@@ -268,6 +268,6 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
 
 
 def _new_airflow_database(settings: Settings) -> None:
-    """As the file makes it, in place of the one that every embedded server has from its birth."""
+    """Made by the file, instead of the database that every embedded server has at its start."""
     databases.drop(settings, "airflow")
     databases.create(settings, "airflow")

@@ -1,4 +1,4 @@
-"""People planted everywhere that Matchbook and a real Airflow write, erased through the DAG, and sought everywhere."""
+"""Users planted everywhere that Matchbook and a real Airflow write, erased through the DAG, searched everywhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.stored import append, entries
 
 pytestmark = pytest.mark.e2e
 DAG, OTHER_DAG = "erase_person", "retire_old_artifacts"
-#: Somebody with a stored list, and somebody who came after the build.
+#: A user with a stored list, and a user who came after the build.
 KNOWN, NEW = identity("user", 23), identity("user", 777)
 PEOPLE = (KNOWN, NEW)
 LISTS = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
@@ -72,7 +72,7 @@ def event(number: int, kind: str, user: str, **more: Any) -> dict[str, Any]:
 
 
 def ended(house: House, patiently: Patiently, run: str, dag: str = DAG) -> str:
-    """How a run ended; where it failed, with the last words of its tasks."""
+    """How a run ended; for a failure with the last log lines of its tasks."""
     state = str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
     tasks = house.api.task_instances(dag, run) if state == "failed" else []
     return "\n".join([state, *(line for t in tasks for line in house.api.log_of(dag, run, t)[-6:])])
@@ -89,7 +89,7 @@ def erase_through_airflow(house: House, patiently: Patiently, id: str, run: str)
 
 @pytest.fixture(scope="module")
 def planted(house: House, patiently: Patiently) -> House:
-    """Rows of the platform, broken ones too, before the build; all else after it."""
+    """Rows of the platform, with broken ones, before the build; all other data after it."""
     settings, database = house.settings, house.settings.database_url.reveal()
     change(
         database,
@@ -107,7 +107,7 @@ def planted(house: House, patiently: Patiently) -> House:
     _post_of_them(house)
     _leave_files(settings.home, settings.artifacts / "runs" / "of-yesterday")
     change(database, "INSERT INTO matchbook_rejected_rows VALUES ('users.csv', 3, 'why', %s)", f"{KNOWN.upper()},x")
-    about = f"about-{KNOWN.upper()}"  # runs of other DAGs can be about somebody, too: by name, parameter and note
+    about = f"about-{KNOWN.upper()}"  # runs of other DAGs can also hold a user's id: in name, parameter and note
     house.api._ask(
         "POST",
         f"/api/v2/dags/{OTHER_DAG}/dagRuns",
@@ -141,7 +141,7 @@ def _post_of_them(house: House) -> None:
 
 
 def _leave_files(home: Path, staging: Path) -> None:
-    """What an older version, a crash or a curious operator leaves."""
+    """Files of an older version, a crash or an operator."""
     with (home / "logs" / "airflow-scheduler.log").open("a") as log:
         log.write(f"who is {KNOWN.replace('-', '').upper()}?\n")
     (home / "rejected").mkdir(exist_ok=True)
@@ -212,7 +212,7 @@ def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_bui
 
 
 def _later_events(house: House, patiently: Patiently) -> None:
-    """The platform goes on posting and asking; an old reader lets one event through."""
+    """The platform continues to post and to ask; an old reader lets one event through."""
     client, keys = redis.Redis.from_url(house.settings.redis_url.reveal()), Keys(house.settings.namespace)
     patiently(house, lambda: all(ask(house, "GET", f"{LISTS}/{id}")[1]["known"] is False for id in PEOPLE * 6), 15)
     for id in PEOPLE:

@@ -1,4 +1,4 @@
-"""More than one machine: Celery workers with homes of their own share PostgreSQL, Redis and the artefacts alone."""
+"""Several machines: Celery workers with their own homes share only PostgreSQL, Redis and the artefacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
-    """As `make up` starts it with workers of Celery, the artefacts in a storage that is only reached through fsspec."""
+    """As started by `make up` with Celery workers, and artefacts in a storage that only fsspec reaches."""
     storage = tmp_path_factory.mktemp("storage")
     return houses(
         {"MATCHBOOK_EXECUTOR": "celery", "MATCHBOOK_ARTIFACTS": f"local://{storage}", "MATCHBOOK_RANKER_CUTS": "0"}
@@ -33,7 +33,7 @@ def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
 
 @pytest.fixture(scope="module")
 def other(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a second worker, told what `worker-env` prints and nothing else."""
+    """The home of a second worker, with only the variables that `worker-env` prints."""
     home = tmp_path_factory.mktemp("other") / "home"
     told = {**shared_environment(house.settings), "MATCHBOOK_HOME": str(home)}
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}

@@ -1,4 +1,4 @@
-"""Airflow's environment: on this machine only, with secrets that stay, and metadata where they may lie."""
+"""Airflow's environment: on this machine only, with permanent secrets and an allowed place for its metadata."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 @pytest.fixture
 def own(server_settings: Settings, tmp_path: Path) -> Settings:
-    """Settings of a home whose servers are not the embedded ones: the session's stand for the user's own."""
+    """Settings of a home with other servers than the embedded ones: the servers of the test session."""
     return replace(server_settings, home=tmp_path / "home", airflow_port=18123)
 
 
 @pytest.fixture
 def poor(own: Settings) -> Iterator[Settings]:
-    """A user of the server who may not create databases."""
+    """A database user without the right to create databases."""
     at_once(own, "CREATE ROLE poor LOGIN PASSWORD 'poor'")
     url = make_url(own.sqlalchemy_url).set(drivername="postgresql", username="poor", password="poor")
     yield replace(own, database_url=Secret(url.render_as_string(hide_password=False)))

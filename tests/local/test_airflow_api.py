@@ -1,4 +1,4 @@
-"""A build as it is shown: each task once, retries told apart, and of a failure what its task said."""
+"""The display of a build: each task once, retries as such, and the message of a failed task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: floa
 
 
 class Scripted(AirflowApi):
-    """The API of a run that goes through these (state, tasks), one a question."""
+    """The API of a run with these (state, tasks), one for each request."""
 
     def __init__(self, *steps: tuple[str, list[dict[str, Any]]], unfinished: str | None = None) -> None:
         super().__init__("http://airflow", "")
@@ -62,7 +62,7 @@ def shown(api: Scripted, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, list[st
     return follow(api, "first", said.append, lambda: None), said
 
 
-def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_task_is_shown_once_with_its_time_and_its_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = task("prepare", "success")
     good, said = shown(
         Scripted(
@@ -79,7 +79,7 @@ def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(mon
     ]
 
 
-def test_a_retry_is_told_and_does_not_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_is_shown_and_does_not_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
     good, said = shown(
         Scripted(("running", [task("train", "up_for_retry")]), ("success", [task("train", "success", attempt=2)])),
         monkeypatch,
@@ -90,7 +90,7 @@ def test_a_retry_is_told_and_does_not_count_as_done(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(
+def test_a_failure_is_shown_with_its_message_and_later_tasks_as_a_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     good, said = shown(
@@ -101,7 +101,7 @@ def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(
     )
     text = "\n".join(said)
     assert not good and "    EmptySnapshot: expected at least one interaction" in said
-    assert "2 tasks behind it did not run" in text and "http://airflow/dags/build_recommendations/runs/first" in text
+    assert "2 later tasks did not run" in text and "http://airflow/dags/build_recommendations/runs/first" in text
     assert "::" not in text and "Retry policy" not in text and "upstream" not in text
 
 

@@ -1,4 +1,4 @@
-"""Whatever form DATABASE_URL has, Airflow's metadata lie beside it in PostgreSQL, and both drivers take the address."""
+"""For any form of DATABASE_URL, Airflow's metadata is in the same PostgreSQL, and both drivers accept the address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSWORD = "a%b/c@d:e?f#g"
 
 @pytest.fixture
 def user(server_settings: Settings) -> Iterator[Settings]:
-    """Somebody with a password that must be quoted, who may create databases."""
+    """A database user with a password that needs quoting, and the right to create databases."""
     connection = psycopg2.connect(server_settings.database_url.reveal())
     connection.autocommit = True
     with connection.cursor() as cursor:

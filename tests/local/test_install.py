@@ -1,4 +1,4 @@
-"""`make install`: clear words where it cannot go on, nothing to do the second time."""
+"""`make install` explains each failure, and does nothing the second time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def install(tmp_path: Path) -> ModuleType:
-    """The script in a checkout of its own, whose locks ask for nothing."""
+    """The script in a separate checkout with empty locks."""
     shutil.copy2(ROOT / "install.py", tmp_path / "install.py")
     for lock in ("requirements.txt", "requirements-dev.txt"):
         (tmp_path / lock).write_text("# nothing\n")
@@ -44,7 +44,7 @@ def test_it_makes_the_environment_once_and_installs_again_when_a_lock_changes(
     assert install.STAMP.read_text() != install.wanted_stamp(), "the next start must try again"
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_without_its_python_is_made_again(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     install.VENV.joinpath("bin").mkdir(parents=True)
     install.VENV.joinpath("bin", "python").symlink_to("/nonexistent/python3")
     install.STAMP.write_text(install.wanted_stamp())

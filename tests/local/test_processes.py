@@ -1,4 +1,4 @@
-"""What we started is found again and ended; what another started is never touched."""
+"""Own processes are found and stopped; processes of others are never touched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEAF = [
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[list[ManagedProcess]]:
-    """Processes to be ended whatever happens."""
+    """Processes that are ended in any case."""
     mine: list[ManagedProcess] = []
     yield mine
     for each in mine:

@@ -203,7 +203,7 @@ def test_an_error_inside_stops_what_was_started(home: Path) -> None:
     assert running_settings(settings) is None
 
 
-def test_what_make_up_started_outlives_a_command(home: Path) -> None:
+def test_processes_of_make_up_outlive_a_command(home: Path) -> None:
     settings = Settings(home=home)
     kept = start_servers(settings)
     with servers(settings) as used:

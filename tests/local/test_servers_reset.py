@@ -1,4 +1,4 @@
-"""`make reset` leaves nothing: every name that the code writes into a home is known to it."""
+"""`make reset` leaves nothing: it knows every name that the code writes into a home."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_name_that_the_code_puts_into_a_home_is_known() -> None:
 
 
 def _live(settings: Settings) -> int:
-    """What builds, readers, commands and `make up` leave, and what they leave where they are killed."""
+    """The files of builds, readers, commands and `make up`, and their files after a kill."""
     with servers(settings) as ready:
         for key in (ANSWER_KEY, PSEUDONYM_KEY):
             kept_key(ready.home, key)
@@ -61,7 +61,7 @@ def _settings(home: Path) -> Settings:
     return Settings(home=home, webhook_url=Secret("http://127.0.0.1:9/"))
 
 
-def test_nothing_is_left_for_whoever_runs_the_tests(home: Path) -> None:
+def test_nothing_is_left_after_the_tests(home: Path) -> None:
     status, said = called(lambda: _live(_settings(home)), _settings(home))
     assert status == 0, said
 
@@ -72,7 +72,7 @@ def test_nothing_is_left_for_an_ordinary_user(home: Path) -> None:
     assert status == 0, said
 
 
-def test_what_somebody_else_put_there_stays(home: Path) -> None:
+def test_files_of_others_stay(home: Path) -> None:
     home.mkdir()
     kept_key(home, ANSWER_KEY)
     for stranger in ("notes.txt", "servers-of-mine", ".bashrc"):

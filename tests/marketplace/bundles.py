@@ -1,4 +1,4 @@
-"""Real bundles fitted on the planted world, for tests of what comes after training."""
+"""Real bundles fitted on the planted world, for tests of later steps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def planted_bundles() -> dict[str, Bundle]:
 
 @cache
 def learned_bundles() -> dict[str, Bundle]:
-    """The same with activity_v1, and a learned ranker that was told on every surface who belongs to whose group."""
+    """The same with activity_v1 and a learned ranker that knows the groups of owners and items on every surface."""
     w, bundles = world(), dict(planted_bundles())
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles["activity_v1"] = fit_activity(MarketState(w.users, w.startups, events, AS_OF_US), [])
@@ -74,7 +74,7 @@ def learned_bundles() -> dict[str, Bundle]:
 
 
 def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> RankerRows:
-    """Every candidate of everybody on a surface; the right answers of the planted world are met."""
+    """Every candidate of all owners on a surface; the right answers of the planted world are positive."""
     recipe, w = open_recommender(surface, bundles, SMALL), world()
     owners = recipe.batch(recipe.owners.owners_of(surface), w.interactions)
     candidates = wide_candidates(recipe, owners)

@@ -1,4 +1,4 @@
-"""What a model is fitted on, of the planted world: a TrainingData of given events and settings."""
+"""Training data of the planted world: a TrainingData of given events and settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.marketplace.world import AS_OF_US, world
 
 @dataclass(frozen=True, eq=False)
 class PlantedData:
-    """Events of users and startups; who they are and what they say is told by the planted world."""
+    """Events of users and startups; their roles and texts come from the planted world."""
 
     spec: ModelSpec
     settings: Settings

@@ -32,7 +32,7 @@ def small_settings(**changed: Any) -> Settings:
 
 
 def small_variables(**changed: Any) -> dict[str, str]:
-    """The same as variables of the environment, only what differs from the defaults."""
+    """The same as variables of the environment, without default values."""
     return {declared(name).variable: str(value).lower() for name, value in (SMALL | changed).items()}
 
 

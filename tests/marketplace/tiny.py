@@ -1,4 +1,4 @@
-"""A marketplace small enough to be built in seconds: 36 people and 15 startups in three fields, as a data folder."""
+"""A marketplace for builds of seconds: 36 users and 15 startups in three fields, as a data folder."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _startup(n: int) -> dict[str, str]:
 
 
 def _events() -> list[dict[str, str]]:
-    """Mostly within the own field; the first six people do nothing, the last happens at NEWEST."""
+    """Mostly within the user's field; the first six users have no events, the last event is at NEWEST."""
     draw = random.Random(20240101)
     found = []
     for user in range(6, 36):

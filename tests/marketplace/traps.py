@@ -1,8 +1,8 @@
-"""Traps in the planted market: platforms that overwrite their rows, and so tell the future by what they leave blank.
+"""Traps in the planted market: platforms that overwrite rows, so that blank values leak the future.
 
-`folded`: views are no events but a number beside each startup, ten times what people who are logged in look at, as
-strangers look too. Whoever acts has looked, so the number was last written at the startup's last event. A counter that
-is believed only where it was written before an inner cut is believed of those alone that nobody met afterwards.
+`folded`: views are not events but a counter of each startup, ten times the views of logged-in users. Every event
+implies a view, so the counter was last written at the startup's last event. If only counters written before the
+validation split count, they count only for startups without later events.
 """
 
 from __future__ import annotations

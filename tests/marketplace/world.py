@@ -8,7 +8,7 @@ meet is what a good model recommends first. Group g's profiles speak g's words. 
 - people of part 8 and above are hot (20 events and more), the others warm,
 - dislikes: everybody's last met startup of the own group is disliked after having been viewed.
 
-`traps.py` beside it holds what a platform's rows may tell of the future.
+`traps.py` holds rows that leak the future.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class World:
         return self.interactions if surface.owner is Entity.USER else self.interactions.transposed()
 
     def owners(self, surface: Surface, rows: np.ndarray | None = None, strangers: int = 0) -> Owners:
-        """A batch: these rows (everyone of the surface by default), then strangers without any trace."""
+        """A batch: these rows (by default all of the surface), then cold-start owners without any data."""
         mine = self.entities(surface.owner)
         rows = mine.owners_of(surface) if rows is None else np.asarray(rows, np.int32)
         items = self.entities(surface.item).items_of(surface)

@@ -1,4 +1,4 @@
-"""What every model and ranker promises. A model's test class subclasses the contract and names its spec."""
+"""The contract of every model and ranker. A model's test class subclasses it and names its spec."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ModelContract:
         config = bundle.config
         assert config["rows"] == len(world().interactions) and json.dumps(dict(config))
 
-    def test_who_is_erased_is_in_no_map(self, bundle: Bundle) -> None:
+    def test_erased_users_are_in_no_map(self, bundle: Bundle) -> None:
         person = Person(str(world().users.ids.ids[0]), "mark")
         left = without(bundle, person)
         assert left is None or all((ids.rows_of([person.id]) < 0).all() for ids in left.maps.values())
@@ -149,7 +149,7 @@ class ModelContract:
                 assert sentences(source.code << 24, source.bit, side, 0, {}, {}) == [source.reason[side]]
 
     def recipe(self, surface: Surface, bundle: Bundle, settings: Settings) -> SurfaceRecommender:
-        """What is listed from this model alone."""
+        """The lists of this model alone."""
         facts = {name: once(name, SMALL) for name in registry.required()}
         return open_recommender(surface, {**facts, bundle.name: bundle}, settings)
 
@@ -167,7 +167,7 @@ class _Promises(ScorerContract):
         self.test_no_owners(scorer, owners)
         self.test_types(scorer, owners)
         stranger = len(owners) - 1
-        assert not lists_of(scorer.propose(owners, self.K))[stranger], "it must abstain for whom it cannot know"
+        assert not lists_of(scorer.propose(owners, self.K))[stranger], "it must abstain for owners that it cannot know"
         scores = scorer.score(owners, all_pairs(owners)).reshape(len(owners), -1)
         assert np.isnan(scores[stranger]).all() and not np.isnan(scores).all()
 

@@ -56,7 +56,7 @@ def lists_of(proposal: Proposal) -> list[list[tuple[int, float]]]:
 
 class ScorerContract:
     """What every source promises. Subclasses give `scorer` and `owners` fixtures (a batch of 8 owners or more, some
-    with barred items) and `silent`: places of owners that the source cannot know, for whom it is silent."""
+    with barred items) and `silent`: places of owners that the source cannot know and must not score."""
 
     K = 7
 
@@ -115,7 +115,7 @@ class ScorerContract:
         none = replace(owners, barred=sparse.csr_matrix(np.ones(owners.barred.shape, bool)))
         assert len(scorer.propose(none, self.K).item) == 0
 
-    def test_abstains_for_whom_it_cannot_know(self, scorer: Scorer, owners: Owners, silent: list[int]) -> None:
+    def test_abstains_for_unknown_owners(self, scorer: Scorer, owners: Owners, silent: list[int]) -> None:
         scores = scorer.score(owners, all_pairs(owners)).reshape(len(owners), -1)
         for i in range(len(owners)):
             known = len(lists_of(scorer.propose(owners, self.K))[i]) > 0

@@ -1,4 +1,4 @@
-"""Every model of the registry is under contract; those without further tests of their own have their class here."""
+"""Every model of the registry passes the contract; models without other tests have their class here."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestLearned(RankerContract):
 class TestEnsemble:
     spec = ensemble.SPEC
 
-    def test_it_blends_what_its_halves_say(self) -> None:
+    def test_it_blends_the_scores_of_its_halves(self) -> None:
         als, tower = (np.array(s, np.float32) for s in ([0, 5, 10], [2, 4, 3]))
         one, indptr = np.zeros(3, np.int32), np.array([0, 3])
         score = Blend(EnsembleConfig())(als, tower, one, indptr, np.array([25]), np.array([10.0]))
@@ -113,7 +113,7 @@ def test_every_model_is_under_contract(spec: ModelSpec) -> None:
 
 
 def test_a_reader_that_opens_every_bundle_loads_nothing_that_trains(tmp_path: Path) -> None:
-    """Functions are named by text, which no import contract follows: so all are called in a process of their own."""
+    """Functions are named by text, which import contracts cannot follow, so all are called in a separate process."""
     from models.data.bundle import write_bundle
 
     for name, bundle in learned_bundles().items():

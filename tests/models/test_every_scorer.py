@@ -1,4 +1,4 @@
-"""Every source on the planted world: the promises of ScorerContract, and the right answers."""
+"""Every source on the planted world: the contract of scorers, and the right answers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TestFactors(ScorerContract):
 class TestContent(ScorerContract):
     @pytest.fixture
     def scorer(self) -> Scorer:
-        """One axis a group; silent people have no words of their own."""
+        """One axis for each group; users without events have no text."""
         w = world()
         axis = np.eye(GROUPS, dtype=np.float32)
         items = w.startups.items_of(SURFACE)
@@ -115,18 +115,18 @@ class TestContent(ScorerContract):
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
         assert min(hits(scorer, owners)) == 1
 
-    def test_a_strangers_words_find_their_group(self, scorer: Scorer, owners: Owners) -> None:
+    def test_the_text_of_an_unseen_owner_finds_its_group(self, scorer: Scorer, owners: Owners) -> None:
         w = world()
         found = lists_of(scorer.propose(owners, STARTUPS - 1))[len(owners) - 2]
         assert set(w.startup_group[w.startups.items_of(SURFACE)[[j for j, _ in found]]].tolist()) == {1}
         assert [s for _, s in found] == [1.0] * (STARTUPS - 1)
 
-    def test_without_texts_strangers_are_silent(self, scorer: Scorer) -> None:
+    def test_without_texts_unseen_owners_get_no_scores(self, scorer: Scorer) -> None:
         assert lists_of(scorer.propose(batch(), 3))[-1] == []
 
 
 class TestTower(ScorerContract):
-    """The towers fitted on the planted world; of the last three strangers one speaks the words of group 1."""
+    """The towers fitted on the planted world; one of the last three unseen owners has the words of group 1."""
 
     @pytest.fixture
     def bundle(self) -> Bundle:
@@ -153,14 +153,14 @@ class TestTower(ScorerContract):
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
         assert np.mean(hits(scorer, owners)) > 0.9
 
-    def test_a_strangers_words_find_their_group(self, scorer: Scorer, owners: Owners) -> None:
+    def test_the_text_of_an_unseen_owner_finds_its_group(self, scorer: Scorer, owners: Owners) -> None:
         w = world()
         found = lists_of(scorer.propose(owners, 6))[len(owners) - 2]
         assert set(w.startup_group[w.startups.items_of(SURFACE)[[j for j, _ in found]]].tolist()) == {1}
 
     @pytest.mark.parametrize("most", [2, WORDS_READ])
     def test_words_are_read_as_in_training(self, bundle: Bundle, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Everybody of either side again, as a stranger with the same words: id 0, no history."""
+        """Every entity of each side again, as an unseen owner with the same words: id 0, no history."""
         monkeypatch.setattr(tower_inputs, "WORDS", most)
         bundle = replace(bundle, config={**bundle.config, "words": most})
         w = world()
@@ -224,7 +224,7 @@ class TestNeighbours(ScorerContract):
         assert lists_of(NeighbourScorer(similarity, ITEM_NEIGHBOURS).propose(owner, 5)) == [[(2, 0.75)]]
 
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
-        """But for the startup nobody met, of which a neighbour model can know nothing."""
+        """Except the startup without events, which a neighbour model cannot know."""
         assert min(hits(scorer, owners)) >= 0.7 and np.mean(hits(scorer, owners)) > 0.74
 
 
@@ -238,7 +238,7 @@ class TestNeighboursInParts(TestNeighbours):
 
 
 class TestPairs(ScorerContract):
-    """Scores of the pairs of a group, a stored zero among them, for those who met more than two."""
+    """Scores of the pairs of a group, with a stored zero, for owners who met more than two."""
 
     @pytest.fixture
     def scorer(self) -> Scorer:

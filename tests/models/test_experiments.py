@@ -1,4 +1,4 @@
-"""Who gets which arm, what an arm may change, and what is refused (O01-O03, M08, R15)."""
+"""Which owners get which arm, what an arm may change, and what is refused (O01-O03, M08, R15)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_another_salt_draws_independently() -> None:
     assert uneven(together, [1] * 9) > 0.001
 
 
-def test_a_larger_share_keeps_whoever_is_in_and_their_arm() -> None:
+def test_a_larger_share_keeps_its_owners_and_their_arms() -> None:
     packed = ids(20_000).packed()
     places = {share: Experiment.from_json(BLEND | {"share": share}).places(packed) for share in (0.0, 0.1, 0.5, 1.0)}
     assert (places[0.0] == -1).all() and (places[1.0] >= 0).all()
@@ -76,13 +76,13 @@ def test_a_larger_share_keeps_whoever_is_in_and_their_arm() -> None:
     assert len({Experiment.from_json(BLEND | {"share": s}).edition for s in (0.1, 0.5)}) == 1
 
 
-def test_taking_part_says_nothing_of_the_arm() -> None:
+def test_taking_part_is_independent_of_the_arm() -> None:
     packed = ids(30_000).packed()
     arm = Experiment.from_json(BLEND).places(packed)[Experiment.from_json(BLEND | {"share": 0.2}).places(packed) >= 0]
     assert uneven(np.bincount(arm, minlength=3), [1, 1, 1]) > 0.001
 
 
-def test_one_id_is_drawn_as_in_a_batch_and_as_ever() -> None:
+def test_one_id_gets_the_same_arm_alone_and_in_a_batch() -> None:
     """The reader asks for one, the batch for all; and both as they did in the release before."""
     e, table = Experiment.from_json(BLEND | {"share": 0.7}), ids(300)
     found = e.places(table.packed())
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_refused_with_its_place(change: dict[str, Any], words: 
         read_experiments(settings_with(BLEND | change))
 
 
-def test_what_nobody_could_take_part_in_is_refused() -> None:
+def test_an_experiment_without_owners_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"\[1\]\.surfaces.*every owner of these surfaces takes part in blend"):
         read_experiments(settings_with(BLEND, RANKER))
     with pytest.raises(SettingsError, match=r"\[1\]\.name"):
@@ -174,7 +174,7 @@ def test_an_arm_cannot_switch_on_what_was_not_trained() -> None:
 
 
 def test_the_content_of_the_file_is_what_is_recorded(tmp_path: Path) -> None:
-    """The same cutoff built again gives the same bytes, whatever has become of the file."""
+    """The same cutoff built again gives the same bytes, for any later state of the file."""
     file = tmp_path / "experiments.json"
     file.write_text(json.dumps([BLEND], indent=3))
     given = Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(file)})

@@ -43,7 +43,7 @@ def test_a_key_is_known_by_its_spelling_alone() -> None:
         assert key_of(held, wrong) is None, wrong
 
 
-def test_what_is_kept_does_not_hold_the_key() -> None:
+def test_the_stored_form_does_not_hold_the_key() -> None:
     key, spelt = new_key("backend", [Scope.READ], NOW)
     secret = spelt.rpartition(f"{key.id}_")[2]
     assert len(secret) == 43  # 256 bits in URL-safe base64
@@ -70,7 +70,7 @@ def test_a_name_that_would_not_fit_a_log_line_is_refused(name: str) -> None:
         new_key(name, [Scope.READ], NOW)
 
 
-def test_the_file_is_read_as_it_was_written_by_the_first_version() -> None:
+def test_the_file_of_the_first_version_is_read() -> None:
     held = decode_keys(GOLDEN_FILE.read_bytes())
     assert encode_keys(held.values()) == GOLDEN_FILE.read_text()
     key = key_of(held, SPELT)
@@ -99,7 +99,7 @@ def test_a_file_that_was_tampered_with_is_refused(field: str, value: object) -> 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"format": 2, "keys": []}', '{"format": 1, "keys": [1]}'])
-def test_what_is_no_such_file_is_refused(text: str) -> None:
+def test_an_invalid_file_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="not a file of API keys"):
         decode_keys(text)
 
@@ -107,7 +107,7 @@ def test_what_is_no_such_file_is_refused(text: str) -> None:
 BOUND = GOLDEN / "api_keys_2.json"
 
 
-def test_a_file_with_a_bound_key_is_read_as_it_was_written_and_one_without_stays_format_1() -> None:
+def test_a_file_with_a_bound_key_is_read_back_and_one_without_stays_format_1() -> None:
     held = decode_keys(BOUND.read_bytes())
     assert encode_keys(held.values()) == BOUND.read_text()
     key = held["3f9a2c1b04de"]

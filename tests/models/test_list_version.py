@@ -1,4 +1,4 @@
-"""Who ordered a list and with what: everything that can order it changes the version, and nothing else does."""
+"""The version of a list changes with everything that can change its order, and with nothing else."""
 
 from __future__ import annotations
 

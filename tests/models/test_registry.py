@@ -1,4 +1,4 @@
-"""The registry: light, unambiguous, and every function that it names is there."""
+"""The registry: light imports, unique names, and existing functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_registry_imports_neither_numpy_nor_torch() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_names_bundles_and_codes_are_told_apart() -> None:
+def test_names_bundles_and_codes_are_distinct() -> None:
     names = [spec.name for spec in registry.MODELS] + [spec.bundle for spec in registry.MODELS if spec.bundle]
     assert len(names) == len(set(names))
     codes = [source.code for source in registry.sources()]

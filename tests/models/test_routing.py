@@ -18,18 +18,18 @@ FORWARD, BACK = Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP
     [(0, "content_based"), (4, "content_based"), (5, "als"), (19, "als"), (20, "ensemble"), (10_000, "ensemble")],
 )
 def test_users_are_routed_by_their_interactions(count: int, method: str) -> None:
-    """B01-B03, Q01-Q03."""
+    """Cold, warm and hot users get content, ALS and ensemble (B01-B03, Q01-Q03)."""
     assert METHODS[route(FORWARD, np.array([count]), Settings()).method[0]] == method
 
 
 @pytest.mark.parametrize(("count", "method"), [(4, "content_based"), (5, "als_reverse"), (20, "als_reverse")])
 def test_startups_are_routed_by_the_people_who_met_them(count: int, method: str) -> None:
-    """B04, B05, Q04, R24."""
+    """Startups get content below 5 users, else reverse ALS (B04, B05, Q04, R24)."""
     assert METHODS[route(BACK, np.array([count]), Settings()).method[0]] == method
 
 
 def test_thresholds_are_settings() -> None:
-    """B11, G08, G09."""
+    """Settings move both thresholds (B11, G08, G09)."""
     routed = route(
         FORWARD,
         np.array([2, 3, 9, 10]),
@@ -41,7 +41,7 @@ def test_thresholds_are_settings() -> None:
 
 
 def test_the_whole_chain_of_a_hot_user() -> None:
-    """B08."""
+    """The order of the fallbacks (B08)."""
     found = [m.value for m in chain(FORWARD, Method.ENSEMBLE, Settings())]
 
     assert found == ["ensemble", "als", "two_tower", "content_based", "popular"]
@@ -50,20 +50,20 @@ def test_the_whole_chain_of_a_hot_user() -> None:
 @pytest.mark.parametrize("surface", list(Surface))
 @pytest.mark.parametrize("on", [True, False])
 def test_every_chain_ends_in_popular(surface: Surface, on: bool) -> None:
-    """R08: never an empty answer while any item exists, whatever is switched off."""
+    """An answer is never empty while any item exists, for any switches (R08)."""
     settings = Settings().layered({"enable_als": on, "enable_two_tower": on, "enable_ensemble": on}, "given")
     for method in {METHODS[m] for m in route(surface, np.arange(40), settings).method}:
         assert chain(surface, method, settings)[-1] is Method.POPULAR
 
 
 def test_the_ensemble_needs_both_halves() -> None:
-    """A15, B10."""
+    """Without one half the other answers (A15, B10)."""
     assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_two_tower": False}, "given"))[0] is Method.ALS
     assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_als": False}, "given"))[0] is Method.TWO_TOWER
 
 
-def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> None:
-    """B01, B08: the threshold says when ALS is better than content, not that it knows nothing."""
+def test_a_cold_owner_without_text_gets_other_models_before_popular() -> None:
+    """Below the threshold ALS is worse than content, but not useless (B01, B08)."""
     assert [m.value for m in chain(FORWARD, Method.CONTENT_BASED, Settings())] == [
         "content_based",
         "als",
@@ -79,7 +79,7 @@ def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> 
 
 
 def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
-    """R24: a setting; the default is what was measured (docs/decisions/0011-founder-ensemble.md)."""
+    """A setting, with the measured default (R24, docs/decisions/0011-founder-ensemble.md)."""
     asked = Settings().layered({"founder_ensemble": True}, "given")
     routed = route(BACK, np.array([4, 5, 19, 20]), asked).method
 

@@ -1,4 +1,4 @@
-"""What is declared once has stable codes: nothing counts positions, and a gap in the codes changes nothing."""
+"""Declared codes are stable: nothing counts positions, and a gap in the codes changes nothing."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_by_hand() -> None:
 
 @SIDES
 def test_the_most_specific_comes_first(founders: bool) -> None:
-    """People, facet, source, standing; a source whose count is said is not named again."""
+    """People, facet, source, standing; a source with a count is not named again."""
     everything = {"facet": 0, "number": 2, "people": 4, "standing": standing_bit(Standing.NEW)}
     people, facet, source = told(founders, **everything)
     assert "four" in people and "two" in facet and source == TWO_TOWER.reason[founders]
@@ -84,7 +84,7 @@ def test_any_bits_give_at_most_three_different_sentences(reason: int, source: in
 
 @SIDES
 @given(bits=st.integers(0, 2**7 - 1), source=st.integers(0, EVERY_SOURCE))
-def test_an_old_place_says_what_it_said_at_most_three(founders: bool, bits: int, source: int) -> None:
+def test_an_old_place_keeps_at_most_three_reasons(founders: bool, bits: int, source: int) -> None:
     reason = int(from_bits(np.array([bits]))[0])
     found = sentences(reason, source, founders, 0, FACET_COLUMNS, LABELS)
     engaged = ("startups you engaged with", "people who engaged with your startup")[founders]

@@ -1,4 +1,4 @@
-"""How text is compared: one form for all spellings, words of every script whole or in pairs, places in parts."""
+"""How text is compared: one normal form, words of every script whole or in pairs, places in parts."""
 
 from __future__ import annotations
 

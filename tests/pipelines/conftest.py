@@ -1,4 +1,4 @@
-"""A planted marketplace as a stored snapshot with bundles, ready to be scored and released without PostgreSQL."""
+"""A planted marketplace as a stored snapshot with bundles, ready for scoring and release without PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids that look like something else: imported, built, served and erased as any other; the nil UUID names nobody."""
+"""Unusual ids are imported, built, served and erased like all others; the nil UUID is nobody."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_nil_uuid_names_nobody() -> None:
 
 
 def test_the_search_of_keys_guesses_nothing(settings: Settings, redis_url: str) -> None:
-    """A key whose fields are ids is asked for the id; every hostile one is found, and none where another stands."""
+    """The search reads the id field of keys with id fields; it finds every hostile id, and no other."""
     client, keys = redis.Redis.from_url(redis_url), Keys(settings.namespace)
     packed = [uuid.UUID(id).bytes for id in HOSTILE]
     client.hset(keys.since(Entity.USER, HOSTILE[0]), mapping={p: since_value(1, 5) for p in packed[::2]})
@@ -95,7 +95,7 @@ def test_the_search_of_keys_guesses_nothing(settings: Settings, redis_url: str) 
         assert found == ({"field", "member"} if number % 2 == 0 else set()), id
 
 
-def test_nil_rows_of_the_platform_are_set_aside(settings: Settings, tmp_path: Path) -> None:
+def test_nil_rows_of_the_platform_are_rejected(settings: Settings, tmp_path: Path) -> None:
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     user, startup = identity("user", 9), identity("startup", 1)
     with transaction(engine(settings)) as connection:

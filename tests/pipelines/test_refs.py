@@ -1,4 +1,4 @@
-"""References of a build: what goes into XCom comes out the same, and nothing else is taken."""
+"""References of a build pass through XCom unchanged, and nothing else is accepted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KNOWN: list[Ref] = [
     ShardRef("startups/for-developer", 0, 0, 5, "s", {"als_v1": "1"}),
     ScoredShard("startups/for-developer", 0, 5, "f00", "c0de"),
     ReleaseRef("x", "f00", {"startups/for-developer": 5}),
-    GateRef("r", "x", None, "go", ["nothing speaks against it"]),
+    GateRef("r", "x", None, "go", ["no check failed"]),
     EvaluationRef("evaluation.html", None, "too few events"),
     ReportRef("report.html", "x", "go", []),
     PublishRef(False, "x", "a dry run", "w", needs_mb=0.5, used_mb=1.0, limit_mb=64.0),
@@ -62,9 +62,9 @@ def test_unknown_and_missing_keys_are_refused_by_name(ref: Ref) -> None:
     with pytest.raises(DataError, match=r"unknown keys \[shards\].*clear the task"):
         type(ref).from_json({**ref.as_json(), "shards": []})
     first = next(iter(ref.as_json()))
-    with pytest.raises(DataError, match=rf"without \[{first}\]"):
+    with pytest.raises(DataError, match=rf"missing \[{first}\]"):
         type(ref).from_json({k: v for k, v in ref.as_json().items() if k != first})
 
 
-def test_what_was_not_capped_stands_in_a_manifest_as_before() -> None:
+def test_a_manifest_without_caps_is_unchanged() -> None:
     assert set(KNOWN[4].as_json()) == {"surface", "index", "owners", "sha256", "code"}

@@ -31,7 +31,7 @@ def met(client: redis.Redis, keys: Keys) -> set[int]:
     return {uuid.UUID(bytes=f).int for f in cells(client, keys.since(Entity.USER, str(USER)))}
 
 
-def test_of_whoever_is_active_day_by_day_only_what_loaded_builds_need_stays(
+def test_of_daily_active_users_only_data_of_loaded_builds_stays(
     town: Town, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     """Ten builds, 50 meetings before each: three builds stay loaded."""
@@ -50,7 +50,7 @@ def test_of_whoever_is_active_day_by_day_only_what_loaded_builds_need_stays(
     assert {m // 1000 for m in met(client, keys)} >= {9, 10}, "the release before needs what came after its cutoff"
 
 
-def test_strangers_go_by_age_and_what_bars_somebody_stays(settings: Settings, sql: Sql) -> None:
+def test_unknown_users_are_deleted_by_age_and_barring_events_stay(settings: Settings, sql: Sql) -> None:
     old, known, startup = NOW - timedelta(days=31), uuid.UUID(int=7), uuid.UUID(int=8)
     sql("INSERT INTO users (id, role) VALUES (:u, 'developer')", u=known)
     sql("INSERT INTO startups (id) VALUES (:s)", s=startup)
@@ -76,9 +76,7 @@ def test_strangers_go_by_age_and_what_bars_somebody_stays(settings: Settings, sq
 
 
 @pytest.mark.parametrize("table", ["users", "startups"])
-def test_nobody_is_a_stranger_while_the_views_lack_those_whom_a_snapshot_knows(
-    settings: Settings, sql: Sql, table: str
-) -> None:
+def test_no_user_is_unknown_while_views_lack_users_of_a_snapshot(settings: Settings, sql: Sql, table: str) -> None:
     sql("INSERT INTO users (id, role) SELECT md5('u' || n)::uuid, 'developer' FROM generate_series(1, 40) n")
     sql("INSERT INTO startups (id) SELECT md5('s' || n)::uuid FROM generate_series(1, 20) n")
     sql("INSERT INTO user_interactions SELECT md5('u1')::uuid, md5('s1')::uuid, 'like', '2025-01-01'")

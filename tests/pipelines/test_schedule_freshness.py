@@ -1,4 +1,4 @@
-"""Live lists that are too old are noticed by the clock, and which of the two reasons it is."""
+"""Outdated live lists are detected by the clock, with the right one of two reasons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def live(settings: Settings, tmp_path: Path) -> Settings:
-    """The tiny marketplace, and a release of it whose manifest is all that there is."""
+    """The tiny marketplace, and a release that has only a manifest."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return settings
 

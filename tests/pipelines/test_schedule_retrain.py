@@ -38,12 +38,12 @@ CALM = Facts(
     ("week", "active_days", "every"),
     [
         (1001, 7, 7),
-        (1001, 2, 7),  # K01, K09
+        (1001, 2, 7),  # weekly (K01, K09)
         (1000, 6, 14),
-        (100, 6, 14),  # K02
+        (100, 6, 14),  # every two weeks (K02)
         (100, 7, 7),  # K04: new interactions every day
         (99, 7, 30),
-        (0, 0, 30),  # K03, K06
+        (0, 0, 30),  # monthly (K03, K06)
     ],
 )
 def test_the_last_week_sets_the_rhythm(week: int, active_days: int, every: int) -> None:
@@ -57,9 +57,9 @@ def test_the_last_week_sets_the_rhythm(week: int, active_days: int, every: int) 
 @pytest.mark.parametrize(
     ("leap", "word"),
     [
-        ({"interactions": (9000, 18000)}, "doubled (9000 to 18000)"),  # K07
+        ({"interactions": (9000, 18000)}, "doubled (9000 to 18000)"),  # doubled (K07)
         ({"users": (2000, 2401)}, "people grew by more than 20%"),
-        ({"startups": (500, 601)}, "startups grew"),  # K05
+        ({"startups": (500, 601)}, "startups grew"),  # large growth (K05)
         ({"drift": 0.11}, "mix of routes moved by 11.0%"),
     ],
 )

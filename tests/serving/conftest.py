@@ -1,4 +1,4 @@
-"""A reader over the planted world: bundles really fitted, a release really published, rows really in PostgreSQL."""
+"""Fixtures of a reader over the planted world: really fitted bundles, a published release, rows in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def planted() -> World:
 
 @pytest.fixture(scope="session")
 def bundles(planted: World) -> dict[str, Bundle]:
-    """Every model but the two-tower, fitted on the planted world."""
+    """Every model except the two-tower, fitted on the planted world."""
     w, settings = planted, Settings().layered(SMALL, "given")
     found = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US, "as_of": "2020-04-10T00:00:00+00:00"}),
@@ -106,7 +106,7 @@ def bundles(planted: World) -> dict[str, Bundle]:
 
 @pytest.fixture(scope="session")
 def scored(planted: World, bundles: dict[str, Bundle]) -> Scored:
-    """By surface the lists of every owner and the popular list."""
+    """By surface the lists of every owner, and the popular list."""
     settings = Settings().layered(SMALL, "given")
     return {s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
 
@@ -127,7 +127,7 @@ def _scored(recipe: SurfaceRecommender, w: World, depth: int) -> tuple[RankedLis
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """The usual test settings with small models and no haste: a busy machine must not change an answer."""
+    """The usual test settings with small models and long time-outs: a busy machine must not change an answer."""
     return settings.layered({**SMALL, "live_budget_s": 20.0}, "given")
 
 
@@ -166,7 +166,7 @@ def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> P
 
 
 def _backwards(lists: RankedLists) -> RankedLists:
-    """The same lists with every list's items in the opposite order, scores as they were."""
+    """The same lists with the items of each in reverse order, and the scores unchanged."""
     place = np.concatenate(
         [np.arange(b - 1, a - 1, -1) for a, b in zip(lists.indptr[:-1], lists.indptr[1:], strict=True)]
     )
@@ -175,7 +175,7 @@ def _backwards(lists: RankedLists) -> RankedLists:
 
 @pytest.fixture
 def rows(settings: Settings, planted: World) -> str:
-    """The planted world as rows of the sample platform; gives the database's URL."""
+    """The planted world as rows of the sample platform; the URL of the database."""
     w, url = planted, settings.database_url.reveal()
     people = [
         (
@@ -220,7 +220,7 @@ def execute(settings: Settings) -> Execute:
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Start]:
-    """Start readers: `start()` or `start(other settings)`; all are closed at the end."""
+    """Start readers: `start()` or `start(other settings)`; all are closed at the end of the test."""
     apps: list[Flask] = []
 
     def begin(given: Settings | None = None) -> Flask:
@@ -244,7 +244,7 @@ def running() -> Running:
 
 @pytest.fixture
 def served(settings: Settings, running: Running) -> Iterator[Served]:
-    """Start the reader as it runs, `served(VARIABLE=value)`; gives its port. Ends it, which must go quietly."""
+    """Run a reader process: `served(VARIABLE=value)` returns its port. At the end it must stop without errors."""
 
     def begin(**variables: str) -> int:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -291,7 +291,7 @@ def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None
 
 @pytest.fixture
 def person(planted: World) -> Person:
-    """A planted user's id by role and part, of group 0: 0 acted once, 1 never, 4 is warm, 9 hot, 3 opted out."""
+    """A planted user's id by role and part, all of group 0: 0 acted once, 1 never, 3 opted out, 4 is warm, 9 hot."""
     return lambda role, part: str(
         planted.users.ids.ids[next(r for r in planted.rows(role, part) if planted.user_group[r] == 0)]
     )
@@ -299,7 +299,7 @@ def person(planted: World) -> Person:
 
 @pytest.fixture
 def company(planted: World) -> Company:
-    """The id of the planted startup of a part in group 0: part 2 was never met, 1 is withdrawn."""
+    """The id of the planted startup of a part in group 0: 1 is withdrawn, 2 was never met."""
     return lambda part: str(
         planted.startups.ids.ids[np.flatnonzero((planted.startup_part == part) & (planted.startup_group == 0))[0]]
     )
@@ -323,13 +323,13 @@ def wires(settings: Settings) -> Iterator[Wires]:
 
 @pytest.fixture
 def server() -> Iterator[OwnRedis]:
-    """A Redis of the test's own, which it may break."""
+    """The test's own Redis, which it may break."""
     with own_redis() as server:
         yield server
 
 
 def ask_list(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
-    """A list of 100 places, unless asked otherwise."""
+    """A list of 100 places by default."""
     return ask(app, tail, {"limit": 100} | query, surface)
 
 
@@ -347,5 +347,5 @@ def post(app: Flask, *events: Body) -> None:
 
 
 def within_a_second(true: Callable[[], bool]) -> None:
-    """The watcher looks once a second: more than two mean that it does not."""
+    """The watcher looks once a second: after two looks the change must be visible."""
     until(true, 2.5)

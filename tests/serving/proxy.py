@@ -1,4 +1,4 @@
-"""A small TCP proxy that can be slow, frozen or gone: the ways in which a server fails a reader."""
+"""A small TCP proxy that can be slow, frozen or down, to imitate failures of a server."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Proxy:
 
 @dataclass
 class Wires:
-    """The two servers behind proxies, and settings that go through them."""
+    """Proxies in front of both servers, and settings that use them."""
 
     settings: Settings
     redis: Proxy

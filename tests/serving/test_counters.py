@@ -1,4 +1,4 @@
-"""The processes of a reader: what they count together, and what is left when one of them, or all, are killed."""
+"""The processes of a reader: their common metrics, and the state after one or all are killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}/popular"
 
 
 def workers(reader: int) -> set[int]:
-    """The processes that answer, children of the one that was started."""
+    """The worker processes, children of the started one."""
     return {int(pid) for pid in Path(f"/proc/{reader}/task/{reader}/children").read_text().split()}
 
 
@@ -45,7 +45,7 @@ def popular_counted(port: int) -> float:
     return sum(map(float, found))
 
 
-def test_a_process_that_is_killed_is_replaced_and_what_it_counted_is_kept(
+def test_a_killed_process_is_replaced_and_its_counts_stay(
     publish: Publish, served: Served, running: Running, settings: Settings
 ) -> None:
     publish()
@@ -85,7 +85,7 @@ def test_no_process_outlives_a_reader_that_is_killed(
     assert not left.exists(), "the next reader removes what a killed one left"
 
 
-def test_a_folder_that_is_held_is_left_alone_whoever_holds_it(tmp_path: Path) -> None:
+def test_a_locked_folder_is_not_removed(tmp_path: Path) -> None:
     program = (
         f"import sys; from serving.counters import open_folder; from pathlib import Path; "
         f"print(open_folder(Path({str(tmp_path)!r})), flush=True); sys.stdin.read()"
@@ -121,7 +121,7 @@ def test_files_of_many_ended_processes_become_one_of_each_kind_and_nothing_is_lo
         fold_ended(tmp_path)
     assert sorted(p.name for p in tmp_path.glob("*.db")) == ["counter_0.db", "histogram_0.db"]
     told = subprocess.run(
-        [sys.executable, "-c", "from serving.counters import told; print(told().decode())"],
+        [sys.executable, "-c", "from serving.counters import exposition; print(exposition().decode())"],
         cwd=ROOT,
         env=os.environ | {FOLDER: str(tmp_path)},
         check=True,

@@ -1,4 +1,4 @@
-"""What happened since the build is gone from the next answer, whatever the list's origin, and both sides know."""
+"""Events since the build hide items in the next answer, for lists of every origin and on both sides."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_live_and_popular_lists_are_filtered_too(app: Flask, execute: Execute) -
         assert ids(ask_list(app, MINE, who)) == [ids(before)[1], *ids(before)[3:]]
 
 
-def test_a_list_that_is_eaten_up_is_short_and_says_why(app: Flask, owner: str) -> None:
+def test_a_list_without_remaining_items_is_short_with_a_reason(app: Flask, owner: str) -> None:
     whole = ids(ask_list(app, MINE, owner))
     post(app, *(event(owner, s) for s in whole[:15]))
     body = ask_list(app, MINE, owner, limit=10)
@@ -93,10 +93,10 @@ def test_a_withdrawn_startup_is_gone_from_every_list_within_a_second(
     assert "; left out: 1 withdrawn" in ask_list(app, MINE, owner)["reason"]
 
 
-def test_who_opts_out_gets_popular_lists_and_stands_in_none(
+def test_a_user_who_opts_out_gets_popular_lists_and_is_in_none(
     app: Flask, settings: Settings, execute: Execute, owner: str, planted: World
 ) -> None:
-    """R23, L07: as an owner and as an item, without a new build; and never what was met before the build."""
+    """As owner and as item, without a new build; never items met before the build (R23, L07)."""
     startup = ids(ask_list(app, MINE, owner))[0]
     assert owner in ids(ask_list(app, THEIRS, startup))
     execute("UPDATE users SET opted_out_at = CURRENT_TIMESTAMP WHERE id = %s", owner)
@@ -110,7 +110,7 @@ def test_who_opts_out_gets_popular_lists_and_stands_in_none(
     assert owner not in ids(ask_list(app, THEIRS, startup))
 
 
-def test_a_personal_list_computed_before_the_opt_out_is_not_handed_out(
+def test_a_personal_list_computed_before_the_opt_out_is_not_served(
     app: Flask, settings: Settings, execute: Execute
 ) -> None:
     newcomer = str(uuid.uuid4())
@@ -122,9 +122,7 @@ def test_a_personal_list_computed_before_the_opt_out_is_not_handed_out(
     assert ask_list(app, MINE, newcomer)["degraded"] is False
 
 
-def test_what_never_came_through_the_reader_counts_too(
-    app: Flask, settings: Settings, execute: Execute, owner: str
-) -> None:
+def test_events_written_by_the_platform_count_too(app: Flask, settings: Settings, execute: Execute, owner: str) -> None:
     first, second, third = ids(ask_list(app, MINE, owner))[:3]
     execute("INSERT INTO user_interactions VALUES (%s, %s, 'like', CURRENT_TIMESTAMP)", owner, first)
     execute("UPDATE startups SET founder_id = %s, updated_at = CURRENT_TIMESTAMP WHERE id = %s", owner, second)
@@ -185,7 +183,7 @@ def test_hidden_is_hidden_while_redis_is_down_and_after_it_lost_its_data(
 def test_a_hit_is_one_round_trip_with_every_filter_on(
     start: Start, publish: Publish, rows: str, wires: Wires, settings: Settings, execute: Execute, person: Person
 ) -> None:
-    """Counted on the wire between reader and Redis, rate limit and filters on; several owners are one trip too."""
+    """Counted between reader and Redis, with rate limit and filters on; several owners need one trip too."""
     publish()
     app, owners = start(wires.settings), [person(Role.DEVELOPER, p) for p in (4, 5, 9)]
     startup = ids(ask_list(app, MINE, owners[0]))[0]

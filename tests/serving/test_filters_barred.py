@@ -1,4 +1,4 @@
-"""What was dismissed is in no list, on either side, whatever way the list came about and whatever Redis forgot."""
+"""A dismissed pair is in no list, on both sides, for lists of every origin and after every loss in Redis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIXTURES = (mould, town)  # pytest finds them in this module
 
 @pytest.fixture
 def reader(town: Town) -> Iterator[Reader]:
-    """A reader as it is now: started anew, so that nothing held in process helps it."""
+    """A new reader, without anything held in the process."""
     apps: list[Flask] = []
 
     def begin() -> Flask:
@@ -44,7 +44,7 @@ def reader(town: Town) -> Iterator[Reader]:
 
 @pytest.fixture
 def pair(town: Town) -> tuple[str, str]:
-    """A developer and a startup that stand in each other's lists."""
+    """A developer and a startup that are in each other's lists."""
     users = town.entities()[Entity.USER]
     for owner in users.ids.ids[users.owners_of(MINE)].tolist():
         for startup in town.items(MINE, owner):
@@ -60,7 +60,7 @@ def forget(town: Town, release: str) -> None:
 
 
 def apart(app: Flask, user: str, startup: str) -> None:
-    """Neither stands in any list of the other."""
+    """Neither is in any list of the other."""
     for surface, owner, other in ((MINE, user, startup), (THEIRS, startup, user)):
         body = ask_list(app, surface, owner)
         assert other not in ids(body), (surface, body["source"], body["method_used"])
@@ -110,7 +110,7 @@ def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tu
     assert pair[1] not in ids(ask_list(app, MINE, NEWCOMER))
 
 
-def test_whoever_opts_out_is_not_shown_it_in_the_popular_list(
+def test_a_user_who_opts_out_is_not_shown_it_in_the_popular_list(
     town: Town, reader: Reader, pair: tuple[str, str]
 ) -> None:
     dismissed(town, reader(), *pair)
@@ -139,7 +139,7 @@ def test_a_refresh_leaves_it_out_and_brings_it_back_once_it_is_retracted(
     assert pair[1] in ids(ask_list(reader(), MINE, pair[0])) and pair[0] in ids(ask_list(reader(), THEIRS, pair[1]))
 
 
-def test_a_dismissal_teaches_nothing_and_counts_for_nothing(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
+def test_a_dismissal_is_not_training_data_and_does_not_count(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
     before = town.entities()
     dismissed(town, reader(), *pair)
     release = built(town.settings, datetime.now(UTC))
@@ -153,7 +153,7 @@ def test_a_dismissal_teaches_nothing_and_counts_for_nothing(town: Town, reader: 
     assert rows[0] == rows[1] and any(rows[1].values())
 
 
-def test_whose_role_changed_since_the_build_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:
+def test_an_owner_with_a_new_role_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:
     owner = identity("user", 8)
     assert not ids(ask_list(reader(), MINE, owner))
     town.client.delete(*town.client.scan_iter(f"{town.keys.namespace}:live:*"))

@@ -1,4 +1,4 @@
-"""What a list says: the documented body, field by field, for hits and for everyone who has no list."""
+"""The body of answers, field by field, for hits and for owners without a list."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_person_of_another_role_gets_an_empty_list_and_the_reason(
     assert (body["known"], body["degraded"], body["short"]) == (True, False, True)
 
 
-def test_who_opted_out_gets_the_popular_list(start: Start, publish: Publish, rows: str, person: Person) -> None:
+def test_an_opted_out_user_gets_the_popular_list(start: Start, publish: Publish, rows: str, person: Person) -> None:
     publish()
     body = ask(start(), Surface.STARTUPS_FOR_DEVELOPER, person(Role.DEVELOPER, 3))
     assert (body["method_used"], body["known"], body["route"], body["source"]) == ("popular", True, "als", "cache")

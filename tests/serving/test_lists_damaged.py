@@ -1,5 +1,4 @@
-"""Whatever stands under a key of Redis, the reader starts and answers, one owner's key is one owner's trouble, and the
-drain says in words what it cannot do."""
+"""With any damaged key in Redis, the reader starts and answers; one owner's key affects only that owner."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ def owners(person: Person) -> tuple[str, str]:
 def filled(
     settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish, owners: tuple[str, str]
 ) -> redis.Redis:
-    """A Redis in which every kind of key is there."""
+    """A Redis with every kind of key."""
     publish()
     client = start().test_client()
     for owner in owners:
@@ -89,7 +88,7 @@ def test_a_reader_starts_and_answers(
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_key_of_one_owner_is_nobody_elses_trouble(
+def test_a_damaged_key_affects_only_its_owner(
     content: str, filled: redis.Redis, start: Start, settings: Settings, owners: tuple[str, str]
 ) -> None:
     broken, other = owners
@@ -127,7 +126,7 @@ def test_a_damaged_list_is_its_owners_trouble(
         assert lists[broken]["startups"] and lists[other]["degraded"] is False, damage.hex()
 
 
-def test_damaged_bytes_are_refused_in_words(filled: redis.Redis, start: Start, settings: Settings) -> None:
+def test_damaged_bytes_are_refused_with_an_error(filled: redis.Redis, start: Start, settings: Settings) -> None:
     release, keys = start().extensions["matchbook"].releases.held.id, Keys(settings.namespace)
     table = value(filled, keys.items(release, Entity.USER))
     lists = list(cells(filled, keys.lists(release, SURFACE)).values())
@@ -151,7 +150,7 @@ def _damaged(whole: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("option", ["db=x", "socket_timeout=abc", "max_connections=y"])
-def test_an_option_that_is_none_is_refused_in_words(settings: Settings, server: OwnRedis, option: str) -> None:
+def test_an_unknown_option_is_refused_with_an_error(settings: Settings, server: OwnRedis, option: str) -> None:
     wrong = replace(settings, redis_url=Secret(f"{server.url}?{option}"))
     for door in (create_app, connect):
         with pytest.raises(MatchbookError, match="REDIS_URL has an option"):

@@ -1,4 +1,4 @@
-"""A release with a ninth source, whose lists take two bytes of bits a place, from storage to the page."""
+"""A release with a ninth source, whose lists need two bytes of bits for each place, from storage to the page."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Scored = dict[Surface, tuple[RankedLists, RankedLists]]
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of the toy model, in the registry while the tests of this file run."""
+    """The name of the toy model, registered while the tests of this file run."""
     with newest_first(tmp_path_factory.mktemp("models")) as spec:
         yield spec.name
 
 
 @pytest.fixture(scope="module")
 def scored(toy: str, planted: World, bundles: dict[str, Bundle]) -> Iterator[Scored]:
-    """Lists made with the toy model too; its bundle is one of the release's."""
+    """Lists made also with the toy model, whose bundle is in the release."""
     settings = Settings().layered(SMALL, "given")
     found = fitted(toy, planted.interactions, settings)
     bundles[found.name] = found
@@ -52,7 +52,7 @@ def owner(person: Callable[[Role, int], str]) -> str:
     return person(Role.DEVELOPER, 4)
 
 
-def test_lists_that_it_is_in_are_wide_and_all_others_as_ever(toy: str, scored: Scored) -> None:
+def test_only_lists_with_the_new_source_are_wide(toy: str, scored: Scored) -> None:
     bit = registry.source(toy).bit
     for surface, both in scored.items():
         for lists in both:

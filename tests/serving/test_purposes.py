@@ -1,4 +1,4 @@
-"""One question that fails keeps nobody else from an answer; a failover behind one name is followed."""
+"""A failing request of one purpose does not stop the others; a failover behind one host name is followed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.waiting import until
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def test_a_write_that_fails_keeps_nobody_from_reading(
+def test_a_failed_write_does_not_block_reads(
     settings: Settings, start: Start, rows: str, publish: Publish, person: Person
 ) -> None:
     with own_redis() as server:
@@ -55,7 +55,7 @@ def test_a_row_that_cannot_be_read_is_one_owners_trouble(
     assert (body["source"], body["degraded"]) == ("live", False)
 
 
-def test_a_slow_search_keeps_nobody_from_a_list(
+def test_a_slow_search_does_not_block_lists(
     settings: Settings, start: Start, rows: str, publish: Publish, execute: Execute
 ) -> None:
     publish()
@@ -83,7 +83,7 @@ def test_a_refusal_begins_no_pause_and_silence_does() -> None:
 def test_a_failover_behind_one_name_is_followed(
     settings: Settings, start: Start, rows: str, publish: Publish, person: Person
 ) -> None:
-    """The connections stay open and lead to the demoted server; new ones lead to the primary."""
+    """Open connections lead to the demoted server; new ones lead to the primary."""
     with own_redis() as old, own_redis() as new:
         proxy = Proxy("127.0.0.1", old.port)
         there = settings.layered(

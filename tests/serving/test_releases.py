@@ -1,4 +1,4 @@
-"""Releases change under running requests: none is mixed, none is lost, and the newest answers within seconds."""
+"""Releases change during requests: none is mixed, none is lost, and the newest answers within seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def test_no_answer_mixes_two_releases(start: Start, publish: Publish, settings: Settings, person: Person) -> None:
-    """Two releases with opposite orders take turns while threads read; each answer is one or the other."""
+    """Two releases with opposite orders alternate while threads read; each answer is from one of them."""
     owner = person(Role.DEVELOPER, 4)
     first = publish(day=10)
     app = start()
@@ -85,7 +85,7 @@ def test_the_settings_of_a_release_are_kept_with_it(settings: Settings, caplog: 
     assert held_with(settings.layered({"ranking_mode": "seed"}, "given"), caplog).settings.ranking.mode == "settings"
 
 
-def test_a_recorded_constant_that_changed_is_told(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_recorded_constant_is_reported(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     held_with(settings, caplog, rrf_k=60)
     assert not caplog.messages
     held_with(settings, caplog, rrf_k=30)

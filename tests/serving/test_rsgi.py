@@ -1,4 +1,4 @@
-"""Clients that hold connections keep nobody from an answer: real sockets, and the reader as it runs."""
+"""Slow clients do not block other clients: real sockets and a real reader process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_answers_come_while_slow_clients_hold_their_connections(port: int, perso
 
 
 def answered(port: int, kinds: Mapping[str, bytes], asked: Request, posted: Request) -> None:
-    """Everything is answered while clients of these kinds hold their connections."""
+    """Other requests are answered while clients of these kinds hold their connections."""
     with Crowd(port, CLIENTS, kinds):
         for _ in range(5):
             with urlopen(asked, timeout=60) as said:
@@ -47,7 +47,7 @@ def answered(port: int, kinds: Mapping[str, bytes], asked: Request, posted: Requ
                 assert len(json.load(said)["lists"]) == 1, f"beside {list(kinds)}"
 
 
-def test_whoever_does_not_send_is_let_go(port: int) -> None:
+def test_a_client_that_does_not_send_is_disconnected(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as half:
         half.sendall(b"GET / HTTP/1.1\r\nHo")
         assert half.recv(1) == b"", "headers have a time-out"
@@ -58,7 +58,7 @@ def test_whoever_does_not_send_is_let_go(port: int) -> None:
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == "body_too_slow"
 
 
-def test_a_request_under_way_is_answered_though_the_reader_is_told_to_end(
+def test_a_running_request_is_answered_when_the_reader_is_stopped(
     publish: Publish, served: Served, running: Running
 ) -> None:
     publish()
@@ -74,7 +74,7 @@ def test_a_request_under_way_is_answered_though_the_reader_is_told_to_end(
 
 
 def _all(wire: socket.socket) -> bytes:
-    """What comes until the answer is whole or the connection closed."""
+    """All bytes until the answer is complete or the connection is closed."""
     said = b""
     while more := wire.recv(65536):
         said += more

@@ -1,4 +1,4 @@
-"""The process: what it imports, what it logs at start and per request, what it counts, what several count together."""
+"""The process: its imports, its log at start and per request, its metrics, and those of several processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_one_line_per_request_names_the_owner_only_by_a_pseudonym(
     assert owner not in caplog.text
 
 
-def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_share(
+def test_a_pseudonym_uses_a_generated_secret_that_all_readers_share(
     start: Start, publish: Publish, person: Person, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="matchbook.access")

@@ -32,7 +32,7 @@ from pipelines.postgres import engine, transaction
 from tests.paths import ROOT
 
 AS_OF = datetime(2024, 1, 1, tzinfo=UTC)
-#: By query the side that it tells of, and whether it must give all that a snapshot has, or only what models read.
+#: By query the side that it describes, and whether it must give all that a snapshot has, or only what models read.
 QUERIES = {
     "users": (Entity.USER, True),
     "startups": (Entity.STARTUP, True),

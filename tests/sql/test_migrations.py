@@ -1,4 +1,4 @@
-"""Migrations: again is a no-op, two at once are one, and an integrator's tables are never touched."""
+"""Migrations: a second run does nothing, two parallel runs act as one, and other tables are never touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every query on a real PostgreSQL: what its comment says is what it does (N07, N09, N10)."""
+"""Every query on a real PostgreSQL does what its comment says (N07, N09, N10)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def parameters(name: str) -> dict[str, Any]:
 
 
 def words(listed: str) -> list[str]:
-    """The first word of each entry of a heading, without what stands in brackets or after a semicolon or colon."""
+    """The first word of each entry of a heading, without text in brackets or after a semicolon or colon."""
     plain = re.sub(r"\([^)]*\)", "", listed)
     return [part.split()[0] for part in re.split(r"[;:]", plain)[0].split(",") if part.split()]
 
@@ -122,7 +122,7 @@ def test_an_unknown_query_names_the_known_ones() -> None:
         sql.load("oldest_event")
 
 
-def test_the_indexes_of_the_seeds_stand_once(db: Engine) -> None:
+def test_the_required_indexes_exist_once(db: Engine) -> None:
     with transaction(db) as connection:
         found = {
             row.indexname: row.indexdef
@@ -130,8 +130,10 @@ def test_the_indexes_of_the_seeds_stand_once(db: Engine) -> None:
                 text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'user_interactions'")
             )
         }
-    assert found["idx_user_interactions_user_id"].endswith("(user_id, created_at)")  # N09
-    assert found["idx_user_interactions_startup_user"].endswith("(startup_id, user_id)")  # N10, R26
+    assert found["idx_user_interactions_user_id"].endswith("(user_id, created_at)")  # events of a user (N09)
+    assert found["idx_user_interactions_startup_user"].endswith(
+        "(startup_id, user_id)"
+    )  # users of a startup (N10, R26)
     assert len(found) == len({definition.split(" ON ")[1] for definition in found.values()})
 
 
@@ -202,7 +204,7 @@ def test_copy_binds_values_and_writes_utc(db: Engine, tmp_path: Any) -> None:
     assert body.startswith(f'{USER},developer,2023-01-01 00:00:00+00,,"100% ""O\'Hara""\n:as_of",,')
 
 
-def test_a_server_that_is_gone_and_a_view_that_is_gone_are_told_apart(settings: Settings, db: Engine) -> None:
+def test_a_missing_server_and_a_missing_view_give_different_errors(settings: Settings, db: Engine) -> None:
     with transaction(db) as connection:
         connection.execute(text("DROP VIEW matchbook_users"))
     with pytest.raises(ContractError, match="matchbook_users"):

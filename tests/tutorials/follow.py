@@ -1,4 +1,4 @@
-"""A tutorial followed to the letter in a copy of the checkout.
+"""Follow a tutorial step by step in a copy of the checkout.
 
 Fenced blocks that begin a line are obeyed, in their order:
 
@@ -35,7 +35,7 @@ class TutorialFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. line: of its fence in the page, from 1. path: the second word behind the fence, or empty."""
+    """A fenced block. line: of its fence in the page, from 1. path: the second word after the fence, or empty."""
 
     page: Path
     line: int
@@ -59,7 +59,7 @@ class Command:
 
 def follow(page: Path, where: Path, env: Mapping[str, str]) -> None:
     """Do what a page says in `where`, a copy of the checkout. env: variables beside the process's own, of which none
-    that begins with MATCHBOOK_ or PYTEST_ is handed on. Raises TutorialFailed."""
+    that begins with MATCHBOOK_ or PYTEST_ is passed. Raises TutorialFailed."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MATCHBOOK_", "PYTEST_"))}
     path = f"{where / '.venv' / 'bin'}{os.pathsep}{own.get('PATH', '')}"
     for block in blocks(page):

@@ -1,4 +1,4 @@
-"""Pages are followed to the letter, and a page that is wrong is named with what came instead."""
+"""Tutorials are followed step by step; an error names the page and the actual result."""
 
 from __future__ import annotations
 

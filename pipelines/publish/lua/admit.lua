@@ -1,5 +1,5 @@
--- Let one publisher in and hand it a token greater than any before: microseconds, so that a Redis that lost its data
--- hands out no token twice.
+-- Admit one publisher with a token greater than any before. The token is in microseconds, so a Redis that lost its data
+-- gives no token twice.
 -- KEYS: 1 publisher, 2 fence
 -- ARGV: 1 milliseconds of the lease
 -- Returns the token, or false while another publisher holds the lease.

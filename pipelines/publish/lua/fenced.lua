@@ -1,4 +1,4 @@
--- Run one command, unless a newer publisher was let in since.
+-- Run one command, unless a newer publisher was admitted since.
 -- KEYS: 1 fence, 2.. the keys of the command
 -- ARGV: 1 token, 2 the command, 3.. its arguments after the keys
 -- Returns what the command returns, or the error FENCED.

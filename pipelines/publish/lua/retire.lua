@@ -1,4 +1,4 @@
--- Remove a release from Redis, its keys freed in the background, unless it is live.
+-- Remove a release from Redis, unless it is live; its keys are freed in the background.
 -- KEYS: 1 fence, 2 current, 3 history, 4 loading, 5.. all keys of the release
 -- ARGV: 1 token, 2 release id
 -- Returns 1, or 0 for the live release.

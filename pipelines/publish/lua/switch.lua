@@ -1,6 +1,6 @@
--- Make a release live, or put it where another one stands, all or nothing, in one atomic command.
+-- Make a release live, or replace a loaded one by it, in one atomic command.
 -- KEYS: 1 fence, 2 current, 3 history, 4 loading, 5 manifest of the new release, 6.. its list hashes
--- ARGV: 1 token, 2 release id, 3 the loaded release whose place it takes (empty: it becomes the live one),
+-- ARGV: 1 token, 2 release id, 3 the loaded release that it replaces (empty: it becomes the live one),
 --       4.. expected fields of KEYS[6..]
 -- Returns "ok" or the reason why nothing changed.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -29,7 +29,7 @@ elseif live == ARGV[3] then
 elseif place then
   redis.call('LSET', KEYS[3], place, ARGV[2])
 else
-  return ARGV[3] .. ' is neither live nor was it before'
+  return ARGV[3] .. ' is not live and not in the history'
 end
 redis.call('SREM', KEYS[4], ARGV[2])
 if ARGV[3] ~= '' then

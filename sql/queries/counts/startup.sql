@@ -3,8 +3,8 @@
 -- Columns: interactions
 -- Order: one row
 -- Index: idx_user_interactions_startup_at
--- Note: what was counted at an earlier cutoff is not read again (N07): only those who came since then and never
--- before are added.
+-- Note: earlier counts are not read again (N07): only users who came after the counted cutoff and never before it
+-- are added.
 WITH counted AS (SELECT as_of FROM matchbook_counted WHERE as_of <= :as_of)
 SELECT coalesce((SELECT c.interactions FROM matchbook_interaction_counts c, counted
                  WHERE c.entity = 'startup' AND c.id = :startup_id), 0)

@@ -3,8 +3,8 @@
 -- Columns: interactions
 -- Order: one row
 -- Index: idx_user_interactions_user_id
--- Note: what was counted at an earlier cutoff is not read again (N07); events of one instant never straddle a cutoff, so
--- the two parts add up exactly.
+-- Note: earlier counts are not read again (N07). Events of one instant are on one side of a cutoff, so the two parts add
+-- up exactly.
 WITH counted AS (SELECT as_of FROM matchbook_counted WHERE as_of <= :as_of)
 SELECT coalesce((SELECT c.interactions FROM matchbook_interaction_counts c, counted
                  WHERE c.entity = 'user' AND c.id = :user_id), 0)

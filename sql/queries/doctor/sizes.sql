@@ -1,4 +1,4 @@
--- Question: how much does the platform hold?
+-- Question: how many rows does the platform hold?
 -- Parameters: none
 -- Columns: users, startups, interactions
 -- Order: one row

@@ -1,9 +1,9 @@
--- Question: which events before a cutoff lack a user, a startup, a time or a known type, and which of these?
+-- Question: which events before a cutoff lack a user, startup, time or known type, and what do they lack?
 -- Parameters: as_of timestamptz, the cutoff; kinds text[], the known event types
 -- Columns: user_id, startup_id, interaction_type, occurred_at, reason
 -- Order: reason, user_id, startup_id, occurred_at, interaction_type
--- Index: none: asked only where `events/coded` met such a row
--- Note: what an event lacks first, in the order of the cases, is its reason
+-- Index: none: asked only if `events/coded` found such a row
+-- Note: the reason is the first missing value, in the order of the cases
 SELECT user_id, startup_id, interaction_type, occurred_at, reason
 FROM (SELECT user_id, startup_id, CAST(interaction_type AS text) AS interaction_type, occurred_at,
              CASE WHEN user_id IS NULL THEN 'no user'

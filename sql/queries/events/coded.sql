@@ -1,10 +1,10 @@
--- Question: who did what with which startup, and when, before a cutoff, in cells of one width?
+-- Question: who did what with which startup, and when, before a cutoff, in cells of fixed width?
 -- Parameters: as_of timestamptz, the cutoff; kinds text[], the event types that count; codes smallint[], the code of each
 -- Columns: user_id uuid, startup_id uuid, kind smallint, occurred_at timestamptz; none is ever null
--- Order: none: sorting belongs to the reader, who needs ids as numbers anyway
+-- Order: none: the export sorts after it replaced ids by numbers
 -- Index: idx_user_interactions_created_at
--- Note: kind is the code of the type; -1 marks a row that `events/broken` gives in its own words: an
--- unknown type, no user, no startup or no time. Cells of one width are read by the million without a look at each.
+-- Note: kind is the code of the type; -1 marks a row that `events/broken` returns as text: an unknown type, no user,
+-- no startup or no time. Cells of fixed width are read by the million without parsing each.
 SELECT coalesce(user_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)) AS user_id,
        coalesce(startup_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)) AS startup_id,
        CAST(CASE WHEN user_id IS NULL OR startup_id IS NULL OR occurred_at IS NULL OR occurred_at = '-infinity' THEN -1

@@ -1,10 +1,10 @@
--- Question: how many different interactions before a cutoff were posted of people or startups that the platform does not
--- know?
+-- Question: how many different interactions before a cutoff were posted for people or startups that the platform does
+-- not know?
 -- Parameters: as_of timestamptz, the cutoff; kinds text[], the event types that are interactions
--- Columns: strangers
+-- Columns: unknown_rows
 -- Order: one row
 -- Index: idx_matchbook_events_at
-SELECT count(*) AS strangers
+SELECT count(*) AS unknown_rows
 FROM (SELECT DISTINCT e.user_id, e.startup_id, e.type, e.at
       FROM matchbook_events e
       WHERE e.at < :as_of AND e.type = ANY(:kinds)

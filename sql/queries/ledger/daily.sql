@@ -1,5 +1,5 @@
--- Question: how many interactions did each day bring, and of how many people?
--- Parameters: since timestamptz, as_of timestamptz: between these
+-- Question: how many interactions and active people did each day have?
+-- Parameters: since timestamptz, as_of timestamptz: the window
 -- Columns: day, interactions, people
 -- Order: day
 -- Index: idx_user_interactions_created_at

@@ -1,15 +1,15 @@
--- Question: what was shown in answers of one kind to one owner, and what came of it?
--- Parameters: since timestamptz, as_of timestamptz: shown and done between; attribution_s int, so many seconds after it
--- was shown an act counts; same_act_s int, acts of a pair and type so close are one, told twice; earliest timestamptz, an
--- older birth counts as unknown
+-- Question: what was shown in answers of one kind to one owner, and with which outcome?
+-- Parameters: since timestamptz, as_of timestamptz: window of impressions and acts; attribution_s int, the attribution
+-- window in seconds after an impression; same_act_s int, acts of a pair and type within this many seconds are one act that
+-- was reported twice; earliest timestamptz, an older birth counts as unknown
 -- Columns: surface, method, route, release, experiment, edition, arm, day, owner bigint (a hash of the id), answers,
 -- impressions, clicked, applied, converted, liked, disliked, engaged, top (impressions in the first ten), top_engaged,
 -- aged (impressions of items whose age is known), age_days (the sum of their ages)
 -- Order: none
 -- Index: idx_matchbook_events_at
--- Note: an impression is one item in one answer, and an answer is one list on one day: shown again it counts once, and
--- what was done with it counts once of each kind. An act that names its answer belongs to it. One that names none is the
--- person's own, so it belongs to the last answer that showed the person this startup.
+-- Note: an impression is one item in one answer, and an answer is one list on one day. A repeated impression counts once,
+-- and so does each kind of act on it. An act that names its answer belongs to it. An act without an answer was done by the
+-- person, so it belongs to the last answer that showed the person this startup.
 WITH impression AS (
     SELECT answer_id, user_id, startup_id, min(at) AS at, min(position) AS position
     FROM matchbook_events

@@ -1,5 +1,5 @@
--- Question: how many acts name an answer, but nobody said that the item was shown in it?
--- Parameters: since timestamptz, as_of timestamptz: done between
+-- Question: how many acts name an answer without a recorded impression of the item?
+-- Parameters: since timestamptz, as_of timestamptz: window of the acts
 -- Columns: acts
 -- Order: one row
 -- Index: idx_matchbook_events_answer_id

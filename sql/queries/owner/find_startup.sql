@@ -1,5 +1,5 @@
--- Question: which startups answer to this: the name holds it from the beginning of a word on, or the id begins so?
--- Parameters: word text (for LIKE, lower case, with its own escapes), words text (the same, searching by prefixes), first uuid, last uuid (of the ids that begin so), most int
+-- Question: which startups match a search: a word of the name starts with it, or the id does?
+-- Parameters: word text (for LIKE, lower case, escaped), words text (the same as search prefixes), first uuid, last uuid (range of ids with this prefix), most int
 -- Columns: id, name, role (null)
 -- Order: name, id
 -- Index: idx_startups_words, startups_pkey

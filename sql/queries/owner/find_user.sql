@@ -1,9 +1,9 @@
--- Question: which people answer to this: the name or headline holds it from the beginning of a word on, or the id begins so?
--- Parameters: word text (for LIKE, lower case, with its own escapes), words text (the same, searching by prefixes), first uuid, last uuid (of the ids that begin so), roles text[], most int
+-- Question: which people match a search: a word of the name or headline starts with it, or the id does?
+-- Parameters: word text (for LIKE, lower case, escaped), words text (the same as search prefixes), first uuid, last uuid (range of ids with this prefix), roles text[], most int
 -- Columns: id, name, role
 -- Order: name, id
 -- Index: idx_users_words, users_pkey
--- Note: whoever was erased is left out last, of the few that are shown: asking costs more than finding
+-- Note: erased people are removed last, only from the rows shown, because that check costs more than the search
 SELECT id, name, role
 FROM (SELECT user_id AS id, coalesce(nullif(name, ''), nullif(headline, ''), '') AS name, role
       FROM matchbook_users

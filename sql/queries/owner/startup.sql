@@ -1,4 +1,4 @@
--- Question: what does this startup say of itself, and who founded it?
+-- Question: what is the profile of this startup, and who founded it?
 -- Parameters: owner uuid
 -- Columns: description, category, field, type, tags, stage, location, founder_id
 -- Order: one row, or none for an id that the platform does not know or that was erased

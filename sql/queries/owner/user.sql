@@ -1,5 +1,5 @@
--- Question: who is this user, and what does their profile say?
--- Parameters: owner uuid, as_of timestamptz (an opt-out from then on has not happened yet)
+-- Question: what are the role and profile of this user?
+-- Parameters: owner uuid, as_of timestamptz (later opt-outs do not count)
 -- Columns: role, headline, skills, interests, location, opted_out
 -- Order: one row, or none for an id that the platform does not know or that was erased
 -- Index: users_pkey

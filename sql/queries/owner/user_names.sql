@@ -1,4 +1,4 @@
--- Question: what are these people called?
+-- Question: what are the names of these people?
 -- Parameters: ids uuid[]
 -- Columns: id, name
 -- Order: none, the answer is a mapping

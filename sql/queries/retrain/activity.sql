@@ -1,4 +1,4 @@
--- Question: how many interactions came in the week before a cutoff, on how many of its days, and how many since the last build?
+-- Question: how many interactions came in the week before a cutoff, on how many of its days, and since the last build?
 -- Parameters: as_of timestamptz, the cutoff (exclusive); week timestamptz, seven days before it; built timestamptz, the cutoff of the last build
 -- Columns: week, days (0 to 7), since
 -- Order: one row

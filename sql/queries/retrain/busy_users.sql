@@ -1,4 +1,4 @@
--- Question: who did how much since an instant?
+-- Question: how many interactions has each user had since an instant?
 -- Parameters: since timestamptz, the instant (inclusive); as_of timestamptz, the end (exclusive)
 -- Columns: id, interactions
 -- Order: none

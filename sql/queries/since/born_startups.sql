@@ -1,4 +1,4 @@
--- Question: which startups were entered within a window, or at an unknown time?
+-- Question: which startups were created within a window, or at an unknown time?
 -- Parameters: since timestamptz, the start (inclusive); as_of timestamptz, the end (exclusive); earliest timestamptz, an older birth counts as blank
 -- Columns: id
 -- Order: none, the answer is a set

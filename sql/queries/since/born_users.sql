@@ -1,8 +1,8 @@
--- Question: whose account was opened within a window, or at an unknown time?
+-- Question: which users were created within a window, or at an unknown time?
 -- Parameters: since timestamptz, the start (inclusive); as_of timestamptz, the end (exclusive); earliest timestamptz, an older birth counts as blank
 -- Columns: id
 -- Order: none, the answer is a set
--- Index: none in the sample platform: one pass over the people an hour
+-- Index: none in the sample platform: one scan of the people an hour
 SELECT user_id AS id
 FROM matchbook_users
 WHERE (created_at IS NULL OR created_at < :earliest OR (created_at >= :since AND created_at < :as_of)) AND NOT matchbook_was_erased(user_id)

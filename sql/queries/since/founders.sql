@@ -1,4 +1,4 @@
--- Question: who founded which startup, of those that were entered or edited since an instant?
+-- Question: who founded each startup that was created or edited since an instant?
 -- Parameters: since timestamptz, the instant
 -- Columns: user_id, startup_id
 -- Order: none

@@ -1,5 +1,5 @@
--- Question: what did these people do with these startups, pair by pair, on the platform and as it was posted, in a window?
--- Parameters: users uuid[], startups uuid[], equally long; since timestamptz, the start (inclusive); as_of timestamptz, the
+-- Question: what did these people do with these startups in a window, on the platform and as posted?
+-- Parameters: users uuid[], startups uuid[] of equal length; since timestamptz, the start (inclusive); as_of timestamptz, the
 -- end (exclusive)
 -- Columns: user_id, startup_id, interaction_type, occurred_at
 -- Order: none

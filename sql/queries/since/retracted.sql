@@ -1,4 +1,4 @@
--- Question: of which pairs was anything retracted from an instant on, and when last?
+-- Question: which pairs had a retraction since an instant, and when was the last one received?
 -- Parameters: since timestamptz, the instant (inclusive); as_of timestamptz, the end of its own time (exclusive)
 -- Columns: user_id, startup_id, told_at
 -- Order: none

@@ -1,4 +1,4 @@
--- Question: which startups are these, what do their pages say, and were they withdrawn before a cutoff?
+-- Question: what are the profiles of these startups, and were they withdrawn before a cutoff?
 -- Parameters: ids uuid[]; as_of timestamptz, the cutoff; earliest timestamptz: an older birth counts as blank
 -- Columns: id, description, category, field, type, tags, stage, location, founder_id, created_at, gone (withdrawn)
 -- Order: id

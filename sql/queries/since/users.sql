@@ -1,4 +1,4 @@
--- Question: who are these people, what do their profiles say, and did they opt out before a cutoff?
+-- Question: what are the profiles of these people, and did they opt out before a cutoff?
 -- Parameters: ids uuid[]; as_of timestamptz, the cutoff; earliest timestamptz: an older birth counts as blank
 -- Columns: id, role, headline, skills, interests, location, created_at, gone (opted out)
 -- Order: id

@@ -1,4 +1,4 @@
-"""Demand: a planted rhythm is found where there is enough to learn from, else the events of late stand for it."""
+"""Demand: a planted rhythm is found if there is enough data, else recent events replace it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fitted(of: Interactions, cuts: tuple[int, ...] = CUTS) -> dict[str, np.ndarr
 
 
 def test_a_rhythm_is_found_that_popularity_does_not_see() -> None:
-    """On day 90 it is those founded between days 80 and 90 whose eight partners are to come."""
+    """On day 90, startups founded between days 80 and 90 will still meet their eight partners."""
     of = rhythm()
     now, demand = at(NOW, of), fitted(of)["startup_demand"]
 
@@ -62,13 +62,13 @@ def test_a_rhythm_is_found_that_popularity_does_not_see() -> None:
 
 
 def test_demand_counts_partners() -> None:
-    """What it says of a startup whose eight are to come is near eight, and no more than may count."""
+    """The prediction for a startup with eight future partners is near eight, and at most the maximum."""
     demand = fitted(rhythm())["startup_demand"]
     assert demand.dtype == np.float32 and demand.min() > 0 and demand[BORN < NOW].max() < 1.5 * MOST
 
 
-def test_little_to_learn_from_leaves_the_events_of_late() -> None:
-    """Startup 2 was met by one of six events, the newest, 1/6 old: 2 ** (-10/6); nobody wants what nobody met."""
+def test_with_little_data_recent_events_decide() -> None:
+    """Startup 2 has one of six events, the newest, of age 1/6: 2 ** (-10/6); a startup without events has no demand."""
     bundle = fit_activity(standing(), [])
 
     assert bundle.name == NAME and bundle.config["startup_demand"] == {"by": "recent events", "pairs": 0}
@@ -100,7 +100,7 @@ def test_what_is_stored_of_facets_by_hand() -> None:
     assert arrays["field_values"].tolist() == [] and arrays["field_share"].tolist() == [1.0]
 
 
-def test_facts_stand_in_the_order_of_the_config() -> None:
+def test_facts_are_in_the_order_of_the_config() -> None:
     bundle = fit_activity(standing(), [])
     names, facts = bundle.config["facts"], bundle.arrays["startup_facts"]
 

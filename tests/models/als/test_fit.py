@@ -1,4 +1,4 @@
-"""ALS both ways: right answers, the meaning of a cell, what it refuses (A02, A04, C21-C24, C31, C59, P01, P02, R07)."""
+"""ALS in both directions: right answers, meaning of a cell, refusals (A02, A04, C21-C24, C31, C59, P01, P02, R07)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestForward(ModelContract):
         best = first_choices(users[known], startups, met)
         assert (w.startup_group[best] == w.user_group[known]).mean() > 0.95
 
-    def test_who_never_acted_and_what_nobody_met_are_unknown(self, fit: Fit) -> None:
+    def test_owners_and_items_without_events_are_unknown(self, fit: Fit) -> None:
         w, bundle = world(), fit(world().interactions, SMALL)
         positive = (w.interactions.csr() > 0).toarray()
         assert bundle.maps["user"].ids.tolist() == w.users.ids.ids[positive.any(1)].tolist()
@@ -142,7 +142,7 @@ def test_little_data_leaves_a_note() -> None:
     assert "note" not in fitted("als", world().interactions, SMALL).config
 
 
-def test_the_seeds_defaults() -> None:
+def test_the_required_defaults() -> None:
     s = Settings()
     assert (
         s.of(AlsConfig).factors,

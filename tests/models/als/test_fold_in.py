@@ -1,4 +1,4 @@
-"""What came since the models were taught: ALS against implicit's own partial fit, the tower against torch's."""
+"""Fold-in of events since the training: ALS against implicit's partial fit, the tower against torch."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_weights_fade_as_in_training() -> None:
     assert folded.toarray() == pytest.approx(trained.toarray(), rel=1e-5)
 
 
-def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
+def test_without_usable_data_als_has_no_scores() -> None:
     r = recipe()
     fold, unmet = (
         r.folds[ALS],
@@ -112,7 +112,7 @@ def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
 
 
 def tower_vectors(history: Interactions, user: int) -> np.ndarray:
-    """What torch gives a person with this history, id and words as trained."""
+    """The vector of torch for a user with this history, with id and words as trained."""
     w, bundle = world(), planted_bundles()["two_tower_v1"]
     heard = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
@@ -157,8 +157,8 @@ def test_a_recipe_is_itself_for_whom_the_models_know_everything_about() -> None:
 
 @pytest.mark.parametrize("surface", [SURFACE, Surface.DEVELOPERS_FOR_STARTUP])
 @pytest.mark.parametrize(("count", "words"), [(6, ""), (6, "biotech genomics"), (22, "")])
-def test_somebody_who_came_since_is_answered_by_the_routed_method(surface: Surface, count: int, words: str) -> None:
-    """Six likes of group 1 make the list of a warm owner of group 1, whatever the profile says (B06)."""
+def test_a_new_owner_gets_the_routed_method(surface: Surface, count: int, words: str) -> None:
+    """Six likes of group 1 give the list of a warm owner of group 1, for any profile (B06)."""
     w, r = world(), recipe(surface)
     rows = of_group(surface.item, 1, 6)
     new = events(surface, rows, [LIKE] * len(rows))

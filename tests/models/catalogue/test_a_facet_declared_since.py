@@ -1,4 +1,4 @@
-"""What was stored before a facet was declared still opens: nothing is known of the facet, all else is as it was."""
+"""Catalogues stored before a facet was declared still open: the facet is blank, all else is unchanged."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_affinities_without_it(facet: str) -> None:
 
 
 @pytest.mark.parametrize("facet", FACETS)
-def test_a_refresh_adds_whoever_states_it(facet: str) -> None:
-    """The words of newcomers count; those who were known before say nothing."""
+def test_a_refresh_adds_owners_who_state_it(facet: str) -> None:
+    """The words of newcomers count; those of known owners do not."""
     market = world()
     before = entities_of(lacking(catalogue_bundle(market.users, market.startups, {}), facet))
     arrival = Arrival(NEW, -1, 0, False, "", "", {facet: "New Word"})

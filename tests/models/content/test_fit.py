@@ -1,4 +1,4 @@
-"""The text space: hand-worked weights, right answers, strangers, blanks (A01)."""
+"""The text space: weights worked by hand, right answers, unseen owners, blanks (A01)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_vocabulary_is_bounded_and_ordered() -> None:
 
 
 def test_a_token_vector_holds_its_rarity() -> None:
-    """With as many dimensions as words nothing is lost: the token vectors are orthogonal and as long as their idf."""
+    """With as many dimensions as words, token vectors are orthogonal, and their length is the idf."""
     bundle = fitted(world().interactions, SMALL.layered({"content_dimensions": 500}, "given"))
     tokens, vectors = bundle.arrays["tokens"], bundle.arrays["token_vectors"].astype(float)
     assert vectors.shape[1] == len(tokens) and list(tokens) == sorted(tokens)
@@ -74,14 +74,14 @@ def test_a_token_vector_holds_its_rarity() -> None:
     assert vectors @ vectors.T == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_stranger_with_the_words_of_a_startup_has_its_vector() -> None:
+def test_an_unseen_owner_with_the_text_of_a_startup_has_its_vector() -> None:
     w, bundle = world(), fitted(world().interactions)
     profile = {name: column[7] for name, column in w.startup_profiles.items()}
     found, known = embed([tokens_of(profile)], bundle.arrays["tokens"], bundle.arrays["token_vectors"])
     assert known.all() and found[0] == pytest.approx(bundle.arrays["startup_vectors"][7], abs=1e-5)
 
 
-def test_a_person_is_profile_plus_mean_of_history_and_a_dislike_says_nothing() -> None:
+def test_a_user_is_profile_plus_mean_of_history_without_dislikes() -> None:
     w = world()
     alone = fitted(w.interactions.where(np.zeros(len(w.interactions), bool)))
     person = 5

@@ -1,4 +1,4 @@
-"""The union of what several sources propose."""
+"""The union of the candidates of several sources."""
 
 from __future__ import annotations
 

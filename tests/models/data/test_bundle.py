@@ -1,4 +1,4 @@
-"""A bundle comes back as it was, is its owner's alone, and is refused when anything in it changed."""
+"""A bundle is read back unchanged, is readable only by its owner, and is refused after any change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def example() -> Bundle:
     )
 
 
-def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_bundle_is_read_back_unchanged(tmp_path: Path) -> None:
     write_bundle(example(), tmp_path)
     found = open_bundle("als_v1", tmp_path)
 
@@ -37,8 +37,8 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.version == tmp_path.name and found.files["als_v1.txt"] == b"more"
 
 
-def test_files_have_the_seeds_names_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    """D13-D17, L03."""
+def test_files_have_the_required_names_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+    """The files of a bundle, their rights and their contents (D13-D17, L03)."""
     write_bundle(example(), tmp_path)
 
     assert {p.name for p in tmp_path.iterdir()} == {
@@ -53,7 +53,7 @@ def test_files_have_the_seeds_names_and_only_their_owner_reads_them(tmp_path: Pa
 @pytest.mark.parametrize("file", ["als_v1_user_factors.npy", "als_v1_user_mapping.json", "als_v1.txt"])
 @pytest.mark.parametrize("harm", ["truncated", "tampered", "missing"])
 def test_a_damaged_file_is_refused(tmp_path: Path, file: str, harm: str) -> None:
-    """P03."""
+    """A clear error names the damaged file (P03)."""
     write_bundle(example(), tmp_path)
     path = tmp_path / file
     body = path.read_bytes()
@@ -64,7 +64,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, file: str, harm: str) -> None
 
 
 @pytest.mark.parametrize("harm", ["another factor", "another name of an array", "a part left out"])
-def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path, harm: str) -> None:
+def test_a_different_manifest_is_refused(tmp_path: Path, harm: str) -> None:
     write_bundle(example(), tmp_path)
     path = tmp_path / "als_v1_config.json"
     manifest = json.loads(path.read_bytes())
@@ -81,8 +81,8 @@ def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path, harm: st
 
 
 @pytest.mark.parametrize("name", ["als_v1_user_factors.npy", "als_v1_config.json", ""])
-def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
-    """L03."""
+def test_files_that_others_may_write_are_refused(tmp_path: Path, name: str) -> None:
+    """Others must not be able to change a model (L03)."""
     write_bundle(example(), tmp_path)
     (tmp_path / name).chmod(0o777)
 
@@ -90,8 +90,8 @@ def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
         open_bundle("als_v1", tmp_path)
 
 
-def test_what_others_may_read_is_said_and_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """L03: a checkout or a copy has the modes of its umask; nothing wrong can come of reading it."""
+def test_files_that_others_may_read_are_reported_and_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A checkout or a copy has the modes of its umask; reading it does no harm (L03)."""
     write_bundle(example(), tmp_path)
     open_bundle("als_v1", tmp_path)
     assert not caplog.records
@@ -111,7 +111,7 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
         open_bundle("als_v1", tmp_path)
 
 
-def test_format_1_as_it_was_written_then_is_still_read() -> None:
+def test_format_1_is_still_read() -> None:
     """The golden files were written by the first version of this format; new code must read them or raise FORMAT."""
     found = open_bundle("als_v1", GOLDEN_FILE)
 

@@ -1,4 +1,4 @@
-"""Who was erased leaves a blank row: it keeps its number, and nothing finds it."""
+"""An erased entity leaves a blank row: it keeps its number, and no search finds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who comes between two builds gets a row behind the last: old numbers stay, and nobody is found twice."""
+"""An entity that is new since the last build gets a row after the last: old numbers stay, without duplicates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_old_rows_stay_and_all_ids_are_found() -> None:
     assert back.ids.tolist() == blank.ids.tolist()
 
 
-def test_nobody_stands_twice_and_a_table_of_no_order_is_refused() -> None:
+def test_ids_are_unique_and_an_unordered_table_is_refused() -> None:
     with pytest.raises(DataError):
         IdMap.from_ids([B, D]).extended([B])
     with pytest.raises(DataError):
@@ -56,7 +56,7 @@ def test_later_rows_outlive_the_process(tmp_path: Path) -> None:
     assert decode_items(encode_items(grown)).ids.rows_of([A]).tolist() == [len(users)]
 
 
-def test_a_list_says_which_part_it_comes_from_and_keeps_it_on_disk(tmp_path: Path) -> None:
+def test_a_list_stores_its_part(tmp_path: Path) -> None:
     lists = lists_of([2, 0, 3], seed=1)
     plain = tmp_path / "plain.npz"
     lists.save(plain)

@@ -1,4 +1,4 @@
-"""One event, as it is posted, as it waits in the stream, and as the since hashes remember it."""
+"""One event: as posted, in the stream, and in the since hashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANYTHING = st.recursive(
 )
 
 
-def test_what_earlier_versions_wrote_is_still_read() -> None:
+def test_formats_of_earlier_versions_are_still_read() -> None:
     stored = json.loads(GOLDEN_FILE.read_text())
     assert Event.read(stored["entry"], NOW) == EVENT
     assert EVENT.entry() == stored["entry"]
@@ -69,7 +69,7 @@ def test_an_entry_is_read_back(event: Event) -> None:
 
 
 @given(ANYTHING | st.fixed_dictionaries({}, optional=dict.fromkeys(EVENT.entry(), ANYTHING)))
-def test_whatever_comes_is_an_event_or_refused_with_words(given_: Any) -> None:
+def test_any_input_is_an_event_or_refused_with_an_error(given_: Any) -> None:
     try:
         Event.read(given_, NOW)
     except MalformedEvent as error:

@@ -1,4 +1,4 @@
-"""What absent, zero and negative mean, and that orientation is owned in one place."""
+"""The meaning of absent, zero and negative cells, and the one place that sets the orientation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def events(*rows: tuple[int, int, str, int]) -> Interactions:
 
 
 def test_weights_add_up() -> None:
-    """C01-C07."""
+    """The weights of events (C01-C07)."""
     m = events(
         (0, 1, "view", 1), (0, 1, "click", 2), (0, 1, "interest", 3), (0, 2, "apply", 1), (1, 0, "favorite", 1)
     ).csr()
@@ -43,7 +43,7 @@ def test_weights_add_up() -> None:
 
 
 def test_the_last_explicit_opinion_decides_the_sign() -> None:
-    """R07: a like after a dislike is interest, a dislike after a like is a dislike and nothing but."""
+    """A like after a dislike is interest; a dislike after a like is only a dislike (R07)."""
     m = events(
         (0, 0, "like", 1),
         (0, 0, "dislike", 2),
@@ -73,7 +73,7 @@ def test_decay_and_damping() -> None:
 
 
 def test_counts_are_rows_for_users_and_different_people_for_startups() -> None:
-    """R09."""
+    """How interactions are counted (R09)."""
     e = events((0, 1, "view", 1), (0, 1, "click", 2), (1, 1, "view", 1), (1, 3, "view", 1))
 
     assert e.counts().tolist() == [2, 2, 0]

@@ -1,4 +1,4 @@
-"""Age by events, against counting."""
+"""Age by events, compared with counting."""
 
 from __future__ import annotations
 

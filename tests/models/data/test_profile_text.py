@@ -1,4 +1,4 @@
-"""The tokeniser and the embedding of a stranger's words."""
+"""The tokeniser and the embedding of an unseen owner's text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_users_interest_meets_a_category() -> None:
     assert {"games", "video"} <= set(user) & set(startup)
 
 
-def test_blank_profiles_say_nothing() -> None:
+def test_blank_profiles_have_no_effect() -> None:
     assert tokens_of({"category": "", "location": " , ", "headline": "the a"}) == []
     assert text_of({}) == ""
 

@@ -1,4 +1,4 @@
-"""The learned blend finds a planted rule, repeats, and serves what it learned (C17)."""
+"""The learned blend finds a planted rule, is reproducible, and serves what it learned (C17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another program computed: taken whole and in time, refused with words, a source like any other."""
+"""Vectors of another program: taken whole and in time, or refused with a clear error; a source like all others."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def fitted(spec: ModelSpec, files: Path | str, as_of: datetime = AS_OF, max_age_
 
 
 def vectors(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
-    """Everybody's group, but for the last startup, of whom nothing is known."""
+    """The group of every entity, except the last startup, which is unknown."""
     w = world()
     groups = np.append(w.user_group, w.startup_group)[:-1]
     ids = [*w.users.ids.ids.tolist(), *w.startups.ids.ids.tolist()][:-1]
@@ -149,7 +149,7 @@ class ExternalContract(ModelContract):
         assert bundle.config["set_aside"]["opted out"] and (bundle.maps["user"].rows_of(w.users.ids.ids) >= 0).any()
         assert (bundle.maps["user"].rows_of(w.users.ids.ids[w.users.opted_out]) < 0).all()
 
-    def test_the_learned_ranker_is_told_of_it(self, bundle: Bundle) -> None:
+    def test_the_learned_ranker_gets_it(self, bundle: Bundle) -> None:
         w, surface = world(), Surface.STARTUPS_FOR_DEVELOPER
         activity = fit_activity(MarketState(w.users, w.startups, w.interactions, AS_OF_US), [])
         bundles = {**planted_bundles(), activity.name: activity, bundle.name: bundle}
@@ -157,7 +157,7 @@ class ExternalContract(ModelContract):
         names, features = learned_table(recipe, owners, wide_candidates(recipe, owners))
         assert len(np.unique(features[:, names.index(f"score_{self.spec.source}")])) > 2
 
-    def test_who_is_erased_is_proposed_nothing(self, bundle: Bundle) -> None:
+    def test_erased_users_get_no_candidates(self, bundle: Bundle) -> None:
         w, surface, source = world(), Surface.STARTUPS_FOR_DEVELOPER, self.spec.source
         row = int(w.rows(Role.DEVELOPER, 8)[0])
         left = without(bundle, Person(str(w.users.ids.ids[row]), "mark"))
@@ -181,7 +181,7 @@ class ExternalContract(ModelContract):
         (folder / "_SUCCESS").touch()
         assert fitted(self.spec, f"file://{folder}").digest() == bundle.digest()
 
-    def test_what_is_no_such_table_is_refused(self, tmp_path: Path) -> None:
+    def test_an_invalid_table_is_refused(self, tmp_path: Path) -> None:
         columns = dict(type(self).columns(AS_OF, 1.0))
         for name, other in (*((n, None) for n in columns), ("as_of", ["2020-04-09"] * len(columns["as_of"]))):
             wrong = {k: v for k, v in columns.items() if k != name} | ({} if other is None else {name: other})
@@ -218,7 +218,7 @@ class TestVectors(ExternalContract):
         for row, found in zip(owners.row, lists_of(recipe.scorers[source].propose(owners, 2)), strict=True):
             assert w.users.opted_out[row] or [group[i] for i, _ in found] == [w.user_group[row]] * 2
 
-    def test_bad_rows_are_set_aside_and_counted(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_bad_rows_are_rejected_and_counted(self, bundle: Bundle, tmp_path: Path) -> None:
         nan, long = [float("nan"), 0.0, 0.0], [1.0] * 4
         rows: dict[str, dict[int, Any]] = {
             "vector": {0: nan, 1: None, 2: long, 3: [1e20, 0.0, 0.0]},
@@ -274,7 +274,7 @@ class TestScores(ExternalContract):
         at = found.owner if surface.owner is Entity.USER else found.item
         assert not out[at].any()
 
-    def test_bad_rows_are_set_aside_and_counted(self, tmp_path: Path) -> None:
+    def test_bad_rows_are_rejected_and_counted(self, tmp_path: Path) -> None:
         columns = scores(AS_OF)
         silent = set(world().users.ids.ids[world().users.opted_out].tolist())
         left = {
@@ -306,8 +306,8 @@ def test_files_that_may_not_be_read_are_named(tmp_path: Path) -> None:
         fitted(VECTORS, path)
 
 
-def test_an_earlier_fit_is_told_nothing_of_a_later_set(tmp_path: Path) -> None:
-    """The same data at an earlier cut: the set of the cutoff is too late."""
+def test_an_earlier_fit_gets_no_later_set(tmp_path: Path) -> None:
+    """The same data at a historical cutoff: the set of the build's cutoff is too late."""
     path = write(tmp_path / "given", vectors(AS_OF))
     data = ExternalData(VECTORS, SMALL, world().interactions, AS_OF_US, ExternalConfig(str(path)))
     assert function(VECTORS.fit)(data).config["known_before_us"] == AS_OF_US

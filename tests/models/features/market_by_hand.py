@@ -1,4 +1,4 @@
-"""A market of four people, four startups and six events, small enough to reckon with on paper."""
+"""A market of four users, four startups and six events, small enough for calculation by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.schema import FACETS, Entity, EventType
 NOW = 100 * DAY_US
 #: Its hands move evenly: day 10 has the age 0.9, day 98 the age 0.02.
 EVEN = EventTime(np.array([0, NOW]), np.array([1.0, 0.0]))
-#: user, startup, kind, day; startup 3 was founded on day 150 and nobody knows of it yet.
+#: user, startup, kind, day; startup 3 was founded on day 150 and is not known yet.
 EVENTS = (
     (0, 0, "like", 10),
     (1, 0, "view", 10.5),
@@ -73,7 +73,7 @@ def entities(
 
 
 def startups(of: Interactions | None = None, last: str = "", **facets: tuple[str, ...]) -> Entities:
-    """last: the category of startup 3, which is to come."""
+    """last: the category of startup 3, which does not exist yet."""
     told = {"category": ("games", "games", "bio", last), "location": PLACES, **facets}
     return entities(
         Entity.STARTUP, (of or interactions()).transposed(), [90, None, 69, 150], [True, True, True, False], **told
@@ -107,5 +107,5 @@ def owners(rows: list[int], mine: Interactions, text: tuple[str, ...] | None = N
 
 
 def later(known: Entities) -> Entities:
-    """The same, everybody listed."""
+    """The same, with all listed."""
     return replace(known, listed=np.ones(len(known), bool))

@@ -1,4 +1,4 @@
-"""Facts of four startups, each number worked out on paper (see market_by_hand.py)."""
+"""Facts of four startups, each number calculated by hand (see market_by_hand.py)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def facts(last: str = "") -> dict[str, np.ndarray]:
         ("first_days", [LN(90), LN(80), LN(2), NEVER_DAYS]),
         ("last_days", [LN(60), LN(80), LN(2), NEVER_DAYS]),
         ("born", [1, 0, 1, 1]),
-        ("born_days", [LN(10), 0, LN(31), 0]),  # unknown is 0, and so is what is yet to come
+        ("born_days", [LN(10), 0, LN(31), 0]),  # unknown and future startups are 0
         ("events", [LN(3), LN(1), LN(1), 0]),
         ("partners", [LN(2), LN(1), LN(1), 0]),
         ("rounds", [LN(2), LN(1), LN(1), 0]),  # days 10 and 40; 10.5 is day 10
@@ -55,8 +55,8 @@ def test_a_fact_by_hand(name: str, expected: list[float]) -> None:
     assert facts()[name] == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_is_to_come_shows_in_no_fact() -> None:
-    """The words of a startup that is not there yet neither count nor number anything."""
+def test_future_startups_are_in_no_fact() -> None:
+    """The words of a future startup do not count and get no number."""
     plain = facts()
     for later in ("aviation", "games", "zeppelins"):
         told = facts(last=later)
@@ -71,7 +71,7 @@ def test_facts_are_finite_with_and_without_events() -> None:
         assert all(v.dtype == np.float32 and v.shape == (4,) and np.isfinite(v).all() for v in found.values())
 
 
-def test_order_of_events_says_nothing() -> None:
+def test_order_of_events_has_no_effect() -> None:
     mixed = interactions(tuple(EVENTS[i] for i in (3, 5, 0, 4, 2, 1)))
     again = item_facts(startups(mixed), mixed.transposed(), EVEN, NOW)
 

@@ -1,4 +1,4 @@
-"""What a build knows of a profile and what the reader makes of it at the moment are the same, however untidy it is."""
+"""A build and the reader read the same features from a profile, however untidy it is."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def strangers(texts: list[str], items: int, row: np.ndarray) -> Owners:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PERSON, min_size=1, max_size=6), st.lists(STARTUP, min_size=1, max_size=6))
-def test_a_profile_says_the_same_from_the_rows_and_from_the_reader(
+def test_a_profile_is_the_same_from_rows_and_from_the_reader(
     people: list[dict[str, str]], startups: list[dict[str, str]]
 ) -> None:
     taken = snapshot(people, startups)

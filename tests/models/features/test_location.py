@@ -1,4 +1,4 @@
-"""Regions, codes of facets, and whether two sit in the same place."""
+"""Regions, facet codes, and whether two entities are in the same place."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_same_place_by_hand() -> None:
     assert rows["same_country"] == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], nothing]
 
 
-def test_a_strangers_words_say_what_an_entity_says() -> None:
-    """Whoever arrived since is compared by the words of their profile, as everybody else."""
+def test_the_text_of_an_unseen_owner_has_the_form_of_an_entity() -> None:
+    """A user who arrived since the build is compared by profile text, like all others."""
     places = LocationMatch.from_entities(people(), startups(), np.arange(4))
     known = owners([0, 1, 2, 3], interactions())
     homes = ("Pittsburgh, PA, USA", "USA", "Zug, Switzerland", "")

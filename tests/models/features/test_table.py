@@ -1,4 +1,4 @@
-"""The columns of the learned ranker on the planted world: their names, some by hand, the same alone and in a batch."""
+"""The columns of the learned ranker on the planted world: names, numbers by hand, the same alone and in a batch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def columns(surface: Surface) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_an_owner_alone_has_the_rows_they_have_in_a_batch(surface: Surface) -> None:
-    """A31: bit for bit, or a tree would answer otherwise live than in the batch."""
+    """Equal to the bit; otherwise a tree would give other scores live than in the batch (A31)."""
     recipe = recipe_of(surface)
     owners, candidates = everybody(recipe)
     names, together = learned_table(recipe, owners, candidates)
@@ -105,7 +105,7 @@ def test_activity_of_another_snapshot_is_no_evidence() -> None:
         open_recommender(FORWARD, bundles, SMALL)
 
 
-def test_columns_say_what_their_names_say() -> None:
+def test_columns_match_their_names() -> None:
     recipe = recipe_of(FORWARD)
     owners, candidates = everybody(recipe)
     assert recipe.evidence is not None
@@ -193,13 +193,13 @@ def test_lift_by_hand() -> None:
     )
 
 
-def test_one_value_says_nothing_new_and_a_rare_one_much() -> None:
-    """Everybody meets games: the lift of the only value is about ln 1.05, of one that nobody met ln 0.05."""
+def test_a_common_value_has_no_lift_and_a_rare_one_has_much() -> None:
+    """All owners meet games: the lift of the only value is about ln 1.05, of a value that no owner met ln 0.05."""
     assert lift(3, 3, 1.0) == pytest.approx(math.log(1.05), abs=1e-3)
     assert lift(0, 3, 0.0) == pytest.approx(math.log(0.05))
 
 
-def test_either_side_says_the_same_of_a_pair() -> None:
+def test_both_sides_have_the_same_facts_of_a_pair() -> None:
     forward, reverse = facets(True), facets(False)
     person, company = np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4)
     users, companies = owners([0, 1, 2, 3], interactions()), owners([0, 1, 2, 3], interactions().transposed())
@@ -211,7 +211,7 @@ def test_either_side_says_the_same_of_a_pair() -> None:
             assert np.array_equal(one, other) and np.isfinite(one).all(), name
 
 
-def test_a_stranger_leans_to_nothing() -> None:
+def test_an_unseen_owner_has_no_preference() -> None:
     for forward, mine in ((True, interactions()), (False, interactions().transposed())):
         for facet in facets(forward).values():
             found, met = facet.columns(owners([-1], mine), np.zeros(4, int), EVERYBODY)
@@ -231,7 +231,7 @@ def test_a_value_that_came_since_the_bundle_is_blank() -> None:
 NOW = 20_000 * DAY_US
 
 
-def test_recency_at_the_seeds_checkpoints() -> None:
+def test_recency_at_the_required_checkpoints() -> None:
     """C46, C47: 1.0 new, 0.37 after 30 days, 0.14 after 60."""
     created = np.array([NOW, NOW - 30 * DAY_US, NOW - 60 * DAY_US])
 

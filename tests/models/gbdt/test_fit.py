@@ -1,4 +1,4 @@
-"""Fitting trees: what LightGBM says of a row is what the arrays say, on any number of threads."""
+"""Fitting trees: LightGBM and our arrays give the same scores, on any number of threads."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_validation_set_ends_the_trees(objective: Objective, boosters: list[li
 
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
-def test_a_row_without_weight_teaches_nothing(objective: Objective) -> None:
+def test_a_row_without_weight_is_not_training_data(objective: Objective) -> None:
     x, label, group = planted()
     wrong = np.arange(len(label)) % 3 == 0
     args = (group, objective, replace(SHAPE, min_leaf=50))
@@ -185,7 +185,7 @@ def changed(**change: Any) -> dict[str, Any]:
         ("lambdarank", changed(group=changed()["label"].astype(int)), "a group with both"),
     ],
 )
-def test_what_cannot_teach_is_refused(objective: Objective, rows: dict[str, Any], says: str) -> None:
+def test_unusable_training_data_is_refused(objective: Objective, rows: dict[str, Any], says: str) -> None:
     with pytest.raises(TrainingError, match=says):
         fit_trees(**rows, objective=objective, shape=SHAPE, seed=0, threads=1)
 

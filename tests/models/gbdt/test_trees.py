@@ -1,4 +1,4 @@
-"""Trees as bit masks against the obvious walk from the root."""
+"""Trees as bit masks, compared with a simple walk from the root."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_more_thresholds_than_are_counted() -> None:
 
 @pytest.mark.parametrize(("leaves", "trees"), [(8, 120), (40, 31)])
 def test_a_row_scores_the_same_in_any_company(leaves: int, trees: int) -> None:
-    """Alone, in another order, across blocks, from strided memory, for any order of the trees: to the last bit."""
+    """Alone, in another order, across blocks, from strided memory, for any order of the trees: equal to the bit."""
     forest, rows = forest_of(3, trees, leaves), rows_of(4, 9001)
     by_masks = Trees.from_arrays(as_arrays(forest))
     together = by_masks.score(rows)
@@ -212,7 +212,7 @@ def test_threads_share_one_forest() -> None:
         {"value": np.array([1.0, 2.0, np.inf])},
     ],
 )
-def test_what_is_no_forest_is_refused(change: dict[str, np.ndarray]) -> None:
+def test_an_invalid_forest_is_refused(change: dict[str, np.ndarray]) -> None:
     arrays = as_arrays([Split(2, np.float32(0.5), 1.0, Split(0, np.float32(0.25), 2.0, 4.0))])
     Trees.from_arrays(arrays)
 

@@ -1,4 +1,4 @@
-"""The graph filter: equal to dense algebra, bounded, fresh, refused where it does not pay."""
+"""The graph filter: equal to dense algebra, bounded, current, skipped where it does not help."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def random(owners: int = 60, items: int = 37) -> np.ndarray:
 
 
 def by_definition(liked: np.ndarray, settings: Settings) -> np.ndarray:
-    """P q(P) within the eigenvectors kept, P beyond them, and the weighted low pass; nothing of what nobody met."""
+    """P q(P) within the kept eigenvectors, P beyond them, and the weighted low pass; 0 for items without events."""
     per_item, e = np.maximum(liked.sum(0), 1), settings.of(GraphFilterConfig).exponent
     n = liked / (np.maximum(liked.sum(1, keepdims=True), 1) * per_item) ** e
     n /= np.linalg.norm(n, 2)
@@ -105,7 +105,7 @@ def test_the_largest_are_kept_and_lower_columns_win_ties() -> None:
     assert (lengths.tolist(), indices.tolist(), data.tolist()) == ([3, 1], [0, 2, 3, 4], [3.0, 2.0, 2.0, 1.0])
 
 
-def test_what_was_met_long_ago_counts_less() -> None:
+def test_old_events_count_less() -> None:
     liked, old = random(), np.zeros((60, 37), np.int64) + 86_400
     old[:, 7] = 0
     plain = matrix_of(fitted("graph_filter", events(liked), WHOLE))

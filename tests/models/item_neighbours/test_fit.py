@@ -122,8 +122,8 @@ def test_no_interest_at_all() -> None:
         fitted("item_neighbours", events([(0, 0, DISLIKE)], 2, 2), PLAIN)
 
 
-def test_what_a_neighbour_was_met_by_long_ago_counts_less() -> None:
-    """Owners 0 and 1 met items 0 and 1; item 1 a day ago, which is the whole span, and item 0 now and a day ago."""
+def test_old_events_of_a_neighbour_count_less() -> None:
+    """Owners 0 and 1 met items 0 and 1: item 1 a day ago, the whole span, and item 0 now and a day ago."""
     cells, at = [(0, 0, LIKE), (0, 1, LIKE), (1, 0, LIKE), (1, 1, LIKE)], np.array([86_400, 0, 0, 0])
     faded = SMALL.layered({"neighbours_half_life_share": 0.5}, "given")
     similar = matrix_of(fitted("item_neighbours", events(cells, 2, 2, at), faded))
@@ -147,7 +147,7 @@ def people_of(bundle: Bundle) -> dict[tuple[int, int], tuple[int, int]]:
     return {(row, column): (cell >> 8, cell & 255) for row, column, cell in zip(*columns, strict=True)}
 
 
-def test_who_did_what_with_a_neighbour_is_counted() -> None:
+def test_users_of_each_event_type_with_a_neighbour_are_counted() -> None:
     """Four people met items 0 and 1. Three applied to 1, but two to 0: too few to tell. One of the three who met
     item 2 disliked it."""
     apply = EventType.APPLY.code
@@ -159,7 +159,7 @@ def test_who_did_what_with_a_neighbour_is_counted() -> None:
 
 
 def test_numbers_of_people_are_those_of_plain_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the weightiest type that enough people did, whatever the blocks."""
+    """Of the strongest type with enough users, for any blocks."""
     monkeypatch.setattr(neighbours, "BLOCK", 50)
     w = world()
     events, positive = w.interactions, (w.interactions.csr() > 0).toarray()

@@ -1,4 +1,4 @@
-"""Teaching the learned ranker: planted signals are found, the bytes repeat, too little is refused."""
+"""Training the learned ranker: planted signals are found, the bytes repeat, too little data is refused."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def test_another_seed_is_another_forest() -> None:
 
 
 def test_too_few_positives_are_refused() -> None:
-    """C53."""
+    """The ranker needs 100 positives (C53)."""
     with pytest.raises(TrainingError, match=r"300 positives .*, 301 needed \(C53\)"):
         fit_learned_ranker(planted(), *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given")))
 
 
-def test_nothing_but_positives_teaches_no_order() -> None:
+def test_positives_alone_give_no_order() -> None:
     rows = planted()
     with pytest.raises((TrainingError, ValueError)):
         fit_learned_ranker(replace(rows, label=np.ones_like(rows.label)), *teaching(SETTINGS))
 
 
-def test_what_is_told_of_it() -> None:
+def test_its_report() -> None:
     rows = planted()
     about = fit_learned_ranker(rows, *teaching(SETTINGS)).about
     assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
@@ -100,8 +100,8 @@ def test_what_is_told_of_it() -> None:
     assert sum(about["gain"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_strangers_are_taught_apart_where_there_are_enough() -> None:
-    """What makes the known choose makes strangers turn away; each part learns its own."""
+def test_unseen_owners_are_trained_apart_if_there_are_enough() -> None:
+    """The same signal attracts known owners and repels unseen owners; each part learns its own sign."""
     known, other = planted(), planted(seed=2)
     strange = other.features.copy()
     strange[:, 0] *= -1

@@ -29,7 +29,7 @@ ABOUT = {"features": ["one", "two"], "learners": ["logistic", "trees"], "parts":
 
 
 def arrays(*parts: str, prefix: str = "") -> dict[str, np.ndarray]:
-    """The same average for each part, but that strangers' regression has its sign turned."""
+    """The same average for each part, but the regression for unseen owners has the opposite sign."""
     found = {f"{prefix}{part}-{name}": array for part in parts for name, array in AVERAGE.items()}
     return {name: -array if name == f"{prefix}{STRANGERS}-logistic_weight" else array for name, array in found.items()}
 
@@ -66,7 +66,7 @@ def test_one_row_scores_as_it_does_among_others() -> None:
     assert len(ranker().score(features[:0])) == 0
 
 
-def test_strangers_have_a_part_of_their_own() -> None:
+def test_unseen_owners_have_a_part_of_their_own() -> None:
     """Without events (-2 x 3 - 1) / 2 = -3.5 instead of 2.5; with 3 / 4 that is -1.375 instead of 1.625."""
     row = np.array([[3, 0.6, 0], [3, 0.6, 1.1], [3, 0.6, 0]], np.float32)
 

@@ -1,4 +1,4 @@
-"""The ids of answers: what they say, to whom they are bound, and that nobody can make or read one."""
+"""The ids of answers: their content, the owner of each, and that nobody else can make or read one."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_what_was_written_is_read(shown: ShownAnswer) -> None:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_an_id_is_bound_to_its_owner_and_says_nothing_of_them(surface: Surface) -> None:
-    """L07, K-erasure: who has the id, and even the key of the signature, reads no owner from it."""
+def test_an_id_is_bound_to_its_owner_and_does_not_reveal_them(surface: Surface) -> None:
+    """Nobody can read the owner from the id, even with the key of the signature (L07, erasure)."""
     shown = replace(SHOWN, surface=surface)
     owner = USER if surface.owner is Entity.USER else STARTUP
     spelt = shown.spell(owner, KEY)
@@ -100,7 +100,7 @@ def test_an_id_is_bound_to_its_owner_and_says_nothing_of_them(surface: Surface) 
     assert spelt != shown.spell(OTHER, KEY)
 
 
-def test_a_list_for_anyone_is_bound_to_nobody() -> None:
+def test_a_list_for_anyone_has_no_owner() -> None:
     shown = replace(SHOWN, anyone=True, experiment="", edition="", arm="")
     spelt = shown.spell("", KEY)
     assert shown.was_given(spelt, USER, STARTUP, KEY) and shown.was_given(spelt, OTHER, OTHER, KEY)

@@ -77,7 +77,7 @@ def test_damaged_lists_are_refused(harm: bytes | None) -> None:
         decode_list(encode_lists(lists_of([4]))[0][:-1] if harm is None else harm)
 
 
-def test_format_1_as_it_was_written_then_is_still_read() -> None:
+def test_format_1_is_still_read() -> None:
     value = bytes.fromhex(GOLDEN_FILE.read_text())
 
     assert encode_lists(lists_of([7], seed=5)) == [value]
@@ -95,7 +95,7 @@ def wide(lists: RankedLists, which: list[int]) -> RankedLists:
     return replace(lists, source=source, reason=reason)
 
 
-def test_format_2_as_it_was_written_then_is_still_read() -> None:
+def test_format_2_is_still_read() -> None:
     value, lists = (
         bytes.fromhex(GOLDEN_FILE.with_name("ranked_list_2.hex").read_text()),
         wide(lists_of([7], seed=5), [0]),

@@ -22,7 +22,7 @@ def test_a_live_list_of_format_1_is_still_read_and_written() -> None:
     assert (found.value, found.known, found.made_us) == (LIVE.value, LIVE.known, LIVE.made_us)
 
 
-def test_who_has_no_list_is_remembered_too() -> None:
+def test_owners_without_a_list_are_remembered_too() -> None:
     nobody = LiveList(b"", False, MADE_US)
     assert LiveList.decode(nobody.encode()).value == b""
     assert not LiveList.decode(nobody.encode()).known

@@ -42,7 +42,7 @@ def test_at_k_by_hand() -> None:
     assert got["map"].tolist() == pytest.approx([(1 + 2 / 3) / 3, 1 / 2, 0])
 
 
-def test_a_short_list_is_judged_over_all_ten_places() -> None:
+def test_a_short_list_is_evaluated_over_all_ten_places() -> None:
     got = metrics.at_k(np.array([[True, True]]), np.array([12]), k=10)
     assert got["precision"][0] == pytest.approx(0.2)
     assert got["recall"][0] == pytest.approx(2 / 12)

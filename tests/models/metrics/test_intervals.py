@@ -1,4 +1,4 @@
-"""How sure a mean is: intervals against the central limit, pairs against their own spread."""
+"""Confidence intervals of means, compared with the central limit theorem; pairs against their own variance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is chosen by owners: clearly better or not at all, however many are compared (Student 1908, Bonferroni 1936)."""
+"""A choice by owners: clearly better or not at all, for any number of candidates (Student 1908, Bonferroni 1936)."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def test_the_interval_is_students() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_large_jury_never_takes_what_is_worse(seed: int) -> None:
+def test_many_validation_owners_never_take_a_worse_ranker(seed: int) -> None:
     """0.4998 against 0.5173 of thousands of owners."""
     found = choose({"learned": drawn(4000, -0.0175, seed)})
     assert found.taken is None and found.best == "learned" and found.gains["learned"]["high"] < 0
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_large_jury_takes_what_is_better(seed: int) -> None:
+def test_many_validation_owners_take_a_better_ranker(seed: int) -> None:
     assert choose({"learned": drawn(4000, 0.03, seed)}).taken == "learned"
 
 
 @pytest.mark.parametrize("level", [SURE, ONE_ERROR])
 @pytest.mark.parametrize("owners", [0, 1, 2, 5, LEAST - 1, LEAST, 60, 1000])
-def test_what_is_no_better_is_seldom_taken_by_any_jury(owners: int, level: float) -> None:
-    """Whatever its size the jury is on the side of the default: one time in 40, one in six by one standard error."""
+def test_an_equal_ranker_is_seldom_taken_for_any_number_of_owners(owners: int, level: float) -> None:
+    """By chance an equal ranker is taken one time in 40, at one standard error one in six, for any number of owners."""
     taken = sum(choose({"learned": drawn(owners, 0.0, seed)}, level).taken is not None for seed in range(400))
     assert taken <= 400 * (1 - level) / 2 + 20
 
@@ -70,7 +70,7 @@ def test_the_better_of_two_that_are_surely_better_is_taken() -> None:
     assert found.taken == found.best == "b" and "over 2000 owners" in found.said("b")
 
 
-def test_what_leads_by_luck_does_not_stand_in_the_way_of_what_is_sure() -> None:
+def test_a_lucky_leader_does_not_block_a_sure_one() -> None:
     at = np.arange(500)
     lucky = np.where(at < 2, 1.0, np.where(at < 120, 0.5, np.where(at < 220, -0.5, 0)))
     sure = np.full(500, 0.01) + np.linspace(-0.001, 0.001, 500)

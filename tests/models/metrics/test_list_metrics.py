@@ -33,11 +33,11 @@ def test_gini_by_hand() -> None:
 
 
 def test_novelty_is_the_information_that_an_item_carries() -> None:
-    """Of 16 people 16, 8, 1 and nobody had met them (Zhou et al. 2010)."""
+    """Of 16 users, 16, 8, 1 and 0 had met them (Zhou et al. 2010)."""
     bits = metrics.self_information(np.array([16, 8, 1, 0]), 16)
     assert bits.tolist() == [0, 1, 4, 4]
     assert metrics.mean_over_shown(np.array([[0, 1, 2]]), bits)[0] == pytest.approx(5 / 3)
-    assert metrics.self_information(np.array([0]), 0).tolist() == [0]  # nobody met anything: nothing is novel
+    assert metrics.self_information(np.array([0]), 0).tolist() == [0]  # without events nothing is novel
 
 
 def test_a_mean_leaves_out_what_is_unknown() -> None:

@@ -1,4 +1,4 @@
-"""Rates over owners: by hand, against simulated owners whose true rate is known, and at the edges (C55-C57, J17)."""
+"""Rates over owners: by hand, with simulated owners of a known true rate, and at the edges (C55-C57, J17)."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_the_variance_is_that_of_the_ratio() -> None:
 
 
 def test_owners_who_always_do_the_same_count_as_one_trial_each() -> None:
-    """Twenty impressions of an owner who clicks all or none tell no more than one."""
+    """Twenty impressions of an owner who clicks all or none have the information of one."""
     found, plain = rate(20 * hits(30), 20 * ONES), rate(hits(30), ONES)
     assert found.effective == pytest.approx(plain.effective, rel=0.02)
     assert np.diff(bounds(found)) == pytest.approx(np.diff(bounds(plain)), rel=0.02)
 
 
 @pytest.mark.parametrize(("n", "low", "high"), [(0, 0.0, 0.0379), (100, 0.9621, 1.0)])
-def test_where_nobody_or_everybody_hit_the_interval_still_has_width(n: int, low: float, high: float) -> None:
+def test_the_interval_has_width_also_at_0_and_1(n: int, low: float, high: float) -> None:
     found = rate(10 * hits(n), 10 * ONES)
     assert bounds(found) == pytest.approx((low, high), abs=1e-3)
 

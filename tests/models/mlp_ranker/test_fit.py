@@ -1,4 +1,4 @@
-"""The ranker: its shape, what it learns, that it repeats, and what it says about poor rows (C33-C40, C53, P08)."""
+"""The ranking network: shape, learning, reproducibility, and errors for poor rows (C33-C40, C53, P08)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01,
 
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
-    """What `fit_mlp_ranker` is told besides the rows."""
+    """The arguments of `fit_mlp_ranker` besides the rows."""
     return settings.of(RankerConfig), settings.train.seed
 
 
 def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:
-    """Owners who like what is popular and dated, whatever the model says: a third of each one's rows is positive."""
+    """Owners who like popular and old items, for any model score: a third of each owner's rows is positive."""
     rng = np.random.default_rng(seed)
     x = rng.random((owners, each, 4)).astype(np.float32)
     taste = 2 * x[:, :, 2] - x[:, :, 1] + 0.2 * rng.standard_normal((owners, each))
@@ -75,7 +75,7 @@ def test_it_learns_the_planted_taste_and_labels_matter() -> None:
     assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help
 
 
-def test_only_order_within_an_owner_teaches() -> None:
+def test_only_order_within_an_owner_is_learned() -> None:
     """An owner-wide offset separates the labels across owners; within owners the feature says nothing."""
     rows = planted(80)
     offset = (rows.group % 2).astype(np.float32)
@@ -104,7 +104,7 @@ def test_default_training_guards_itself() -> None:
     assert bundle.config["validated_on"] == 24
     assert set(bundle.files) == {"ranker_v1.pth", "ranker_v1_best.pth"}
     assert len(bundle.config["validation_loss"]) == len(bundle.config["loss"]) == 4
-    assert bundle.config["loss"][-1] < bundle.config["loss"][0]  # J11
+    assert bundle.config["loss"][-1] < bundle.config["loss"][0]  # the loss falls (J11)
 
 
 def test_too_few_owners_for_a_guard() -> None:
@@ -121,7 +121,7 @@ def test_the_best_epoch_is_served() -> None:
     assert bundle.files["ranker_v1.pth"] != bundle.files["ranker_v1_best.pth"]
     best = torch.load(io.BytesIO(bundle.files["ranker_v1_best.pth"]), weights_only=True)
     np.testing.assert_array_equal(best["0.weight"].numpy(), bundle.arrays["weight_0"])
-    assert any("held-out loss rose" in w for w in bundle.config["warnings"])
+    assert any("validation loss rose" in w for w in bundle.config["warnings"])
 
 
 def test_too_few_positives_are_refused() -> None:

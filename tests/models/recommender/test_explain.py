@@ -1,4 +1,4 @@
-"""One list taken apart, with the rules and with the learned ranker."""
+"""The explanation of one list, with the rules and with the learned ranker."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_rules_features_are_the_seeds() -> None:
 
 
 def test_the_learned_rankers_columns_come_by_name() -> None:
-    """What it is told of a candidate, and from it the score that stands in the list."""
+    """The columns of a candidate, and the score in the list from them."""
     recipe = recipe_of("learned")
     batch = recipe.batch(np.array([owner(recipe)]), world().interactions)
 
@@ -70,7 +70,7 @@ def test_why_an_item_is_or_is_not_there(ranker: str) -> None:
     assert "unknown at the cutoff" in explain_item(recipe, batch, 3, -1)["because"]
 
 
-def test_who_opted_out_has_nothing_to_take_apart() -> None:
+def test_an_opted_out_owner_has_no_explanation() -> None:
     recipe = recipe_of("learned")
     batch = recipe.batch(np.array([owner(recipe, 3)]), world().interactions)
 

@@ -1,4 +1,4 @@
-"""The cap on exposure: by hand, and its promises on anything."""
+"""The cap on exposure: by hand, and properties for any input."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def batches(draw: st.DrawFn) -> tuple[RankedLists, int]:
 
 
 def excess(lists: RankedLists, most: int) -> int:
-    """How many places must stand above the cap whatever is done: a maximum flow over all lists says it."""
+    """The least number of places above the cap, by a maximum flow over all lists."""
     n, length = len(lists), np.diff(lists.indptr)
     owner = np.repeat(np.arange(n), length)
     start, end, wanted = n + ITEMS, n + ITEMS + 1, np.minimum(length, K)
@@ -95,8 +95,8 @@ def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[Ran
 
 @settings(deadline=None, max_examples=200)
 @given(batches())
-def test_nobody_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> None:
-    """What left a top ten is at its cap: there was no place left in it."""
+def test_no_owner_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> None:
+    """An item that left a top ten is at its cap."""
     lists, most = batch
     found = apply_cap(lists, most)
     count = load(found)
@@ -147,7 +147,7 @@ def test_by_hand_two_owners_and_one_item() -> None:
 
 
 def test_by_hand_an_exchange_makes_room() -> None:
-    """Owner 1 has ten candidates only, all taken by owner 0, who has others: owner 0 lets go of all ten."""
+    """Owner 1 has only ten candidates, all used by owner 0, who has others: owner 0 gives up all ten."""
     short = [(i, 0.5) for i in range(10)]
     long = [*((i, 0.9) for i in range(10)), *((i, 0.1) for i in range(10, 20))]
     found = apply_cap(lists_of([long, short]), 1)

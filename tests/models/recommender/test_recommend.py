@@ -1,4 +1,4 @@
-"""The recipe on the planted world: who is answered by what, with which items, one by one as in a batch."""
+"""The recipe on the planted world: method and items of each owner, the same alone and in a batch."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_lists_of_every_surface_are_ranked(surface: Surface) -> None:
 
 
 def test_the_route_follows_the_thresholds_and_the_method_follows_the_chain() -> None:
-    """B01-B03, B06: a silent owner without a profile would fall through; here content knows everyone by their words."""
+    """All owners here have a text, so content never falls through (B01-B03, B06)."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -92,7 +92,7 @@ def test_the_route_follows_the_thresholds_and_the_method_follows_the_chain() -> 
 
 
 def test_founders_are_answered_by_reverse_als_from_five_people_on() -> None:
-    """B04, B05, R24."""
+    """Startups get content below 5 users, else reverse ALS (B04, B05, R24)."""
     recipe = recipe_of(Surface.DEVELOPERS_FOR_STARTUP)
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -104,7 +104,7 @@ def test_founders_are_answered_by_reverse_als_from_five_people_on() -> None:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_the_planted_group_comes_first(surface: Surface) -> None:
-    """What a person's own group offers and they have not met comes first: one in two places, not one in six."""
+    """Unmet items of the owner's group come first: one in two places, not one in six."""
     recipe, w = recipe_of(surface, ranker="off"), world()
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -117,8 +117,8 @@ def test_the_planted_group_comes_first(surface: Surface) -> None:
     assert hits / wanted > 0.5
 
 
-def test_switched_off_models_hand_over_down_the_chain() -> None:
-    """G01-G03, A22, B08."""
+def test_the_next_in_the_chain_answers_for_disabled_models() -> None:
+    """Without a model, the next in the chain answers (G01-G03, A22, B08)."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     owners = everybody(recipe_of(surface))
     hot = (owners.count >= 20) & ~owners.opted_out
@@ -135,7 +135,7 @@ def test_switched_off_models_hand_over_down_the_chain() -> None:
 
 
 def test_without_a_models_bundle_the_next_of_the_chain_answers() -> None:
-    """A15, B09: a release without the two-tower's files still answers everybody."""
+    """A release without the files of the two-tower model still answers all owners (A15, B09)."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     lacking = {k: v for k, v in planted_bundles().items() if k in ("catalogue_v1", "popularity_v1", "als_v1")}
     recipe = open_recommender(surface, lacking, SMALL)
@@ -148,7 +148,7 @@ def test_without_a_models_bundle_the_next_of_the_chain_answers() -> None:
 
 
 def test_popular_lists_are_not_reranked_and_come_in_order_of_popularity() -> None:
-    """A14, L07: who opted out gets what everybody likes, and nothing learned about them."""
+    """An opted-out user gets the popular list, and nothing learned about them (A14, L07)."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
     owners = everybody(recipe)
     out = int(np.flatnonzero(owners.opted_out)[0])
@@ -204,8 +204,8 @@ def test_views_bar_an_item_unless_the_setting_says_otherwise() -> None:
 
 @pytest.mark.parametrize("ranker", ["rules", "off"])
 @pytest.mark.parametrize("changes", [{"blend_profile": "semantic"}, {"blend": "rrf"}, {"ensemble_als_weight": 1.0}])
-def test_the_blend_matters_to_hot_users_and_to_nobody_else(ranker: str, changes: dict[str, object]) -> None:
-    """C08-C18, G06: with the ranker as without it."""
+def test_the_blend_affects_only_hot_users(ranker: str, changes: dict[str, object]) -> None:
+    """With and without the ranker (C08-C18, G06)."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     owners = everybody(recipe_of(surface))
     plain = recommend(recipe_of(surface, ranker=ranker), owners, DEPTH)
@@ -218,8 +218,8 @@ def test_the_blend_matters_to_hot_users_and_to_nobody_else(ranker: str, changes:
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off"])
-def test_hot_startups_get_the_ensemble_where_it_is_asked_for_and_nobody_else_does(ranker: str) -> None:
-    """R24: of reverse ALS and the two-tower read backwards."""
+def test_only_hot_startups_get_the_ensemble_if_enabled(ranker: str) -> None:
+    """From reverse ALS and the reversed two-tower model (R24)."""
     surface = Surface.DEVELOPERS_FOR_STARTUP
     owners = everybody(recipe_of(surface))
     plain = recommend(recipe_of(surface, ranker=ranker, warm_user_threshold=9), owners, DEPTH)

@@ -1,4 +1,4 @@
-"""Lists where the learned ranker serves, on the planted world: whose they are, and what stays as it was."""
+"""Lists ordered by the learned ranker on the planted world, and what it does not change."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_one_owner_alone_gets_what_they_get_in_a_batch(surface: Surface) -> None
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface) -> None:
-    """I12, R08; it was told who belongs to whom, and puts them first."""
+    """The ranker knows the pairs of the same group and puts them first (I12, R08)."""
     recipe, w = recipe_of(surface), world()
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -63,8 +63,8 @@ def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface
     assert hits / wanted > 0.8
 
 
-def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
-    """L07, R23: a stranger without a word gets what is in demand, ranked, though popular answers."""
+def test_an_unknown_owner_is_ranked_too_and_an_opted_out_one_is_not() -> None:
+    """An unseen owner without text gets popular items, ranked by the model (L07, R23)."""
     recipe = recipe_of(FORWARD)
     owners, stranger = everybody(recipe), recipe.unseen_owners([""])
 
@@ -79,17 +79,17 @@ def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
     ("without", "changes"),
     [(("als_v1",), {}), (("content_v1",), {}), ((), {"enable_two_tower": False}), ((), {"enable_als": False})],
 )
-def test_where_a_source_falls_silent_that_it_was_taught_with_the_rules_rank(
+def test_the_rules_rank_if_a_source_of_the_training_is_silent(
     without: tuple[str, ...], changes: dict[str, object]
 ) -> None:
-    """A22, B09: a column less would be another question than it was taught to answer."""
+    """A ranker with a missing column must not serve, because it was trained with all columns (A22, B09)."""
     recipe = recipe_of(FORWARD, without, **changes)
     assert isinstance(recipe.ranker, RuleRanker)
     assert len(recommend(recipe, everybody(recipe), DEPTH).item)
 
 
 def test_it_draws_on_more_than_the_sources_name() -> None:
-    """What is in demand, and what a source and demand both speak for, are candidates too."""
+    """Items in demand, and items of both a source and demand, are candidates too."""
     recipe = recipe_of(FORWARD, ranker_candidates=10)
     owners = everybody(recipe)
     plain, wide = candidates_of(recipe, owners, 10), wide_candidates(recipe, owners)

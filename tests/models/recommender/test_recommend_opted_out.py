@@ -1,4 +1,4 @@
-"""Whoever opted out is answered as a stranger without a profile, on every surface, by every ranker (R23, L07)."""
+"""An owner who opted out gets the list of an unseen owner without a profile, on all surfaces and rankers (R23, L07)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.schema import REASONS, Entity, Standing, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
-#: Whose lists are compared: what a list says, but for whose it is and how its owner would have been routed.
+#: What is compared of lists: all except the owner and the owner's route.
 COLUMNS = ("method", "ranker", "indptr", "item", "score", "source", "reason")
 
 
@@ -29,21 +29,21 @@ def recipe_of(surface: Surface, ranker: str) -> SurfaceRecommender:
 
 
 def out(recipe: SurfaceRecommender) -> Owners:
-    """Everybody of the surface with all they did, as if they had opted out; the words of half of them are told too."""
+    """All owners of the surface with all events, as if they had opted out; half of them also with text."""
     rows = recipe.owners.owners_of(recipe.surface)
     owners = recipe.batch(rows, world().interactions, ["games unity" if i % 2 else "" for i in range(len(rows))])
     return replace(owners, opted_out=np.ones(len(owners), bool))
 
 
 def stranger(recipe: SurfaceRecommender, owners: Owners, i: int) -> Owners:
-    """Somebody of whom nothing is known but what owner i must not be shown."""
+    """An owner without any data except the items that owner i must not see."""
     nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
     return recipe.unseen_owner(0, nothing, owners.barred[i], "", opted_out=True)
 
 
 @pytest.mark.parametrize("surface", list(Surface))
 @pytest.mark.parametrize("ranker", ["learned", "rules", "off"])
-def test_an_opted_out_owners_list_is_a_strangers(surface: Surface, ranker: str) -> None:
+def test_an_opted_out_owner_gets_the_list_of_an_unseen_owner(surface: Surface, ranker: str) -> None:
     recipe = recipe_of(surface, ranker)
     owners = out(recipe)
     assert owners.history.nnz and owners.age is not None and owners.age.nnz
@@ -58,7 +58,7 @@ def test_an_opted_out_owners_list_is_a_strangers(surface: Surface, ranker: str) 
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_one_in_a_batch_changes_nobody_elses_list(surface: Surface) -> None:
+def test_an_owner_in_a_batch_does_not_change_other_lists(surface: Surface) -> None:
     recipe = recipe_of(surface, "learned")
     owners = replace(out(recipe), opted_out=np.zeros(len(out(recipe)), bool))
     mixed = replace(owners, opted_out=np.arange(len(owners)) % 3 == 0)

@@ -1,4 +1,4 @@
-"""What speaks for a place: counted by hand, the same alone as in a batch, and true of the item."""
+"""The reasons of a place: counted by hand, the same alone and in a batch, and true of the item."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_facet_of_few_people_is_not_counted() -> None:
 
 
 def test_no_more_than_chance_ties_nothing() -> None:
-    """Half of the catalogue is of category 1, and half of what was met."""
+    """Half of the catalogue and half of the met items are of category 1."""
     assert found(kinds([VIEW, 0, VIEW, 0, 0, 0, 0, 0]), [0], [3]) == [(-1, 0, 0)]
 
 
@@ -151,7 +151,7 @@ def test_every_reason_is_true(surface: Surface, data: st.DataObject) -> None:
             assert len(np.intersect1d(same, stronger)) < least
     event, number = people_of(reason)
     if number:
-        told = world().interactions  # to the models: nothing of who opted out
+        told = world().interactions  # to the models: nothing about opted-out users
         told = told.where(~world().users.opted_out[told.owner])
         told = told if surface.owner is Entity.USER else told.transposed()
         positive = (told.csr() > 0).toarray()

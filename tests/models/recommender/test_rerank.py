@@ -1,4 +1,4 @@
-"""The second stage: rules by hand, the network, and greedy placing against the obvious loop."""
+"""The second stage: rules by hand, the network, and greedy placing compared with a simple loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Facets = dict[str, np.ndarray]
 def ruled(
     features: np.ndarray, facets: Facets, present: np.ndarray, places: int, depth: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Placed by the rules, which are told each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+    """Places by the rules, which get each candidate's diversity. features: (b, w, 4) with neutral diversity."""
     base = np.where(present, RULES.score(features), np.float32(-np.inf)).astype(np.float32)
     return place_greedily(rescore_with_diversity(RULES, features), base, facets, places, depth)
 
@@ -34,7 +34,7 @@ def test_rule_score_by_hand() -> None:
 
 
 def test_rule_weights_are_settings() -> None:
-    """G11."""
+    """The diversity weight of the rules is a setting (G11)."""
     config = RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1)
     only = RuleRanker.from_config(config)
 
@@ -65,7 +65,7 @@ def naive(features: np.ndarray, codes: list[list[int]], places: int) -> list[int
 
     def score(i: int, placed: list[int], greedy: bool) -> float:
         x = features[i].astype(np.float32).copy()
-        if greedy and placed:  # else there is nothing to be unlike: neutral, as the network was taught
+        if greedy and placed:  # else nothing is placed yet: neutral, as in the network's training
             same = sum(sum(c[i] == c[j] >= 0 for c in codes) for j in placed)
             x[FEATURES.index("diversity")] = np.float32(1) - np.float32(same) / (len(placed) * len(codes))
         return float(RULES.score(x[None])[0])
@@ -108,7 +108,7 @@ def test_what_is_not_there_is_never_placed_before_what_is() -> None:
 
 
 def test_diversity_separates_equals() -> None:
-    """C51: of three equally good items the one of another category comes second."""
+    """Of three equally good items, the one of another category comes second (C51)."""
     features = np.array([[[0.9, 0, 0, 0.5]] * 3], np.float32)
     facets = {"category": np.array([[1, 1, 2]]), "field": np.array([[5, 5, 6]]), "type": np.array([[-1, -1, -1]])}
 
@@ -129,14 +129,14 @@ def spread(base: np.ndarray, facets: Facets, weight: float, places: int) -> tupl
 
 
 def test_likeness_costs_score_by_hand() -> None:
-    """Second place: 0.8 - 0.6 x 2/3 = 0.4 for the one that shares two facets with the first, 0.5 for the stranger."""
+    """Second place: 0.8 - 0.6 x 2/3 = 0.4 for an item that shares two facets with the first, 0.5 for one with none."""
     base = np.array([[0.9, 0.8, 0.5]], np.float32)
     facets = {"category": np.array([[1, 1, 2]]), "field": np.array([[5, 5, 6]]), "type": np.array([[-1, -1, -1]])}
 
     order, score = spread(base, facets, 0.6, 3)
 
     assert order[0].tolist() == [0, 2, 1]
-    # the third: likeness 2/3 to one of two placed, 0.8 - 0.6 x 1/3 = 0.6, but a score never rises along a list
+    # the third: similarity 2/3 to one of two placed, 0.8 - 0.6 x 1/3 = 0.6, but a score never rises along a list
     assert score[0] == pytest.approx([0.9, 0.5, 0.5])
     assert spread(base, facets, 0.4, 3)[0][0].tolist() == [0, 1, 2]  # 0.8 - 0.4 x 2/3 = 0.53
 
@@ -153,7 +153,7 @@ def test_no_weight_is_plain_order() -> None:
 
 
 def test_more_weight_is_no_less_variety_and_touches_the_first_places_alone() -> None:
-    """Sixty candidates, the better the likelier games: three times twenty of them compete for the first twenty."""
+    """Sixty candidates; better ones are more often games. All sixty compete for the first twenty places."""
     rng = np.random.default_rng(4)
     base = np.sort(rng.random((1, 100)).astype(np.float32))[:, ::-1].copy()
     facets = {f: np.where(rng.random((1, 100)) < base, 0, rng.integers(1, 5, (1, 100))) for f in DIVERSITY_FACETS}

@@ -1,4 +1,4 @@
-"""What no list could be made with is not taught: checked against what the recipe really reads, switch by switch."""
+"""Models that no list uses are not trained: checked for each switch against the bundles that the recipe reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network() -> Bundle:
 
 
 def bundles(settings: Settings) -> dict[str, Bundle]:
-    """All there are; the learned ranker was taught with the sources that are heard."""
+    """All bundles; the learned ranker was trained with the enabled sources."""
     found = {**learned_bundles(), "ranker_v1": network()}
     about = {
         s: {
@@ -49,7 +49,7 @@ def bundles(settings: Settings) -> dict[str, Bundle]:
 
 
 def told(recipe: SurfaceRecommender) -> tuple[object, ...]:
-    """What of a recipe depends on bundles: who speaks, and who ranks."""
+    """The parts of a recipe that depend on bundles: its sources and its ranker."""
     return type(recipe.ranker), sorted(map(str, recipe.scorers)), sorted(map(str, recipe.folds))
 
 
@@ -72,7 +72,7 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
             ):
                 break
         else:
-            pytest.fail("no bundle that is taught makes a difference")
+            pytest.fail("no trained bundle makes a difference")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
         ({"enable_ensemble": False}, "ensemble_v1", "ENABLE_ENSEMBLE"),
     ],
 )
-def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, Any], name: str, said: str) -> None:
+def test_every_switch_saves_the_disabled_work_and_reports_it(changed: dict[str, Any], name: str, said: str) -> None:
     assert unserved(name, Settings()) == ""
     assert said in unserved(name, Settings().layered(changed, "given"))
 
@@ -116,7 +116,7 @@ def test_an_arm_of_an_experiment_may_need_it() -> None:
     ("bundle", "setting"), [("als_v1", "als_model_path"), ("two_tower_v1", "two_tower_model_path")]
 )
 def test_a_pinned_directory_is_opened_in_place_of_the_releases_own(bundle: str, setting: str, tmp_path: Path) -> None:
-    """G04, G05, M04."""
+    """Settings name directories of models (G04, G05, M04)."""
     own, pinned = tmp_path / "bundles" / bundle / "own", tmp_path / "pinned"
     for place in (own, pinned):
         place.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Settings without the checkout's own matchbook.toml, which the owner of the checkout may edit."""
+"""Settings without the matchbook.toml of the checkout, which its owner may edit."""
 
 from __future__ import annotations
 

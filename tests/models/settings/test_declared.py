@@ -1,4 +1,4 @@
-"""Every setting is declared once, and everything that is written of settings follows from that."""
+"""Every setting is declared once, and all texts about settings follow from its declaration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.models.settings.values import another
 ALL = list(DECLARED.values())
 FILED = [d for d in ALL if d.table]
 CHECKOUT = USUAL.parent
-#: The names of the source documents: they stand in the environment and in the file.
+#: The names of the source documents: they are both in the environment and in the file.
 NINE = {
     "ENABLE_ALS",
     "ENABLE_TWO_TOWER",
@@ -81,7 +81,7 @@ def test_what_is_recorded_is_read_again(d: Declared) -> None:
         assert settings.origin(d.flat) == ("here" if value != d.default else "default")
 
 
-def test_a_setting_can_be_said_to_be_unset_and_minus_one_still_says_so(tmp_path: Path) -> None:
+def test_a_setting_can_be_unset_also_by_minus_one(tmp_path: Path) -> None:
     open_ones = [d for d in ALL if d.optional]
     assert len(open_ones) > 5
     for d in open_ones:
@@ -115,7 +115,7 @@ def test_an_arm_changes_exactly_what_acts_on_finished_models() -> None:
 
 def test_the_shipped_file_is_made_from_the_declarations(tmp_path: Path) -> None:
     shipped = (CHECKOUT / "matchbook.toml").read_text()
-    if any(tomllib.loads(shipped).values()):  # somebody set something: it is their file, and need only be right
+    if any(tomllib.loads(shipped).values()):  # the owner of the checkout changed the file: it must only be valid
         Settings.from_env({"MATCHBOOK_CONFIG": str(CHECKOUT / "matchbook.toml")})
     else:
         assert shipped == toml(), "run `python -m pipelines settings --write`"
@@ -133,7 +133,7 @@ def test_the_page_is_made_from_the_declarations() -> None:
 
 
 @pytest.mark.parametrize("r", RETIRED, ids=name)
-def test_a_retired_setting_says_which_constant_it_became(r: Retired) -> None:
+def test_a_retired_setting_names_its_constant(r: Retired) -> None:
     constant, place = r.constant.split(" of ")
     module = place.removesuffix(".py").replace("/", ".")
     assert util.find_spec(module) is not None, f"{r.variable} sends people to {place}"
@@ -146,5 +146,5 @@ def test_a_retired_setting_says_which_constant_it_became(r: Retired) -> None:
         check_record({r.flat: 7}, "20130405T000001Z")
 
 
-def test_every_table_stands_in_the_file_once() -> None:
+def test_every_table_is_in_the_file_once() -> None:
     assert re.findall(r"^\[(\w+)\]$", toml(), re.MULTILINE) == list(ALL_TABLES)

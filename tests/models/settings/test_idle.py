@@ -23,7 +23,7 @@ from tests.models.settings.values import another
 SEEDED = Settings().layered({"ranking_mode": SEED}, "given")
 
 
-def test_file_and_page_say_where_a_setting_has_no_effect() -> None:
+def test_file_and_page_show_where_a_setting_has_no_effect() -> None:
     said = [d for d in DECLARED.values() if conditions(d)]
     assert {"ensemble_als_weight", "rule_model_weight", "candidate_multiplier"} <= {d.flat for d in said}
     for d in said:
@@ -55,7 +55,7 @@ def test_a_mode_decides_settings_that_exist_with_values_that_they_take() -> None
 
 
 @pytest.mark.parametrize("flat", MODES[SEED])
-def test_the_mode_wins_over_a_single_setting_and_says_so(flat: str) -> None:
+def test_the_mode_overrides_a_single_setting_and_reports_it(flat: str) -> None:
     d = DECLARED[flat]
     contrary = another(d) if another(d) != MODES[SEED][flat] else d.default
     settings = Settings().layered({flat: contrary, "ranking_mode": SEED}, "own.toml")
@@ -98,7 +98,7 @@ def test_the_line_names_rankers_and_settings() -> None:
     assert idle_line([(Settings(), ["rules", "learned"])]) == f"ranker: learned, rules; without effect: {network}"
 
 
-def test_a_switch_that_is_off_says_so_of_the_whole_table() -> None:
+def test_a_switch_that_is_off_is_reported_for_the_whole_table() -> None:
     settings = Settings().layered({"enable_two_tower": False, "two_tower_epochs": 3}, "own.toml")
     named = idle_choices([(settings, possible_rankers(settings))])
     assert named["two_tower_epochs"] == "two_tower.epochs = 3 ([routing] enable_two_tower is false)"

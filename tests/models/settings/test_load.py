@@ -1,4 +1,4 @@
-"""The door of the environment: any value of any variable is a setting or a SettingsError that names the variable."""
+"""Reading the environment: any value of any variable is a setting or a SettingsError that names the variable."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ODD = (
 
 @effort(max_examples=1500, derandomize=True, database=None)
 @given(st.sampled_from(VARIABLES), st.sampled_from(ODD) | st.text(st.characters(exclude_characters="\0"), max_size=20))
-def test_an_odd_value_is_taken_or_refused_in_words(variable: str, value: str) -> None:
+def test_an_odd_value_is_taken_or_refused_with_an_error(variable: str, value: str) -> None:
     try:
         Settings.from_env({variable: value}).digest()
     except SettingsError as error:
@@ -90,7 +90,7 @@ def test_every_variable_takes_every_odd_value(variable: str) -> None:
         "postgresql://h:0/x",
     ],
 )
-def test_an_address_of_no_server_is_refused_in_words(variable: str, address: str) -> None:
+def test_an_address_without_a_server_is_refused_with_an_error(variable: str, address: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable} must be") as said:
         Settings.from_env({variable: address})
     assert "pa/" not in str(said.value) and "p#w" not in str(said.value), "no part of a password is shown"
@@ -147,7 +147,7 @@ def test_what_an_orchestrator_injects_is_ignored(service: str) -> None:
         ("[als", "must name a TOML file"),
     ],
 )
-def test_a_mistake_in_the_file_is_refused_in_words(lines: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_file_is_refused_with_an_error(lines: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(lines)
     with pytest.raises(SettingsError, match=told):
         Settings.from_env({"MATCHBOOK_CONFIG": str(tmp_path / "own.toml")})
@@ -158,7 +158,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         Settings.from_env({"MATCHBOOK_CONFIG": str(tmp_path / "none.toml")})
 
 
-def test_a_misspelt_variable_names_the_nearest_one() -> None:
+def test_a_misspelled_variable_names_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match=r"nearest is \[als\] factors \(MATCHBOOK_ALS_FACTORS\)"):
         Settings.from_env({"MATCHBOOK_ALS_FACTOR": "3"})
 
@@ -179,9 +179,7 @@ def test_the_environment_goes_before_the_file_and_that_before_tuning(tmp_path: P
     assert settings.with_recorded({"als_factors": 8, "gone": 1}).of(AlsConfig).factors == 8
 
 
-def test_a_variable_that_moved_is_told_of_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_moved_variable_is_reported_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "_told", set())
     for _ in range(2):
         Settings.from_env({"MATCHBOOK_GATE_RBO": "0.1/0.2", "COLD_START_THRESHOLD": "3", "MATCHBOOK_RRF_K": "60"})

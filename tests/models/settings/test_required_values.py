@@ -1,4 +1,4 @@
-"""Numbers that docs/requirements.md asks for, as defaults of settings or as constants."""
+"""Numbers that docs/requirements.md requires, as defaults of settings or as constants."""
 
 from __future__ import annotations
 

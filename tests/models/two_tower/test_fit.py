@@ -1,4 +1,4 @@
-"""The two towers: right answers also for the silent and the unmet, the loss by hand, bytes, refusals (A05, C32)."""
+"""The two towers: right answers also for cold-start owners and items, the loss by hand, bytes, refusals (A05, C32)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestTwoTower(ModelContract):
         silent = np.concatenate([w.rows(role, 1) for role in Role])
         assert right[silent].all(), "their words alone tell the group"
 
-    def test_what_nobody_met_lies_with_its_group(self) -> None:
+    def test_an_item_without_events_is_near_its_group(self) -> None:
         w, bundle = world(), of_the_world()
         unmet = np.flatnonzero(w.startup_part == 2)
         scores = bundle.arrays["item_factors"][unmet] @ bundle.arrays["user_factors"].T
@@ -61,7 +61,7 @@ class TestTwoTower(ModelContract):
                 row[w.user_group == g].mean() for g in range(3) if g != group
             )
 
-    def test_everybody_has_a_row(self) -> None:
+    def test_every_entity_has_a_row(self) -> None:
         w, bundle = world(), of_the_world()
         assert bundle.maps["user"] is w.users.ids and bundle.maps["item"] is w.startups.ids
         assert np.linalg.norm(bundle.arrays["user_factors"], axis=1) == pytest.approx(1.0, abs=1e-5)

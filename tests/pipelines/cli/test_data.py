@@ -1,4 +1,4 @@
-"""`python -m pipelines export` on a real PostgreSQL: what it prints and writes, how it fails (E01-E03, P01, P02)."""
+"""`python -m pipelines export` on a real PostgreSQL: output, files and failures (E01-E03, P01, P02)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_another_minimum_leaves_the_usual_files_alone(command: Any, capsys: pyte
 
 
 @pytest.mark.usefixtures("market")
-def test_a_minimum_that_nobody_reaches_is_said_with_the_cure(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_minimum_above_all_counts_is_an_error_with_a_remedy(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--min-interactions", "9") == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -74,7 +74,7 @@ def test_a_minimum_that_nobody_reaches_is_said_with_the_cure(command: Any, capsy
     assert "Traceback" not in said.err
 
 
-def test_an_empty_database_is_said_with_the_cure(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_database_is_an_error_with_a_remedy(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command() == 1
     assert "pipelines import" in capsys.readouterr().err
 

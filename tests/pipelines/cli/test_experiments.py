@@ -1,4 +1,4 @@
-"""`python -m pipelines experiments`: a file that is right or wrong, what a build will do, what answers earned."""
+"""`python -m pipelines experiments`: valid and invalid files, the arms of the next build, engagement with answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_file_is_checked_without_a_build(file: Path, capsys: pytest.CaptureFix
     assert "[0].share: expected a number in 0..1, got 7" in capsys.readouterr().err
 
 
-def test_what_the_next_build_will_do_stands_beside_what_is_live(
+def test_the_next_build_is_shown_with_the_live_one(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MATCHBOOK_EXPERIMENTS", str(file))
@@ -55,7 +55,7 @@ def test_what_the_next_build_will_do_stands_beside_what_is_live(
     assert main(["experiments", "show", "--release", "none"]) == 1
 
 
-def test_what_answers_earned_is_a_table(file: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_engagement_with_answers_is_a_table(file: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with transaction(engine(settings)) as connection:
         connection.execute(
             text(
@@ -72,5 +72,5 @@ def test_what_answers_earned_is_a_table(file: Path, settings: Settings, capsys: 
     assert main(["experiments", "measure", "--as-of", "2026-03-02", "--keep"]) == 0
     out = capsys.readouterr().out
     assert "method als" in out and "100.00% [0.00, 100.00]" in out and "arm blend/0.5" in out
-    assert "no stored release knows how the arms of this edition were drawn" in out
+    assert "no stored release has the weights of this edition's arms" in out
     assert (settings.artifacts / "earnings.json").is_file()

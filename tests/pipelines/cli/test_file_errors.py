@@ -1,4 +1,4 @@
-"""Whatever stands where a file or folder was named, the answer is one sentence and never a traceback or a wait."""
+"""For a wrong file or folder the answer is one sentence, never a traceback or a wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from models.data.bundle import open_bundle
-from models.errors import FileError, file_error, told
+from models.errors import FileError, file_error, message_of
 from models.keys import kept_key
 from models.lists.release import Release
 from models.schema import Surface
@@ -27,7 +27,7 @@ from tests.marketplace.tiny import write_tiny_marketplace
 
 @pytest.fixture
 def place(open_folder: Path) -> Path:
-    """A folder that everybody may enter."""
+    """A folder that every user may enter."""
     return open_folder
 
 
@@ -146,7 +146,7 @@ def test_each_failure_has_its_sentence_and_what_is_no_file_is_passed_on() -> Non
     with pytest.raises(OSError, match="No space") as full, open("/dev/full", "w") as device:
         device.write("x")
         device.flush()
-    assert "the disk is full" in told(full.value)
+    assert "the disk is full" in message_of(full.value)
     assert isinstance(file_error(full.value), FileError)
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
     with pytest.raises(ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""The commands of API keys, as typed: shown once, kept hashed, for the owner's eyes only (L01)."""
+"""The commands of API keys: a key is shown once, stored as a hash, and readable only by its owner (L01)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_keys_made_at_the_same_moment_are_all_kept(file: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["add"], ["add", "x", "--scope", "write"], ["add", "x", "--days", "0"], [], ["revoke"]]
 )
-def test_wrong_use_is_told_from_failure(words: list[str], file: Path) -> None:
+def test_wrong_use_and_failure_have_different_exit_codes(words: list[str], file: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["keys", *words])
     assert ended.value.code == 2
@@ -92,4 +92,4 @@ def test_a_key_is_bound_to_what_it_may_post(file: Path, capsys: pytest.CaptureFi
     assert decode_keys(file.read_bytes())[made["id"]].bound
     assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 1
     assert main(["keys", "add", "x", "--user", "nobody"]) == 1
-    assert "in small letters" in capsys.readouterr().err
+    assert "in lower case" in capsys.readouterr().err

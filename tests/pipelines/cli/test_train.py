@@ -1,4 +1,4 @@
-"""`train-als` and its sisters on a real export: options, figures, files, clear failures (E04-E06, E09, E15)."""
+"""`train-als` and the other training commands on a real export: options, figures, files, errors (E04-E06, E09, E15)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.sample.sample import write_sample
 
 @pytest.fixture
 def command(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a step in the environment of the test's servers; gives what it printed as JSON, or its exit status."""
+    """Runs a step in the environment of the test's servers; returns its JSON output or its exit status."""
     monkeypatch.setenv("MATCHBOOK_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", settings.database_url.reveal())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.reveal())
@@ -38,7 +38,7 @@ def exported(command: Any, settings: Settings, tmp_path: Path) -> str:
     return str(command("export")["snapshot"])
 
 
-def test_each_model_is_trained_judged_and_shown(command: Any, exported: str, settings: Settings) -> None:
+def test_each_model_is_trained_evaluated_and_shown(command: Any, exported: str, settings: Settings) -> None:
     als = command(
         "train-als",
         "--factors",
@@ -66,7 +66,7 @@ def test_each_model_is_trained_judged_and_shown(command: Any, exported: str, set
         "als_v1_item_factors.npy",
         "als_v1_user_mapping.json",
         "als_v1_item_mapping.json",
-    }, "D13-D17, D23"
+    }, "the files of the model (D13-D17, D23)"
     folder = Path(als["files"][0]).parent
     assert folder == settings.artifacts / "bundles" / "als_v1" / als["version"]
     assert open_bundle("als_v1", folder).arrays["user_factors"].shape[1] == 8
@@ -95,13 +95,13 @@ def test_check_lists_files_and_names_what_is_missing(
     assert found["als_reverse_v1"]["state"] == "bad" and "als_reverse_v1" in found["als_reverse_v1"]["why"]
 
 
-def test_als_is_judged_by_the_last_fifth_unless_told_not_to(command: Any, exported: str) -> None:
+def test_als_is_evaluated_on_the_last_fifth_by_default(command: Any, exported: str) -> None:
     assert "test" in command("train-als", "--factors", "2", "--iterations", "1")
     assert "test" not in command("train-als", "--factors", "2", "--iterations", "1", "--test-split", "0")
 
 
 @pytest.mark.usefixtures("exported")
-def test_what_cannot_be_is_said_clearly(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_values_give_clear_errors(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("train-als", "--factors", "many") == 1
     assert "MATCHBOOK_ALS_FACTORS must be int, got 'many'" in capsys.readouterr().err
     assert command("train-als", "--as-of", "2001-01-01") == 1

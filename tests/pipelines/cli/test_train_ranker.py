@@ -1,4 +1,4 @@
-"""The commands of the second stage, as typed (E03, E07, E08)."""
+"""The commands of the second stage (E03, E07, E08)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def csv(path: Path, owners: int = 60, seed: int = 0) -> str:
-    """A ranking set whose owners like what is popular."""
+    """A ranking set whose owners like popular items."""
     rng = np.random.default_rng(seed)
     x = rng.random((owners * 6, 4)).round(4)
     label = (x[:, 2] > 0.6).astype(int)
@@ -81,7 +81,7 @@ def test_without_a_snapshot(step: str, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_evaluate_says_where_the_report_lies(
+def test_evaluate_prints_the_path_of_the_report(
     options: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Run("learn", parse_instant("2024-03-01"), Settings(home=home))
@@ -102,4 +102,4 @@ def test_wrong_use(wrong: list[str]) -> None:
 
 def test_options_of_a_file_need_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train-ranker", "--output-dir", "models"]) == 1
-    assert "go with --data" in capsys.readouterr().err
+    assert "need --data" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`make up` and `make down` where they end early: taken ports, nothing to stop, half a start."""
+"""Early ends of `make up` and `make down`: taken ports, nothing to stop, a partial start."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_taken_ports_are_all_named_before_anything_is_started(tmp_path: Path) ->
     assert not (tmp_path / "home" / "postgres").exists() and "Traceback" not in done.stderr
 
 
-def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+def test_a_misspelled_setting_is_named(tmp_path: Path) -> None:
     done = make("up", tmp_path / "home", MATCHBOOK_REDAER_PORT=1)
     assert done.returncode == 1 and "MATCHBOOK_REDAER_PORT" in done.stdout and "Traceback" not in done.stderr
 
@@ -57,7 +57,7 @@ def test_wrong_use_is_status_two(tmp_path: Path) -> None:
     assert make("sideways", tmp_path / "home").returncode == 2
 
 
-def test_down_and_reset_with_nothing_there_say_so(tmp_path: Path) -> None:
+def test_down_and_reset_report_that_nothing_is_there(tmp_path: Path) -> None:
     for step in ("down", "reset"):
         done = make(step, tmp_path / "home")
         assert done.returncode == 0 and str(tmp_path / "home") in done.stdout
@@ -115,7 +115,7 @@ def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(
     assert asked == ["airflow-scheduler", "waited", *names.values()]
 
 
-def test_data_that_is_no_folder_is_refused_in_words(tmp_path: Path) -> None:
+def test_data_that_is_not_a_folder_is_refused_with_an_error(tmp_path: Path) -> None:
     with listening() as reader:  # a port that is free again when it is asked for
         pass
     with listening() as airflow:

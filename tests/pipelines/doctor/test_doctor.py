@@ -1,4 +1,4 @@
-"""Each diagnosis (P01-P09) is found where it is planted, with the figure that tells and a cure, and nowhere else."""
+"""Each diagnosis (P01-P09) is found where it is planted, with its figure and a remedy, and nowhere else."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_damaged_and_missing_models_are_named(built: tuple[Settings, dict[str, A
     assert len(broken) == len(QUESTIONS) and any("ReleaseIncomplete" in d.says for d in broken)
 
 
-def test_an_empty_house_says_what_it_lacks(settings: Settings) -> None:
+def test_an_empty_installation_lists_what_it_lacks(settings: Settings) -> None:
     told_of = {d.id: d for d in diagnose(replace(settings, reader_port=1), AFTER_ALL)}
     assert {id_ for id_, d in told_of.items() if d.state is State.FOUND} == {"P01", "P03", "lists"}
     assert told_of["P01"].figures == {"users": 0, "startups": 0, "interactions": 0}

@@ -1,4 +1,4 @@
-"""What answers earned, out of a real PostgreSQL: each act once, to the answer that it came of (C55-C57, J04-J10)."""
+"""Engagement with answers, from a real PostgreSQL: each event counts once, for one answer (C55-C57, J04-J10)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Ledger:
         )
 
     def platform(self, u: int, s: int, kind: str, hours: float) -> None:
-        """A row of the platform's own, which names no answer."""
+        """A row of the platform, without an answer id."""
         self._insert(
             "user_interactions",
             {
@@ -147,7 +147,7 @@ def test_an_act_that_names_no_answer_belongs_to_the_last_that_showed_it(settings
 
 
 def test_an_act_that_names_its_answer_belongs_to_it_and_to_no_later_one(settings: Settings, ledger: Ledger) -> None:
-    """Told twice, by the event and by the platform with a time of its own, it still counts once in all."""
+    """An event posted and also written by the platform, with another time, counts once."""
     for name, method, hours in (("a", "als", 0), ("b", "ensemble", 24)):
         ledger.event(1, 1, "impression", hours, ledger.answer(name, method=method, day=int(hours / 24)))
     ledger.event(1, 1, "apply", 25, "a")
@@ -165,7 +165,7 @@ def test_what_counts_comes_within_the_window(settings: Settings, ledger: Ledger,
 
 
 def test_on_the_founders_side_only_what_names_its_answer_counts(settings: Settings, ledger: Ledger) -> None:
-    """What the person did of their own accord is no click of the founder."""
+    """An event of the user without an answer is not a click of the founder."""
     ledger.event(1, 1, "impression", 0, ledger.answer("a", FOUNDERS, "als_reverse"))
     ledger.event(2, 1, "impression", 0, "a")
     ledger.platform(1, 1, "apply", 1)
@@ -197,7 +197,7 @@ def test_the_last_opinion_is_the_one_that_counts(settings: Settings, ledger: Led
 
 
 def test_both_readings_of_conversion_stand_side_by_side(settings: Settings, ledger: Ledger) -> None:
-    """C56, R16: applies plus interests, or applications only."""
+    """Applies plus interests, or applications only (C56, R16)."""
     ledger.answer("a")
     for s, kinds in ((1, ["apply", "interest"]), (2, ["interest"]), (3, ["click"]), (4, [])):
         ledger.event(1, s, "impression", 0, "a", 10 + (s == 4))
@@ -209,7 +209,7 @@ def test_both_readings_of_conversion_stand_side_by_side(settings: Settings, ledg
 
 
 def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
-    """J09, I21; who was born at an unknown time counts nothing."""
+    """Items with an unknown time of birth do not count (J09, I21)."""
     ledger.answer("a")
     for s, days in ((1, 10), (2, 30)):
         ledger.born(s, days)
@@ -219,7 +219,7 @@ def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
 
 
 def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> None:
-    """J04: interactions of each day, and the people who made them; an impression is none."""
+    """Interactions of each day and their users, without impressions (J04)."""
     ledger.event(1, 1, "impression", 0)
     for u, s, hours in ((1, 1, 1), (1, 2, 2), (2, 1, 3), (1, 3, 24)):
         ledger.platform(u, s, "click", hours)
@@ -230,7 +230,7 @@ def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> 
 
 
 def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledger) -> None:
-    """J01, J02, I11."""
+    """Shares of routes and of methods (J01, J02, I11)."""
     for n, (method, route) in enumerate((("als", "als"), ("als", "ensemble"), ("popular", "als"), ("ensemble",) * 2)):
         ledger.event(n, 1, "impression", n, ledger.answer(f"a{n}", method=method, route=route))
         ledger.event(n, 2, "impression", n, f"a{n}")
@@ -278,7 +278,7 @@ def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None
 
 
 def test_click_through_of_als_is_compared_with_that_of_content(settings: Settings, ledger: Ledger) -> None:
-    """I10."""
+    """The ratio is an expected result (I10)."""
     for n, (method, clicked) in enumerate(
         (("als", True), ("als", True), ("content_based", True), ("content_based", False))
     ):
@@ -290,7 +290,7 @@ def test_click_through_of_als_is_compared_with_that_of_content(settings: Setting
 
 
 def test_arms_are_compared_and_their_sizes_checked(settings: Settings, ledger: Ledger) -> None:
-    """O03, O12, J17, M08."""
+    """Metrics by arm of an experiment (O03, O12, J17, M08)."""
     an_experiment(settings, ledger, 200, 210)
     found = measure(settings, AS_OF)
     (e,) = found["experiments"]

@@ -1,4 +1,4 @@
-"""A marketplace built twice for real, a person in every corner of it, and eyes for every corner."""
+"""A marketplace built twice, a user in every place that stores data, and a search of every place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.stored import cells
 
 SMALL = small.SMALL | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
 MOULD = "erasure_mould"
-#: A hot developer with events everywhere, founder of a startup, in a place where nobody else is.
+#: A hot developer with events of every kind, founder of a startup, in a place without other users.
 PERSON = identity("user", 23)
 
 
@@ -97,7 +97,7 @@ def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def _folder(path: Path) -> Path:
-    """The tiny marketplace, the person a founder in a place of their own."""
+    """The tiny marketplace, with the user as a founder in a place without others."""
     write_tiny_marketplace(path)
     for file, change in (("users", _moved), ("startups", _founded)):
         with (path / f"{file}.csv").open(newline="") as f:

@@ -1,4 +1,4 @@
-"""An erasure takes a person's dismissals out of stored snapshots, of either side; those of others stay."""
+"""An erasure removes a user's dismissals from stored snapshots, on both sides; those of others stay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANA, BEN, ACME, BOLT = (str(uuid.UUID(int=n)) for n in (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize("gone", [ANA, ACME])
-def test_dismissals_of_whoever_was_erased_are_gone(settings: Settings, gone: str) -> None:
+def test_dismissals_of_erased_users_are_gone(settings: Settings, gone: str) -> None:
     with transaction(engine(settings)) as connection:
         for statement in (
             f"INSERT INTO users (id, role) VALUES ('{ANA}', 'developer'), ('{BEN}', 'developer')",

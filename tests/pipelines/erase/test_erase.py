@@ -1,4 +1,4 @@
-"""A person is erased everywhere, nobody else is touched, and nothing brings them back."""
+"""A user is erased everywhere, no other user is changed, and nothing restores the user."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.pipelines.erase.conftest import PERSON, City, Traces
 from tests.stored import entries, value
 
 
-def test_nothing_is_left_and_everybody_else_has_their_lists(planted: City, traces: Traces) -> None:
+def test_nothing_is_left_and_all_others_have_their_lists(planted: City, traces: Traces) -> None:
     city = planted
     before = {r: city.lists(r) for r in (city.older, city.live)}
     asked = [len(traces(city)), len(traces_left(city.settings, person_of(city.settings, PERSON)))]
@@ -56,7 +56,7 @@ def test_lists_that_never_held_the_person_are_equal_to_the_byte(city: City) -> N
     assert city.client.hgetall(city.keys.lists(city.current, Surface.STARTUPS_FOR_INVESTOR)) == before
 
 
-def test_what_is_about_others_stays(planted: City) -> None:
+def test_data_about_others_stays(planted: City) -> None:
     city = planted
     others = {s: TrendingList.decode(value(city.client, city.keys.trending(s))).ids.tolist() for s in Surface}
     erase(city.settings, PERSON)
@@ -73,7 +73,7 @@ def test_what_is_about_others_stays(planted: City) -> None:
     assert not (city.settings.artifacts / "runs" / "of-yesterday").exists()
 
 
-def test_the_row_keeps_its_number_and_says_nothing(city: City) -> None:
+def test_the_row_keeps_its_number_and_is_blank(city: City) -> None:
     artifacts = Artifacts(city.settings)
     old = artifacts.open_bundle(CATALOGUE, artifacts.release(city.live).bundles[CATALOGUE])
     row = int(old.maps["user"].rows_of([PERSON])[0])
@@ -156,7 +156,7 @@ def test_a_cutoff_is_built_again_without_the_person_and_twice_the_same(city: Cit
     assert UUID(PERSON).bytes not in city.client.hkeys(city.keys.lists(built[0], Surface.STARTUPS_FOR_DEVELOPER))
 
 
-def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city: City) -> None:
+def test_the_reader_forgets_the_user_and_shows_them_to_no_owner(city: City) -> None:
     app = create_app(city.settings)
     asking = app.test_client()
     reader = app.extensions["matchbook"]
@@ -174,7 +174,7 @@ def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city: City
             url = f"/api/recommendations/developers/for-startup/{identity('startup', n)}?limit=100"
             listed = asking.get(url).get_json()["users"]
             assert listed and all(user["id"] not in ("", PERSON) for user in listed)
-        # that nobody knows an id is remembered for a moment; of this one not even that
+        # unknown ids are remembered for a moment, erased ids are not
         assert not [k for k in city.client.scan_iter(f"{city.settings.namespace}:*") if PERSON.encode() in k]
     finally:
         reader.close()
@@ -225,7 +225,7 @@ def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city: City
     assert city.execute("SELECT event_id FROM matchbook_events") == [("e2",)]
 
 
-def test_an_id_that_nobody_knows_leaves_a_receipt_and_no_id_is_refused(city: City) -> None:
+def test_an_unknown_id_leaves_a_receipt_and_an_invalid_one_is_refused(city: City) -> None:
     releases = [r.id for r in Artifacts(city.settings).releases()]
     receipt = erase(city.settings, identity("user", 999))
     assert receipt["successors"] == {} and receipt["platform_names_them"] is False

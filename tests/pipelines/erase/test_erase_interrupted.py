@@ -1,4 +1,4 @@
-"""An erasure that was killed anywhere goes on, and readers never see a gap while it works."""
+"""An erasure continues after a kill at any moment, and readers never see a gap."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_really_killed_and_run_again_by_command(city: City, traces: Traces) -> N
 def test_readers_see_one_release_or_its_successor_and_nothing_between(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever read the pointer before the switch still finds every list for as long as readers take to follow."""
+    """A reader that read the pointer before the switch still finds every list until all readers have followed."""
     client, keys, stop = city.client, city.keys, threading.Event()
     wrong: list[str] = []
     seen: set[str] = set()
@@ -139,7 +139,7 @@ def test_readers_see_one_release_or_its_successor_and_nothing_between(
 
 
 def check_whole(city: City) -> None:
-    """What is live is there as a whole: every list that its manifest counts."""
+    """The live release is complete: every list that its manifest counts."""
     client, keys = city.client, city.keys
     name = text(client, keys.current)
     manifest = Release.from_json(value(client, keys.manifest(name)))

@@ -1,4 +1,4 @@
-"""The parts of an erasure by themselves: marks, the search inside archives, a platform that still names them."""
+"""The parts of an erasure alone: marks, the search in archives, a platform that still has the user."""
 
 from __future__ import annotations
 
@@ -118,9 +118,7 @@ def test_the_embedding_of_one_id_is_zeroed_and_twice_gives_the_same_bytes() -> N
     assert found["item_id.weight"].sum() == found["user_words.weight"].sum() == 8
 
 
-def test_an_export_passes_over_whoever_was_erased_and_reports_nothing_of_them(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_an_export_skips_erased_users_and_reports_nothing_about_them(settings: Settings, tmp_path: Path) -> None:
     """Their profile is gone from the platform, their events are not: those are no rows of unknown people."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     startup, founder = identity("startup", 4), identity("user", 9)

@@ -1,4 +1,4 @@
-"""Our figures against `shared/evaluation`, two scripts that know nothing of Matchbook: to the fourth digit."""
+"""Our figures against `shared/evaluation`, two independent scripts: equal to the fourth digit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.metrics.accuracy import places
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
-from pipelines.evaluate.figures import groups, item_facts, judged, measured
+from pipelines.evaluate.figures import evaluated, groups, item_facts, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.train.holdout import outcome_of, split_time
 from pipelines.train.train import fit
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Investors alone; people and startups who arrive late, blank categories, dislikes, quiet and loud owners."""
+    """Only investors; late users and startups, blank categories, dislikes, owners with few and many events."""
     users, startups, events = rows(people=300, events=4000, kinds=("view", "like", "dislike", "apply"))
     users = users.assign(role="investor", opted_out_at="")
     users.loc[users.index % 10 == 7, "created_at"] = "2024-02-25"
@@ -79,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ours(
     snapshot: Snapshot, surface: Surface
 ) -> tuple[SurfaceRecommender, Owners, dict[str, np.ndarray], dict[str, Any]]:
-    """Three kinds of lists of everybody with an outcome, and our figures of them."""
+    """Three kinds of lists of all owners with an outcome, and our figures for them."""
     events, settings = snapshot.interactions(), small()
     cut = split_time(events, 0.2)
     names = ("catalogue_v1", "popularity_v1", "content_v1", "item_neighbours_v1", "item_neighbours_reverse_v1")
@@ -96,12 +96,12 @@ def ours(
         "faulty": faulty(owners, len(recipe.catalogue)),
     }
     items = item_facts(recipe, events.before(cut))
-    figures = judged(lists, measured(lists, outcome, items), groups(recipe, owners), len(items))
+    figures = evaluated(lists, measured(lists, outcome, items), groups(recipe, owners), len(items))
     return recipe, owners, lists, figures
 
 
 def faulty(owners: Owners, items: int) -> np.ndarray:
-    """Random places: repeated items, seen ones, ones nobody knows (-1), short lists and empty ones."""
+    """Random places: repeated items, seen ones, unknown ones (-1), short lists and empty ones."""
     rng = np.random.default_rng(5)
     shown = rng.integers(0, items, (len(owners), 10))
     shown[:, 3] = shown[:, 1]

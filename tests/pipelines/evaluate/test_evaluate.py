@@ -1,4 +1,4 @@
-"""The evaluation: who is compared with whom, over whom, and that the planted truth comes out (design 5.6)."""
+"""The evaluation: which models are compared, over which owners, and that it finds the planted truth (design 5.6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.recommender.recommend import recommend
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.evaluate.evaluate import evaluate, serving_ranker, table
-from pipelines.evaluate.figures import groups, item_facts, judged, measured
+from pipelines.evaluate.figures import evaluated, groups, item_facts, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.run.run import Run
@@ -35,7 +35,7 @@ SURFACE = Surface.STARTUPS_FOR_INVESTOR
 def found(planted_run: Run, holdout: Holdout, planted: Snapshot) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
-        # in so small a market the jury may refuse the network, which is compared here all the same
+        # in a small market the validation owners may refuse the network; this test compares it all the same
         patch.setattr(
             second_stage,
             "_passed",
@@ -107,15 +107,15 @@ def test_the_recipe_of_the_source_documents_stands_beside_what_serves(
     assert isinstance(recipe.ranker, RuleRanker) and recipe.settings.lists.candidate_sources == "route"
 
 
-def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_evaluation_data_is_reported(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = market(events=1)
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: nothing))
     found = evaluate(replace(learning_run, id="nothing"), "nothing")
-    assert found["surfaces"] == {} and "both sides of an inner cut" in found["reason"]
-    assert "Nothing to judge by" in table(found)
+    assert found["surfaces"] == {} and "both sides of a validation split" in found["reason"]
+    assert "Nothing to evaluate by" in table(found)
 
 
-def test_lists_judged_are_lists_served(holdout: Holdout) -> None:
+def test_evaluated_lists_are_served_lists(holdout: Holdout) -> None:
     """The rules' contender is the head of what `recommend` would store, and nothing barred is ever shown."""
     recipe = holdout.recipe(SURFACE)
     owners, _ = holdout.owners(recipe, teaching=False)
@@ -137,7 +137,7 @@ def test_a_perfect_list_scores_one(holdout: Holdout) -> None:
     empty = np.full_like(perfect, -1)
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     lists = {"perfect": perfect, "empty": empty}
-    got = judged(lists, measured(lists, outcome, items), masks, len(items), reference="empty")
+    got = evaluated(lists, measured(lists, outcome, items), masks, len(items), reference="empty")
     assert got["perfect"]["overall"]["ndcg"] == {"mean": 1, "low": 1, "high": 1}
     assert got["empty"]["overall"]["ndcg"]["mean"] == 0 and got["empty"]["overall"]["popularity_rank"] is None
     assert got["empty"]["overall"]["gini"] is None and got["empty"]["overall"]["answered"] == 0
@@ -204,7 +204,7 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
     ],
 )
 def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str, holdout: Holdout) -> None:
-    """It needs the union of the sources, must have passed or be asked for, and is judged as it was before the cut."""
+    """It needs all sources, must be accepted or requested, and is evaluated as it was before the cutoff."""
     learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
     settings = holdout.settings.layered({"ranker": asked, "candidate_sources": sources}, "given")
     stage = SecondStage(replace(holdout, settings=settings), None, None, learned, learned, [])
@@ -214,7 +214,7 @@ def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str,
     assert serving_ranker(stage, Surface.STARTUPS_FOR_DEVELOPER)["serves"] != "learned"
 
 
-def test_what_is_judged_as_served_is_served(found: dict[str, Any]) -> None:
+def test_a_ranker_evaluated_as_served_is_served(found: dict[str, Any]) -> None:
     for part in found["surfaces"].values():
         assert part["models"]["served"] == part["models"][part["choice"]["serves"]]
         assert part["choice"]["serves"] in part["choice"]["candidates"]

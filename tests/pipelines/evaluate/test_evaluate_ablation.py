@@ -1,4 +1,4 @@
-"""What caps cost and gain, calibration, gains of columns, and which columns make an ingredient."""
+"""Ablations: cost and gain of caps, calibration, gains of columns, and the columns of each ingredient."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
     return score_owners(recipe, owners), recipe.catalogue, outcome
 
 
-def test_caps_cost_and_gain_as_the_metrics_say(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     lists, catalogue, outcome = judged
     rows = cap_curve(lists, catalogue, outcome)
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
@@ -92,7 +92,7 @@ def test_columns_make_ingredients() -> None:
 
 
 def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With rankers that are told apart by their columns alone, so that nothing has to be taught."""
+    """With rankers that differ only in their columns, so that no training is needed."""
     names = ("score_als", "demand", "item_met", "owner_events")
     rows = RankerRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
     met = np.array([holdout.cut_us - 5, 0, 0])
@@ -111,16 +111,16 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
     assert {name: d["mean"] for name, d in found.items()} == {"models' scores": -0.2, "demand": 0.0, "item facts": 0.1}
 
 
-def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
+def test_training_data_after_the_cutoff_is_a_leak(holdout: Holdout) -> None:
     cut = holdout.cut_us
     met = np.array([0, cut - 5, cut + 5])
     lessons = [RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
     assert samples_until(lessons, cut).newest_us == cut - 5
-    with pytest.raises(LeakFound, match="was taught by an event"):
+    with pytest.raises(LeakFound, match="was trained on an event"):
         check_labels("ranker", samples_until(lessons, cut + 9).newest_us, cut)
 
 
-def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     told = {"mean": 0.1, "low": None, "high": None}
     group = {"owners": 3, **dict.fromkeys(ACCURACY, told), "coverage": 0.5, "gini": 0.4}
     surface = {
@@ -140,12 +140,12 @@ def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.nd
         }
     )
     for words in (
-        "What a cap on exposure would cost",
+        "Cost of a cap on exposure",
         "no cap",
         "5 x",
         "weighted equal, because it &lt;won&gt;",
         "equal 0.2500",
-        "What the learned ranker looks at",
+        "Features of the learned ranker",
         "most: demand, score_als",
     ):
         assert words in page
@@ -173,14 +173,14 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
     assert list(gains(stage)[SURFACE.value]) == [f"c{i:02d}" for i in range(20)]
     assert _blend(stage) == {"blend": "weighted", "profile": "", "reason": "the settings ask for it"}
     free = replace(holdout, settings=holdout.settings.layered({"blend": Settings().of(EnsembleConfig).blend}, "given"))
-    assert _blend(replace(stage, holdout=free))["reason"] == "there was nothing to choose by"
+    assert _blend(replace(stage, holdout=free))["reason"] == "there were no data for a choice"
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": "", "reason": "it won", "as_of": "then"}, {})
     free = replace(free, bundles={**free.bundles, "ensemble_v1": chosen})
     assert _blend(replace(stage, holdout=free)) == {"blend": "rrf", "profile": "", "reason": "it won"}
 
 
 def test_a_catalogue_of_what_had_been_met_is_no_leak_and_any_other_is(holdout: Holdout, planted: Snapshot) -> None:
-    """As `open_cut` narrows it on a marketplace that lists only what somebody met."""
+    """As narrowed by `open_cut` on a marketplace that lists only items with events."""
     catalogue = holdout.bundles["catalogue_v1"]
     met = catalogue.arrays["startup_listed"] & (catalogue.arrays["startup_count"] > 0)
     fewer = met & (np.arange(len(met)) != np.flatnonzero(met)[0])

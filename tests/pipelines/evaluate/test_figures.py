@@ -1,4 +1,4 @@
-"""The figures: groups, facts of items, differences, what was promised, and noise that comes out as chance."""
+"""The figures: groups, facts of items, differences, requirements, and chance level for noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.data.interactions import DAY_US
 from models.metrics.list_metrics import ItemFacts
 from models.schema import Entity, Surface
 from pipelines.evaluate.evaluate import claims
-from pipelines.evaluate.figures import changed, ensemble_gain, groups, item_facts, judged, measured
+from pipelines.evaluate.figures import changed, ensemble_gain, evaluated, groups, item_facts, measured
 from pipelines.report.figure_names import RANDOM, SERVED
 from pipelines.train.contenders import contenders, shown
 from pipelines.train.holdout import Holdout
@@ -18,7 +18,7 @@ from pipelines.train.holdout import Holdout
 
 @pytest.mark.parametrize("surface", [Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP])
 def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -> None:
-    """Scores that know nothing, planted among the contenders: not apart from random, far below what learned."""
+    """Noise planted among the models: not different from random, far below trained models."""
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=False)
     rng = np.random.default_rng(17)
@@ -28,9 +28,9 @@ def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -
     lists = {SERVED: lists["rules"], **lists, "noise": np.argsort(-score, axis=1)[:, :10]}
     items = item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
-    apart = judged(lists, each, groups(recipe, owners), len(items), RANDOM)["noise"]["overall"]["against_served"]
+    apart = evaluated(lists, each, groups(recipe, owners), len(items), RANDOM)["noise"]["overall"]["against_served"]
     assert apart["low"] < 0 < apart["high"]
-    to_served = judged(lists, each, groups(recipe, owners), len(items))["noise"]["overall"]["against_served"]
+    to_served = evaluated(lists, each, groups(recipe, owners), len(items))["noise"]["overall"]["against_served"]
     assert to_served["high"] < 0
 
 
@@ -86,7 +86,7 @@ def test_claims_that_cannot_be_asked_are_left_out() -> None:
     assert set(claims(each, {"overall": masks["hot"]}, Surface.STARTUPS_FOR_INVESTOR)) == {"diversity", "age_days"}
 
 
-def test_the_novelty_of_what_everybody_met_is_nothing() -> None:
+def test_an_item_that_all_have_met_has_no_novelty() -> None:
     facts = ItemFacts(np.array([4, 1]), 4, np.array([np.nan, np.nan]), np.array([-1, -1]))
     truth = metrics.places(np.array([0, 1]), np.array([0]))
     assert metrics.self_information(facts.met, facts.owners)[truth[0, 0]] == 0

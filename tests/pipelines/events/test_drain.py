@@ -1,4 +1,4 @@
-"""From the stream to PostgreSQL: nothing is lost, nothing is kept twice, whatever dies at whatever moment."""
+"""From the stream to PostgreSQL: no event is lost or stored twice, whatever process dies at any moment."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_with_redis_down_it_says_so(settings: Settings) -> None:
         drain_events(replace(settings, redis_url=Secret("redis://127.0.0.1:1/0")))
 
 
-def test_what_is_no_event_is_set_aside_once_and_the_rest_is_kept(
+def test_invalid_events_are_rejected_once_and_the_rest_is_stored(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = an_event().entry()

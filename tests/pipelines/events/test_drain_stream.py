@@ -1,5 +1,5 @@
-"""The door of the stream: whatever lies in it, and whatever state it is in, a drain ends well, keeps every good event
-and sets every other entry aside with a reason."""
+"""For any content and state of the stream, a drain succeeds, stores every valid event, and rejects all others with a
+reason."""
 
 from __future__ import annotations
 
@@ -67,8 +67,7 @@ def odd(rng: random.Random) -> str | bytes:
 
 
 def bad(rng: random.Random) -> Fields:
-    """An entry that is no event: a field changed, missing, doubled in another spelling, or nothing of an event at
-    all."""
+    """An entry that is not a valid event: a field is changed, missing or duplicated in another case, or all differs."""
     entry = Fields(good(rng).entry())
     name = rng.choice(["event_id", "user_id", "startup_id", "type"])
     way = rng.randrange(4)
@@ -169,10 +168,10 @@ def test_an_odd_state_of_the_stream_stops_nothing(
     assert sql("SELECT event_id FROM matchbook_events") == [(event.event_id,)]
 
 
-def test_what_was_taken_is_never_set_aside_for_its_time(
+def test_a_taken_event_is_never_rejected_for_its_time(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    """The clock that accepts is the clock that judges; another one, minutes behind, has no say."""
+    """The same clock accepts an event and checks its time; a clock that is minutes behind has no effect."""
     for minutes in (6, 60, 60 * 24 * 365):
         ahead = datetime.now(UTC) + timedelta(minutes=minutes)
         append(client, keys, {**good(random.Random(minutes)).entry(), "at": ahead.isoformat()})

@@ -67,7 +67,7 @@ def test_the_order_of_arrival_does_not_matter(settings: Settings, client: redis.
         assert left == [("apply",)], order
 
 
-def test_everything_but_an_impression_is_taken_back_of_this_pair_alone(
+def test_a_retraction_removes_all_events_of_the_pair_except_impressions(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     for kind in EventType:
@@ -81,7 +81,7 @@ def test_everything_but_an_impression_is_taken_back_of_this_pair_alone(
     assert sql("SELECT item FROM matchbook_dismissed_by(:u, 'infinity')", u=USER) == [(uuid.UUID(OTHER),)]
 
 
-def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
+def test_a_retracted_event_does_not_return_when_sent_again(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     sent = event(EventType.DISMISS, -9, name="same")
@@ -106,7 +106,7 @@ def test_a_forged_time_ahead_of_the_clock_is_no_way_round(
     assert in_force(sql) == {"like"}
 
 
-def test_redis_follows_at_once_and_what_the_platform_says_comes_back(
+def test_redis_follows_at_once_and_rows_of_the_platform_return(
     live: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     cache = Cache(live)
@@ -142,7 +142,7 @@ def test_a_drain_that_read_the_rows_just_before_is_put_right_by_the_next(
     cache.close()
 
 
-def test_of_one_request_the_later_one_counts(live: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
+def test_the_later_event_of_a_request_counts(live: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     from serving.http.events import read_events
 
     cache = Cache(live)

@@ -77,7 +77,7 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
     assert users.labels["location"] == ("Bern, CH",)
 
 
-def test_the_manifest_says_what_there_is(market: Settings) -> None:
+def test_the_manifest_lists_the_content(market: Settings) -> None:
     manifest = dict(exported(market).manifest)
     assert manifest["counts"] == {
         "users": 2, "startups": 2, "interactions": 6, "dismissals": 0, "rejected": 0,
@@ -97,7 +97,7 @@ def test_the_layout_is_the_recorded_one(market: Settings) -> None:
     schemas = {f: {c.name: str(c.type) for c in pq.read_schema(folder / f)} for f in sorted(layout.FILES)}
     found = {"manifest": sorted(snapshot.manifest), "counts": sorted(snapshot.manifest["counts"]), "files": schemas}
     assert found == json.loads((GOLDEN / f"snapshot_{layout.FORMAT}.json").read_text())
-    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}  # L03
+    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}  # only the owner may read (L03)
 
 
 def test_the_cutoff_is_exact_to_the_microsecond(market: Settings) -> None:
@@ -153,7 +153,7 @@ BROKEN_VIEW = f"""CREATE OR REPLACE VIEW matchbook_interactions AS
         ('{ANA}', '{ACME}', 'view', '2024-01-01+00'), ('{ANA}', '{ACME}', 'view', '2024-01-01 01:00+01')) AS garbage"""
 
 
-def test_broken_rows_are_counted_by_reason_and_set_aside_whole(market: Settings) -> None:
+def test_broken_rows_are_counted_by_reason_and_rejected_whole(market: Settings) -> None:
     execute(market, BROKEN_VIEW)
     snapshot = exported(market.layered({"rejected_share": 0.9}, "given"))
     reasons = {"unknown type": 2, "no user": 1, "no startup": 1, "no time": 2, "unknown user": 2, "unknown startup": 1,
@@ -183,7 +183,7 @@ def test_too_many_broken_rows_stop_the_run_in_clear_words(market: Settings) -> N
     assert pq.read_metadata(market.artifacts / "runs" / "r" / "rejected.parquet").num_rows == 11
 
 
-def test_people_without_or_with_a_repeated_id_are_set_aside(market: Settings) -> None:
+def test_users_without_or_with_a_repeated_id_are_rejected(market: Settings) -> None:
     columns = "role, created_at, updated_at, name, headline, skills, interests, location, opted_out_at"
     execute(
         market,
@@ -195,7 +195,7 @@ def test_people_without_or_with_a_repeated_id_are_set_aside(market: Settings) ->
     assert snapshot.user_ids.ids.tolist() == [ANA, BEN]
 
 
-def test_an_event_that_is_broken_brings_nobody_into_the_world(market: Settings) -> None:
+def test_a_broken_event_creates_no_entity(market: Settings) -> None:
     execute(market, f"INSERT INTO user_interactions VALUES ('{CY}', '{ACME}', 'poke', '2024-01-01+00')")
     assert exported(market.layered({"rejected_share": 0.9}, "given")).user_ids.ids.tolist() == [ANA, BEN]
 
@@ -207,12 +207,12 @@ def test_times_beyond_the_calendar_are_no_obstacle(market: Settings) -> None:
     assert startups.listed.tolist() == [False, True]
 
 
-def test_no_event_before_the_cutoff_is_said_with_its_cure(market: Settings) -> None:
+def test_no_event_before_the_cutoff_is_an_error_with_a_remedy(market: Settings) -> None:
     with pytest.raises(EmptySnapshot, match=r"before 1950-01-01.*8 at or after it.*pipelines import"):
         exported(market, as_of="1950-01-01")
 
 
-def test_an_empty_database_is_said_with_its_cure(settings: Settings) -> None:
+def test_an_empty_database_is_reported_with_its_remedy(settings: Settings) -> None:
     with pytest.raises(EmptySnapshot, match="0 users, 0 startups"):
         exported(settings)
     assert not list((settings.artifacts / "runs" / "r").glob("snapshot-*"))

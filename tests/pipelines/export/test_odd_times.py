@@ -1,4 +1,4 @@
-"""Rows with impossible times in a real PostgreSQL: each is counted and set aside, or reads as blank; nothing stops."""
+"""Rows with impossible times in a real PostgreSQL: each is counted and rejected, or read as blank; nothing stops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from serving.clients.postgres import Database
 from tests.databases import execute
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
 
-#: As PostgreSQL writes them: before the calendar, in the year 1, of a clock that was never set, ahead of everybody.
+#: As PostgreSQL writes them: BC, in the year 1, of a clock that was never set, in the future.
 PAST = (
     "-infinity",
     "4713-01-01 BC",
@@ -83,7 +83,7 @@ def test_where_only_impossible_events_are_there_are_none(settings: Settings) -> 
         default_cutoff(settings)
 
 
-def test_odd_events_are_set_aside_and_counted_and_all_counts_agree(market: Settings) -> None:
+def test_odd_events_are_rejected_and_counted_and_all_counts_agree(market: Settings) -> None:
     database = engine(market)
     clean = interaction_count(database, Entity.USER, UUID(WHO), AFTER_ALL)
     chance = random.Random(4)

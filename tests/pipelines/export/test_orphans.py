@@ -74,7 +74,7 @@ SOURCES: dict[str, tuple[Callable[[], list[str]], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_build_goes_on_and_says_whose_rows_they_are(market: Settings, source: str) -> None:
+def test_a_build_continues_and_reports_the_owners_of_the_rows(market: Settings, source: str) -> None:
     statements, orphans = SOURCES[source]
     execute(market, *statements())
     snapshot = exported(market)
@@ -102,7 +102,7 @@ def test_really_broken_rows_stop_it_as_ever_and_orphans_do_not_hide_them(market:
     assert exported(market, "second").manifest["rejected"]["unknown type"] == 1
 
 
-def test_a_view_that_joins_the_wrong_table_is_told_even_at_the_first_build(market: Settings) -> None:
+def test_a_view_that_joins_the_wrong_table_is_reported_at_the_first_build(market: Settings) -> None:
     execute(
         market,
         f"""CREATE OR REPLACE VIEW matchbook_interactions AS
@@ -114,7 +114,7 @@ def test_a_view_that_joins_the_wrong_table_is_told_even_at_the_first_build(marke
     assert exported(market.layered({"orphan_share": 1.0}, "given"), "second").manifest["orphans"]["platform"] == 390
 
 
-def test_dismissals_are_frozen_with_the_cutoff_and_teach_nothing(market: Settings) -> None:
+def test_dismissals_end_at_the_cutoff_and_are_not_training_data(market: Settings) -> None:
     execute(
         market,
         posted(USER.format(1), STARTUP.format(2), 3, "dismiss"),

@@ -144,8 +144,8 @@ def read(*rows: tuple[str, str, int]) -> Snapshot:
     )
 
 
-def test_a_counter_is_what_the_newest_reading_before_an_instant_says() -> None:
-    """R05. The inner cut leaves the last of five events after it: the first reading lies before the week of that."""
+def test_a_counter_is_the_newest_reading_before_an_instant() -> None:
+    """The temporal validation split leaves the last of five events after it; the first reading is earlier (R05)."""
     later, unborn = (BOLT, "2024-03-01", 90), (CORE, "2024-01-01", 9)
     snapshot = read((ACME, "2024-02-09", 40), (ACME, "2024-01-03", 30), later, unborn)
     assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-03T00:00:00+00:00", "readings": 2}
@@ -156,7 +156,7 @@ def test_a_counter_is_what_the_newest_reading_before_an_instant_says() -> None:
 
 @pytest.mark.parametrize(("first", "counts"), [("2024-02-25T23:59:59.999999", True), ("2024-02-26", False)])
 def test_readings_count_where_they_reach_back_before_the_week_of_the_inner_cut(first: str, counts: bool) -> None:
-    """Otherwise view events do, at every instant: a ranker judged with one kind of number must not serve another."""
+    """Else view events count at every instant: a ranker must serve with the kind of number it was evaluated with."""
     snapshot = read((ACME, first, 30))
     assert snapshot.views_from == ("readings" if counts else "events")
     assert snapshot.entities(Entity.STARTUP).views.tolist() == [30 if counts else 2, 0]
@@ -198,13 +198,13 @@ def test_the_time_after_the_cutoff_is_refused(snapshot: Snapshot) -> None:
         snapshot.entities(Entity.USER, us(AS_OF) + 1)
 
 
-def test_an_event_of_nobody_is_refused() -> None:
+def test_an_event_without_a_user_is_refused() -> None:
     stray = pd.DataFrame([(CORE, ACME, "view", "2024-01-01")], columns=EVENTS.columns)
     with pytest.raises(DataError, match="every user of the events"):
         Snapshot.from_frames(USERS, STARTUPS, stray, AS_OF)
 
 
-def test_a_marketplace_without_events_has_everybody_in_it() -> None:
+def test_a_marketplace_without_events_has_all_entities() -> None:
     snapshot = Snapshot.from_frames(USERS, STARTUPS, EVENTS.iloc[:0], AS_OF)
     assert snapshot.user_ids.ids.tolist() == [ANA, BEN]
     assert not np.any(snapshot.entities(Entity.STARTUP).count)

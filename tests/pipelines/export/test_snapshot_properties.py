@@ -1,4 +1,4 @@
-"""Any small marketplace at any instant: the columns of a snapshot agree with a count by hand, one row after another."""
+"""Any small marketplace at any instant: the columns of a snapshot agree with a count row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seeds' training files of a marketplace whose matrix was worked out by hand (D02-D10, P02, R07, R20, R23)."""
+"""The required training files, for a marketplace with a matrix worked out by hand (D02-D10, P02, R07, R20, R23)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_forward_and_reverse_files_hold_the_same_matrix_both_ways_round(tmp_path
     assert startups.ids.tolist() == [ACME, CORE]  # only Cy met Bolt
     assert forward.toarray().tolist() == [[3.5, -1.0], [0.0, 3.5]]  # 0.5 + 3.0; the last opinion decides (R07)
     reverse, rows, columns = read_matrix(tmp_path, reverse=True)
-    assert (rows.ids.tolist(), columns.ids.tolist()) == (startups.ids.tolist(), users.ids.tolist())  # R20
+    assert (rows.ids.tolist(), columns.ids.tolist()) == (startups.ids.tolist(), users.ids.tolist())  # the axes (R20)
     assert np.array_equal(reverse.toarray(), forward.toarray().T)
     assert reverse.has_sorted_indices
     assert sparse.load_npz(tmp_path / "als_interactions.npz").dtype == np.float32
@@ -59,7 +59,7 @@ def test_forward_and_reverse_files_hold_the_same_matrix_both_ways_round(tmp_path
 def test_mappings_lead_both_ways(tmp_path: Path) -> None:
     write_sets(marketplace(), tmp_path)
     mapping = json.loads((tmp_path / "als_item_mapping.json").read_text())
-    assert mapping == {"ids": [ACME, CORE], "rows": {ACME: 0, CORE: 1}}  # D02
+    assert mapping == {"ids": [ACME, CORE], "rows": {ACME: 0, CORE: 1}}  # the id mapping (D02)
 
 
 def test_the_two_tower_set_has_a_line_an_event(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_those_with_few_interactions_are_left_out(tmp_path: Path) -> None:
     assert forward.toarray().tolist() == [[3.5, -1.0]]
 
 
-def test_nobody_left_is_said_with_the_cure(tmp_path: Path) -> None:
+def test_no_remaining_owner_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(
         TooSparse, match=r"at least 5 interactions.*most active of 2 people has 4.*lower --min-interactions"
     ):
@@ -98,7 +98,7 @@ def test_the_same_snapshot_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyt
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_world_where_everybody_opted_out_has_empty_sets(tmp_path: Path) -> None:
+def test_a_world_of_opted_out_users_has_empty_sets(tmp_path: Path) -> None:
     snapshot = marketplace()
     everybody = snapshot.users.to_pandas().assign(opted_out_at="2024-01-01", created_at="", updated_at="")
     events = pd.DataFrame(

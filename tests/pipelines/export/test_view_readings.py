@@ -1,4 +1,4 @@
-"""Readings of the platform's running counter: kept by every export, few, and nobody's once erased (R05)."""
+"""Readings of the platform's view counter: stored by every export, few, and removed by an erasure (R05)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_export_reads_every_counter_that_moved_by_a_tenth_once_a_day(market: 
 
 
 def test_readings_are_bounded(market: Settings) -> None:
-    """A counter that swings is read no more; its first readings stay, so what was known stays known."""
+    """A counter that goes up and down is not read again; its first readings stay."""
     execute(
         market,
         f"""INSERT INTO matchbook_view_readings
@@ -95,7 +95,7 @@ def test_readings_are_bounded(market: Settings) -> None:
     assert [views for id, views in kept(market) if id == ACME] == list(range(1, MOST + 1))
 
 
-def test_what_was_read_of_a_startup_that_is_gone_goes_in_the_end(market: Settings) -> None:
+def test_readings_of_a_deleted_startup_are_removed_in_the_end(market: Settings) -> None:
     keep_readings(engine(market))
     execute(market, f"DELETE FROM startups WHERE id = '{BOLT}'")
     older(market, 24 * GONE_DAYS - 1)
@@ -170,7 +170,7 @@ def test_a_snapshot_of_format_1_still_opens(market: Settings) -> None:
 
 
 def test_a_field_that_a_format_lacks_is_blank(market: Settings) -> None:
-    """Whatever a later format has more, an earlier snapshot opens with it blank, in the place of the layout."""
+    """New columns of a later format are blank in an earlier snapshot, at their places in the layout."""
     path = market.artifacts / "snapshots" / exported(market, "r").name
     manifest = json.loads((path / "manifest.json").read_text())
     for file, lacks in (("users", ["location", "opted_out_at"]), ("startups", ["category", "withdrawn_at"])):

@@ -1,4 +1,4 @@
-"""Nights on a planted marketplace, through the steps of a build, without PostgreSQL: each ends in a stored release."""
+"""Builds on a planted marketplace, step by step, without PostgreSQL: each ends in a stored release."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _noisy(fitter: Callable[[TrainingData], Bundle]) -> Callable[[TrainingData],
 
 @pytest.fixture(scope="module")
 def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
-    """A home of its own whose live release is that of the FIRST night."""
+    """A home of its own whose live release is that of the FIRST build."""
     from pipelines.publish.publish import publish_release
 
     with pytest.MonkeyPatch.context() as patch:

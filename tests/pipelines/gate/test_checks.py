@@ -1,4 +1,4 @@
-"""Verdicts: what is sure, what is likely and what is luck, in planted differences and at every limit of the lists."""
+"""Verdicts of the gate: sure, likely and chance differences, planted, and every limit of the lists."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def night(rng: np.random.Generator, better: float = 0.0, n: int = 300) -> dict[S
 
 
 @pytest.mark.slow
-def test_ordinary_nights_pass_and_a_sure_loss_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_builds_pass_and_a_sure_loss_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "DRAWS", 4000)
     rng, settings = np.random.default_rng(11), Settings()
     verdicts = [

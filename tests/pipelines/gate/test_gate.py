@@ -1,4 +1,4 @@
-"""Planted releases through the real steps: a good one goes, noise and popular lists are stopped, others are asked."""
+"""Planted releases through the real steps: a good one passes, noise and popular lists stop, others need an answer."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_models_trained_on_noise_are_stopped_by_what_they_foretell(
     assert (read_decisions(nights.settings)[0]["by"], read_gate(run)["answer"]["chosen"]) == ("force", "publish")
 
 
-def test_a_failure_that_sends_everybody_to_popular_is_stopped(nights: Nights) -> None:
+def test_a_failure_that_gives_all_owners_popular_lists_is_stopped(nights: Nights) -> None:
     run, found = nights.weighed(NEXT, left_out=PERSONAL)
     gate = read_gate(run)
     assert found.verdict == "stop" and against(gate, "stop") >= {"popular_share", "route_distance"}
@@ -75,7 +75,7 @@ def test_a_failure_that_sends_everybody_to_popular_is_stopped(nights: Nights) ->
 
 
 def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
-    """Settings that nobody meant to change: the lists are others, and not surely worse."""
+    """Accidentally changed settings: other lists, not surely worse."""
     wide: dict[str, Any] = {
         "gate_overlap_ask": 0.02,
         "gate_overlap_stop": 1.0,
@@ -85,7 +85,7 @@ def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
     run, found = nights.weighed(NEXT, seed=7, **wide)
     assert found.verdict == "ask", found
     subject, body = question(read_gate(run), run.settings, "http://localhost/report")
-    assert found.release in subject and "of everybody's first ten are replaced" in body
+    assert found.release in subject and "of all first ten places are replaced" in body
     assert "| overlap_at_10 |" in body and "12 hours: hold" in body and "(http://localhost/report)" in body
     assert resolve_gate(run, GateContext()) is True and "nobody has answered" in str(why_held_back(run, found.release))
     assert not resolve_gate(run, GateContext(attended=False)) and "chose to hold it" in str(
@@ -127,7 +127,7 @@ def test_an_older_cutoff_and_the_live_release_itself_are_only_described(nights: 
     assert not resolve_gate(run, GateContext())
 
 
-def test_a_live_release_whose_models_are_damaged_is_judged_by_its_lists_alone(nights: Nights) -> None:
+def test_a_live_release_with_damaged_models_is_evaluated_by_its_lists(nights: Nights) -> None:
     artifacts = Artifacts(nights.settings)
     version = artifacts.release(nights.live).judged["als_v1"]
     factors = artifacts.root / "holdouts" / "als_v1" / version / "als_v1_user_factors.npy"
@@ -135,7 +135,7 @@ def test_a_live_release_whose_models_are_damaged_is_judged_by_its_lists_alone(ni
     run, found = nights.weighed(NEXT)
     gate = read_gate(run)
     assert found.verdict == "go" and "accuracy" not in {c["name"] for c in gate["checks"]}
-    assert "cannot be opened, so it is not judged" in " ".join(gate["notes"])
+    assert "cannot be opened, so it is not evaluated" in " ".join(gate["notes"])
 
 
 def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights) -> None:
@@ -145,12 +145,12 @@ def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights)
     again = compare_with_live(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}))
     assert (again.verdict, again.champion) == ("stop", nights.live)
     assert "has lost its data" in read_gate(run)["notes"][0]
-    with pytest.raises(DataError, match="was never weighed"):
+    with pytest.raises(DataError, match="the gate has not checked"):
         why_held_back(run, "another")
 
 
 def test_a_run_asks_one_question_only(nights: Nights) -> None:
-    """Airflow shows the words of the first one again, over whatever release a cleared run has made since."""
+    """Airflow would show the text of the first question again for a release that a cleared run made later."""
     run, _ = nights.weighed(NEXT)
     ask_once(run, "Publish A?", "because")
     ask_once(run, "Publish A?", "because")

@@ -1,4 +1,4 @@
-"""A data folder into a real PostgreSQL, with garbage of every kind: what is broken is set aside, the rest is there."""
+"""Load a data folder with every kind of broken row into a real PostgreSQL: broken rows are rejected, others stored."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ GARBAGE = [
 ]
 
 
-def test_every_kind_of_garbage_is_set_aside_with_its_line(lenient: Settings, tmp_path: Path) -> None:
+def test_every_kind_of_garbage_is_rejected_with_its_line(lenient: Settings, tmp_path: Path) -> None:
     good = f"{V},{T},like,2024-01-02T00:00:00Z"
     events = EVENTS + "".join(f"{row}\n\n" for row, _ in GARBAGE) + good  # blank lines count, but are no rows
     data = folder(tmp_path / "d", interactions=events)
@@ -152,7 +152,7 @@ ALONE = [g for g in GARBAGE if not g[1].startswith(("unknown u", "unknown s", "d
 
 
 @pytest.mark.parametrize("row,reason", ALONE, ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(ALONE)])
-def test_both_ways_of_reading_judge_alike(row: str, reason: str) -> None:
+def test_both_ways_of_reading_accept_the_same_rows(row: str, reason: str) -> None:
     """The block reader and the line reader set the same row aside for the same reason."""
     names = INTERACTIONS.names
     found = []

@@ -1,4 +1,4 @@
-"""Whatever a CSV writer can write is read back cell by cell, with the line each row begins in."""
+"""Any output of a CSV writer is read back cell by cell, with the first line of each row."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_open_quote_that_a_later_one_closes_does_not_swallow_rows() -> None:
     assert [c[0] for c in cells] == ["2", "3", "4"] and rejected == [(2, "4 cells where the header has 3")]
 
 
-def test_a_long_cell_is_read_and_one_beyond_the_limit_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_cell_is_read_and_one_beyond_the_limit_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     body = b'1,"' + b"x" * 200_000 + b'",c\n2,b,c\n'
     cells, _, rejected = read(body)
     assert [c[0] for c in cells] == ["1", "2"] and rejected == []

@@ -1,4 +1,4 @@
-"""Data folders as people have them: every separator, encoding, line end, quoting and blank line gives the same rows."""
+"""Data folders with every separator, encoding, line end, quoting and blank line give the same rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.errors import DataError
 from models.schema import STARTUPS, TABLES, USERS
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
-from pipelines.ingest.rows import SEPARATORS, header_of, opened, plain, table_of, told
+from pipelines.ingest.rows import SEPARATORS, filled_rows, header_of, opened, plain, table_of
 from pipelines.postgres import engine, transaction
 from tests.marketplace.tiny import write_tiny_marketplace
 
@@ -96,7 +96,7 @@ def test_a_header_counts_however_it_is_written(header: str, tmp_path: Path) -> N
         (b"x" * 2_000_000, "names of its columns"),
     ],
 )
-def test_what_is_no_table_is_refused_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_without_a_table_is_refused_in_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_bytes(content)
     with pytest.raises(DataError, match=said):
         table_of(tmp_path / "users.csv", USERS.names)
@@ -118,7 +118,7 @@ def test_a_whole_folder_is_imported_as_if_it_were_plain(
 
 
 def test_events_of_one_day_are_several_and_of_one_instant_one(settings: Settings, tmp_path: Path) -> None:
-    """Of which only the day is told, equal lines are as many events; with a time of day, they are one, told twice."""
+    """Equal lines with only a day are separate events; equal lines with a time of day are one event."""
     u, s = ("00000000-0000-4000-8000-00000000000a", "a0000000-0000-4000-8000-00000000000a")
     days = ["2024-05-01", "2024-05-01", "20240501", "2024-05-02", "2024-05-01T10:00:00Z", "2024-05-01 10:00"]
     (tmp_path / "users.csv").write_text(f"user_id,role\n{u},developer\n")
@@ -153,7 +153,7 @@ def look(content: bytes) -> int:
     try:
         body = plain(stream, Path("startups.csv"))
         header = header_of(body, Path("startups.csv"), STARTUPS.names)
-        return sum(len(chunk.lines) + len(chunk.rejects) for chunk in told(body, header))
+        return sum(len(chunk.lines) + len(chunk.rejects) for chunk in filled_rows(body, header))
     except DataError as error:
         assert str(error)
         return 0
@@ -210,4 +210,4 @@ def test_a_gzip_file_reads_the_same(tmp_path: Path) -> None:
     (tmp_path / "users.csv.gz").write_bytes(gzip.compress(written([NAMES, *ROWS], ";", "\r", 0).encode("utf-16")))
     with opened(tmp_path / "users.csv.gz") as (stream, _):
         body = plain(stream, tmp_path)
-        assert sum(len(c.lines) for c in told(body, header_of(body, tmp_path, USERS.names))) == 2
+        assert sum(len(c.lines) for c in filled_rows(body, header_of(body, tmp_path, USERS.names))) == 2

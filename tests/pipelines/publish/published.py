@@ -1,4 +1,4 @@
-"""A marketplace whose lists are published: its settings, and what Redis says."""
+"""A marketplace with published lists: its settings, and the content of Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arms baked into one release: told in its manifest, the same bytes again, and nothing changed for whoever has none."""
+"""Arms in one release: in its manifest, reproducible to the byte, and without effect on owners outside experiments."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def places(town: Town, release: Release) -> np.ndarray:
     return np.where(users.opted_out[rows], -1, Experiment.from_json(EXPERIMENT).places(users.ids.packed()[rows]))
 
 
-def test_arms_are_told_and_the_others_keep_their_bytes(town: Town) -> None:
+def test_arms_are_recorded_and_other_lists_keep_their_bytes(town: Town) -> None:
     plain, mixed = built(town), built(town, experiments=json.dumps([EXPERIMENT]))
     assert plain.experiments == [] and plain.id != mixed.id
     again = built(town, shards=1)
@@ -69,10 +69,10 @@ def test_arms_are_told_and_the_others_keep_their_bytes(town: Town) -> None:
 
 
 def test_an_arm_that_changes_nothing_is_warned_of(town: Town, caplog: pytest.LogCaptureFixture) -> None:
-    """The rules do not look at the weight of their own model score where the ranker is off."""
+    """The rules ignore the weight of the model score if the ranker is off."""
     arms = [{"name": "a", "weight": 1}, {"name": "b", "weight": 1, "settings": {"rule_recency_weight": 0.9}}]
     built(town, ranker="off", experiments=json.dumps([EXPERIMENT | {"arms": arms}]))
-    assert "arm b of experiment ranker changes nobody's first ten places" in caplog.text
+    assert "arm b of experiment ranker changes no list's first ten places" in caplog.text
 
 
 def test_each_arm_is_capped_by_itself(town: Town) -> None:

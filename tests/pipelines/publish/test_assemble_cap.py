@@ -26,7 +26,7 @@ def release_of(town: Town, shards: int, name: str) -> Release:
     return Artifacts(town.settings).release(first.release)
 
 
-def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(town: Town) -> None:
+def test_no_item_is_in_more_top_tens_than_the_cap_for_any_shards(town: Town) -> None:
     release, again = release_of(town, 6, "cap"), release_of(town, 1, "cap-again")
     assert release.id == again.id and release.shares == again.shares
     entities = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))
@@ -47,7 +47,7 @@ def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(t
         assert told["gini"] < told["uncapped"]["gini"]
 
 
-def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town: Town) -> None:
+def test_without_a_cap_the_shards_stay_as_scored_and_reach_is_reported(town: Town) -> None:
     release = Artifacts(town.settings).release(town.build())
 
     assert not any("capped" in s for s in release.shards)

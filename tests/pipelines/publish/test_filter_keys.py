@@ -1,4 +1,4 @@
-"""What the platform's own rows say since the build, read as far as it is new."""
+"""New rows of the platform since the build, read incrementally."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_another_release_is_read_from_its_own_cutoff(
     sql(MEET, u=USER, s=STARTUP, kind="like", at="2020-04-12")
     assert drain_events(live)["met"] == 0
     rollback(live)
-    assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}  # before anybody is answered from it
+    assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}  # before it answers any request
     assert drain_events(live) | {"release": ""} == {
         "drained": 0,
         "new": 0,
@@ -124,7 +124,7 @@ def test_the_version_moves_only_when_a_set_changes(live: Settings, client: redis
         assert int(stored.value(client, keys.hidden_version)) == first
 
 
-def test_who_comes_back_is_shown_again_and_who_is_deleted_stays_hidden(
+def test_returning_entities_are_shown_again_and_deleted_ones_stay_hidden(
     live: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     for startup in (STARTUP, OTHER):

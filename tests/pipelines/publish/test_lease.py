@@ -1,4 +1,4 @@
-"""One publisher at a time, and a late one can write nothing, on a real Redis."""
+"""One publisher at a time on a real Redis; a late one can write nothing."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_late_publisher_writes_nothing_of_the_release_that_another_one_loaded_
     assert everything(client, keys) == before and current_release(town.settings) == newer
 
 
-def test_a_late_publisher_whom_nobody_followed_may_go_on(town: Town, late: Lease) -> None:
+def test_a_late_publisher_without_a_successor_may_continue(town: Town, late: Lease) -> None:
     release = Loadable.open(Artifacts(town.settings), town.build())
     late.renew()
     load(town.settings, late, release)
@@ -128,7 +128,7 @@ def test_a_publisher_that_wakes_up_in_the_middle_of_its_load_is_stopped_there(
     assert publish_release(town.settings, second).published and client.smembers(keys.loading) == set()
 
 
-def test_a_killed_publisher_keeps_nobody_waiting_longer_than_its_lease(
+def test_a_killed_publisher_blocks_others_only_until_its_lease_ends(
     town: Town, client: redis.Redis, keys: Keys
 ) -> None:
     release = town.build()
@@ -145,7 +145,7 @@ def test_a_long_load_keeps_its_lease(client: redis.Redis, keys: Keys) -> None:
     assert client.get(keys.publisher) is None
 
 
-def test_what_a_killed_publisher_left_is_removed_by_the_next_one(town: Town, client: redis.Redis, keys: Keys) -> None:
+def test_files_of_a_killed_publisher_are_removed_by_the_next(town: Town, client: redis.Redis, keys: Keys) -> None:
     killed, next_one = town.build(days=0), town.build(days=1)
     client.sadd(keys.loading, killed)
     for key in keys.of_release(killed)[:4]:
@@ -170,7 +170,7 @@ def test_half_a_load_of_the_same_release_is_no_part_of_the_whole_one(
 def test_lists_that_arrive_otherwise_than_they_were_scored_are_not_made_live(
     town: Town, client: redis.Redis, keys: Keys, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counts alone would not see it."""
+    """Counts alone would not detect it."""
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
     key, write = keys.lists(second, Surface.DEVELOPERS_FOR_STARTUP), Lease.write
@@ -198,9 +198,7 @@ def test_lists_that_arrive_otherwise_than_they_were_scored_are_not_made_live(
     assert publish_release(town.settings, second).published
 
 
-def test_a_release_that_is_loaded_already_is_checked_and_mended_where_a_list_was_lost(
-    town: Town, client: redis.Redis, keys: Keys
-) -> None:
+def test_a_loaded_release_is_checked_and_lost_lists_are_restored(town: Town, client: redis.Redis, keys: Keys) -> None:
     releases = [town.build(days=d) for d in (0, 1)]
     for r in releases:
         publish_release(town.settings, r)
@@ -240,7 +238,7 @@ def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
     assert told.lists and told.redis_bytes_per_list == pytest.approx(taken / told.lists, rel=0.1)
 
 
-def test_a_cutoff_that_has_not_come_stands_in_nobodys_way(town: Town) -> None:
+def test_a_future_cutoff_blocks_no_build(town: Town) -> None:
     """A release of a version that took a row of the year 2106 for its cutoff."""
     odd, today = town.build(days=30_000), town.build(days=1)
     assert publish_release(town.settings, odd).published
@@ -248,7 +246,7 @@ def test_a_cutoff_that_has_not_come_stands_in_nobodys_way(town: Town) -> None:
     assert not publish_release(town.settings, town.build(days=0)).published
 
 
-def test_what_became_live_and_why_is_written_down(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+def test_live_releases_and_reasons_are_recorded(town: Town, caplog: pytest.LogCaptureFixture) -> None:
     older, newer = town.build(days=0), town.build(days=1)
     publish_release(town.settings, newer)
     with caplog.at_level(logging.WARNING):

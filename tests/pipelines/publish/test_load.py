@@ -1,4 +1,4 @@
-"""Whatever of a release was truncated or changed on disk is refused in words, and what is live stays."""
+"""A release that was truncated or changed on disk is refused with a clear error, and the live one stays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def files(town: Town, release: str) -> dict[str, Path]:
 @pytest.mark.parametrize("kind", ["shard", "popular", "manifest", "array", "mapping", "config"])
 @pytest.mark.parametrize("harm", ["truncated", "tampered", "missing"])
 def test_a_damaged_file_keeps_a_release_from_becoming_live(town: Town, kind: str, harm: str) -> None:
-    """P03."""
+    """A damaged file gives a clear error (P03)."""
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
     path = files(town, second)[kind]
@@ -71,7 +71,7 @@ def test_a_manifest_changed_by_hand_is_refused_though_it_is_json(town: Town) -> 
         publish_release(town.settings, release)
 
 
-def test_what_is_stored_is_its_owners_alone(town: Town) -> None:
+def test_only_the_owner_may_read_stored_files(town: Town) -> None:
     """L03: 0600 in 0700."""
     publish_release(town.settings, town.build())
     everything = [p for kind in ("bundles", "releases") for p in (town.settings.artifacts / kind).rglob("*")]

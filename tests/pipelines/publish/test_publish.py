@@ -98,7 +98,7 @@ def test_a_failed_shard_blocks_the_release(town: Town, harm: str) -> None:
     assert Artifacts(town.settings).releases() == []
 
 
-def test_shards_of_different_code_never_stand_in_one_release(town: Town) -> None:
+def test_shards_of_different_code_are_never_in_one_release(town: Town) -> None:
     """The code was changed between a clear and the run after it: nothing is stored, and the cure is said."""
     run = town.run()
     build, done = town.score(run)
@@ -137,7 +137,7 @@ def test_three_builds_stay_loaded_and_rollback_goes_one_back(town: Town) -> None
     assert current_release(town.settings) == releases[0]
 
 
-def test_no_earlier_release_and_an_unknown_one_are_said_so(town: Town) -> None:
+def test_no_earlier_release_and_an_unknown_one_give_errors(town: Town) -> None:
     with pytest.raises(ReleaseNotFound, match="no earlier release"):
         rollback(town.settings)
     with pytest.raises(ReleaseNotFound, match="stored are: none"):
@@ -221,7 +221,7 @@ def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town: Town) -> 
         judges.store_bundle(Bundle("als_v1", {"name": name}, {}), f"2020010{ord(name) - 96}T000000Z", HOLDOUTS)
     old = time.time() - 7 * 86_400
     for path in (p for p in Artifacts(town.settings).root.glob("*/**") if p.is_dir()):
-        os.utime(path, (old, old))  # what is young may belong to a build under way
+        os.utime(path, (old, old))  # young files may belong to a running build
 
     gone = retire(town.settings)
 

@@ -1,4 +1,4 @@
-"""The tiny marketplace with one live build; each test changes its own copy of the platform and refreshes."""
+"""The tiny marketplace with one live build; each test changes its own copy and refreshes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Town(Published):
 
 
 def built(settings: Settings, as_of: datetime) -> str:
-    """A build without its judging and teaching, stored."""
+    """A build without its evaluation and training of rankers, stored."""
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:8]}", as_of)
     snapshot = export_snapshot(run)
     build = run.reference(snapshot=snapshot)

@@ -1,4 +1,4 @@
-"""A refresh pushes nothing out, gives way to a build, is forgotten with a person, and takes nobody's list away."""
+"""A refresh evicts nothing, yields to a build, is covered by erasures, and removes no list."""
 
 from __future__ import annotations
 
@@ -120,13 +120,13 @@ def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
     run = Run.refreshing(town.settings, "bad", town.at(1), town.built)
     popular = np.uint8(Method.POPULAR.code)
     made = made_of(town, lambda lists: replace(lists, method=np.full(len(lists), popular)))
-    with pytest.raises(GateClosed, match=r"of a list of their own|from a list of their own to the popular one, 20%"):
+    with pytest.raises(GateClosed, match=r"from a personal list to the popular one; the limit is 20%"):
         merged(run, town.release(), town.release().bundles, made)
     few = made_of(town, lambda lists: lists.take(np.arange(len(lists))[:2]))
     assert merged(run, town.release(), town.release().bundles, few).lists == town.release().lists
 
 
-def test_a_refresh_that_would_leave_somebody_without_a_list_is_not_stored(town: Town) -> None:
+def test_a_refresh_that_loses_a_list_is_not_stored(town: Town) -> None:
     town.joined(CAME)
     changes = look_for_changes(town.settings, "short", town.at(1))
     made = {s: made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))[s] for s in Surface}

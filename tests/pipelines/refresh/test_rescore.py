@@ -1,4 +1,4 @@
-"""Between two builds: whoever did something or came since gets a new list, everybody else keeps theirs to the byte."""
+"""Between builds, owners with new events and new owners get a new list; all other lists stay the same to the byte."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def crossing(town: Town, threshold: int) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize(("threshold", "route"), [(5, Method.ALS), (20, Method.ENSEMBLE)])
-def test_whoever_crosses_a_threshold_is_routed_otherwise_the_same_day(
-    town: Town, threshold: int, route: Method
-) -> None:
+def test_an_owner_who_crosses_a_threshold_changes_route_the_same_day(town: Town, threshold: int, route: Method) -> None:
     owner, missing = crossing(town, threshold)
     before = town.listing(DEVELOPERS, owner)
     others = town.raw(DEVELOPERS)
@@ -52,7 +50,7 @@ def test_whoever_crosses_a_threshold_is_routed_otherwise_the_same_day(
     assert {f for f in others if now[f] != others[f]} == {UUID(owner).bytes} and set(now) == set(others)
 
 
-def test_everybody_elses_list_is_carried_over_to_the_byte_and_means_the_same(town: Town) -> None:
+def test_all_other_lists_are_copied_to_the_byte_with_the_same_meaning(town: Town) -> None:
     ids = {e: x.ids.ids.tolist() for e, x in town.entities().items()}
     before = {s: town.raw(s) for s in Surface}
     startup, person = identity("startup", 4), identity("user", 7)
@@ -155,7 +153,7 @@ def test_a_refresh_of_a_refresh_and_its_repetition(town: Town) -> None:
     assert datetime.fromisoformat(release.generated_at) <= datetime.now(UTC)
 
 
-def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_stands_in_no_new_one(town: Town) -> None:
+def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_is_in_no_new_one(town: Town) -> None:
     person, startup, other = identity("user", 7), identity("startup", 4), identity("user", 10)
     town.execute("UPDATE users SET opted_out_at = :at WHERE id = :id", id=person, at=town.at(0.1))
     town.execute("UPDATE startups SET withdrawn_at = :at WHERE id = :id", id=startup, at=town.at(0.1))
@@ -169,7 +167,7 @@ def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_stands_in_no_ne
 
 
 def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
-    """M08 between two builds: the ranker stays off for those whose arm has it off."""
+    """Between two builds, the ranker stays off for owners whose arm turns it off (M08)."""
     told = [
         {
             "name": "ranker",

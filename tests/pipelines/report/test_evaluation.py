@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing, with every figure, a text for every picture, and no section without data."""
+"""The report: one page without external files, with every figure, a text for every chart, no empty section."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_pictures_and_tables_speak(evaluation: dict[str, Any]) -> None:
     assert ("html", {"lang": "en"}) in page.found
 
 
-def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
+def test_every_section_describes_its_settings(evaluation: dict[str, Any]) -> None:
     text = report(evaluation)
     for words in (
         "it &lt;passed&gt;",
@@ -147,12 +147,12 @@ def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
         "I06 good &gt; 0.15, I08 poor &lt; 0.10",
         "I07 good &gt; 0.10",
         "8 models counted 9000 events",
-        "What each ingredient brings",
+        "<h3>Ablation</h3>",
         "hot: 1 owner",
         "two_tower_v1: loss",
-        "One time line: the cut",
-        "No owner to judge by: developers/for-startup.",
-        "Do higher scores come true more often?",
+        "Temporal split: the last share",
+        "No owner to evaluate by: developers/for-startup.",
+        "Do higher scores mean more hits?",
         "weighted",
     ):
         assert words in text, words
@@ -164,9 +164,9 @@ def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
         (("training",), "<h2>Training</h2>"),
         (("leaks",), "Leak checks"),
         (("settings",), "<h2>Settings</h2>"),
-        (("ablation",), "What each ingredient brings"),
-        (("calibration",), "come true more often"),
-        (("claims",), "Promised, and so here"),
+        (("ablation",), "<h3>Ablation</h3>"),
+        (("calibration",), "higher scores mean more hits"),
+        (("claims",), "Expected, and measured here"),
         (("choice",), "because"),
         (("sizes",), "interactions"),
         (("second_stage",), "was refused"),
@@ -186,9 +186,9 @@ def test_what_is_absent_is_left_out(
     assert not Page(report(less)).open
 
 
-def test_nothing_to_judge_by_is_said() -> None:
+def test_missing_evaluation_data_is_reported() -> None:
     text = report({"snapshot": "s", "as_of": "2024-03-01", "reason": "one < two", "surfaces": {}})
-    assert "Nothing to judge by: one &lt; two" in text
+    assert "Nothing to evaluate by: one &lt; two" in text
     text = report(
         {
             "snapshot": "s",
@@ -197,7 +197,7 @@ def test_nothing_to_judge_by_is_said() -> None:
             "surfaces": {"investors/for-startup": {"owners": 0, "pairs": 0, "catalogue": 3, "models": {}}},
         }
     )
-    assert "no owner did anything" in text
+    assert "no owner has an event" in text
 
 
 def test_the_same_figures_give_the_same_page(evaluation: dict[str, Any]) -> None:
@@ -215,7 +215,7 @@ def test_figures_without_numbers_draw_nothing() -> None:
 def test_cells_and_verdicts() -> None:
     assert cell(None) == cell({"mean": None}) == "–" and cell({"mean": 0.5}) == "0.5000" and cell(1234.5, 0) == "1,234"
     assert verdict({"mean": 0.0, "low": 0.0, "high": 0.0}) == "no difference"
-    assert verdict({"mean": 0.1, "low": -0.1, "high": 0.2}).endswith("too close to tell")
+    assert verdict({"mean": 0.1, "low": -0.1, "high": 0.2}).endswith("no clear difference")
     assert verdict({"mean": -0.1, "low": -0.3, "high": -0.01}).endswith("clearly less")
     assert verdict({"mean": 0.1, "low": None, "high": None}) == "0.1000 (too few owners to say more)"
     assert "<b>" not in grid("a<b>", ["<b>"], [["<b>", "<b>"]])

@@ -1,4 +1,4 @@
-"""The page of a whole build: every section from what there is, none where there is nothing."""
+"""The report of a whole build: every section with data, and none without."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def gate(**more: Any) -> dict[str, Any]:
         "checks": checks,
         "lists": lists,
         "answer": None,
-        "notes": ["accuracy is not judged: too few"],
+        "notes": ["accuracy is not evaluated: too few"],
         "older_days": 1.5,
         "champion_figures": {
             SURFACE: {"owners": 66, "ndcg": {"mean": 0.21, "low": 0.18, "high": 0.24}, "new": 0.2, "popular": 0.1}
@@ -148,7 +148,7 @@ class _Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_every_section_says_what_it_holds() -> None:
+def test_every_section_describes_its_settings() -> None:
     text = build_report(told())
     for words in (
         "A person decides",
@@ -164,7 +164,7 @@ def test_every_section_says_what_it_holds() -> None:
         "75.0% (70.0%)",
         "0.900 (0.800)",
         "unknown type",
-        "5 events came late, 2 went",
+        "5 events arrived late, 2 were removed",
         "profiles are &lt;new&gt;",
         "0.0330 [0.0200, 0.0450]",
         "1,200",
@@ -172,7 +172,7 @@ def test_every_section_says_what_it_holds() -> None:
         "as large as drawn",
         "no difference &lt;yet&gt;",
         "conversion above 10%",
-        "judged: too few",
+        "evaluated: too few",
         "up to 1.5 days before",
         "of popular lists",
         "score × 2",
@@ -182,21 +182,21 @@ def test_every_section_says_what_it_holds() -> None:
     assert not _Balanced(text).open and "<script" not in text
     assert not re.findall(r'(?:src|href)="(?!#)', text.replace("http://www.w3.org", "#"))
     anchors = set(re.findall(r'href="#([^"]+)"', text))
-    assert anchors == {"verdict", "lists", "data", "earned", "spent"} <= set(re.findall(r'id="([^"]+)"', text))
+    assert anchors == {"verdict", "lists", "data", "engagement", "spent"} <= set(re.findall(r'id="([^"]+)"', text))
 
 
 def test_what_no_step_left_is_left_out() -> None:
     less = {key: told()[key] for key in ("release", "as_of")}
     text = build_report({**less, "gate": None, "evaluation": None, "earnings": None, "steps": [], "data": {}})
-    assert "No gate was asked" in text and not _Balanced(text).open
-    for words in ("Everybody's lists</h2>", "What the models are worth", "What answers earned", "Time and memory</h2>"):
+    assert "No gate checked" in text and not _Balanced(text).open
+    for words in ("Everybody's lists</h2>", "What the models are worth", "Engagement", "Time and memory</h2>"):
         assert words not in text, words
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"verdict": "go", "reasons": []}, "nothing speaks against it"),
+        ({"verdict": "go", "reasons": []}, "no check failed"),
         ({"verdict": "stop"}, "Stopped"),
         ({"champion": None}, "Nothing was live to compare with"),
         ({"answer": {"chosen": "hold", "by": "ada", "at": "2024-05-02"}}, "Answered: hold by ada, 2024-05-02"),
@@ -207,7 +207,7 @@ def test_each_verdict_in_words(given: dict[str, Any], words: str) -> None:
     assert words in gate_section(gate(**given))
 
 
-def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
+def test_a_ledger_with_other_fields_or_none_is_shown() -> None:
     rate = {"value": 0.25, "low": 0.2, "high": 0.3, "trials": 40, "owners": 9}
     told = engagement_section(
         {
@@ -215,14 +215,14 @@ def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
             "experiments": [
                 {
                     "name": "ranker",
-                    "sample_ratio": {"p": 0.4, "says": "the arms are as large as they were drawn"},
+                    "sample_ratio": {"p": 0.4, "says": "the arm sizes match their weights"},
                     "differences": [{"arm": "on", "rate": "click_through", "says": "on has the higher click through"}],
                 }
             ],
         }
     )
-    assert "0.2500 [0.2000, 0.3000]" in told and "as large as they were drawn" in told and "on has the higher" in told
-    assert engagement_section(None) == "" and "No answer was followed up yet" in engagement_section({"by": {}})
+    assert "0.2500 [0.2000, 0.3000]" in told and "arm sizes match their weights" in told and "on has the higher" in told
+    assert engagement_section(None) == "" and "No answer has an outcome yet" in engagement_section({"by": {}})
     text = engagement_section({"by": {"day": [{"day": "monday", "sure": True, "note": None}]}})
     assert "By day" in text and ">yes<" in text and ">–<" in text
 

@@ -1,4 +1,4 @@
-"""A build's report on disk: made of what the build left, brought up to date, found by run, retired with its release."""
+"""A build's report on disk: made from the results, updated, found by run, retired with its release."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
 
 def test_a_run_on_its_way_shows_its_steps(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    assert "left no report" in page_of(settings, "drain_events", "scheduled__1")
+    assert "has no report" in page_of(settings, "drain_events", "scheduled__1")
     directory = settings.artifacts / "runs" / directory_of("manual__1")
     append_timing(
         directory, {"step": "train.als", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"}
@@ -95,7 +95,7 @@ def test_a_run_on_its_way_shows_its_steps(tmp_path: Path) -> None:
     assert "No build has left a report yet" in index_page(settings)
 
 
-def test_late_rows_are_told_by_the_weeks_that_were_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_rows_are_found_by_completed_weeks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weeks = ("2024-01-01", "2024-01-08", "2024-01-15")
     before = {"as_of": "2024-01-17T00:00:00+00:00", "events_per_week": dict(zip(weeks, (5, 9, 2), strict=True))}
     now = {"as_of": "2024-02-01T00:00:00+00:00", "events_per_week": dict(zip(weeks, (8, 7, 90), strict=True))}

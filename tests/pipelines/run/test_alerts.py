@@ -1,4 +1,4 @@
-"""People are told once, by a real socket; whatever the other side does, whoever tells goes on within seconds."""
+"""An alert is sent once, over a real socket; whatever the receiver does, the sender continues within seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PERSON = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """What was posted, and what to answer."""
+    """The posted requests, and the answers to give."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -76,7 +76,7 @@ def test_a_matter_is_posted_once_and_logged_each_time(
     assert send_alert(here, replace(notice, matter=("dag", "another run", "Error")))
 
 
-def test_a_larger_matter_needs_no_telling_once_a_part_was_told(here: Settings, listener: Listener) -> None:
+def test_a_larger_problem_is_not_reported_after_a_part_of_it(here: Settings, listener: Listener) -> None:
     run = ("dag", "run")
     assert send_alert(here, Alert("task_failed", "als failed", (*run, "DataError"), part_of=run))
     assert not send_alert(here, Alert("run_failed", "the run failed", run))
@@ -99,7 +99,7 @@ def test_no_id_of_a_person_leaves_and_long_messages_are_cut(here: Settings, list
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/x", "file:///etc/passwd", "nonsense", "http://[bad"])
-def test_an_address_that_does_not_work_fails_nobody_and_is_not_shown(
+def test_a_wrong_address_fails_nothing_and_is_not_shown(
     tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = Settings(home=tmp_path, webhook_url=Secret(address))
@@ -119,7 +119,7 @@ def test_without_an_address_it_is_logged_and_nothing_is_kept(tmp_path: Path, cap
     assert "notice: old lists" in caplog.text and not (tmp_path / "logs").exists()
 
 
-def test_what_was_told_is_forgotten_after_a_week(here: Settings, listener: Listener) -> None:
+def test_reports_are_forgotten_after_a_week(here: Settings, listener: Listener) -> None:
     notice = Alert("late", "old lists", ("late", "r"))
     assert send_alert(here, notice)
     (mark,) = (here.home / "logs" / "told").iterdir()

@@ -1,4 +1,4 @@
-"""Records of one JSON line a thing are bounded: what is appended for ever does not grow for ever."""
+"""Files of JSON lines are bounded, although lines are always appended."""
 
 from __future__ import annotations
 

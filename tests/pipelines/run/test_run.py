@@ -1,4 +1,4 @@
-"""One rule for every kind of run (interfaces: Meaning); a wrong cutoff is a leak, so each kind has a line here."""
+"""One rule for every kind of run (interfaces: Meaning); a wrong cutoff is a leak, so each kind has a case here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a build: recorded ones win and are told of, file and variables give the same release."""
+"""The settings of a build: recorded ones win and are reported; file and variables give the same release."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def test_file_and_variables_build_the_same_release(loaded: Settings, tmp_path: P
     assert releases[0].settings["ranker_hidden"] == "8/4" and releases[0].settings["als_reverse_factors"] is None
 
 
-def test_a_recorded_setting_that_wins_is_told_in_log_and_report(
-    loaded: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_recorded_setting_that_wins_is_in_log_and_report(loaded: Settings, caplog: pytest.LogCaptureFixture) -> None:
     first = loaded.layered(SMALL, "here")
     run_build(first, AFTER_ALL)
     changed = first.layered({"cold_start_threshold": 4, "gate_loss": 0.1}, "COLD_START_THRESHOLD")

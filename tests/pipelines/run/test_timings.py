@@ -1,4 +1,4 @@
-"""Time and memory of a step: what it took, not what came before it; a torn line costs that line alone."""
+"""Time and memory of a step: only its own; a damaged line affects only itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample marketplace keeps what its page promises: same bytes, every trait, and a truth that a model can find."""
+"""The sample marketplace is as documented: same bytes, every trait, and a truth that a model can find."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_people_act_on_their_taste_far_over_chance(events: pd.DataFrame) -> None
 
 
 def test_factors_of_the_matrix_find_the_markets(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
-    """A plain truncated SVD, which knows ids alone, puts startups of one market side by side."""
+    """A truncated SVD of ids alone gives startups of one market similar factors."""
     counted = events.groupby(["user_id", "startup_id"]).size().unstack(fill_value=0).to_numpy(float)
     startups = np.sort(events["startup_id"].unique())
     market = tables["truth.csv"].set_index("id")["category"].reindex(startups).to_numpy()
@@ -141,8 +141,8 @@ def test_factors_of_the_matrix_find_the_markets(tables: dict[str, pd.DataFrame],
     assert (market[likeness.argmax(axis=1)] == market).mean() > 0.6 > 2 * chance
 
 
-def test_what_people_say_predicts_what_they_do(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
-    """The startup whose page is closest to a profile's words is of that user's market nearly always."""
+def test_texts_of_users_predict_their_events(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
+    """The startup with the text closest to a profile is nearly always of that user's market."""
     users, startups = tables["users.csv"], tables["startups.csv"]
     spoken = users[users["interests"] != ""]
     said = (spoken["interests"] + " " + spoken["skills"]).str.replace(";", " ")

@@ -1,4 +1,4 @@
-"""The faster product must give the very lists of the float32 one, and know when it cannot promise that."""
+"""The faster product gives exactly the lists of the float32 product, and detects when it cannot."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_lists_are_equal(seed: int, b: int, m: int, d: int, k: int, share: float
     assert same(top_k(owners, BFloat16Product(items), barred, k), top_k(owners, Float32Product(items), barred, k))
 
 
-def test_nearly_equal_scores_are_told_apart() -> None:
+def test_nearly_equal_scores_are_distinct() -> None:
     """Scores that differ by far less than bfloat16 can see."""
     rng = np.random.default_rng(0)
     items = np.ones((2000, 8), np.float32)

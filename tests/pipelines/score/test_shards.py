@@ -1,4 +1,4 @@
-"""Arms in one batch: every owner by their own arm's recipe, whoever has none as if there were no experiment."""
+"""Arms in one batch: each owner gets the recipe of their arm; owners outside experiments are not affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artefacts in object storage (MATCHBOOK_ARTIFACTS): two machines with homes of their own see the same store."""
+"""Artefacts in object storage (MATCHBOOK_ARTIFACTS): two machines with separate homes see the same store."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_reader_fetches_only_what_it_names(machines: tuple[Settings, Settings]
     assert (other.artifacts / KIND / NAME / "a.json").is_file() and not (other.artifacts / "snapshots").exists()
 
 
-def test_what_was_not_stored_to_its_end_is_not_there(machines: tuple[Settings, Settings]) -> None:
+def test_an_incomplete_upload_is_not_visible(machines: tuple[Settings, Settings]) -> None:
     one, other = machines
     placed(one)
     storage = Storage.from_settings(one)
@@ -194,8 +194,8 @@ def test_a_directory_that_all_see_is_the_store_itself(tmp_path: Path, place: str
     assert not (tmp_path / where / ".stored").exists()
 
 
-def test_what_was_built_before_there_was_a_storage_is_copied_whole(machines: tuple[Settings, Settings]) -> None:
-    """Until it is, it lies here alone: never as loose files, which would come to other machines piece by piece."""
+def test_builds_before_the_storage_are_copied_whole(machines: tuple[Settings, Settings]) -> None:
+    """Before that it is only here, never as single files, which would reach other machines one by one."""
     one, other = machines
     before = replace(one, artifacts_place="")
     assert before.artifacts == one.artifacts

@@ -1,4 +1,4 @@
-"""A small planted marketplace as rows: three taste groups whose taste does not change at any cut."""
+"""A small planted marketplace as rows: three taste groups with the same taste at every cutoff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform that overwrites a running counter of views: what is judged is earned, and the counter harms no list."""
+"""A platform that overwrites a view counter: the evaluated gain is real, and the counter harms no list."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stage_of(snapshot: Snapshot, home: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dict[str, float]:
-    """Mean NDCG@10 of the learned ranker and the rules over the judging half, or over everybody."""
+    """Mean NDCG@10 of the learned ranker and the rules over the evaluation half, or over all owners."""
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.everybody(recipe, 4000) if teaching is None else holdout.owners(recipe, teaching)
     those = {n: c for n, c in contenders(holdout, SURFACE, None, learned).items() if n in (TAUGHT, RULES)}
@@ -55,7 +55,7 @@ def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dic
 
 
 def future(run: Run, snapshot: Snapshot) -> Holdout:
-    """What really came after the cutoff, which the snapshot does not know, for the models of the cutoff."""
+    """The real events after the cutoff, which are not in the snapshot, for the models of the cutoff."""
     users, startups, events = tables()
     whole = Snapshot.from_frames(users, startups, events, AS_OF, small().recorded())
     assert whole.user_ids.ids.tolist() == snapshot.user_ids.ids.tolist()
@@ -65,7 +65,7 @@ def future(run: Run, snapshot: Snapshot) -> Holdout:
 
 
 def test_a_counter_without_readings_changes_nothing() -> None:
-    """Whatever the platform's counter says, the models are the same, byte for byte."""
+    """For any value of the platform's counter, the models are equal to the byte."""
     _, startups, _ = tables()
     with_it, without = before(startups), before(startups.assign(views="", updated_at=""))
     cut_us = split_time(with_it.interactions(), 0.2)
@@ -75,7 +75,7 @@ def test_a_counter_without_readings_changes_nothing() -> None:
     assert with_it.views_from == "events" and not with_it.entities(Entity.STARTUP).views.any()
 
 
-def test_readings_say_the_same_at_the_inner_cut_as_they_did_then() -> None:
+def test_readings_at_the_validation_split_are_those_of_that_time() -> None:
     """The counter is a feature where it is known: popularity is of what it said at each instant (C49, R05)."""
     _, startups, _ = tables()
     everything = rows(people=300, startups=300, events=6000)[2]
@@ -93,9 +93,7 @@ def test_readings_say_the_same_at_the_inner_cut_as_they_did_then() -> None:
 
 
 @pytest.mark.parametrize("read", [False, True])
-def test_what_the_ranker_is_judged_at_is_what_it_earns(
-    read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_evaluated_gain_of_the_ranker_is_real(read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, startups, _ = tables()
     everything = rows(people=300, startups=300, events=6000)[2]
     snapshot = before(startups, readings(everything, "2024-01-02", CUTOFF) if read else None)
@@ -122,5 +120,5 @@ def test_the_old_rule_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Snapshot, "_counter", counter)
     cut_us = split_time(snapshot.interactions(), 0.2)
     bundles = {n: fit(n, snapshot, small(), cut_us) for n in ("catalogue_v1", "popularity_v1", "activity_v1")}
-    with pytest.raises(LeakFound, match="column views of startups is blank because of what came later"):
+    with pytest.raises(LeakFound, match="column views of startups is blank because of later events"):
         leaks.check_missing(snapshot, small(home=tmp_path), cut_us, bundles)

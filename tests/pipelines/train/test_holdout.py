@@ -1,4 +1,4 @@
-"""The inner cut: what counts as relevant, who judges, and that nothing later than the cut is known before it."""
+"""The temporal validation split: relevant items, validation owners, and no knowledge of anything after the cutoff."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_cut_leaves_the_last_share_at_or_after_it() -> None:
 
 @pytest.mark.parametrize("told", [[(0, 0, VIEW, 5)], [(0, 0, VIEW, 5), (1, 1, VIEW, 5)]])
 def test_no_cut_without_two_instants(told: list[tuple[int, int, int, int]]) -> None:
-    with pytest.raises(TooSparse, match="both sides of an inner cut"):
+    with pytest.raises(TooSparse, match="both sides of a validation split"):
         split_time(events(*told), 0.2)
     with pytest.raises(TooSparse, match="got 0 events at all"):
         split_time(events(*told).where(np.zeros(len(told), bool)), 0.2)
@@ -56,7 +56,7 @@ def test_only_new_pairs_count_and_dislikes_never() -> None:
             (0, 0, APPLY, 20),  # met before: not new
             (0, 1, VIEW, 20),  # viewed, not engaged
             (0, 2, LIKE, 20),
-            (0, 2, APPLY, 21),  # engaged; the strongest event weighs
+            (0, 2, APPLY, 21),  # engaged; the strongest event counts
             (1, 0, LIKE, 20),
             (1, 0, DISLIKE, 22),  # the last opinion is a dislike
             (1, 1, DISLIKE, 20),
@@ -79,14 +79,14 @@ def test_halves_never_share_an_owner(holdout: Holdout) -> None:
         assert not set(teaching.tolist()) & set(judging.tolist())
 
 
-def test_an_owner_stays_in_their_half_whoever_else_is_there() -> None:
+def test_an_owner_stays_in_their_half_with_any_other_owners() -> None:
     many, few = IdMap.from_ids(ids("user", 500)), IdMap.from_ids(ids("user", 20))
     place = many.rows_of(few.ids)
     np.testing.assert_array_equal(hashed(many, place), hashed(few, np.arange(20)))
     assert 200 < (hashed(many, np.arange(500)) & np.uint64(1)).sum() < 300
 
 
-def test_who_opted_out_neither_teaches_nor_judges(holdout: Holdout, planted: Snapshot) -> None:
+def test_opted_out_users_are_in_no_training_and_no_evaluation(holdout: Holdout, planted: Snapshot) -> None:
     out = int(planted.user_ids.rows_of(ids("user", 6))[5])
     assert planted.entities(Entity.USER).opted_out[out]
     for surface in (Surface.STARTUPS_FOR_DEVELOPER, Surface.STARTUPS_FOR_INVESTOR):
@@ -97,7 +97,7 @@ def test_who_opted_out_neither_teaches_nor_judges(holdout: Holdout, planted: Sna
 def test_moving_what_comes_later_changes_nothing_before(
     tmp_path_factory: pytest.TempPathFactory, holdout: Holdout, planted: Snapshot, planted_run: Run
 ) -> None:
-    """The no-leak property: shuffle who meets what after the cut; models, features and catalogue stay, bit by bit."""
+    """No leak: shuffled pairs after the cutoff do not change models, features and catalogue by a bit."""
     users, startups, interactions = rows()
     later = interactions["occurred_at"] >= holdout.cut.replace("+00:00", "Z")
     assert 0.15 < later.mean() < 0.25

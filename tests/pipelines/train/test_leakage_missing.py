@@ -1,4 +1,4 @@
-"""What is missing at a cut does not tell what came after it; every column in which it does is found and named."""
+"""A blank at a cutoff must not predict later events; every column in which it does is found and named."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.slow
 CUT = "2024-02-17"
 CUT_US = microseconds(parse_instant(CUT))
 SETTINGS = small()
-#: Whoever has one of these before the cut may not be shown at it; a later one is unknown by then.
+#: An owner with one of these before the cutoff may not be shown at it; a later one is not known yet.
 HIDES = ("opted_out_at", "withdrawn_at")
 FILLED = {"created_at": "2023-01-01", "role": "developer"}
 
 
 @cache
 def market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """So thin that half of both sides meet nobody after the cut."""
+    """So sparse that half of both sides have no events after the cutoff."""
     return rows(people=900, startups=900, events=4500)
 
 
@@ -52,7 +52,7 @@ COLUMNS = [
 
 
 def test_every_column_is_looked_at() -> None:
-    """A new column of the snapshot is looked at, or named as one that nobody reads."""
+    """A new column of the snapshot is checked, or listed as one that no model reads."""
     snapshot = Snapshot.from_frames(*market(), AS_OF, SETTINGS.recorded())
     lesson = TrainingData(snapshot, SETTINGS, CUT_US)
     looked_at = {name for who in (lesson.users, lesson.startups) for name in blanks(lesson, who)}
@@ -60,14 +60,12 @@ def test_every_column_is_looked_at() -> None:
 
 
 def test_honest_rows_pass() -> None:
-    assert "does not tell who is met" in checked(*market())
+    assert "do not reveal later interactions" in checked(*market())
 
 
 @pytest.mark.parametrize("blank_where_met", [True, False])
 @pytest.mark.parametrize(("place", "column"), COLUMNS)
-def test_a_column_that_was_written_when_somebody_was_met_later_is_found(
-    place: int, column: str, blank_where_met: bool
-) -> None:
+def test_a_column_written_because_of_later_events_is_found(place: int, column: str, blank_where_met: bool) -> None:
     tables = [table.copy() for table in market()]
     table, key = tables[place], ("user_id", "startup_id")[place]
     later = set(tables[2][tables[2].occurred_at >= CUT][key])
@@ -82,7 +80,7 @@ def test_a_column_that_was_written_when_somebody_was_met_later_is_found(
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_blanks_by_chance_and_blanks_of_the_unpopular_pass(share: float) -> None:
-    """What was known before explains it: profiles are filled the likelier the more a startup was met before."""
+    """Earlier facts explain it: startups with more earlier events have filled profiles more often."""
     users, startups, events = (table.copy() for table in market())
     rng = np.random.default_rng(3)
     before = events[events.occurred_at < CUT].groupby("startup_id").size().reindex(startups.startup_id).fillna(0)
@@ -106,6 +104,6 @@ def test_a_counter_that_counts_only_where_it_was_written_before_the_cut_is_found
         return np.where(written < instant, mine.views.astype(int).to_numpy(), viewed)
 
     monkeypatch.setattr(Snapshot, "_counter", counter)
-    with pytest.raises(LeakFound, match=r"column views of startups is blank because of what came later"):
+    with pytest.raises(LeakFound, match=r"column views of startups is blank because of later events"):
         checked(users, startups, events)
     assert Snapshot.from_frames(users, startups, events, AS_OF).entities(Entity.STARTUP).views.any()

@@ -103,7 +103,7 @@ def test_one_odd_event_changes_no_model_much(model: str, odd: datetime) -> None:
 
 
 @given(st.lists(st.integers(0, 10**15), min_size=FEW + 1, max_size=300), st.integers(-6 * 10**16, 25 * 10**16))
-def test_a_span_has_the_events_but_for_its_tails(at: list[int], odd: int) -> None:
+def test_a_span_has_the_events_without_the_tails(at: list[int], odd: int) -> None:
     with_odd = Span.from_times(np.array([odd, *at]))
     assert min(at) <= with_odd.newest_us <= max(at) and 0 <= with_odd.length_us <= max(at) - min(at)
 
@@ -115,8 +115,8 @@ def test_weights_fade_between_1_and_a_little_and_few_events_span_all() -> None:
     assert np.float32(weight[0]) > 0 and Span(100, 0.0).fading(np.array([1]), 0.5).tolist() == [1.0]
 
 
-def test_nobody_else_measures_a_span_by_its_extremes() -> None:
-    """Whoever needs the time that events span asks `Span`: an extreme is one row's, and one row may be wrong."""
+def test_only_span_measures_the_time_of_events() -> None:
+    """Code that needs the time span of events uses `Span`: an extreme comes from one row, which may be wrong."""
     found = [name(p) for p in python(*CODE) if "ptp(" in p.read_text()]
     assert found == []
 

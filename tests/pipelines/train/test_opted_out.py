@@ -1,7 +1,7 @@
-"""Whoever has opted out by the build's cutoff teaches and judges nothing, at no cut, as an owner or as an item (R23).
+"""Users who opted out by the build's cutoff are in no training and no evaluation, as owner or as item (R23).
 
-Two marketplaces differ in what a quarter of the people did and say. All of these opted out after the inner cut and
-before the build, so that nothing which learns or judges may tell the two apart.
+Two marketplaces differ in the events and texts of a quarter of the users. All of these opted out between the temporal
+validation split and the build, so training and evaluation must give the same results for both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipelines.train.single_model import SingleModelSplit
 from pipelines.train.train import fit
 from pipelines.train_ranker.choose import _asked
 from pipelines.train_ranker.mlp_samples import ranking_set
-from pipelines.train_ranker.samples import _lessons
+from pipelines.train_ranker.samples import _samples_of
 from pipelines.train_ranker.validation_models import ValidationModels
 from tests.paths import ROOT
 from tests.pipelines.train.market import AS_OF, rows, small
@@ -38,7 +38,7 @@ CUT = microseconds(parse_instant("2024-02-17"))
 SETTINGS = small(graph_filter_min_pairs=0.0)
 MODELS = [
     name for name in registry.bundles() if name != CATALOGUE
-]  # the catalogue counts everybody's events: they route
+]  # the catalogue counts the events of all users, for routing
 Two = tuple[Holdout, Holdout]
 
 
@@ -75,7 +75,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
     holdout = two[0]
     recipe = holdout.recipe(surface)
     lessons, split = (
-        _lessons(holdout, surface, market(False).as_of_us),
+        _samples_of(holdout, surface, market(False).as_of_us),
         SingleModelSplit.at_share(market(False), SETTINGS, 0.2),
     )
     assert lessons is not None and len(silent)
@@ -89,11 +89,11 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
         assert not np.isin(ranked.item[ranked.surface == surface.code], silent).any()
 
 
-def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
-    """Lessons of the learned ranker, the network's set, the blend's owners, tuning, every contender, and the gate."""
+def test_training_and_evaluation_see_no_difference(two: Two) -> None:
+    """Samples of the learned ranker, the network's set, owners of the blend, tuning, every challenger, and the gate."""
     assert two[0].cut_us == two[1].cut_us
     for surface in Surface:
-        mine, other = (_lessons(h, surface, h.snapshot.as_of_us) for h in two)
+        mine, other = (_samples_of(h, surface, h.snapshot.as_of_us) for h in two)
         assert mine is not None and other is not None
         for column in ("features", "met_us", "owner", "drawn"):
             np.testing.assert_array_equal(getattr(mine, column), getattr(other, column))
@@ -130,7 +130,7 @@ def test_no_leak_check_takes_it_for_a_leak(two: Two) -> None:
     assert check_leaks(market(False), SETTINGS, two[0].cut_us, two[0].bundles, MODELS)
 
 
-def test_whatever_learns_or_judges_reads_those_who_are_heard() -> None:
+def test_training_and_evaluation_read_only_counted_users() -> None:
     """A new reader of all events stands out here: only what makes lists may."""
     found: dict[str, int] = {}
     for folder in ("pipelines/train", "pipelines/evaluate"):

@@ -1,4 +1,4 @@
-"""The training step: what a model may know, whom it leaves out, what it stores (R23, P01, P02, E09, design 5.1)."""
+"""The training step: the data of a model, the users it leaves out, what it stores (R23, P01, P02, E09, design 5.1)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def otherwise() -> Snapshot:
 
 @cache
 def with_newcomers() -> Snapshot:
-    """A startup and a person who arrive after the cut, with words and events that nobody else has."""
+    """A startup and a user who arrive after the cutoff, with unique words and events."""
     users, startups, events = rows()
     born = {"created_at": "2024-02-11", "name": "Later"}
     startup = {"startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff", "category": "zeppelins", **born}
@@ -79,7 +79,7 @@ def with_newcomers() -> Snapshot:
 
 @cache
 def without_the_opted_out() -> Snapshot:
-    """The one who opted out acted differently and says something else."""
+    """The opted-out user has other events and another text."""
     users, startups, events = rows()
     mine = events.user_id == users.user_id[OUT]
     moved = events[mine].assign(interaction_type="dislike")
@@ -99,7 +99,7 @@ def test_at_the_cutoff_the_same_change_would_show(name: str) -> None:
     assert fit(name, otherwise(), SETTINGS).digest() != fit(name, plain(), SETTINGS).digest()
 
 
-def test_who_came_later_is_unknown_to_every_model() -> None:
+def test_later_users_are_unknown_to_every_model() -> None:
     later, at = with_newcomers(), CUT_US
     als = fit("als_v1", later, SETTINGS, at)
     assert later.startup_ids.ids[-1] not in als.maps["item"].ids and later.user_ids.ids[-1] not in als.maps["user"].ids
@@ -117,7 +117,7 @@ def test_who_came_later_is_unknown_to_every_model() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n != "popularity_v1"])
-def test_whoever_opted_out_leaves_no_trace(name: str) -> None:
+def test_an_opted_out_user_leaves_no_trace(name: str) -> None:
     assert fit(name, without_the_opted_out(), SETTINGS).digest() == fit(name, plain(), SETTINGS).digest()
 
 
@@ -181,7 +181,7 @@ def test_without_events_a_build_goes_on_with_what_needs_none(
 
 
 @pytest.mark.parametrize("name", ["als_v1", "als_reverse_v1", "two_tower_v1"])
-def test_the_quick_judgement_is_twice_as_good_as_chance(name: str) -> None:
+def test_the_quick_evaluation_is_twice_as_good_as_chance(name: str) -> None:
     events = plain().interactions()
     cut = split_time(events, 0.2)
     before, truth = events.before(cut).pairs(), outcome_of(events, cut).relevant

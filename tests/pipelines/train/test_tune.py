@@ -1,4 +1,4 @@
-"""The search of the base models' settings: what is tried, resuming, who wins, and that the next build takes it over."""
+"""The search of the base models: its trials, resuming, the winner, and the use of its result in the next build."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     assert found.values == {"als_alpha": 3.0} and found.ndcg.tolist() == [0.25, 0.0]
 
 
-def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
+def test_a_chosen_setting_is_not_searched(settings: Settings) -> None:
     chosen = settings.layered({"als_alpha": 7.0}, "given")
     assert "als_alpha" not in grid_of("als_v1", chosen) and "als_reverse_alpha" not in grid_of("als_reverse_v1", chosen)
     asked = replace(settings, origins={"als_factors": "MATCHBOOK_ALS_FACTORS"})
@@ -122,7 +122,7 @@ def test_a_model_without_enough_data_is_tried_once(settings: Settings, planted: 
     assert not len(only.ndcg) and found["models"] == {}
 
 
-def test_what_cannot_be_fitted_never_wins(settings: Settings) -> None:
+def test_a_failed_fit_never_wins(settings: Settings) -> None:
     start = start_of("als_v1", settings)
     found = summary([trial(start, [0.1, 0.2]), trial({**start, "als_alpha": 3.0}, [])], settings, "s", "c")
     assert found["models"]["als_v1"]["best"]["values"] == start
@@ -182,4 +182,4 @@ def test_the_command_searches_and_shows(
     assert found["models"][model]["trials"] == 2 and found["snapshot"] == planted.name
     assert main(["tune", "--show"]) == 0
     shown = capsys.readouterr().out
-    assert model in shown and ("taken over" in shown)
+    assert model in shown and ("adopted" in shown)

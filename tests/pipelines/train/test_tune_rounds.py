@@ -1,4 +1,4 @@
-"""The search as rounds of tasks: what is planned, what is not tried again, and the ensemble's weight among it."""
+"""The search as rounds of tasks: the plan, no repeated trials, and the ensemble's weight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ensemble's blend is chosen by measurement, beyond chance or not at all, and serves as it was recorded."""
+"""The blend of the ensemble is chosen only if it is significantly better, and serves as recorded."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
 
 def asked(n: int, hot: int, **more: float) -> BlendScores:
-    """n owners, `hot` of them hot: NDCG 0.2 by every blend with some noise, and so much more by some, noisy too."""
+    """n owners, `hot` of them hot: noisy NDCG of 0.2 with every blend, and a noisy gain with some blends."""
     rng = np.random.default_rng(0)
     noise = rng.random(n) * 0.1
     ndcg = {name: 0.2 + noise + more.get(name, 0.0) * rng.random(n) for name in (*BLENDS, "als", "two_tower")}
     return BlendScores(np.arange(n) < hot, ndcg)
 
 
-def test_what_is_better_beyond_chance_is_taken() -> None:
+def test_a_significantly_better_ranker_is_taken() -> None:
     found = choice(asked(300, 120, rrf=0.1, equal=0.05))
 
     assert (found["name"], found["blend"], found["profile"]) == ("rrf", "rrf", "")
@@ -49,7 +49,7 @@ def test_a_member_is_no_blend() -> None:
     assert choice(asked(300, 120, two_tower=0.3))["blend"] == "weighted"
 
 
-def test_what_may_be_chance_is_not_taken() -> None:
+def test_a_difference_by_chance_is_not_taken() -> None:
     these = asked(200, 0)
     these = BlendScores(
         these.hot, {**these.ndcg, "rrf": these.ndcg["weighted"] + np.where(np.arange(200) == 7, 0.5, 0.0)}
@@ -57,7 +57,7 @@ def test_what_may_be_chance_is_not_taken() -> None:
     found = choice(these)
 
     assert found["best"] == "rrf" and found["difference"]["low"] <= 0 < found["difference"]["mean"]
-    assert (found["blend"], found["profile"]) == ("weighted", "") and "weights stand" in found["reason"]
+    assert (found["blend"], found["profile"]) == ("weighted", "") and "weights stay" in found["reason"]
 
 
 def test_too_few_owners_choose_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Which ranker serves: lenient where few owners are asked, strict where the paired interval is beyond doubt."""
+"""Which ranker serves: lenient with few validation owners, strict if the paired interval is clear."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pipelines.report.figure_names import RANKED, RULES, TAUGHT
-from pipelines.train_ranker.choose import learned_choice, network_choice, told
+from pipelines.train_ranker.choose import learned_choice, network_choice, verdict_of
 
 
 def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
-    """NDCG@10 of the rules and, by name, of what gains so much over them on average."""
+    """NDCG@10 of the rules and, by name, of a ranker with this mean gain over them."""
     rng = np.random.default_rng(seed)
     rules = np.where(rng.random(owners) < 0.4, rng.random(owners), 0)
     return {RULES: rules, **{name: rules + mean + rng.normal(0, 0.15, owners) for name, mean in gain.items()}}
@@ -20,36 +20,39 @@ def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
 def test_a_surely_worse_learned_ranker_never_serves(seed: int) -> None:
     """0.4998 against 0.5173 of thousands of owners."""
     asked = ballot(4000, seed, **{TAUGHT: -0.0175})
-    serves, said = told(asked, learned_choice(asked), TAUGHT)
+    serves, said = verdict_of(asked, learned_choice(asked), TAUGHT)
     assert not serves and said.endswith("it does not serve") and f"gain of {RULES}" in said
 
 
 @pytest.mark.parametrize("owners", [1, 5, 60, 200])
-def test_a_small_jury_that_cannot_tell_leaves_the_learned_ranker(owners: int) -> None:
+def test_few_unsure_validation_owners_keep_the_learned_ranker(owners: int) -> None:
     served = [
-        told(asked, learned_choice(asked), TAUGHT)[0]
+        verdict_of(asked, learned_choice(asked), TAUGHT)[0]
         for asked in (ballot(owners, seed, **{TAUGHT: -0.005}) for seed in range(40))
     ]
     assert np.mean(served) > 0.85
 
 
-def test_a_small_jury_that_is_sure_is_heard() -> None:
+def test_few_sure_validation_owners_decide() -> None:
     asked = ballot(12, 0, **{TAUGHT: -0.6})
-    assert not told(asked, learned_choice(asked), TAUGHT)[0]
+    assert not verdict_of(asked, learned_choice(asked), TAUGHT)[0]
 
 
 def test_a_surely_better_network_takes_the_place_of_both() -> None:
     asked = ballot(2000, 1, **{TAUGHT: 0.0, RANKED: 0.1})
-    assert learned_choice(asked).taken == RANKED and told(asked, network_choice(asked), RANKED)[0]
+    assert learned_choice(asked).taken == RANKED and verdict_of(asked, network_choice(asked), RANKED)[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_network_must_be_better_than_the_rules(seed: int) -> None:
     worse, better = ballot(500, seed, **{RANKED: -0.02}), ballot(500, seed, **{RANKED: 0.05})
-    assert not told(worse, network_choice(worse), RANKED)[0] and told(better, network_choice(better), RANKED)[0]
+    assert (
+        not verdict_of(worse, network_choice(worse), RANKED)[0]
+        and verdict_of(better, network_choice(better), RANKED)[0]
+    )
 
 
 def test_nobody_asked_lets_nothing_serve() -> None:
     nobody = ballot(0, 0, **{TAUGHT: 0.1, RANKED: 0.1})
-    assert told(nobody, learned_choice(nobody), TAUGHT) == (False, "no owners to evaluate it")
-    assert told(nobody, network_choice(nobody), RANKED)[0] is False
+    assert verdict_of(nobody, learned_choice(nobody), TAUGHT) == (False, "no owners to evaluate it")
+    assert verdict_of(nobody, network_choice(nobody), RANKED)[0] is False

@@ -1,4 +1,4 @@
-"""Every declaration that a setting has no effect is true, and none is missing: lists are built both ways."""
+"""Every declaration of a setting without effect is true, and none is missing: lists are built both ways."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def same(one: Lists, other: Lists) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_setting_has_no_effect_exactly_where_it_says_so(way: str, town: Town) -> None:
+def test_a_setting_has_no_effect_exactly_where_declared(way: str, town: Town) -> None:
     """A way with a comma is scored with the models of the way before it: what acts while models are fitted is tried
     there."""
     settings, fits = town.settings(way), "," not in way
@@ -160,7 +160,7 @@ def test_a_setting_has_no_effect_exactly_where_it_says_so(way: str, town: Town) 
         assert differs, f"{d.name} has no effect in the way {way!r}, and does not say so"
 
 
-def test_the_seed_mode_is_its_settings_one_by_one(town: Town) -> None:
+def test_the_required_mode_has_its_settings_one_by_one(town: Town) -> None:
     mode, single = town.settings(SEED), town.settings("mlp", **MODES[SEED])
     assert mode.without_mode() == single
     bundles = town.build(mode)
@@ -169,7 +169,7 @@ def test_the_seed_mode_is_its_settings_one_by_one(town: Town) -> None:
     assert "learned_ranker_v1" not in bundles
 
 
-def test_an_arm_may_rank_by_the_seed_recipe(town: Town) -> None:
+def test_an_arm_may_rank_by_the_required_recipe(town: Town) -> None:
     """The models are the release's; what acts on them is the mode's. The network is fitted for the arm's sake."""
     arms = [{"name": "now", "weight": 1}, {"name": "then", "weight": 1, "settings": {"ranking.mode": SEED}}]
     one = {"name": "e", "salt": "s", "surfaces": [s.value for s in SURFACES], "share": 1, "arms": arms}

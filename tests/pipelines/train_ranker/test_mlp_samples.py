@@ -1,4 +1,4 @@
-"""The ranking set: the seed's columns with honest values, its sampling, its two recipes (D11, C41-C51, R03, R04)."""
+"""The ranking set: the required columns, its sampling, its two recipes (D11, C41-C51, R03, R04)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_the_columns_are_the_seeds() -> None:
     assert ",".join(COLUMNS) == "user_id,startup_id,model_score,recency_score,popularity_score,diversity_score,label"
 
 
-def test_every_surface_teaches(made: RankingSet) -> None:
+def test_every_surface_gives_samples(made: RankingSet) -> None:
     assert set(made.surface.tolist()) == {0, 1, 2, 3}
     assert 0 < made.label.mean() <= 0.5
 
 
-def test_positives_are_the_engaged_and_only_teachers_teach(made: RankingSet, holdout: Holdout) -> None:
+def test_positives_are_engaged_items_and_only_training_owners_give_samples(made: RankingSet, holdout: Holdout) -> None:
     for surface in Surface:
         part, outcome = made.of(made.surface == surface.code), holdout.seen_from(surface)
         weight = np.asarray(outcome.engaged[part.owner, part.item]).ravel()
@@ -77,11 +77,11 @@ def test_declined_first_then_others_and_no_more_than_asked() -> None:
         assert kept[positive].all()
         assert kept[:6].sum() == 3 and kept[[2, 4, 5]].sum() == 2  # one positive: two negatives, both of the declined
         assert kept[8:10].all()  # two positives ask for four, there are two
-        assert not kept[10:].any()  # an owner without a positive teaches nothing
+        assert not kept[10:].any()  # an owner without a positive gives no samples
 
 
-def test_what_was_viewed_without_engaging_can_come_first(holdout: Holdout, made: RankingSet) -> None:
-    """C42 is an option; by default a negative is any candidate the owner did not engage with."""
+def test_viewed_items_without_engagement_can_be_the_first_negatives(holdout: Holdout, made: RankingSet) -> None:
+    """An option (C42); by default every candidate without engagement is a negative."""
     declined = [holdout.seen_from(s).declined for s in Surface]
 
     def share(rows: RankingSet) -> float:
@@ -103,7 +103,7 @@ def test_the_same_rows_every_time(made: RankingSet, holdout: Holdout) -> None:
     np.testing.assert_array_equal(again.item, made.item)
 
 
-def test_the_seeds_literal_recipe_gives_the_label_away(made: RankingSet) -> None:
+def test_the_literal_recipe_leaks_the_label(made: RankingSet) -> None:
     literal = made.with_seed_features()
     assert (literal.features[:, 3] == 0.5).all()
     np.testing.assert_array_equal(literal.features[:, 0] > 0, literal.label == 1)

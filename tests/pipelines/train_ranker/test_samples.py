@@ -1,4 +1,4 @@
-"""What teaches the learned ranker: cuts and outcomes by hand, and the same features as serving computes."""
+"""Training data of the learned ranker: cutoffs and outcomes by hand, and the same features as in serving."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.train.holdout import Holdout, split_time
 from pipelines.train.leakage import check_labels
-from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _lessons, cuts, samples_until
+from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _samples_of, cuts, samples_until
 from tests.models.features.market_by_hand import interactions
 
 #: An event a day, a hundred days.
@@ -36,7 +36,7 @@ def test_cuts_by_hand() -> None:
     assert found == sorted(found, reverse=True) and len(set(found)) == len(found)
 
 
-def test_the_cut_that_judges_is_one_of_them() -> None:
+def test_the_evaluation_cutoff_is_one_of_them() -> None:
     for share in (0.1, 0.2, 0.3):
         assert split_time(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
 
@@ -56,9 +56,9 @@ def lesson(cut: int, owner: list[int], met: list[int]) -> RankerSamples:
 HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 75, 0, 85]), lesson(40, [1, 1], [45, 0])]
 
 
-def test_only_what_had_happened_teaches() -> None:
-    """Before day 80: the cut of day 80 teaches nothing, and what owner 3 met on day 85 has not happened: nobody knows
-    of a list of theirs."""
+def test_only_earlier_events_are_training_data() -> None:
+    """Before day 80: the cutoff of day 80 gives no samples, and owner 3 has no list yet, because their first event is
+    on day 85."""
     rows = samples_until(HAND, 80)
 
     assert rows.features.tolist() == [[60, 0], [60, 1], [60, 2], [60, 3], [40, 0], [40, 1]]
@@ -68,13 +68,16 @@ def test_only_what_had_happened_teaches() -> None:
     assert rows.names == ("cut", "row") and rows.positives == 3 and rows.owners_taught == 3
 
 
-def test_everything_teaches_in_the_end() -> None:
+def test_all_events_are_training_data_in_the_end() -> None:
     rows = samples_until(HAND, 100)
     assert rows.positives == 5 and [80, 1] in rows.features.tolist()
-    assert [80, 2] not in rows.features.tolist() and [60, 4] in rows.features.tolist()  # owner 2 met nobody after 80
+    assert [80, 2] not in rows.features.tolist() and [
+        60,
+        4,
+    ] in rows.features.tolist()  # owner 2 has no events after day 80
 
 
-def test_a_dislike_counts_from_when_it_was_said() -> None:
+def test_a_dislike_counts_from_its_time() -> None:
     """Rows 0 and 1 met on day 45; row 0 is disliked on day 70, and row 1 was, until it was liked on day 60."""
     said = Opinions(np.array([0, 0, 1, 1]), np.array([46, 70, 50, 60]), np.array([False, True, True, False]))
     drawn = np.array([False, False, True])
@@ -84,7 +87,7 @@ def test_a_dislike_counts_from_when_it_was_said() -> None:
         return [those.until(until)[1].tolist(), those.until(until)[0].tolist()]
 
     assert labels(50) == [[True, True, False], [True, True, True]]
-    assert labels(55) == [[True, False, False], [True, False, True]]  # disliked by then: no lesson, unless it was drawn
+    assert labels(55) == [[True, False, False], [True, False, True]]  # disliked by then: no sample, unless it was drawn
     assert labels(65) == [[True, True, False], [True, True, True]]
     assert labels(71) == [[False, True, False], [False, True, True]]
     assert those.positive(71) == 1 and replace(those, opinions=Opinions()).positive(71) == 2
@@ -100,7 +103,7 @@ def test_a_label_at_the_very_cut_is_none() -> None:
 
 @pytest.fixture(scope="module")
 def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, RankerSamples]:
-    found = {s: _lessons(holdout, s, planted.as_of_us) for s in Surface}
+    found = {s: _samples_of(holdout, s, planted.as_of_us) for s in Surface}
     there = {s: lessons for s, lessons in found.items() if lessons is not None}
     assert set(there) == set(Surface)
     return there
@@ -112,10 +115,10 @@ def served(holdout: Holdout, surface: Surface) -> SurfaceRecommender:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_a_candidate_is_taught_as_it_is_served(
+def test_a_candidate_has_the_same_features_in_training_and_serving(
     surface: Surface, holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
-    """R03, A31: bit for bit, for an owner alone."""
+    """Equal to the bit, for an owner alone (R03, A31)."""
     recipe, lessons = served(holdout, surface), taught[surface]
     relevant = holdout.seen_from(surface).relevant
     for owner in np.unique(lessons.owner)[:6].tolist():
@@ -146,10 +149,10 @@ def test_a_pair_is_dated_by_its_first_meeting(
         assert len(np.unique(lessons.owner)) <= OWNERS and lessons.cut_us == holdout.cut_us
 
 
-def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(
+def test_the_evaluated_ranker_is_not_trained_on_its_cutoff(
     holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
-    """What follows the cut is no lesson for a ranker that is judged there; the newest label lies before it."""
+    """A ranker that is evaluated at a cutoff is not trained on later events; its newest label is earlier."""
     for lessons in taught.values():
         with pytest.raises(TrainingError, match="there are no training samples"):
             samples_until([lessons], holdout.cut_us)
@@ -160,7 +163,7 @@ def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(
         check_labels("learned_ranker_v1", int(newest.max()), middle)
 
 
-def test_a_model_that_was_too_sparse_at_an_older_cut_has_no_say_there() -> None:
+def test_a_model_too_sparse_at_a_historical_cutoff_is_left_out_there() -> None:
     newer = RankerSamples(
         ("a", "b"), np.array([[1, 2], [3, 4]], np.float32), np.array([0, 9]), np.zeros(2, np.int32), 5
     )

@@ -1,4 +1,4 @@
-"""Training the second stage as a step: stored, repeated, refused, guarded (C17, C53, D11, R03)."""
+"""Training the second stage as a step: stored, reproducible, refused, guarded (C17, C53, D11, R03)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
 pytestmark = pytest.mark.slow
 
-#: Rules that rank by age alone: any network is clearly better.
+#: Rules that rank only by age: any network is clearly better.
 POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 
 
@@ -62,7 +62,7 @@ def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeyp
     assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0].version
     assert stage.seed_network is not None and stage.seed_network.config["recipe"] == "honest"
     assert stage.learned is not None and stage.learned.version == refs[1].version and stage.judged is not None
-    for name, before in stored.items():  # the seed's, and that of before the cut, are not among them
+    for name, before in stored.items():  # the required network, and that of before the cutoff, are not among them
         added = {p.name for p in set(poor.artifacts.stored(f"bundles/{name}")) - before}
         assert added <= {r.version for r in refs if r.name == name}
 
@@ -79,7 +79,9 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
     config = replace(holdout.settings.of(RankerConfig), learning_rate=0.01)
-    orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
+    orders = [
+        np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)
+    ]  # a single one may be better by chance
     shuffled = [PairwiseRows(rows.features, label, rows.group) for label in orders]
     honest, *blind = (
         np.mean([ndcg(holdout, fit_mlp_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled)
@@ -128,18 +130,18 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
     none = replace(planted, events=planted.events.slice(0, 0))
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: none))
     for ref in train_ranker(learning_run, learning_run.reference(snapshot="empty")):
-        assert ref.version == "" and "both sides of an inner cut" in ref.reason
+        assert ref.version == "" and "both sides of a validation split" in ref.reason
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off", "mlp"])
-def test_what_cannot_serve_is_not_taught(
+def test_a_ranker_that_cannot_serve_is_not_trained(
     ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No lesson is made, no tree grows and, where the network cannot serve either, only that of the source documents'
-    recipe is fitted, which the report compares."""
+    """No samples are made, no tree grows and, if the network cannot serve either, only the required network is fitted,
+    which the report compares."""
 
     def never(*args: object, **kwargs: object) -> None:
-        raise AssertionError("taught all the same")
+        raise AssertionError("trained all the same")
 
     monkeypatch.setattr("pipelines.train_ranker.second_stage.ranker_samples", never)
     if ranker != "mlp":

@@ -1,4 +1,4 @@
-"""The learned ranker of a build: where it serves and why, what refuses it, and that what judges it did not teach it."""
+"""The learned ranker of a build: where it serves, what refuses it, and that evaluation data is not training data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.pipelines.train.market import market
 pytestmark = pytest.mark.slow
 
 LESSONS = dict[Surface, list[RankerSamples]]
-#: Enough of the surfaces where a test teaches anew.
+#: Enough surfaces for tests that train again.
 TWO = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
 
 
@@ -36,7 +36,7 @@ def lessons(planted_run: Run, holdout: Holdout, planted: Snapshot) -> LESSONS:
 
 @pytest.fixture
 def run(planted_run: Run, lessons: LESSONS, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The planted run with the lessons of two surfaces at hand."""
+    """The planted run with the samples of two surfaces."""
     monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: {s: lessons[s] for s in TWO})
     return planted_run
 
@@ -48,7 +48,7 @@ def stage(planted_run: Run, lessons: LESSONS, holdout: Holdout, planted: Snapsho
         return train_learned_ranker(planted_run, planted, holdout, {"as_of": "then"})
 
 
-def test_every_cut_teaches_every_surface(lessons: LESSONS) -> None:
+def test_every_cutoff_gives_samples_of_every_surface(lessons: LESSONS) -> None:
     assert set(lessons) == set(Surface)
     for those in lessons.values():
         cuts = [x.cut_us for x in those]
@@ -77,14 +77,14 @@ def test_a_reader_ranks_with_it_where_it_serves(stage: LearnedRankerResult, hold
         assert isinstance(ranker, LearnedRanker if serves else RuleRanker)
 
 
-def test_the_judged_one_knows_less_than_the_served_one(stage: LearnedRankerResult) -> None:
+def test_the_evaluated_ranker_has_less_data_than_the_served_one(stage: LearnedRankerResult) -> None:
     assert stage.served is not None and stage.judged is not None
     for surface, about in stage.judged.config["surfaces"].items():
         now = stage.served.config["surfaces"][surface]
         assert about["positives"] < now["positives"] and about["features"] == now["features"]
 
 
-def test_what_came_after_the_cut_does_not_teach_the_judged_one(
+def test_later_events_do_not_train_the_evaluated_ranker(
     stage: LearnedRankerResult,
     run: Run,
     lessons: LESSONS,
@@ -92,7 +92,7 @@ def test_what_came_after_the_cut_does_not_teach_the_judged_one(
     planted: Snapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Outcomes after the cut that never come leave its bytes as they are."""
+    """Without later outcomes its bytes are the same."""
     rng = np.random.default_rng(0)
 
     def otherwise(x: RankerSamples) -> RankerSamples:
@@ -115,10 +115,10 @@ def test_what_came_after_the_cut_does_not_teach_the_judged_one(
 
 
 @pytest.mark.parametrize("how", ["noise", "upside down"])
-def test_what_orders_worse_than_a_single_model_is_refused(
+def test_a_ranker_worse_than_a_single_model_is_refused(
     how: str, run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outcomes dealt out at random teach nothing; turned round they teach the worst order."""
+    """A ranker learns nothing from random outcomes, and the worst order from reversed ones."""
 
     def spoiled(rows: RankerRows, *told: Any) -> FittedRanker:
         rng = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_what_orders_worse_than_a_single_model_is_refused(
 
 
 def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdout, planted: Snapshot) -> None:
-    """C53."""
+    """The ranker needs 100 positives (C53)."""
     demanding = replace(run, settings=run.settings.layered({"ranker_min_positives": 100_000}, "given"))
     found = train_learned_ranker(demanding, planted, holdout, {})
     assert found.served is None and found.judged is None

@@ -1,4 +1,4 @@
-"""Every fact that a ranker is told, in teaching and in serving: the same owner and cut, the same bits (A31, R03)."""
+"""Every feature is the same to the bit in training and in serving, for the same owner and cutoff (A31, R03)."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, parse_instant
 from pipelines.train.holdout import Holdout, open_holdout, open_holdout_at
 from pipelines.train_ranker.mlp_samples import _of_chunk, base_diversity
-from pipelines.train_ranker.samples import _lessons
+from pipelines.train_ranker.samples import _samples_of
 from tests.pipelines.train.market import AS_OF, rows, small
 
 DIVERSITY = FEATURES.index("diversity")
 
 
 @dataclass(frozen=True)
-class Listening:
-    """Orders by the model score alone, and keeps what it is told."""
+class Recorder:
+    """Orders by the model score alone, and keeps the features that it gets."""
 
-    told: list[np.ndarray] = field(default_factory=list)
-    name: str = "listening"
+    inputs: list[np.ndarray] = field(default_factory=list)
+    name: str = "mlp"
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        self.told.append(features.copy())
+        self.inputs.append(features.copy())
         return np.asarray(features[..., 0], np.float32)
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface: Surface) -> None:
+def test_the_network_gets_the_same_features_in_serving(holdout: Holdout, surface: Surface) -> None:
     """All four columns of every candidate at the place that it gets, the greedy places and those behind them."""
     settings = holdout.settings.layered({"diversity_places": 6}, "given")
     recipe = replace(holdout.recipe(surface), settings=settings)
     owners, outcome = holdout.owners(recipe, teaching=True)
     for i in range(0, len(owners), 4):
-        ears = Listening()
-        ranking = rank(replace(recipe, ranker=ears), owners.part(i, i + 1), settings.lists.depth)
+        recorder = Recorder()
+        ranking = rank(replace(recipe, ranker=recorder), owners.part(i, i + 1), settings.lists.depth)
         found, score = ranking.candidates, ranking.score
         taught = _of_chunk(
             recipe, owners.part(i, i + 1), outcome.part(i, i + 1), 10_000, False, np.random.default_rng(0)
@@ -57,22 +57,26 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
         first = np.sort(order[: 3 * settings.of(RankerConfig).diversity_places])  # the pool of the greedy places
         for place, candidate in enumerate(order.tolist()):
             greedy = 0 < place < settings.of(RankerConfig).diversity_places
-            served = ears.told[place][0, np.searchsorted(first, candidate)] if greedy else ears.told[0][0, candidate]
+            served = (
+                recorder.inputs[place][0, np.searchsorted(first, candidate)]
+                if greedy
+                else recorder.inputs[0][0, candidate]
+            )
             assert served.tobytes() == every[candidate].astype(np.float32).tobytes()
 
 
 def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
     recipe = holdout.recipe(Surface.STARTUPS_FOR_INVESTOR)
-    owners, ears = holdout.owners(recipe, teaching=True)[0].part(0, 1), Listening()
-    rank(replace(recipe, ranker=ears), owners, recipe.settings.lists.depth)
-    assert (ears.told[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
+    owners, recorder = holdout.owners(recipe, teaching=True)[0].part(0, 1), Recorder()
+    rank(replace(recipe, ranker=recorder), owners, recipe.settings.lists.depth)
+    assert (recorder.inputs[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
     asked = min(recipe.settings.of(RankerConfig).diversity_places, recipe.settings.lists.depth)
-    assert len(ears.told) == asked  # once for all by the base score, then once a place from the second on
+    assert len(recorder.inputs) == asked  # once for all by the base score, then once a place from the second on
 
 
 @pytest.mark.parametrize("surface", [s for s in Surface if s.owner is Entity.USER])
-def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
-    """Of whoever came after the cut teaching knows a row, and serving nothing but the words."""
+def test_a_newcomer_is_trained_as_an_unseen_owner_is_served(surface: Surface) -> None:
+    """A user who came after the cutoff has a row in training, and only a text in serving."""
     users, startups, events = rows()
     users["location"], startups["location"] = "Basel, Switzerland", "Basel, Switzerland"
     users.loc[::5, "created_at"] = "2024-02-20"
@@ -81,7 +85,7 @@ def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "newcomers", parse_instant(AS_OF), fresh=True)
         made = open_holdout(run, market)
-    recipe, lessons = made.recipe(surface), _lessons(made, surface, market.as_of_us)
+    recipe, lessons = made.recipe(surface), _samples_of(made, surface, market.as_of_us)
     assert lessons is not None
     profiles, came = market.profiles(Entity.USER, made.cut_us), 0
     for row in np.unique(lessons.owner[recipe.owners.count[lessons.owner] == 0]).tolist():
@@ -95,8 +99,8 @@ def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
 
 
 def test_labels_know_only_their_window() -> None:
-    """People who dislike after the inner cut what they met before it: nothing that a judged ranker learns changes,
-    while the one that is served learns it."""
+    """Dislikes after the validation split of items met before it: they do not change the evaluated ranker, but the
+    served ranker learns from them."""
     users, startups, events = rows(kinds=("view", "like"))
     settings = small(ranker_cuts=3)
     plain = Snapshot.from_frames(users, startups, events, AS_OF, settings.recorded(), name="plain")
@@ -119,7 +123,9 @@ def test_labels_know_only_their_window() -> None:
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "windows", parse_instant(AS_OF), fresh=True)
         for surface in (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP):
-            mine, other = (_lessons(open_holdout_at(run, s, before_us), surface, s.as_of_us) for s in (plain, soured))
+            mine, other = (
+                _samples_of(open_holdout_at(run, s, before_us), surface, s.as_of_us) for s in (plain, soured)
+            )
             assert mine is not None and other is not None
             for told in zip(mine.until(cut_us), other.until(cut_us), strict=True):
                 np.testing.assert_array_equal(*told)

@@ -1,4 +1,4 @@
-"""Models of another night over tonight's people: rows follow their ids, who is new has none."""
+"""Models of an earlier build applied to today's users: rows follow ids, new users have none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often a caller may ask within a minute; counted in the same round trip, and never a reason to fail."""
+"""The rate limit per minute: counted in the same round trip, and never a reason to fail."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def requests(app: Flask, owner: str) -> list[Callable[[], TestResponse]]:
     ]
 
 
-def test_every_request_counts_and_one_too_many_is_told_when_to_come_back(
+def test_every_request_counts_and_one_too_many_gets_a_time_to_retry(
     app: Flask, person: Person, clock: SimpleNamespace, client: redis.Redis, keys: Keys
 ) -> None:
     asked = requests(app, person(Role.DEVELOPER, 4))
@@ -89,7 +89,7 @@ def test_no_limit_counts_nothing(
     assert not client.exists(keys.rate("open", clock.now // 60))
 
 
-def test_with_redis_down_nobody_is_refused(
+def test_with_redis_down_no_request_is_refused(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
     publish()

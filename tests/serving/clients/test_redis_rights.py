@@ -1,4 +1,4 @@
-"""Users who may do nothing but what is documented: everything works; what is only nice to know is done without."""
+"""Redis users with only the documented rights: everything works; optional information is left out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 @pytest.fixture
 def settings(settings: Settings, server: OwnRedis) -> Settings:
-    """The pipelines' settings: their user has the documented rights and no other."""
+    """The settings of the pipelines: their Redis user has only the documented rights."""
     return as_user(settings, server, "pipe", pipeline_rights(settings.namespace))
 
 
@@ -41,7 +41,7 @@ def as_user(settings: Settings, server: OwnRedis, name: str, rules: str, query: 
 
 
 def refusals(server: OwnRedis) -> set[str]:
-    """What was refused, but for what is only nice to know."""
+    """The refused commands, without those for optional information."""
     told: Any = server.client.acl_log()
     return {entry["object"] for entry in told} - set(NICETIES)
 
@@ -75,7 +75,7 @@ def test_everything_works_with_the_documented_rights(
 
 
 def walk(app: Flask, owner: str, other: str) -> None:
-    """Whatever the reader can be asked."""
+    """Every request of the reader."""
     client = app.test_client()
     at = f"/api/recommendations/{SURFACE}"
     for path in (
@@ -120,7 +120,7 @@ def test_a_reader_may_not_move_the_pointer(settings: Settings, server: OwnRedis,
 def test_a_command_that_is_only_nice_to_have_may_be_forbidden(
     settings: Settings, server: OwnRedis, publish: Publish, start: Start, rows: str, person: Person, forbidden: str
 ) -> None:
-    """As hosted servers do it: everything but one command."""
+    """Hosted servers may forbid one command."""
     poor = as_user(settings, server, "pipe", f"~* &* +@all -{forbidden}")
     publish()
     assert drain_events(poor)["release"]

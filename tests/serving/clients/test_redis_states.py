@@ -103,7 +103,7 @@ def settings(settings: Settings, server: OwnRedis) -> Settings:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a state is brought about with: two releases were published, the second is live."""
+    """The setup of a state: two releases were published, the second is live."""
 
     server: OwnRedis
     keys: Keys
@@ -182,7 +182,7 @@ def seen(app: Flask, settings: Settings, scene: Scene, owner: str, newcomer: str
 
 
 def told(body: dict[str, Any]) -> str:
-    """`own` or `popular`; there is always something."""
+    """`own` or `popular`; there is always an answer."""
     assert body["startups"], body
     return ("popular" if body["method_used"] == "popular" else "own") + "!" * body["degraded"]
 
@@ -212,7 +212,7 @@ def test_the_guide_shows_the_table() -> None:
         assert f"| {state} | {' | '.join(cells)} |" in page, state
 
 
-def test_who_opts_out_while_redis_has_nothing_is_in_no_list(
+def test_a_user_who_opts_out_while_redis_is_empty_is_in_no_list(
     server: OwnRedis,
     settings: Settings,
     wires: Wires,
@@ -222,7 +222,7 @@ def test_who_opts_out_while_redis_has_nothing_is_in_no_list(
     person: Person,
     execute: Callable[..., None],
 ) -> None:
-    """PostgreSQL is the truth: Redis empty, the reader restarted, no drain runs; then no release can be restored."""
+    """PostgreSQL decides: Redis is empty, the reader restarts, no drain runs, and no release can be restored."""
     publish()
     server.client.flushall()
     listed = first_of(start(settings), person(Role.DEVELOPER, 4))
@@ -296,7 +296,7 @@ def test_a_cluster_is_refused_in_one_sentence(
         assert said in start(there).test_client().get("/health").get_json()["troubles"]["redis"]
 
 
-def test_what_a_server_says_of_itself() -> None:
+def test_facts_of_a_server() -> None:
     from models.lists.redis_server import evicting, hint, unfit
 
     assert unfit({}) == unfit({"redis_version": "6.2.0"}) == unfit({"redis_version": "7.2.4"}) == ""

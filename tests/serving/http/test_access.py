@@ -1,4 +1,4 @@
-"""However long a reader lives and whatever it is asked, /metrics stays as long as it is: no label takes any value."""
+"""/metrics stays bounded for any requests: every label has a fixed number of values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from models.lists.redis_format import Keys
 from models.schema import Role, Surface
 from models.settings.settings import Settings
-from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, earned
+from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, engagement
 from tests.serving.conftest import Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
@@ -39,7 +39,7 @@ def series(text: str) -> set[str]:
 
 
 def ask_everything(app: Flask, person: Person, n: int) -> None:
-    """What everybody asks, and what nobody should."""
+    """Valid and invalid requests of every kind."""
     client = app.test_client()
     for path in (
         f"{AT}/{person(Role.DEVELOPER, 4)}",
@@ -71,7 +71,7 @@ def test_releases_and_requests_leave_no_series(start: Start, publish: Publish, p
         assert f'release="{release}"' in text
         assert len(re.findall(r'release="', text)) == 1, "the live release alone is named"
         found.append({re.sub(r'release="[^"]*"', 'release=""', s) for s in series(text)})
-    assert found[-1] == found[1], "of the second release on nothing new is told"
+    assert found[-1] == found[1], "from the second release on there is no new series"
 
 
 def test_no_label_takes_any_value(start: Start, publish: Publish, person: Person, rows: str) -> None:
@@ -118,7 +118,9 @@ def test_experiments_and_their_editions_are_bounded(editions: int) -> None:
             if arm == "a"
         ],
     }
-    samples = [(s.name, tuple(sorted(s.labels.items()))) for m in earned(json.dumps(told).encode()) for s in m.samples]
+    samples = [
+        (s.name, tuple(sorted(s.labels.items()))) for m in engagement(json.dumps(told).encode()) for s in m.samples
+    ]
     assert len(samples) == len(set(samples)), "two series of one name and labels: Prometheus takes neither"
     names = {dict(labels).get("name") for _, labels in samples} - {None}
     assert len([n for n in names if "/" in str(n)]) == 2 * EARNED_EXPERIMENTS

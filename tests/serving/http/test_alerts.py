@@ -1,4 +1,4 @@
-"""The alert rules ask for numbers that the reader really tells (J03)."""
+"""The alert rules use metrics that the reader exports (J03)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.paths import ROOT
 RULES = ROOT / "docker" / "prometheus-alerts.yml"
 
 
-def test_every_number_of_the_rules_is_told(start: Callable[..., Flask], publish: Callable[..., str]) -> None:
+def test_every_number_of_the_rules_is_reported(start: Callable[..., Flask], publish: Callable[..., str]) -> None:
     publish()
     client = start().test_client()
     client.get(f"/api/recommendations/startups/for-developer/{uuid.uuid4()}")

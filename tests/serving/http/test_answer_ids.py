@@ -1,4 +1,4 @@
-"""Every answer has an id; what comes back with it is taken where the answer was ours, and says what was shown."""
+"""Every answer has an id; an event with the id of a given answer is taken and stored with what was shown."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_answer_to_somebody_else_is_not_taken(
     post(app, event(other, ids(popular)[0], "impression", answer_id=popular["answer_id"]))
 
 
-def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
+def test_an_event_with_an_answer_id_is_stored_with_the_answer(
     settings: Settings,
     start: Start,
     publish: Publish,
@@ -115,7 +115,7 @@ def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
     company: Company,
     sql: Callable[[str], list[Any]],
 ) -> None:
-    """J17, O12: what the ledger asks for stands in the database; nothing was written when the list was asked for."""
+    """The ledger's data is in the database; a request for a list writes nothing (J17, O12)."""
     release, app = publish(experiments=[EXPERIMENT | {"share": 1.0}]), start()
     owner, founder = person(Role.DEVELOPER, 9), company(3)
     mine, theirs = ask_list(app, SURFACE, owner), ask_list(app, FOUNDERS, founder)
@@ -163,7 +163,7 @@ def test_an_erased_person_leaves_no_answer(
 def test_the_answer_names_the_arm_that_the_hash_draws(
     start: Start, publish: Publish, planted: World, client: redis.Redis
 ) -> None:
-    """O12, R15; who is outside has none, nor has who opted out, or a list that is nobody's."""
+    """Owners outside experiments, opted-out owners and lists without an owner have no arm (O12, R15)."""
     publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.from_json(EXPERIMENT)
     found = set()
@@ -184,10 +184,10 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
         assert ask_list(app, surface, owner, limit=1)["arm"] is None, (surface, owner)
 
 
-def test_what_answers_earned_is_told_to_prometheus(
+def test_engagement_with_answers_is_exported_to_prometheus(
     settings: Settings, start: Start, publish: Publish, person: Person
 ) -> None:
-    """J01-J10, J17: by method, route, surface, release and arm; nothing before it was ever counted."""
+    """By method, route, surface, release and arm; nothing before the first measurement (J01-J10, J17)."""
     publish(experiments=[EXPERIMENT | {"share": 1.0}])
     app, owner = start(), person(Role.DEVELOPER, 9)
     assert "matchbook_earned" not in app.test_client().get("/metrics").text
@@ -210,7 +210,7 @@ def test_what_answers_earned_is_told_to_prometheus(
 def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
     rows: str, settings: Settings, start: Start, publish: Publish, planted: World, client: redis.Redis, keys: Keys
 ) -> None:
-    """M08: with the stored lists gone, those of the arm "off" are still not ranked."""
+    """Without stored lists, owners of the arm "off" still get unranked lists (M08)."""
     release = publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.from_json(EXPERIMENT)
     client.delete(keys.lists(release, SURFACE))

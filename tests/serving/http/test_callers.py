@@ -1,4 +1,4 @@
-"""API keys at the door: who is let in and how far, what the others are told, keys that come and go (L01, L02, L06)."""
+"""API keys: which requests a key allows, the answers to all others, new and revoked keys (L01, L02, L06)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asking(settings: Settings) -> Settings:
 
 @pytest.fixture
 def hold(settings: Settings) -> Callable[..., None]:
-    """Put keys in the place of those held."""
+    """Replace the keys of the reader."""
 
     def write(*keys: ApiKey, mode: int = 0o600) -> None:
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def ask(app: Flask, path: str, key: str = "", method: str = "GET") -> TestRespon
 
 
 def refused(answer: TestResponse, status: int) -> str:
-    """The code of a refusal in the shape of all errors."""
+    """The code of a refusal; its body has the shape of all errors."""
     assert answer.status_code == status, answer.text
     error = answer.get_json()["error"]
     assert list(error) == ["code", "expected", "got", "hint"]
@@ -85,9 +85,7 @@ def test_keys_are_asked_for_where_the_reader_listens_beyond_loopback(chosen: str
     assert replace(Settings(), api_keys=chosen, reader_host=host).asks_for_keys is asks
 
 
-def test_off_everybody_may_ask_and_is_called_open(
-    start: Start, publish: Publish, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_keys_every_caller_is_open(start: Start, publish: Publish, caplog: pytest.LogCaptureFixture) -> None:
     publish()
     caplog.set_level(logging.INFO)
     app = start()
@@ -123,7 +121,7 @@ def test_without_a_key_only_probes_and_the_description_answer(
     assert refused(ask(app, f"{AT}/popular", method="DELETE"), 401) == "key_missing"
 
 
-def test_a_key_opens_what_its_scopes_say(
+def test_a_key_allows_its_scopes(
     start: Start, publish: Publish, asking: Settings, person: Person, hold: Callable[..., None]
 ) -> None:
     publish()
@@ -231,7 +229,7 @@ def test_a_file_that_cannot_be_trusted_is_not_taken_over(
 def test_the_first_key_of_a_reader_that_listens_beyond_loopback(
     publish: Publish, served: Callable[..., int], settings: Settings
 ) -> None:
-    """As an operator meets it: nobody may ask, one command makes a key, two processes take it, another ends it."""
+    """Without a key nobody may ask; one command makes a key for both processes, another revokes it."""
     publish()
     port = served(MATCHBOOK_READER_HOST="0.0.0.0")
 

@@ -1,4 +1,4 @@
-"""`POST /api/events`: all events of a request are taken, or none, with words; an id counts once."""
+"""`POST /api/events` takes all events of a request or none, with a clear error; an id counts once."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_one_malformed_event_is_named_by_its_place_and_none_is_taken(
     assert not client.exists(keys.since(Entity.USER, USER))
 
 
-def test_malformed_bodies_are_refused_with_words(start: Start) -> None:
+def test_malformed_bodies_are_refused_with_an_error(start: Start) -> None:
     app = start()
     bodies: list[Any] = [
         None,
@@ -119,7 +119,7 @@ def test_malformed_bodies_are_refused_with_words(start: Start) -> None:
         assert refused(app, body)["code"] == "malformed_body", body
 
 
-def test_what_is_no_event_is_named(start: Start) -> None:
+def test_an_invalid_event_is_named(start: Start) -> None:
     app = start()
     nothings: list[Any] = [None, 7, "click", []]
     for one in nothings:
@@ -145,7 +145,7 @@ def test_an_id_counts_once_however_often_it_is_sent(
     assert "matchbook_events_drained_total 3.0" in app.test_client().get("/metrics").text
 
 
-def test_a_drain_that_stands_still_is_said_and_nothing_is_lost(
+def test_a_stopped_drain_is_reported_and_nothing_is_lost(
     start: Start, settings: Settings, client: redis.Redis, keys: Keys
 ) -> None:
     app = start(settings.layered({"events_waiting_most": 3}, "given"))

@@ -1,5 +1,4 @@
-"""What posted events may say, when, and how much of them: by the clock of Redis, by the key, by the minute and the
-day."""
+"""Limits of posted events: time by the clock of Redis, types and ids by the key, numbers by minute and day."""
 
 from __future__ import annotations
 
@@ -29,13 +28,13 @@ USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
 
 
 def sent(app: Flask, *events: dict[str, Any], key: str = "") -> tuple[int, dict[str, str]]:
-    """Status, and the error where there is one."""
+    """Status, and the error if there is one."""
     answer = app.test_client().post("/api/events", json={"events": events}, headers={"X-API-Key": key} if key else {})
     return answer.status_code, answer.get_json().get("error", {})
 
 
 @pytest.mark.parametrize("minutes", [-60 * 24 * 400, -6, 6, 60 * 24 * 400])
-def test_a_reader_whose_own_clock_is_wrong_takes_what_is_right_and_nothing_of_it_is_set_aside(
+def test_a_reader_with_a_wrong_clock_takes_valid_events_and_none_is_rejected(
     start: Start, settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, minutes: int
 ) -> None:
     class Wrong(datetime):
@@ -76,7 +75,7 @@ def test_a_retraction_shows_both_to_each_other_again(
 
 @pytest.fixture
 def bound(start: Start, settings: Settings) -> Callable[..., tuple[Flask, str]]:
-    """A reader that asks for keys, and one that is bound."""
+    """A reader with API keys, and a key with bounds."""
 
     def make(**bounds: list[str]) -> tuple[Flask, str]:
         key, spelt = new_key("tracker", [Scope.EVENTS], datetime.now(UTC), None, bounds)
@@ -88,7 +87,7 @@ def bound(start: Start, settings: Settings) -> Callable[..., tuple[Flask, str]]:
     return make
 
 
-def test_a_bound_key_posts_what_it_may_and_nothing_else(
+def test_a_bound_key_posts_only_allowed_events(
     bound: Callable[..., tuple[Flask, str]], client: redis.Redis, keys: Keys
 ) -> None:
     other = "ffffffff-0000-4000-8000-000000000000"
@@ -108,8 +107,8 @@ def test_a_bound_key_posts_what_it_may_and_nothing_else(
         assert client.xlen(keys.events) == before and not client.exists(keys.since(Entity.USER, other))
 
 
-def test_every_field_that_can_be_bound_is_looked_at() -> None:
-    """A bound that is declared and not checked would be a door left open."""
+def test_every_field_with_a_bound_is_checked() -> None:
+    """Each declared bound is checked."""
     given = {"types": ["click"], "users": ["1"], "startups": ["1"]}
     assert set(given) == set(BOUNDS)
     for name in BOUNDS:
@@ -130,7 +129,7 @@ def test_events_are_counted_by_the_minute_and_by_the_caller(
     assert 0 < client.ttl(keys.posted("open", int(time.time()) // 60)) <= 120
 
 
-def test_posted_events_claim_so_much_memory_a_day_and_no_more(
+def test_posted_events_have_a_memory_limit_a_day(
     start: Start, settings: Settings, client: redis.Redis, keys: Keys
 ) -> None:
     app, requests = (

@@ -1,4 +1,4 @@
-"""Generated requests against the described API: whatever is sent, the answer is one that /openapi.json tells of."""
+"""Generated requests: every answer is one that /openapi.json describes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_answer_is_as_described(start: Start, publish: Publish, rows: str)
 
 
 def fuzz(operation: Any, mode: Any) -> int:
-    """Generated calls of one operation; gives how many."""
+    """Send generated calls of one operation; returns how many."""
     calls = 0
 
     @effort(

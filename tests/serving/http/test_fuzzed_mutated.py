@@ -1,4 +1,4 @@
-"""Requests that are bent in every way, in process and over sockets: no defect, and each refusal in the same shape."""
+"""Malformed requests, in process and over sockets: no internal error, and the same shape for each refusal."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE", "CONNECT", "PURGE",
 
 
 def values(like: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """JSON of about the right shape, with anything in the place of a field's value."""
+    """JSON of about the right shape, with random values in fields."""
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(ODD)
     any_value = st.recursive(
         leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=9), v, max_size=3), max_leaves=6
@@ -127,7 +127,7 @@ BODY = (
 def asked(
     app: Flask, method: str, path: str, query: str, body: bytes, kind: str, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    """What a WSGI server would be answered."""
+    """The answer that a WSGI server would get."""
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -164,7 +164,7 @@ def check(status: int, body: bytes, whole: bool = True) -> None:
         assert list(json.loads(body)["error"]) == ["code", "expected", "got", "hint"]
 
 
-def test_no_bent_request_is_a_defect(start: Start, publish: Publish, rows: str) -> None:
+def test_no_malformed_request_is_an_internal_error(start: Start, publish: Publish, rows: str) -> None:
     publish()
     app = start()
 
@@ -204,7 +204,7 @@ def test_no_bent_request_is_a_defect(start: Start, publish: Publish, rows: str) 
     one()
 
 
-def test_no_odd_body_is_a_defect(start: Start, publish: Publish) -> None:
+def test_no_malformed_body_is_an_internal_error(start: Start, publish: Publish) -> None:
     publish()
     app = start()
     for path in (f"{AT}/many", "/api/events"):
@@ -212,7 +212,7 @@ def test_no_odd_body_is_a_defect(start: Start, publish: Publish) -> None:
             check(*asked(app, "POST", path, "", body, "application/json", {}))
 
 
-def test_no_bytes_on_a_socket_are_a_defect(
+def test_no_bytes_on_a_socket_are_an_internal_error(
     publish: Publish, served: Callable[..., int], person: Callable[[Role, int], str]
 ) -> None:
     publish()
@@ -229,7 +229,7 @@ def test_no_bytes_on_a_socket_are_a_defect(
                 assert client.ask(get("/health/live"))[0] == 200
 
 
-def test_what_the_server_itself_refuses_is_no_defect(publish: Publish, served: Callable[..., int]) -> None:
+def test_refusals_of_the_server_are_no_internal_error(publish: Publish, served: Callable[..., int]) -> None:
     publish()
     port = served()
 

@@ -1,4 +1,4 @@
-"""Headers that tell the truth: what may be kept and for how long, what is still the same, what a browser may do."""
+"""Response headers: caching, ETag and browser security."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def get(app: Flask, path: str, tag: str = "") -> TestResponse:
     return app.test_client().get(path, headers={"If-None-Match": tag} if tag else {})
 
 
-def test_what_has_not_changed_is_not_sent_again(start: Start, publish: Publish, person: Person) -> None:
+def test_an_unchanged_body_is_not_sent_again(start: Start, publish: Publish, person: Person) -> None:
     publish()
     app, path = start(), f"{AT}/{person(Role.DEVELOPER, 4)}"
     first = get(app, path)
@@ -49,7 +49,7 @@ def test_a_tag_changes_with_whatever_changes_the_body(start: Start, publish: Pub
     assert get(app, path, tags[0]).status_code == 200
 
 
-def test_an_owners_list_is_asked_for_again_and_shared_lists_may_be_half_a_minute_old(
+def test_an_owners_list_is_revalidated_and_shared_lists_may_be_cached_30_s(
     start: Start, publish: Publish, person: Person
 ) -> None:
     publish()
@@ -90,9 +90,7 @@ def test_live_and_degraded_lists_are_not_to_be_kept(
         ("/nowhere", 404),
     ],
 )
-def test_every_answer_keeps_a_browser_from_harm(
-    start: Start, publish: Publish, rows: str, path: str, status: int
-) -> None:
+def test_every_answer_has_security_headers(start: Start, publish: Publish, rows: str, path: str, status: int) -> None:
     publish()
     answer = get(start(), path)
     assert answer.status_code == status

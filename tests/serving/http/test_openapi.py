@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete against the routes, and true of real answers."""
+"""The OpenAPI document covers every route and matches real answers."""
 
 from __future__ import annotations
 

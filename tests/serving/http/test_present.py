@@ -1,4 +1,4 @@
-"""The public body, byte for byte, of a list made by hand."""
+"""The public body of a list made by hand, byte for byte."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def test_the_body_is_the_golden_one() -> None:
     assert json.dumps(found, indent=1) + "\n" == GOLDEN_FILE.read_text()
 
 
-def test_an_old_list_says_nothing_but_what_it_said_before() -> None:
-    """At most three of its reasons, no ranker's name, and a version that tells more."""
+def test_an_old_list_keeps_its_body() -> None:
+    """At most three of its reasons, no ranker's name, and a longer version."""
     found, before = body(answer(OLD), Query(limit=5), 36, IDS, NOW), json.loads(GOLDEN_FILE_1.read_text())
     for now, then in zip(found["startups"], before["startups"], strict=True):
         assert 0 < len(now["reasons"]) <= 3 and set(now["reasons"]) <= {*then["reasons"], POPULAR.reason[0]}
@@ -128,5 +128,5 @@ def test_an_empty_surface_says_so() -> None:
     assert body(answer(NOBODY), Query(), 36, IDS, NOW)["reason"] == "there is no startup yet that could be shown"
 
 
-def test_trouble_is_said_as_degraded() -> None:
+def test_trouble_is_shown_as_degraded() -> None:
     assert body(answer(LISTING, trouble="Redis does not answer"), Query(), 36, IDS, NOW)["degraded"] is True

@@ -1,4 +1,4 @@
-"""What a caller may ask: filters, paging, exclusions; and what is refused, with words."""
+"""Query parameters: filters, paging and exclusions; malformed ones are refused with a clear error."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ NO_BODIES: list[Any] = [
 ]
 
 
-def test_malformed_parameters_are_refused_with_words(app: Flask) -> None:
+def test_malformed_parameters_are_refused_with_an_error(app: Flask) -> None:
     for tail in (ANYONE, "popular", "trending"):
         for query in MALFORMED:
             answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{tail}", query_string=query)
@@ -121,14 +121,14 @@ def test_malformed_parameters_are_refused_with_words(app: Flask) -> None:
             assert error["code"] in (f"malformed_{name}", "malformed_id")
 
 
-def test_malformed_ids_are_refused_with_words(app: Flask) -> None:
+def test_malformed_ids_are_refused_with_an_error(app: Flask) -> None:
     for owner in NO_IDS:
         answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
         assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "malformed_id"), owner
         assert "UUID" in answer.get_json()["error"]["expected"]
 
 
-def test_malformed_bodies_are_refused_with_words(app: Flask) -> None:
+def test_malformed_bodies_are_refused_with_an_error(app: Flask) -> None:
     for body in NO_BODIES:
         answer = app.test_client().post(f"/api/recommendations/{SURFACE}/many", json=body)
         assert (answer.status_code, list(answer.get_json()["error"])) == (400, ["code", "expected", "got", "hint"]), (
@@ -152,11 +152,11 @@ def test_a_defect_shows_no_stack_trace(
     app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> None:
-        raise RuntimeError("secret of the house")
+        raise RuntimeError("an internal secret")
 
     monkeypatch.setattr(app.extensions["matchbook"].lists, "popular", broken)
     answer = app.test_client().get(f"/api/recommendations/{SURFACE}/popular")
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
-    assert any("secret of the house" in r.message and r.exc_info for r in caplog.records)
+    assert any("an internal secret" in r.message and r.exc_info for r in caplog.records)

@@ -1,4 +1,4 @@
-"""What is too large is refused with words, before anything is done with it."""
+"""Requests that are too large are refused with a clear error before any work."""
 
 from __future__ import annotations
 

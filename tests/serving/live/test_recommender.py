@@ -1,4 +1,4 @@
-"""The live fallback: one computation however many ask, kept for a while, never what the owner may not see."""
+"""The live fallback: one computation for many requests, kept for a while, without items that the owner may not see."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def newcomer(rows: str, execute: Execute) -> str:
     return owner
 
 
-def test_fifty_threads_ask_for_one_newcomer_and_one_list_is_computed(
+def test_fifty_requests_for_one_newcomer_compute_one_list(
     start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -76,7 +76,7 @@ def test_fifty_threads_ask_for_one_newcomer_and_one_list_is_computed(
 def test_models_are_opened_once_a_release(
     start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A17: the real function is called, and its calls are counted."""
+    """The calls of the real function are counted (A17)."""
     opened: list[str] = []
 
     def counted(settings: Settings, held: HeldRelease) -> Recipes:
@@ -91,7 +91,7 @@ def test_models_are_opened_once_a_release(
     assert opened == [release]
 
 
-def test_a_slow_computation_is_not_waited_for_but_found_by_the_next_request(
+def test_a_slow_computation_is_found_by_the_next_request(
     start: Start, publish: Publish, newcomer: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -114,7 +114,7 @@ def test_a_slow_computation_is_not_waited_for_but_found_by_the_next_request(
     assert (body["method_used"], body["source"], body["degraded"]) == ("content_based", "live", False)
 
 
-def test_too_many_misses_are_refused_work_not_answers(
+def test_too_many_misses_get_answers_without_computation(
     start: Start, publish: Publish, rows: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -126,7 +126,7 @@ def test_too_many_misses_are_refused_work_not_answers(
     assert all(b["method_used"] == "popular" and b["startups"] for b in bodies)
 
 
-def test_what_was_computed_is_kept_with_its_time_to_live(
+def test_a_computed_list_is_stored_with_its_ttl(
     start: Start, publish: Publish, newcomer: str, settings: Settings
 ) -> None:
     release = publish()
@@ -136,19 +136,19 @@ def test_what_was_computed_is_kept_with_its_time_to_live(
     ask(app, unknown)
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         key = keys.live(release, SURFACE, newcomer)
-        assert 0.8 * 1800 - 60 <= client.ttl(key) <= 1800  # R01, H05
+        assert 0.8 * 1800 - 60 <= client.ttl(key) <= 1800  # the TTL of live lists (R01, H05)
         stored = LiveList.decode(client.get(key))
         assert stored.known
         assert datetime.fromtimestamp(stored.made_us / 1e6, UTC).isoformat(timespec="seconds") == first["generated_at"]
         assert client.get(keys.count(Entity.USER, newcomer)) == b"0"
-        assert 240 <= client.ttl(keys.count(Entity.USER, newcomer)) <= 300  # H03
+        assert 240 <= client.ttl(keys.count(Entity.USER, newcomer)) <= 300  # the TTL of counts (H03)
         assert not LiveList.decode(client.get(keys.live(release, SURFACE, unknown))).known
         assert client.ttl(keys.live(release, SURFACE, unknown)) <= 30
         assert client.get(keys.count(Entity.USER, unknown)) is None
     assert ask(app, newcomer) == first
 
 
-def test_what_happened_since_the_build_is_not_shown_again(
+def test_items_of_events_since_the_build_are_not_shown_again(
     start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World, settings: Settings
 ) -> None:
     publish()
@@ -184,10 +184,10 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
     assert "item_neighbours" in {s for item in body["startups"] for s in item["sources"]}
 
 
-def test_who_opts_out_is_told_nothing_of_what_they_did(
+def test_a_user_who_opts_out_gets_nothing_from_their_events(
     start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World
 ) -> None:
-    """R23, L07: live as in the batch, and on the page."""
+    """Live, in the batch and on the page (R23, L07)."""
     publish()
     for n, startup in enumerate(planted.startups.ids.ids[planted.startup_group == 1][:6]):
         execute(
@@ -228,7 +228,7 @@ def test_a_new_startup_is_computed_live_for_both_roles(
 def test_a_batch_of_one_from_rows_is_the_batch_of_the_snapshot(
     start: Start, publish: Publish, rows: str, planted: World, surface: Surface
 ) -> None:
-    """The recipe must see the same owner whether the rows came through a snapshot or straight from PostgreSQL."""
+    """The recipe must see the same owner through a snapshot and through rows of PostgreSQL."""
     publish()
     app = start()
     recipe = reader(app).live.recipes(reader(app).releases.held).by_surface[surface]

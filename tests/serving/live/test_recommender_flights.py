@@ -1,4 +1,4 @@
-"""One computation however many ask, in all processes; and what is left of it when a process or a server dies."""
+"""One computation for many requests in all processes; and the state after a process or a server dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def newcomer(rows: str, execute: Execute) -> str:
 
 
 class Reads:
-    """Counts the reads of an owner by several readers, and holds them back until the gate opens."""
+    """Counts the reads of an owner by several readers, and blocks them until the gate opens."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *apps: Flask) -> None:
         self.calls, self.gate = 0, threading.Event()
@@ -69,7 +69,7 @@ def test_two_processes_that_miss_one_list_compute_it_once(
     assert (bodies[0]["source"], bodies[0]["degraded"], bodies[0]["method_used"]) == ("live", False, "content_based")
 
 
-def test_whoever_waits_for_another_process_waits_no_longer_than_the_budget(
+def test_a_wait_for_another_process_ends_with_the_budget(
     start: Start, publish: Publish, newcomer: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -87,7 +87,7 @@ def test_whoever_waits_for_another_process_waits_no_longer_than_the_budget(
     assert ask(second, newcomer)["source"] == "live"
 
 
-def test_a_process_that_died_at_it_is_waited_for_only_as_long_as_its_lease(
+def test_a_claim_of_a_dead_process_ends(
     start: Start, publish: Publish, newcomer: str, settings: Settings, client: redis.Redis
 ) -> None:
     release = publish()
@@ -100,7 +100,7 @@ def test_a_process_that_died_at_it_is_waited_for_only_as_long_as_its_lease(
     assert client.get(key) is None
 
 
-def test_a_lease_that_was_lost_is_not_given_up_for_its_next_holder(
+def test_a_lost_claim_is_not_deleted_for_its_next_holder(
     start: Start,
     publish: Publish,
     newcomer: str,
@@ -122,7 +122,7 @@ def test_a_lease_that_was_lost_is_not_given_up_for_its_next_holder(
     assert client.get(key) == b"the next"
 
 
-def test_a_failure_rests_for_everybody_and_is_tried_again(
+def test_a_failure_pauses_for_all_and_is_tried_again(
     start: Start,
     publish: Publish,
     newcomer: str,
@@ -171,7 +171,7 @@ def test_without_redis_there_is_one_computation_a_process(
     assert all((b["source"], b["degraded"]) == ("live", True) for b in bodies)
 
 
-def test_what_cannot_be_computed_leaves_nothing_behind(
+def test_a_failed_computation_leaves_no_claim(
     start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -181,7 +181,7 @@ def test_what_cannot_be_computed_leaves_nothing_behind(
     assert len(reader(app).live.flights) == 0
 
 
-def test_the_processes_compute_one_list_for_many_who_ask_at_once(
+def test_the_processes_compute_one_list_for_many_requests(
     publish: Publish, newcomer: str, served: Callable[..., int]
 ) -> None:
     publish()

@@ -1,4 +1,4 @@
-"""Owners who did so much since the build that they are routed otherwise: a live list in place of the stored one."""
+"""Owners with enough events since the build to change their route get a live list instead of the stored one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cold(rows: str, planted: World) -> str:
 
 @pytest.fixture
 def act(settings: Settings, execute: Execute, planted: World) -> Act:
-    """Somebody likes n startups of a group since the build: in PostgreSQL, and in the hash that readers look at."""
+    """A user likes n startups of a group after the build: rows in PostgreSQL and fields in the since hash."""
 
     def like(owner: str, group: int, first: int, n: int, drained: bool = True) -> None:
         startups = planted.startups.ids.ids[planted.startup_group == group][first : first + n]
@@ -68,7 +68,7 @@ def act(settings: Settings, execute: Execute, planted: World) -> Act:
         (Surface.DEVELOPERS_FOR_STARTUP, 5, 100, False),
     ],
 )
-def test_who_may_be_routed_otherwise(surface: Surface, count: int, more: int, crossed: bool) -> None:
+def test_which_routes_may_change(surface: Surface, count: int, more: int, crossed: bool) -> None:
     assert route_may_change(surface, count, more, Settings()) is crossed
     assert route_may_change(
         Surface.DEVELOPERS_FOR_STARTUP, 5, 15, Settings().layered({"founder_ensemble": True}, "given")
@@ -92,7 +92,7 @@ def test_a_cold_owner_who_became_warm_is_answered_live_by_als(
     assert [1 in groups for groups in shown] == [False, True]
 
 
-def test_where_no_live_list_comes_in_time_the_stored_one_answers_and_says_so(
+def test_without_a_live_list_in_time_the_stored_one_answers_degraded(
     start: Start, publish: Publish, cold: str, act: Act, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     publish()
@@ -120,7 +120,7 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
     app, key = start(), Keys(settings.namespace).live(release, SURFACE, newcomer)
     assert ask(app, newcomer)["route"] == "content_based"
     act(newcomer, group=0, first=0, n=5)
-    assert ask(app, newcomer)["route"] == "content_based"  # kept: PostgreSQL may not have heard of it yet
+    assert ask(app, newcomer)["route"] == "content_based"  # kept: PostgreSQL may not have it yet
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         kept = LiveList.decode(client.get(key))
         client.set(key, replace(kept, made_us=kept.made_us - 61_000_000).encode(), ex=600)
@@ -156,7 +156,7 @@ def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
     assert (body["degraded"], body["source"]) == (True, "live")
 
 
-def test_several_at_once_are_each_answered_by_where_they_stand(
+def test_several_owners_get_the_list_of_their_own_route(
     start: Start, publish: Publish, cold: str, act: Act, person: Callable[[Role, int], str]
 ) -> None:
     publish()
@@ -169,7 +169,7 @@ def test_several_at_once_are_each_answered_by_where_they_stand(
     }
 
 
-def test_what_was_posted_but_not_drained_is_no_reason_to_compute_again_and_again(
+def test_posted_events_before_the_drain_cause_no_repeated_computation(
     start: Start, publish: Publish, cold: str, act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()

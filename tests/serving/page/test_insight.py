@@ -1,4 +1,4 @@
-"""What the page for people asks: names, a list taken apart, a missing item explained, two releases compared."""
+"""The page's API: search by name, an explained list, a missing item, two releases compared."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_page_and_its_files_are_there(start: Start) -> None:
     assert "<script>" not in page.text and "style=" not in page.text  # a strict policy allows neither
 
 
-def test_somebody_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: Execute, person: Person) -> None:
+def test_an_owner_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: Execute, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     execute("UPDATE users SET name = 'Ada 100%% Lovelace' WHERE id = %s", owner)
     at = f"/api/find/{SURFACE}/owners"
@@ -52,7 +52,7 @@ def test_somebody_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: 
     assert client.get(at, query_string={"q": "a"}).get_json()["error"]["code"] == "malformed_q"
 
 
-def test_a_list_is_told_with_names_and_what_each_model_says(
+def test_a_list_is_explained_with_names_and_scores_by_model(
     client: FlaskClient, execute: Execute, person: Person
 ) -> None:
     owner = person(Role.DEVELOPER, 4)
@@ -73,7 +73,7 @@ def test_a_missing_item_is_explained(
     owner = person(Role.DEVELOPER, 4)
     listed = shown(client, owner)
     assert why(client, owner, listed[2]) == {**why(client, owner, listed[2]), "listed": True, "place": 3}
-    assert why(client, owner, company(1))["because"] == "withdrawn"  # whoever has met it
+    assert why(client, owner, company(1))["because"] == "withdrawn"  # also if they have met
     row = int(planted.users.ids.rows_of([owner])[0])
     x = planted.interactions
     met = str(planted.startups.ids.ids[x.item[x.owner == row][0]])
@@ -87,7 +87,7 @@ def test_a_missing_item_is_explained(
     assert "does not know this owner" in str(why(client, nobody, company(1))["because"])
 
 
-def test_what_was_posted_since_the_build_is_told(client: FlaskClient, person: Person) -> None:
+def test_events_posted_since_the_build_are_explained(client: FlaskClient, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     dismissed = shown(client, owner)[0]
     event = {"event_id": "e1", "user_id": owner, "startup_id": dismissed, "type": "dismiss"}
@@ -96,7 +96,7 @@ def test_what_was_posted_since_the_build_is_told(client: FlaskClient, person: Pe
     assert str(why(client, owner, dismissed)["because"]).startswith("they have met since the build: dismiss on ")
 
 
-def test_own_and_below_the_cut_are_told_apart(
+def test_own_items_and_low_ranked_items_have_different_reasons(
     start: Start, publish: Publish, rows: str, settings: Settings, planted: World
 ) -> None:
     publish()
@@ -113,7 +113,7 @@ def test_own_and_below_the_cut_are_told_apart(
     assert below and {"withdrawn", "it is their own startup"} < {str(about["because"]) for about in told}
 
 
-def test_two_releases_are_set_side_by_side(client: FlaskClient, publish: Publish, start: Start, person: Person) -> None:
+def test_two_releases_are_compared(client: FlaskClient, publish: Publish, start: Start, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     before = client.get("/api/releases").get_json()["live"]
     publish(day=11, backwards=True)
