@@ -60,7 +60,7 @@ def _parts(reason: int, source: int, founder_side: bool) -> _Parts:
 @lru_cache(maxsize=4096)
 def _people(reason: int, founder_side: bool) -> list[str]:
     event, number = people_of(reason)
-    done, said = _done(event), [s.counted[founder_side] for s in registry.sources() if any(s.counted)]
+    done, said = _done(event), [s.counted[founder_side] for s in registry.sources() if s.counted[founder_side]]
     return [one.format(n=_number(number), done=done) for one in said[:1] if done and number]
 
 
@@ -81,7 +81,7 @@ def _facet(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
 def _rest(reason: int, source: int, counted: bool, founder_side: bool) -> list[str]:
     """The source that put the item highest, unless what it counted is said already, and the item's standing."""
     there = (s for s in registry.sources() if s.code == source_of(reason) and s.bit & source)
-    first = [s.reason[founder_side] for s in there if not (counted and any(s.counted))]
+    first = [s.reason[founder_side] for s in there if not (counted and s.counted[founder_side])]
     return first + [s.words[founder_side] for s in standings_of(reason)]
 
 

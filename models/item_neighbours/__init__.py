@@ -10,7 +10,8 @@ ITEM_NEIGHBOURS = Source(
     4,
     "neighbours",
     ("similar to startups you engaged with", "similar to people who engaged with your startup"),
-    ("{n} people with your history {done} this startup", "{done} {n} startups that a person who met yours also met"),
+    # a founder gets no count: it would say what one named person did elsewhere
+    ("{n} people with your history {done} this startup", ""),
 )
 _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 
@@ -72,8 +73,8 @@ REVERSE = ModelSpec(
     name="item_neighbours_reverse",
     bundle="item_neighbours_reverse_v1",
     title="Users who met the same startups, for founders.",
-    arrays="as `item_neighbours_v1` (item)",
-    rows="the same, user x user",
+    arrays="indptr, indices, data (item)",
+    rows="user x user cosine, decayed by the age of the column's interactions, csr",
     fit="models.item_neighbours.fit:fit_reverse",
     config=NeighboursReverseConfig,
     source=ITEM_NEIGHBOURS,

@@ -38,20 +38,25 @@ def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
 def fit_reverse(data: TrainingData[NeighboursReverseConfig]) -> Bundle:
     """The bundle item_neighbours_reverse_v1: users with common startups."""
     config = data.config.completed(data.table("item_neighbours"))
-    return fit_neighbours(REVERSE.bundle, data.interactions.transposed(), config, data.threads)
+    return fit_neighbours(REVERSE.bundle, data.interactions.transposed(), config, data.threads, people=False)
 
 
 def fit_neighbours(
-    name: str, interactions: Interactions, config: NeighboursConfig, threads: int = 1, history: int = HISTORY
+    name: str,
+    interactions: Interactions,
+    config: NeighboursConfig,
+    threads: int = 1,
+    history: int = HISTORY,
+    people: bool = True,
 ) -> Bundle:
     """The csr of the `count` most similar items of each item: arrays indptr, indices, data; map item.
 
     data is the cosine in 0..1, each term halved for every `half_life_share` of the events' `Span` since the neighbour's
     pair. Indices ascend within a row, without the item itself; ties go to the lower row. An item without positive pairs
     has an empty row. Only the newest `history` pairs of an owner are compared, which bounds the work.
-    A second csr over the same pairs (people_indptr, people_indices, people_data) counts people who met the row's item
-    and had an event with the column's item: uint16 `EventType.code << 8 | number` for the heaviest type with at least
-    PEOPLE_LEAST people; the number is at most 255. Raises TooSparse without positive pairs.
+    people: add a second csr over the same pairs (people_indptr, people_indices, people_data). It counts people who met
+    the row's item and had an event with the column's item: uint16 `EventType.code << 8 | number` for the heaviest type
+    with at least PEOPLE_LEAST people; the number is at most 255. Raises TooSparse without positive pairs.
     """
     columns, fresh = _columns(interactions, config.half_life_share, history)
     if not columns.nnz:
@@ -66,10 +71,12 @@ def fit_neighbours(
         blocks = list(pool.map(lambda block: work(*block), bounds))
         lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
         arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
-        near = sparse.csr_matrix((np.ones(len(data), np.int32), indices, arrays["indptr"]), shape=(rows.shape[0],) * 2)
-        count = partial(_people, near, *_by_type(interactions, columns))
-        people = sparse.vstack(list(pool.map(lambda block: count(*block), bounds)), format="csr")
-    arrays |= {f"people_{name}": getattr(people, name) for name in ("indptr", "indices", "data")}
+        if people:
+            square = (rows.shape[0],) * 2
+            near = sparse.csr_matrix((np.ones(len(data), np.int32), indices, arrays["indptr"]), shape=square)
+            count = partial(_people, near, *_by_type(interactions, columns))
+            counts = sparse.vstack(list(pool.map(lambda block: count(*block), bounds)), format="csr")
+            arrays |= {f"people_{name}": getattr(counts, name) for name in ("indptr", "indices", "data")}
     told = {
         "neighbours": config.count,
         "neighbours_history": history,

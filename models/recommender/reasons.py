@@ -32,10 +32,11 @@ def reasons_of(
     """(n,) uint32, see models/lists/reasons.py, of catalogue positions `item` for the owners `at`, ascending.
 
     source: (n,) code of the source that put the item highest, see `leading`."""
-    least = PEOPLE_LEAST if recipe.surface.item is Entity.USER else 1
+    founders = recipe.surface.item is Entity.USER
+    least = PEOPLE_LEAST if founders else 1
     facet, event, number = shared_facets(recipe.facets, owners.kinds, at, item, least)
     people_event, people = np.zeros(len(item), np.int64), np.zeros(len(item), np.int64)
-    for scorer in (scorer for of, scorer in recipe.scorers.items() if any(of.counted)):
+    for scorer in (scorer for of, scorer in recipe.scorers.items() if of.counted[founders]):
         people_event, people = cast(CountingScorer, scorer).counted(owners, at, item)
     standing = (recipe.item_recency[item] >= NEW_RECENCY) * standing_bit(Standing.NEW)
     standing |= (recipe.item_popularity[item] >= POPULAR_AT) * standing_bit(Standing.POPULAR)

@@ -195,4 +195,4 @@ def test_rows_of_a_list_say_different_things(surface: Surface) -> None:
         if owners.count[i]:
             different.append(len(set(map(tuple, told[:10]))) > 1)
     assert np.mean(different) > 0.9
-    assert any(people_of(reason)[1] for reason in lists.reason.tolist())
+    assert any(people_of(reason)[1] for reason in lists.reason.tolist()) == (surface.owner is Entity.USER)
