@@ -21,7 +21,7 @@ from pipelines.events.drain import drain_events
 from pipelines.redis_client import current_release
 from pipelines.retire import retire
 from pipelines.run_build import run_build
-from tests.e2e.conftest import House, Patiently
+from tests.e2e.conftest import House, Houses, Patiently
 from tests.e2e.everywhere import Wanted, everywhere
 from tests.marketplace.tiny import AFTER_ALL, identity
 from tests.stored import append, entries
@@ -85,6 +85,12 @@ def erase_through_airflow(house: House, patiently: Patiently, id: str, run: str)
         {"dag_run_id": run, "logical_date": None, "conf": {"person": id}, "note": f"{id} asked for it"},
     )
     return ended(house, patiently, run)
+
+
+@pytest.fixture(scope="module")
+def house(houses: Houses) -> House:
+    """An installation of its own: the search lists every file, and must find none of another test's."""
+    return houses({"MATCHBOOK_SHARDS": "2"})
 
 
 @pytest.fixture(scope="module")
