@@ -29,18 +29,13 @@ def vectors(
 
     Columns: id (text), vector (list of numbers of one length), as_of (timestamp). Arguments: see `Source`.
     """
-    return ModelSpec(
-        name=name,
-        bundle=f"{name}_v1",
-        title=title or "Vectors that another program computed, by dot product.",
+    return _spec(
+        "vectors",
+        Source(name, code, label, reason),
+        owners,
+        title or "Vectors that another program computed, by dot product.",
         arrays="user_vectors, startup_vectors (user, startup)",
         rows="vectors of the newest set known at the cutoff",
-        fit="models.external.fit:fit_vectors",
-        config=ExternalConfig,
-        source=Source(name, code, label, reason),
-        owners=frozenset(owners),
-        scorer="models.external.scorer:open_vectors",
-        cheap=True,
     )
 
 
@@ -51,16 +46,27 @@ def scores(
 
     Columns: user_id, startup_id (text), score (number), as_of (timestamp). Arguments: see `Source`.
     """
-    return ModelSpec(
-        name=name,
-        bundle=f"{name}_v1",
-        title=title or "Scores of pairs that another program computed.",
+    return _spec(
+        "scores",
+        Source(name, code, label, reason),
+        owners,
+        title or "Scores of pairs that another program computed.",
         arrays="indptr, indices, data (user, startup)",
         rows="users x startups, scores of the newest set known at the cutoff, csr",
-        fit="models.external.fit:fit_scores",
+    )
+
+
+def _spec(kind: str, source: Source, owners: Set[Entity], title: str, arrays: str, rows: str) -> ModelSpec:
+    return ModelSpec(
+        name=source.name,
+        bundle=f"{source.name}_v1",
+        title=title,
+        arrays=arrays,
+        rows=rows,
+        fit=f"models.external.fit:fit_{kind}",
         config=ExternalConfig,
-        source=Source(name, code, label, reason),
+        source=source,
         owners=frozenset(owners),
-        scorer="models.external.scorer:open_scores",
+        scorer=f"models.external.scorer:open_{kind}",
         cheap=True,
     )
