@@ -154,6 +154,11 @@ def arm_on(experiments: Sequence[Experiment], surface: Surface, owner: str) -> t
     return None
 
 
+def with_arms(settings: Settings) -> list[Settings]:
+    """The settings, then those of every arm. Raises SettingsError with the field and its rule."""
+    return [settings, *(arm.apply(settings) for e in read_experiments(settings) for arm in e.arms)]
+
+
 def read_experiments(settings: Settings) -> tuple[Experiment, ...]:
     """The experiments of these settings, validated. Raises SettingsError with the field and its rule."""
     if not settings.experiments:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models import registry
+from models.data.bundle import digest_of
 from models.routing import models_of
 from models.schema import Method, Surface
 from models.setting import Phase
@@ -60,10 +61,8 @@ def version_of(
 @cache
 def models_code() -> str:
     """ "models=" and twelve hex digits of the Python files of `models`, which batch and reader make lists with."""
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
-    return f"models={digest.hexdigest()[:12]}"
+    root = Path(__file__).parent
+    return f"models={digest_of(root, root.rglob('*.py'))}"
 
 
 def live_code(code: str) -> str:

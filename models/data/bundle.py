@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -168,6 +168,14 @@ def _write(path: Path, body: bytes) -> str:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
         f.write(body)
     return hashlib.sha256(body).hexdigest()
+
+
+def digest_of(root: Path, paths: Iterable[Path]) -> str:
+    """Twelve hex digits of the names below `root` and the contents of these files, in order of their paths."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 def sha256_of(path: Path) -> str:

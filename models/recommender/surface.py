@@ -20,7 +20,7 @@ from models.data.interactions import Interactions
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, blend_is_auto
 from models.errors import BundleError
-from models.experiments import read_experiments
+from models.experiments import with_arms
 from models.features.table import RankerInputs, recency
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
@@ -376,8 +376,7 @@ def diversity_facets(recipe: SurfaceRecommender, item: NDArray[np.int32]) -> dic
 
 def unserved(name: str, settings: Settings) -> str:
     """Why no list can use a bundle: the switch that is off in the settings and in every arm; empty if one can."""
-    arms = (arm.apply(settings) for e in read_experiments(settings) for arm in e.arms)
-    reasons = [_unread(registry.named(name), ways) for ways in (settings, *arms)]
+    reasons = [_unread(registry.named(name), own) for own in with_arms(settings)]
     return reasons[0] if all(reasons) else ""
 
 

@@ -14,8 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from models.data.bundle import digest_of
 from models.errors import DataError, SettingsError
-from models.experiments import read_experiments
+from models.experiments import with_arms
 from models.list_version import models_code
 from models.recommender.surface import possible_rankers
 from models.settings.idle import idle_choices
@@ -104,8 +105,7 @@ class Run:
         for line in filter(None, run.overruled if snapshot is not None else [tuning]):
             _LOG.info(line)
         # a wrong file of experiments ends the build before it reads any row
-        arms = (arm.apply(run.settings) for e in read_experiments(run.settings) for arm in e.arms)
-        if idle := idle_choices([(s, possible_rankers(s)) for s in (run.settings, *arms)]):
+        if idle := idle_choices([(s, possible_rankers(s)) for s in with_arms(run.settings)]):
             _LOG.warning("set, but without effect: %s", ", ".join(idle.values()))
         return run._recorded(fresh=fresh)
 
@@ -200,11 +200,8 @@ _PARTS = ("models", "pipelines", "sql")
 @cache
 def code_digest() -> str:
     """Twelve hex digits of every Python file and query that may change a list; computed once a process."""
-    digest = hashlib.sha256()
-    for path in sorted(p for part in _PARTS for p in (_ROOT / part).rglob("*") if p.suffix in (".py", ".sql")):
-        digest.update(path.relative_to(_ROOT).as_posix().encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    found = (p for part in _PARTS for p in (_ROOT / part).rglob("*") if p.suffix in (".py", ".sql"))
+    return digest_of(_ROOT, found)
 
 
 def code_version() -> str:

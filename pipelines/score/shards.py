@@ -19,7 +19,7 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle, sha256_of
 from models.data.entities import Entities
 from models.errors import DataError, ReleaseIncomplete
-from models.experiments import Arm, Experiment, arms_on, places_on, read_experiments
+from models.experiments import Arm, Experiment, arms_on, places_on, read_experiments, with_arms
 from models.lists.ranked_lists import RankedLists
 from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
 from models.recommender.recommend import CHUNK, recommend
@@ -50,8 +50,7 @@ def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None
     if unknown:
         raise DataError(f"expected surfaces among {', '.join(known)}; got {', '.join(unknown)}")
     bundles = open_bundles(run.settings.artifacts, build.bundles, run.settings)
-    ways = (run.settings, *(arm.apply(run.settings) for e in read_experiments(run.settings) for arm in e.arms))
-    log.info("%s", idle_line([(settings, serving_rankers(bundles, settings)) for settings in ways]))
+    log.info("%s", idle_line([(s, serving_rankers(bundles, s)) for s in with_arms(run.settings)]))
     entities = entities_of(bundles[CATALOGUE])
     wanted = [known[s] for s in surfaces] if surfaces else list(Surface)
     owners = {s: len(entities[s.owner].owners_of(s)) for s in wanted}
