@@ -88,8 +88,8 @@ def shared_facets(
             continue
         width, row, code = int(codes.max()) + 1, met.row[known].astype(np.int64), codes[met.col[known]]
         value, inverse, total = np.unique(row * width + code, return_inverse=True, return_counts=True)
-        each = [np.bincount(inverse, met.data[known] >> t.code & 1, len(value)) for t in COUNTED_TYPES]
-        enough = np.stack(each) >= least
+        each = np.stack([np.bincount(inverse, met.data[known] >> t.code & 1, len(value)) for t in COUNTED_TYPES])
+        enough = each >= least
         first = enough.argmax(axis=0)
         share = np.bincount(codes[codes >= 0], minlength=width) / len(codes)
         expected = np.bincount(row, minlength=kinds.shape[0])[value // width] * share[value % width]
@@ -100,7 +100,7 @@ def shared_facets(
         place = place[better]
         facet[better], best[better] = REASONS[name], tie[place]
         event[better] = np.array([t.code for t in COUNTED_TYPES])[first[place]]
-        number[better] = np.stack(each)[first[place], place]
+        number[better] = each[first[place], place]
     return facet, event, number
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from models import registry
@@ -60,7 +60,7 @@ def idle_settings(ways: Sequence[Way]) -> dict[str, str]:
 def idle_line(ways: Sequence[Way]) -> str:
     """The log line: who ranks, and which settings have no effect; first those that somebody set."""
     rankers, found = sorted({r for _, those in ways for r in those}), idle_settings(ways)
-    chosen = idle_choices(ways)
+    chosen = _chosen(found, ways[0][0])
     rest = [DECLARED[n].name for n in found if n not in chosen]
     told = [f"ranker: {', '.join(rankers)}"]
     if chosen:
@@ -73,11 +73,14 @@ def idle_line(ways: Sequence[Way]) -> str:
 def idle_choices(ways: Sequence[Way]) -> dict[str, str]:
     """By flat name the settings that somebody set and that have no effect: value and reason in words. A setting that
     agrees with the mode is left out."""
-    settings = ways[0][0]
+    return _chosen(idle_settings(ways), ways[0][0])
+
+
+def _chosen(idle: Mapping[str, str], settings: Settings) -> dict[str, str]:
     usual = {n: settings.value(n) if n in settings.decided else d.default for n, d in DECLARED.items()}
     return {
         n: f"{DECLARED[n].name} = {in_toml(settings.given(n))} ({why})"
-        for n, why in idle_settings(ways).items()
+        for n, why in idle.items()
         if settings.given(n) not in (DECLARED[n].default, usual[n])
     }
 
