@@ -21,7 +21,7 @@ from models.data.training_data import MarketState, Newcomers, TrainingData
 from models.errors import TrainingError
 from models.features.item_facts import item_facts
 from models.features.location import AFFINITIES, coded, codes_in
-from models.gbdt.fit import TreeShape, fit_trees
+from models.gbdt.fit import Forest, TreeShape, fit_trees
 from models.gbdt.trees import Trees
 from models.schema import Entity
 
@@ -97,7 +97,7 @@ def _demand(
     if label.sum() < ENOUGH:
         return recent, {"by": "recent events", "pairs": int(label.sum())}
     try:
-        trees = fit_trees(features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=seed, threads=1)
+        (trees,) = fit_trees(features, label, np.zeros(len(label), np.int64), [Forest("poisson", _SHAPE, seed)])
     except TrainingError as error:
         return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
     raw = Trees.from_arrays(trees).score(np.stack(list(facts.values()), axis=1))

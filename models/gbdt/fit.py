@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from threading import Lock
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import TrainingError
 from models.gbdt.trees import MOST_LEAVES
-
-if TYPE_CHECKING:
-    import lightgbm
 
 Objective = Literal["binary", "lambdarank", "poisson"]
 #: LightGBM compares all rows of a group and refuses larger groups.
@@ -27,8 +26,7 @@ class TreeShape:
 
     trees: most trees. leaves: most leaves per tree, 2..64. learning_rate: share of each tree's step that is taken.
     min_leaf: fewest rows per leaf. l2: added to a leaf's curvature, so that small leaves contribute less.
-    truncation: list positions that lambdarank optimises. columns: share of the features per tree. bins: thresholds per
-    feature. patience: with a validation set, trees without a gain before training stops.
+    truncation: list positions that lambdarank optimises. columns: share of the features per tree.
     """
 
     trees: int = 120
@@ -38,48 +36,49 @@ class TreeShape:
     l2: float = 1.0
     truncation: int = 20
     columns: float = 1.0
-    bins: int = 255
-    patience: int = 20
 
     def __post_init__(self) -> None:
-        if not 2 <= self.leaves <= MOST_LEAVES or min(self.trees, self.min_leaf, self.truncation, self.patience) < 1:
+        if not 2 <= self.leaves <= MOST_LEAVES or min(self.trees, self.min_leaf, self.truncation) < 1:
             raise TrainingError(
-                f"expected 2..{MOST_LEAVES} leaves and at least one tree, row, place and tree of "
-                f"patience, got {self}; correct the settings"
+                f"expected 2..{MOST_LEAVES} leaves and at least one tree, row and place, got {self}; "
+                "correct the settings"
             )
+
+
+class Forest(NamedTuple):
+    """What one forest learns, its shape, and its seed."""
+
+    objective: Objective
+    shape: TreeShape
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Input rows of LightGBM: features (n, f); label, group and weight (n,)."""
+    """Input rows of LightGBM: features (n, f); label and group (n,)."""
 
     features: NDArray[np.float32]
     label: NDArray[np.integer[Any]]
     group: NDArray[np.integer[Any]]
-    weight: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        n, columns = len(self.label), [self.label, self.group, *([] if self.weight is None else [self.weight])]
-        if self.features.ndim != 2 or len(self.features) != n or any(c.shape != (n,) for c in columns):
+        n = len(self.label)
+        if self.features.ndim != 2 or len(self.features) != n or self.label.shape != (n,) or self.group.shape != (n,):
             raise TrainingError(
-                f"expected features, a label, a group and at most one weight per row, got "
-                f"{self.features.shape} and {[c.shape for c in columns]}; build the rows again"
+                f"expected features, a label and a group per row, got {self.features.shape}, {self.label.shape} and "
+                f"{self.group.shape}; build the rows again"
             )
         if not np.isfinite(self.features).all() or not (np.isfinite(self.label) & (self.label >= 0)).all():
             raise TrainingError("expected finite features and labels from 0 on, got others; build the rows again")
-        if self.weight is not None and not (np.isfinite(self.weight).all() and (self.weight >= 0).all()):
-            raise TrainingError("expected finite weights from 0 on, got others; build the rows again")
 
-    def ready_for(self, objective: Objective) -> _Rows:
-        """Sort rows by group where the objective needs it. Raises TrainingError if nothing can be learned."""
+    def ready_for(self, objectives: Collection[Objective]) -> _Rows:
+        """Sort rows by group if an objective needs it. Raises TrainingError if nothing can be learned."""
         positives = int((self.label > 0).sum())
         if positives == 0 or positives == len(self.label):
             raise TrainingError(f"expected rows of both outcomes, got {positives} positives of {len(self.label)}")
-        if objective == "poisson":
-            return self
-        if not np.isin(self.label, (0, 1)).all():
-            raise TrainingError(f"expected labels 0 or 1 for {objective}, got others; build the rows again")
-        if objective == "binary":
+        if {"binary", "lambdarank"} & {*objectives} and not np.isin(self.label, (0, 1)).all():
+            raise TrainingError(f"expected labels 0 or 1 for {', '.join(objectives)}, got others; build the rows again")
+        if "lambdarank" not in objectives:
             return self
         _, group, sizes = np.unique(self.group, return_inverse=True, return_counts=True)
         mine = np.bincount(group, weights=self.label > 0)
@@ -91,96 +90,72 @@ class _Rows:
                 "draw fewer negatives per group"
             )
         order = np.argsort(group, kind="stable")
-        return _Rows(
-            self.features[order], self.label[order], group[order], None if self.weight is None else self.weight[order]
-        )
+        return _Rows(self.features[order], self.label[order], group[order])
 
 
 def fit_trees(
     features: NDArray[np.float32],
     label: NDArray[Any],
     group: NDArray[np.integer[Any]],
-    objective: Objective,
-    shape: TreeShape,
-    *,
-    seed: int,
-    threads: int,
-    weight: NDArray[np.float64] | None = None,
-    validation: tuple[NDArray[np.float32], NDArray[np.integer[Any]], NDArray[np.int64]] | None = None,
-) -> dict[str, NDArray[Any]]:
-    """Train a sum of trees; the same input gives the same bytes for any number of threads.
+    forests: Sequence[Forest],
+    threads: int = 1,
+) -> list[dict[str, NDArray[Any]]]:
+    """Train sums of trees on one binned table; the same input gives the same bytes for any number of threads.
 
-    features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order. weight: (n,).
+    features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order.
     objective: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010); "binary" the log-odds
-    of a positive and "poisson" the logarithm of a count, without groups.
-    validation: features, label and group of other groups, for early stopping (by log loss, or by NDCG at `truncation`).
-    Returns the arrays of `Trees.from_arrays` (LightGBM's raw score) and gain: (f,) reduction of the loss by each
-    feature.
-    Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not finite, or shapes
-    differ.
+    of a positive and "poisson" the logarithm of a count, without groups. threads: forests trained at a time.
+    Returns for each forest the arrays of `Trees.from_arrays` (LightGBM's raw score) and gain: (f,) reduction of the
+    loss by each feature. Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not
+    finite, or shapes differ.
     """
-    training = _Rows(features, label, group, weight).ready_for(objective)
-    guard = None if validation is None else _Rows(*validation).ready_for(objective)
-    if guard is not None and guard.features.shape[1] != features.shape[1]:
-        raise TrainingError(f"expected {features.shape[1]} features to validate with, got {guard.features.shape[1]}")
-    booster = _boosted(training, guard, objective, shape, _parameters(objective, shape, seed, threads))
-    best = booster.best_iteration if guard is not None else None
-    found = [tree["tree_structure"] for tree in booster.dump_model(num_iteration=best)["tree_info"]]
-    return _arrays(found) | {"gain": booster.feature_importance("gain", iteration=best).astype(np.float32)}
+    import lightgbm
+
+    objectives = [forest.objective for forest in forests]
+    rows = _Rows(features, label, group).ready_for(objectives)
+    sizes = np.unique(rows.group, return_counts=True)[1] if "lambdarank" in objectives else None
+    table = lightgbm.Dataset(
+        np.ascontiguousarray(rows.features, np.float32), rows.label.astype(np.float32), group=sizes, params=_SHARED
+    ).construct()
+    creating = Lock()
+
+    def grown(forest: Forest) -> dict[str, NDArray[Any]]:
+        with creating:  # in this thread, because LightGBM keeps its verbosity by thread
+            booster = lightgbm.Booster(_parameters(forest), table)
+        for _ in range(forest.shape.trees):
+            if booster.update():  # no leaf can be split further
+                break
+        found = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+        return _arrays(found) | {"gain": booster.feature_importance("gain").astype(np.float32)}
+
+    with ThreadPoolExecutor(threads) as pool:  # one thread per forest: LightGBM's own threads spin while they wait
+        return list(pool.map(grown, forests))
 
 
-def _parameters(objective: Objective, shape: TreeShape, seed: int, threads: int) -> dict[str, Any]:
-    chosen: dict[str, Any] = {
-        "objective": objective,
+#: Parameters of the binned table, the same for all forests.
+_SHARED = {
+    "deterministic": True,
+    "force_row_wise": True,
+    "feature_pre_filter": False,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+
+
+def _parameters(forest: Forest) -> dict[str, Any]:
+    shape = forest.shape
+    chosen: dict[str, Any] = _SHARED | {
+        "objective": forest.objective,
         "num_leaves": shape.leaves,
         "learning_rate": shape.learning_rate,
         "min_data_in_leaf": shape.min_leaf,
         "lambda_l2": shape.l2,
-        "seed": seed,
-        "num_threads": threads,
+        "seed": forest.seed,
         "feature_fraction": shape.columns,
-        "deterministic": True,
-        "force_row_wise": True,
-        "feature_pre_filter": False,
-        "max_bin": shape.bins,
-        "verbosity": -1,
     }
-    if objective == "lambdarank":
-        chosen |= {
-            "lambdarank_truncation_level": shape.truncation,
-            "label_gain": [0, 1],
-            "metric": "ndcg",
-            "eval_at": [shape.truncation],
-        }
+    if forest.objective == "lambdarank":
+        chosen |= {"lambdarank_truncation_level": shape.truncation, "label_gain": [0, 1]}
     return chosen
-
-
-def _boosted(
-    training: _Rows, guard: _Rows | None, objective: Objective, shape: TreeShape, parameters: dict[str, Any]
-) -> lightgbm.Booster:
-    import lightgbm
-
-    def dataset(rows: _Rows, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-        sizes = np.unique(rows.group, return_counts=True)[1] if objective == "lambdarank" else None
-        return lightgbm.Dataset(
-            np.ascontiguousarray(rows.features, np.float32),
-            rows.label.astype(np.float32),
-            reference=reference,
-            weight=rows.weight,
-            group=sizes,
-            params=parameters,
-        )
-
-    data = dataset(training)
-    if guard is None:
-        return lightgbm.train(parameters, data, shape.trees)
-    return lightgbm.train(
-        parameters,
-        data,
-        shape.trees,
-        valid_sets=[dataset(guard, data)],
-        callbacks=[lightgbm.early_stopping(shape.patience, verbose=False)],
-    )
 
 
 def _arrays(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,6 @@ better than the learner with the best validation result (docs/decisions/0014-lea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import TrainingError
-from models.gbdt.fit import Objective, TreeShape, fit_trees
+from models.gbdt.fit import Forest, Objective, TreeShape, fit_trees
 from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS, AveragedRanker, LearnedRanker
 from models.ranker import RankerConfig
 
@@ -23,15 +22,10 @@ from models.ranker import RankerConfig
 MOST_ROWS = 75_000
 #: Inverse strength of the regression's l2 penalty (scikit-learn's C), over standardised columns.
 _C = 0.1
-_BINARY = TreeShape(trees=200, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
-_ORDER = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
-#: By name: objective of the trees, their shape, and an offset of its seed.
-_FORESTS: dict[str, tuple[Objective, TreeShape, int]] = {
-    "binary": ("binary", _BINARY, 0),
-    "binary_again": ("binary", _BINARY, 1),
-    "order": ("lambdarank", _ORDER, 0),
-    "order_again": ("lambdarank", _ORDER, 1),
-}
+_BINARY = TreeShape(trees=100, leaves=8, learning_rate=0.1, min_leaf=50, l2=10.0, columns=0.5)
+_ORDER = TreeShape(trees=75, leaves=8, learning_rate=0.1, min_leaf=50, l2=10.0, columns=0.5)
+#: By name: objective of the trees, and their shape.
+_FORESTS: dict[str, tuple[Objective, TreeShape]] = {"binary": ("binary", _BINARY), "order": ("lambdarank", _ORDER)}
 LEARNERS = ("logistic", *_FORESTS)
 
 
@@ -141,8 +135,8 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArr
     """The arrays of one part, and each column's share of the trees' gain."""
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
-    with ThreadPoolExecutor(threads) as pool:  # one thread per forest: LightGBM's own threads spin while they wait
-        forests = list(pool.map(lambda f: _forest(rows, seed, *f), _FORESTS.values()))
+    asked = [Forest(objective, shape, seed) for objective, shape in _FORESTS.values()]
+    forests = fit_trees(rows.features, rows.label, rows.group, asked, threads)
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
@@ -152,10 +146,6 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArr
     arrays |= {"centre": raw.mean(axis=1).round(6), "spread": np.maximum(raw.std(axis=1), 1e-6).round(6)}
     ordered = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
     return arrays, {name: round(g, 4) for g, name in ordered if g > 0}
-
-
-def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, NDArray[Any]]:
-    return fit_trees(rows.features, rows.label, rows.group, objective, shape, seed=seed + again, threads=1)
 
 
 def _logistic(rows: RankerRows) -> NDArray[np.float64]:

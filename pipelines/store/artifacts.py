@@ -21,6 +21,8 @@ from pipelines.store.mirror import whole_here
 
 #: Kinds of trained models: those that make lists, and those that evaluate a build.
 BUNDLES, HOLDOUTS = "bundles", "holdouts"
+#: What is made at past cutoffs (pipelines/train/cutoffs.py).
+CUTS = "cuts"
 
 
 class Artifacts:

@@ -27,7 +27,7 @@ _RUNS = "runs/"
 #: Largest size in bytes of a record (`.jsonl`), enough for years. A larger one loses its older half.
 RECORD_MOST = 8 << 20
 #: Directories that are stored as a whole, named as in `Artifacts.place`.
-_WHOLE_KINDS = ("snapshots/*", "releases/*", "bundles/*/*", "holdouts/*/*")
+_WHOLE_KINDS = ("snapshots/*", "releases/*", "bundles/*/*", "holdouts/*/*", "cuts/*/*")
 #: Used as the name of a run: all runs.
 EVERY = "*"
 #: Keys of object information that identify a version of its content, for all storages.

@@ -23,7 +23,7 @@ from models.catalogue.catalogue import CATALOGUE
 from models.data.batch import Owners
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.data.entities import IdMap
-from models.data.interactions import EVENT_WEIGHTS, Interactions, leaving
+from models.data.interactions import EVENT_WEIGHTS, Interactions
 from models.data.profile_text import text_of
 from models.errors import TooSparse
 from models.recommender.surface import SurfaceRecommender, open_recommender, unserved
@@ -33,6 +33,8 @@ from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef
 from pipelines.run.run import EPOCH, Run, slug_of
+from pipelines.train.calendar import split_time
+from pipelines.train.cutoffs import FACTS, Cutoff
 from pipelines.train.train import fit
 
 _LOG = logging.getLogger(__name__)
@@ -172,18 +174,6 @@ def of_half(ids: IdMap, rows: NDArray[np.int32], choosing: bool, most: int | Non
     return rows[order][:most]
 
 
-def split_time(interactions: Interactions, share: float) -> int:
-    """Return the instant with the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
-    at = np.sort(interactions.at)
-    cut = leaving(at, share) if len(at) else 0
-    if not len(at) or cut == at[0]:
-        raise TooSparse(
-            f"expected events on both sides of a validation split at {share:.0%}, got {len(at)} events "
-            f"{'at one instant' if len(at) else 'at all'}; load more, or set [holdout] share"
-        )
-    return cut
-
-
 def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
     """The step: fit every model before the validation split. Returns {cut, models}, or why nothing is held out."""
     try:
@@ -200,11 +190,16 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
 
 
 def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
-    """Open any cut, with outcomes before `until_us` (the snapshot's cutoff by default). Raises TooSparse."""
+    """Open any cut, with outcomes before `until_us` (the snapshot's cutoff by default). Raises TooSparse.
+
+    Models of what existed then are kept. Models of facts are fitted again, because they have a row for each entity of
+    the snapshot.
+    """
     interactions, settings, bundles = snapshot.heard, run.settings, {}
+    cutoff = Cutoff(run, snapshot, cut_us)
     for name in (n for n in registry.bundles() if not unserved(n, settings)):
         try:
-            bundles[name] = _fitted(run, snapshot, name, cut_us)
+            bundles[name] = _fitted(run, snapshot, name, cut_us) if name in FACTS else cutoff.model(name)
         except TooSparse as error:
             if name in registry.required():
                 raise
@@ -227,7 +222,7 @@ def _without_unmet(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
 
 
 def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
-    """Return a base model fitted before the cut, from staging if an earlier task stored it."""
+    """Return a model of facts fitted before the cut, from staging if an earlier task stored it."""
     kind = holdout_place(run, snapshot, cut_us)
     path = run.artifacts.root / kind / name
     if not path.exists():

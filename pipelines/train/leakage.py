@@ -7,12 +7,10 @@ compares bytes. A failed check raises LeakFound and ends the run.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -23,13 +21,14 @@ from models.data.bundle import Bundle
 from models.data.entities import UNKNOWN_TIME, Entities
 from models.errors import LeakFound, TooSparse
 from models.popularity import SPEC as POPULARITY
-from models.schema import FACETS, STARTUPS, USERS, Entity
+from models.schema import FACETS, Entity
 from models.settings.settings import Settings
 from models.words import folded
-from pipelines.export.layout import INSTANT
+from pipelines.export.past import known_at, truncated
 from pipelines.export.snapshot import Snapshot
 from pipelines.export.withheld import equally_busy, met_from, telling
 from pipelines.run.run import EPOCH
+from pipelines.train.cutoffs import FACTS
 from pipelines.train.train import TrainingData, fit
 
 #: Columns of the snapshot that no model reads, so their blanks cannot leak.
@@ -117,7 +116,7 @@ def check_leaks(
     _check_profiles(snapshot, settings, past, cut_us)
     again = [name for name in refit if name in mine and name != CATALOGUE]
     for name in again:
-        _check_refit(mine[name], past, settings, cut_us)
+        _check_refit(mine[name], past if name in FACTS else known_at(snapshot, cut_us), settings, cut_us)
     return [
         f"{len(mine)} models counted {_rows(past)} events, those before the cut",
         "listed, counts, views, opt-outs and facets are those before the cut",
@@ -151,35 +150,6 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
             f"{cure}let the platform's view leave blank what was unknown then (docs/guides/snapshots.md)",
         )
     return "blanks before the cut do not reveal later interactions"
-
-
-def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
-    """Return the snapshot as if no data existed from an instant on; row numbers stay.
-
-    Later events and readings are dropped. Later withdrawals, role and text of later arrivals, and (see `stage_known`)
-    stages before the first event become blank. People who opt out before the cutoff count as opted out at every cut
-    (R23), so their opt-out is moved before it.
-    """
-    events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
-    out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
-    users = _put(snapshot.users, "opted_out_at", out.cast(INSTANT))
-    users = _told(users, ("role", *USERS.text), _arrived(users, events["user"].to_numpy(), cut_us))
-    startups = _before(snapshot.startups, "withdrawn_at", cut_us)
-    startups = _told(startups, STARTUPS.text, _arrived(startups, events["startup"].to_numpy(), cut_us))
-    if snapshot.stage_known != "always":
-        met = np.isin(np.arange(len(startups)), events["startup"].to_numpy())
-        startups = _told(startups, ("stage",), met)
-    settings = {**snapshot.manifest["settings"], "stage_known": snapshot.stage_known}
-    manifest = {**snapshot.manifest, "as_of": _iso(cut_us), "settings": settings}
-    return replace(
-        snapshot,
-        name=f"{snapshot.name}-truncated",
-        manifest=manifest,
-        users=users,
-        startups=startups,
-        events=events,
-        readings=snapshot.readings.filter(pc.less(snapshot.readings["at"], cut_us)),
-    )
 
 
 def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> None:
@@ -296,29 +266,6 @@ def _rows(past: Snapshot) -> int:
 def _words(entities: Entities, facet: str) -> NDArray[np.object_]:
     """(n,) folded text of a facet: codes and letter case depend on which other labels are known."""
     return np.array(["", *map(folded, entities.labels[facet])], object)[entities.facets[facet] + 1]
-
-
-def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
-    """Return the table with an instant blank where it is at or after the cut."""
-    early = pc.less(table[column].cast(pa.int64()), cut_us)
-    return _put(table, column, pc.if_else(early, table[column], None))
-
-
-def _arrived(table: pa.Table, met: NDArray[np.int32], cut_us: int) -> NDArray[np.bool_]:
-    """(n,) bool: created before the cut or at an unknown time, or in an event. met: rows of events before the cut."""
-    early = pc.fill_null(pc.less(table["created_at"].cast(pa.int64()), cut_us), True)
-    return np.asarray(early.to_numpy() | np.isin(np.arange(len(table)), met))
-
-
-def _told(table: pa.Table, columns: Sequence[str], keep: NDArray[np.bool_]) -> pa.Table:
-    """Return the table with these texts blank in rows that are not kept."""
-    for column in columns:
-        table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
-    return table
-
-
-def _put(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
-    return table.set_column(table.schema.get_field_index(column), table.schema.field(column), values)
 
 
 def _iso(us: int) -> str:

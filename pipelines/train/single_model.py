@@ -22,7 +22,8 @@ from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import EPOCH
-from pipelines.train.holdout import Outcome, of_half, outcome_of, split_time
+from pipelines.train.calendar import split_time
+from pipelines.train.holdout import Outcome, of_half, outcome_of
 from pipelines.train.train import fit
 
 

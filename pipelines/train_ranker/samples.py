@@ -1,21 +1,24 @@
 """Training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
 
-The base models are refitted before each cutoff. Cutoffs are half a `holdout_share` of the events apart, newest first;
-each outcome window is one `holdout_share`. A ranker evaluated on the validation split trains only on data before it.
+The base models are fitted on what was known at each cutoff (`pipelines/train/calendar.py`). A ranker evaluated on the
+validation split trains only on data before it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.data.batch import Owners, indptr_of
-from models.data.interactions import EXPLICIT, Interactions, leaving
+from models.data.bundle import Bundle, open_bundle
+from models.data.interactions import EXPLICIT
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.fit import RankerRows
 from models.ranker import RankerConfig
@@ -23,9 +26,15 @@ from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, EventType, Surface
+from models.setting import Phase
+from pipelines.export.past import known_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
-from pipelines.train.holdout import Holdout, Outcome, open_holdout_at, split_time
+from pipelines.store.artifacts import CUTS
+from pipelines.train.calendar import cuts, split_time
+from pipelines.train.cutoffs import Cutoff, digest_of
+from pipelines.train.holdout import Holdout, Outcome, open_holdout_at
+from pipelines.train.leakage import check_leaks
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +42,10 @@ _LOG = logging.getLogger(__name__)
 ENOUGH = 20_000
 #: Owners sampled per cutoff and surface; negatives drawn per owner without regard to the outcome.
 OWNERS, NEGATIVES = 1_500, 60
+#: Events of a snapshot times cutoffs that one build may add, beyond the first two.
+NEW_EVENTS = 6_000_000
+_KEPT = "ranker_samples"
+_ARRAYS = ("features", "met_us", "owner", "drawn", "opinion_row", "opinion_at", "opinion_dislike")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +87,20 @@ class RankerSamples:
     drawn: NDArray[np.bool_] | None = None
     opinions: Opinions = field(default_factory=Opinions)
 
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, surface: Surface) -> RankerSamples:
+        a = {name: bundle.arrays[f"{surface.folder}-{name}"] for name in _ARRAYS}
+        opinions = Opinions(a["opinion_row"], a["opinion_at"], a["opinion_dislike"])
+        names, cut_us = tuple(bundle.config["surfaces"][surface.value]), int(bundle.config["cut_us"])
+        return cls(names, a["features"], a["met_us"], a["owner"], cut_us, a["drawn"], opinions)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that `from_bundle` reads."""
+        drawn = np.ones(len(self.owner), bool) if self.drawn is None else self.drawn
+        said = self.opinions
+        values = (self.features, self.met_us, self.owner, drawn, said.row, said.at, said.dislike)
+        return dict(zip(_ARRAYS, values, strict=True))
+
     def until(self, until_us: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return two (n,) bool masks: rows known before an instant, and positives (no dislikes) by then."""
         met = self._met(until_us)
@@ -95,43 +122,81 @@ class RankerSamples:
 
 
 def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
-    """By surface: the samples of every cutoff, newest first. Surfaces without samples are left out."""
+    """By surface: the samples of every cutoff, newest first. Surfaces without samples are left out.
+
+    Samples of a cutoff are kept. A build adds at most `_new_cuts`; later builds add the rest. The used cutoffs are
+    recorded, so that a build of the same snapshot uses the same ones.
+    """
     found: dict[Surface, list[RankerSamples]] = {s: [] for s in Surface}
     interactions, settings = snapshot.heard, run.settings
-    judged = split_time(interactions, settings.holdout.share)
-    for cut_us, until_us in cuts(
-        interactions, settings.holdout.share, snapshot.as_of_us, settings.of(RankerConfig).cuts
-    ):
-        try:
-            holdout = open_holdout_at(run, snapshot, cut_us, until_us)
-        except TooSparse as error:
-            _LOG.warning("no training samples at the cutoff %d: %s", cut_us, error)
+    most, share = settings.of(RankerConfig).cuts, settings.holdout.share
+    windows = [
+        _Window(Cutoff(run, snapshot, cut), until) for cut, until in cuts(interactions, share, snapshot.as_of_us, most)
+    ]
+    record = run.artifacts.root / CUTS / f"{snapshot.name}.json"
+    recorded = set(json.loads(record.read_text())) & {w.slug for w in windows} if record.is_file() else set()
+    new, used = _new_cuts(len(interactions), most), []
+    split = split_time(interactions, share) if windows else 0
+    for window in windows:
+        if window.slug not in recorded if recorded else not window.is_kept() and not new:
             continue
-        for surface in Surface:
-            lessons = _samples_of(holdout, surface, until_us)
-            if lessons is not None:
-                found[surface].append(lessons)
-        older = [sum(x.positive(judged) for x in those if x.cut_us < judged) for those in found.values() if those]
+        new -= not window.is_kept()
+        try:
+            samples = window.samples()
+        except TooSparse as error:
+            _LOG.warning("no training samples at the cutoff %s: %s", window.slug, error)
+            continue
+        used.append(window.slug)
+        for surface, mine in samples.items():
+            found[surface].append(mine)
+        older = [sum(x.positive(split) for x in those if x.cut_us < split) for those in found.values() if those]
         if older and min(older) >= ENOUGH:
             break
+    run.artifacts.write_json(record, used)
     return {surface: those for surface, those in found.items() if those}
 
 
-def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
-    """Return up to `most` pairs (cutoff, end of outcomes) in microseconds, newest first.
+def _new_cuts(events: int, most: int) -> int:
+    """Return how many cutoffs one build may add: all on little data, at least two."""
+    return min(most, max(2, NEW_EVENTS // max(events, 1)))
 
-    Cutoffs are half a `share` of the events apart; each outcome window is a whole `share`.
-    """
-    at = np.sort(interactions.at)
-    found = []
-    for i in range(1, most + 1):
-        back, until = share * i / 2, share * (i / 2 - 1)
-        if back >= 1 or not len(at):
-            break
-        cut_us = leaving(at, back)
-        if cut_us > at[0]:
-            found.append((cut_us, leaving(at, until) if until > 1e-9 else as_of_us))
-    return sorted(set(found), reverse=True)
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """One cutoff and its outcomes before an instant (microseconds since 1970 UTC)."""
+
+    cutoff: Cutoff
+    until_us: int
+
+    @property
+    def slug(self) -> str:
+        return self.cutoff.name.rpartition("-")[0]
+
+    @cached_property
+    def _name(self) -> str:
+        outcomes = known_at(self.cutoff.snapshot, self.until_us).name
+        return f"{_KEPT}-{digest_of(outcomes, self.cutoff.run.settings.recorded(Phase.SERVE))}"
+
+    def is_kept(self) -> bool:
+        return self.cutoff.directory(self._name).is_dir()
+
+    def samples(self) -> dict[Surface, RankerSamples]:
+        """Return the samples by surface; make and keep them first. Raises TooSparse."""
+        bundle = open_bundle(_KEPT, self.cutoff.kept(self._name, self._make))
+        return {Surface(name): RankerSamples.from_bundle(bundle, Surface(name)) for name in bundle.config["surfaces"]}
+
+    def _make(self) -> Bundle:
+        run, snapshot, cut_us = self.cutoff.run, self.cutoff.snapshot, self.cutoff.cut_us
+        holdout = open_holdout_at(run, snapshot, cut_us, self.until_us)
+        check_leaks(snapshot, run.settings, cut_us, holdout.bundles, refit=())
+        found = {s: _samples_of(holdout, s, self.until_us) for s in Surface}
+        arrays: dict[str, NDArray[Any]] = {}
+        surfaces = {}
+        for surface, samples in found.items():
+            if samples is not None:
+                arrays |= {f"{surface.folder}-{name}": array for name, array in samples.arrays().items()}
+                surfaces[surface.value] = list(samples.names)
+        return Bundle(_KEPT, {"cut_us": cut_us, "until_us": self.until_us, "surfaces": surfaces}, arrays)
 
 
 def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
-from models.learned_ranker.fit import FittedRanker, fit_learned_ranker
+from models.learned_ranker.fit import FittedRanker, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED
 from models.mlp_ranker.fit import RANKER, PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.recommender.surface import unserved
 from models.schema import Surface
+from models.setting import Phase
 from models.settings.modes import SEED
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
 from pipelines.report.figure_names import RANKED, RULES, TAUGHT
-from pipelines.run.run import Run
+from pipelines.run.run import EPOCH, Run
+from pipelines.store.artifacts import CUTS
 from pipelines.train.contenders import seed_settings
+from pipelines.train.cutoffs import digest_of
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
 from pipelines.train_ranker.choose import (
     CrossFitted,
@@ -65,13 +71,13 @@ def train_learned_ranker(
     network: a candidate to serve a surface instead of the rules.
     """
     lessons = ranker_samples(run, snapshot)
-    before = _taught(lessons, holdout.cut_us, run.settings)
-    judged = _bundle(before, {s: {} for s in before}, about)
-    now = _taught(lessons, snapshot.as_of_us, run.settings)
+    before = _taught(run, lessons, holdout.cut_us)
+    judged = _bundle(before, {s: {} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
+    now = _taught(run, lessons, snapshot.as_of_us)
     verdicts = {
         s: _verdict(holdout, s, judged if isinstance(before.get(s), FittedRanker) else None, network) for s in now
     }
-    served = _bundle(now, verdicts, about)
+    served = _bundle(now, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)})
     reasons = (
         "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str))
         or "no surface has samples at an earlier cutoff"
@@ -84,18 +90,39 @@ def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
     return settings.of(RankerConfig), settings.train.seed, settings.train_threads
 
 
+def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) -> dict[str, list[str]]:
+    """The cutoffs before an instant that samples are from, newest first, as ISO 8601."""
+    found = {x.cut_us for those in lessons.values() for x in those if x.cut_us < until_us}
+    return {"cutoffs": [(EPOCH + timedelta(microseconds=us)).isoformat() for us in sorted(found, reverse=True)]}
+
+
 def _taught(
-    lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int, settings: Settings
+    run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int
 ) -> dict[Surface, FittedRanker | str]:
     """By surface: the ranker fitted on cutoffs and outcomes before an instant, or the reason why there is none."""
     found: dict[Surface, FittedRanker | str] = {}
     for surface, those in lessons.items():
         try:
-            found[surface] = fit_learned_ranker(samples_until(those, until_us), *teaching(settings))
+            found[surface] = _fit_once(run, samples_until(those, until_us))
         except TrainingError as error:
             found[surface] = str(error)
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
     return found
+
+
+def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
+    """Fit the learned ranker, or open what an earlier build fitted on the same rows. Raises TrainingError."""
+    content = hashlib.sha256()
+    for array in (rows.features, rows.label, rows.group):
+        content.update(np.ascontiguousarray(array).tobytes())
+    name = f"rows-{digest_of(content.hexdigest(), rows.names, run.settings.recorded(Phase.TRAIN, Phase.RANK))}"
+    place = f"{CUTS}/{LEARNED}"
+    if not (run.artifacts.root / place / name).is_dir():
+        fitted = fit_learned_ranker(rows, *teaching(run.settings))
+        bundle = Bundle(LEARNED, fitted.about, fitted.arrays)
+        run.artifacts.place(place, name, lambda directory: write_bundle(bundle, directory))
+    kept = open_bundle(LEARNED, run.artifacts.root / place / name)
+    return FittedRanker(kept.arrays, kept.config)
 
 
 def _bundle(

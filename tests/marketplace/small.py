@@ -38,13 +38,13 @@ def small_variables(**changed: Any) -> dict[str, str]:
 
 @contextmanager
 def quick_builds(pictures: bool = False) -> Iterator[None]:
-    """Builds in this process fit a fifth of the learned ranker's trees, which learn faster, and draw empty pictures.
+    """Builds in this process fit a third of the learned ranker's trees, which learn faster, and draw empty pictures.
 
     tests/models/learned_ranker fits all trees. pictures: draw them all the same.
     """
     fewer = {
-        name: (goal, replace(shape, trees=shape.trees // 5, learning_rate=0.2), seed)
-        for name, (goal, shape, seed) in fit._FORESTS.items()
+        name: (goal, replace(shape, trees=shape.trees // 3, learning_rate=0.2))
+        for name, (goal, shape) in fit._FORESTS.items()
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "_FORESTS", fewer)

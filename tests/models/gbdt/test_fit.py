@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.gbdt.fit import MOST_ROWS_OF_A_GROUP, Objective, TreeShape, fit_trees
+from models.gbdt.fit import MOST_ROWS_OF_A_GROUP, Forest, Objective, TreeShape, fit_trees
 from models.gbdt.trees import TREE_ARRAYS, Trees
 
 SHAPE = TreeShape(trees=20, min_leaf=5)
@@ -35,13 +35,13 @@ def planted(n: int = 3000, seed: int = 0) -> Data:
 def boosters(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[lightgbm.Booster]]:
     """What LightGBM itself had fitted."""
     made: list[lightgbm.Booster] = []
-    train = lightgbm.train
+    create = lightgbm.Booster
 
-    def watched(*args: Any, **kwargs: Any) -> lightgbm.Booster:
-        made.append(train(*args, **kwargs))
+    def watched(*args: Any) -> lightgbm.Booster:
+        made.append(create(*args))
         return made[-1]
 
-    monkeypatch.setattr(lightgbm, "train", watched)
+    monkeypatch.setattr(lightgbm, "Booster", watched)
     yield made
 
 
@@ -57,12 +57,19 @@ def at_thresholds(arrays: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     return rows
 
 
+def one(
+    features: np.ndarray, label: np.ndarray, group: np.ndarray, objective: Objective, shape: TreeShape, seed: int = 0
+) -> dict[str, np.ndarray]:
+    (arrays,) = fit_trees(features, label, group, [Forest(objective, shape, seed)])
+    return arrays
+
+
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
 @pytest.mark.parametrize(("trees", "leaves"), [(1, 2), (1, 8), (40, 8), (21, 13), (12, 24), (8, 40), (5, 64)])
 def test_equals_lightgbm(objective: Objective, trees: int, leaves: int, boosters: list[lightgbm.Booster]) -> None:
     x, label, group = planted()
 
-    arrays = fit_trees(x, label, group, objective, replace(SHAPE, trees=trees, leaves=leaves), seed=1, threads=1)
+    arrays = one(x, label, group, objective, replace(SHAPE, trees=trees, leaves=leaves))
 
     found, told = Trees.from_arrays(arrays), boosters[0]
     assert len(arrays["leaves"]) == trees and arrays["leaves"].max() == leaves
@@ -79,9 +86,7 @@ def test_numbers_next_to_one_another(objective: Objective, boosters: list[lightg
     low = np.float32(0.1)
     x = np.where(np.arange(400) % 2, low, np.nextafter(low, np.float32(1)))[:, None].astype(np.float32)
 
-    arrays = fit_trees(
-        x, np.arange(400) % 2, np.arange(400) // 10, objective, replace(SHAPE, trees=2), seed=0, threads=1
-    )
+    arrays = one(x, np.arange(400) % 2, np.arange(400) // 10, objective, replace(SHAPE, trees=2))
 
     assert arrays["threshold"].tolist() == [low, low]
     assert Trees.from_arrays(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
@@ -93,7 +98,7 @@ def test_where_nothing_can_be_learnt_trees_are_single_leaves(
 ) -> None:
     x = np.ones((200, 3), np.float32)
 
-    arrays = fit_trees(x, np.arange(200) % 4 == 0, np.arange(200) // 20, objective, SHAPE, seed=0, threads=1)
+    arrays = one(x, np.arange(200) % 4 == 0, np.arange(200) // 20, objective, SHAPE)
 
     assert (arrays["leaves"] == 1).all() and not arrays["gain"].any()
     assert Trees.from_arrays(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-6)
@@ -102,13 +107,21 @@ def test_where_nothing_can_be_learnt_trees_are_single_leaves(
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
 def test_the_same_bytes_on_any_number_of_threads(objective: Objective) -> None:
     x, label, group = planted(6000)
-    shape = replace(SHAPE, trees=8, leaves=16)
+    shape = replace(SHAPE, trees=8, leaves=16, columns=0.5)
 
-    one, *others = (fit_trees(x, label, group, objective, shape, seed=3, threads=t) for t in (1, 2, 3))
+    forests = [Forest(objective, shape, 3), Forest("binary", shape, 4), Forest(objective, shape, 5)]
+
+    first, *others = (fit_trees(x, label, group, forests, threads=t) for t in (1, 2, 3))
+    alone = [one(x, label, group, *forest) for forest in forests if forest.objective == objective]
+
+    def content(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
+        return {k: v.tobytes() for k, v in arrays.items()}
 
     for other in others:
-        assert {k: v.tobytes() for k, v in one.items()} == {k: v.tobytes() for k, v in other.items()}
-    assert set(one) == {*TREE_ARRAYS, "gain"} and all(v.dtype.kind in "iuf" for v in one.values())
+        assert [content(arrays) for arrays in first] == [content(arrays) for arrays in other]
+    assert [content(first[0]), content(first[2])] == [content(alone[0]), content(alone[-1])]
+    assert content(first[0]) != content(first[2])
+    assert set(first[0]) == {*TREE_ARRAYS, "gain"} and all(v.dtype.kind in "iuf" for v in first[0].values())
 
 
 def test_order_within_groups_is_what_lambdarank_learns() -> None:
@@ -118,40 +131,12 @@ def test_order_within_groups_is_what_lambdarank_learns() -> None:
     x = np.stack([rng.random(150)[group], rng.random(3000)], axis=1).astype(np.float32)
     label = rng.random(3000) < np.where(x[:, 1] > 0.5, 0.6, 0.2) * x[:, 0]
 
-    arrays = fit_trees(x, label, group, "lambdarank", SHAPE, seed=0, threads=1)
+    arrays = one(x, label, group, "lambdarank", SHAPE)
     order = np.argsort(group, kind="stable")
-    sorted_first = fit_trees(x[order], label[order], group[order] + 7, "lambdarank", SHAPE, seed=0, threads=1)
+    sorted_first = one(x[order], label[order], group[order] + 7, "lambdarank", SHAPE)
 
     assert arrays["gain"][1] > 2 * arrays["gain"][0]
     assert all((arrays[k] == sorted_first[k]).all() for k in arrays)
-
-
-@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
-def test_a_validation_set_ends_the_trees(objective: Objective, boosters: list[lightgbm.Booster]) -> None:
-    x, label, group = planted(1500)
-    shape = replace(SHAPE, trees=150, leaves=24, learning_rate=0.3, patience=5)
-
-    arrays = fit_trees(x, label, group, objective, shape, seed=0, threads=1, validation=planted(1500, seed=1))
-
-    assert len(arrays["leaves"]) == boosters[0].best_iteration < 150
-    assert Trees.from_arrays(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
-
-
-@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
-def test_a_row_without_weight_is_not_training_data(objective: Objective) -> None:
-    x, label, group = planted()
-    wrong = np.arange(len(label)) % 3 == 0
-    args = (group, objective, replace(SHAPE, min_leaf=50))
-
-    told = Trees.from_arrays(
-        fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1, weight=np.where(wrong, 0.0, 1.0))
-    ).score(x)
-    misled = Trees.from_arrays(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1)).score(x)
-
-    def gap(score: np.ndarray) -> float:
-        return float((score[label == 1].mean() - score[label == 0].mean()) / score.std())
-
-    assert gap(told) > gap(misled)
 
 
 def changed(**change: Any) -> dict[str, Any]:
@@ -175,30 +160,21 @@ def changed(**change: Any) -> dict[str, Any]:
         ("binary", changed(features=np.zeros(200, np.float32)), "features"),
         ("binary", changed(features=np.full((200, 3), np.nan, np.float32)), "finite"),
         ("binary", changed(features=np.full((200, 3), np.inf, np.float32)), "finite"),
-        ("binary", changed(weight=np.ones(3)), "weight"),
-        ("binary", changed(weight=np.full(200, -1.0)), "weights"),
-        (
-            "binary",
-            changed(validation=(np.zeros((2, 3), np.float32), np.array([0, 1]), np.zeros(2, int))),
-            "features to validate with, got 3",
-        ),
         ("lambdarank", changed(group=changed()["label"].astype(int)), "a group with both"),
     ],
 )
 def test_unusable_training_data_is_refused(objective: Objective, rows: dict[str, Any], says: str) -> None:
     with pytest.raises(TrainingError, match=says):
-        fit_trees(**rows, objective=objective, shape=SHAPE, seed=0, threads=1)
+        one(**rows, objective=objective, shape=SHAPE)
 
 
 def test_groups_larger_than_lightgbm_compares_are_refused() -> None:
     n = MOST_ROWS_OF_A_GROUP + 1
     with pytest.raises(TrainingError, match="fewer negatives"):
-        fit_trees(
-            np.zeros((n, 1), np.float32), np.arange(n) % 2, np.zeros(n, int), "lambdarank", SHAPE, seed=0, threads=1
-        )
+        one(np.zeros((n, 1), np.float32), np.arange(n) % 2, np.zeros(n, int), "lambdarank", SHAPE)
 
 
-@pytest.mark.parametrize("change", [{"leaves": 1}, {"leaves": 65}, {"trees": 0}, {"min_leaf": 0}, {"patience": 0}])
+@pytest.mark.parametrize("change", [{"leaves": 1}, {"leaves": 65}, {"trees": 0}, {"min_leaf": 0}])
 def test_shapes_that_are_none(change: dict[str, int]) -> None:
     with pytest.raises(TrainingError, match="leaves"):
         replace(SHAPE, **change)

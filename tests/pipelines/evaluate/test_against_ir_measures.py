@@ -20,7 +20,8 @@ from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from pipelines.evaluate.figures import evaluated, groups, item_facts, measured
 from pipelines.export.snapshot import Snapshot
-from pipelines.train.holdout import outcome_of, split_time
+from pipelines.train.calendar import split_time
+from pipelines.train.holdout import outcome_of
 from pipelines.train.train import fit
 from tests.paths import SHARED
 from tests.pipelines.train.market import AS_OF, ids, rows, small

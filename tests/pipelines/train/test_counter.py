@@ -17,8 +17,9 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.report.figure_names import RULES, TAUGHT
 from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train import leakage as leaks
+from pipelines.train.calendar import split_time
 from pipelines.train.contenders import contenders, ndcg_each
-from pipelines.train.holdout import Holdout, open_holdout_at, outcome_of, split_time
+from pipelines.train.holdout import Holdout, open_holdout_at, outcome_of
 from pipelines.train.train import fit
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
 from tests.marketplace.traps import TIMES, folded, readings

@@ -16,7 +16,8 @@ from models.settings.declared import DECLARED, Declared
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, parse_instant
-from pipelines.train.holdout import Holdout, hashed, holdout_place, open_holdout, outcome_of, split_time
+from pipelines.train.calendar import split_time
+from pipelines.train.holdout import Holdout, hashed, holdout_place, open_holdout, outcome_of
 from tests.models.settings.values import another
 from tests.pipelines.train.market import AS_OF, ids, rows, small
 

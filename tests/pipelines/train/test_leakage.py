@@ -20,10 +20,11 @@ from models.errors import DataError, LeakFound, TooSparse
 from models.popularity.fit import fit_popularity
 from models.schema import Entity
 from pipelines.evaluate import evaluate as judging
+from pipelines.export.past import truncated
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train import train
-from pipelines.train.leakage import check_labels, check_leaks, truncated
+from pipelines.train.leakage import check_labels, check_leaks
 from pipelines.train.train import TrainingData, fit
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
 from tests.pipelines.train.market import AS_OF, rows, small

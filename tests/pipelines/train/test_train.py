@@ -17,7 +17,8 @@ from models.errors import DataError
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef
 from pipelines.run.run import EPOCH, Run, parse_instant
-from pipelines.train.holdout import outcome_of, split_time
+from pipelines.train.calendar import split_time
+from pipelines.train.holdout import outcome_of
 from pipelines.train.single_model import split_test
 from pipelines.train.train import fit, train
 from tests.pipelines.train.market import AS_OF, rows, small

@@ -13,9 +13,10 @@ from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
-from pipelines.train.holdout import Holdout, split_time
+from pipelines.train.calendar import cuts, split_time
+from pipelines.train.holdout import Holdout
 from pipelines.train.leakage import check_labels
-from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _samples_of, cuts, samples_until
+from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _samples_of, samples_until
 from tests.models.features.market_by_hand import interactions
 
 #: An event a day, a hundred days.

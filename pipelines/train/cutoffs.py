@@ -1,0 +1,71 @@
+"""What is made at a past cutoff once and kept for later builds: its base models and its training samples.
+
+`artifacts/cuts/<slug>-<digest8>/<name>/`. The digest covers the rows known then, the settings and the code, so a late
+event, an opt-out or an erasure gives another cutoff. Profile texts are as of the build that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from models import registry
+from models.data.bundle import Bundle, open_bundle, write_bundle
+from models.learned_ranker.scorer import ACTIVITY
+from models.setting import Phase
+from pipelines.export.past import known_at
+from pipelines.export.snapshot import Snapshot
+from pipelines.run.run import Run, code_version
+from pipelines.store.artifacts import CUTS
+from pipelines.train.train import fit
+
+#: Models with a row for each entity of a snapshot, also for later arrivals. They are cheap.
+FACTS = (*registry.required(), ACTIVITY)
+
+
+@dataclass(frozen=True, eq=False)
+class Cutoff:
+    """One past cutoff of a snapshot, microseconds since 1970 UTC."""
+
+    run: Run
+    snapshot: Snapshot
+    cut_us: int
+
+    @cached_property
+    def past(self) -> Snapshot:
+        return known_at(self.snapshot, self.cut_us)
+
+    @cached_property
+    def name(self) -> str:
+        """`<slug>-<digest8>`, of the rows, the settings of training, and the code."""
+        slug = self.past.name.rpartition("-")[0]
+        return f"{slug}-{digest_of(self.past.name, self.run.settings.recorded(Phase.TRAIN))}"
+
+    def model(self, name: str) -> Bundle:
+        """Return a base model fitted on what existed at the cutoff; fit and keep it first. Raises TooSparse."""
+        return open_bundle(name, self.kept(name, lambda: fit(name, self.past, self.run.settings)))
+
+    def directory(self, name: str) -> Path:
+        return self.run.artifacts.root / CUTS / self.name / name
+
+    def kept(self, name: str, make: Callable[[], Bundle]) -> Path:
+        """Return the directory of a bundle of this cutoff; make and store it first."""
+        target = self.directory(name)
+        if target.exists():
+            with suppress(OSError):
+                os.utime(target)  # retirement counts from the last use
+            return target
+        bundle = make()
+        return self.run.artifacts.place(f"{CUTS}/{self.name}", name, lambda directory: write_bundle(bundle, directory))
+
+
+def digest_of(*parts: Any) -> str:
+    """Return eight hex digits of JSON values and the version of the code."""
+    return hashlib.sha256(json.dumps([*parts, code_version()], sort_keys=True).encode()).hexdigest()[:8]
