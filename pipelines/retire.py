@@ -18,9 +18,11 @@ from pipelines.postgres import engine, rows, transaction
 from pipelines.publish.history import loaded_before
 from pipelines.redis_client import current_release
 from pipelines.report.store import retire_reports
-from pipelines.store.artifacts import BUNDLES, HOLDOUTS, Artifacts
+from pipelines.store.artifacts import BUNDLES, CUTS, HOLDOUTS, Artifacts
 
 _RUN_DAYS = 3
+#: Days without use after which what was made at a past cutoff is deleted; longer than a month between builds.
+_CUT_DAYS = 40
 
 
 _BUSY_S = 2 * 86_400  # a running build may need younger ones, whatever their cutoff
@@ -29,8 +31,9 @@ _BUSY_S = 2 * 86_400  # a running build may need younger ones, whatever their cu
 def retire(settings: Settings) -> dict[str, list[str]]:
     """Delete builds beyond `keep_artifacts` with their reports, and all but the last refresh of each build.
 
-    Then deletes snapshots and bundles that no kept release names, old tuning trials and old staging. Never deletes the
-    live release and the ones loaded before it. First erases again people that a running build brought back.
+    Then deletes snapshots and bundles that no kept release names, unused cutoffs, old tuning trials and old staging.
+    Never deletes the live release and those loaded before it. First erases again people that a running build brought
+    back.
     """
     erase_returned(settings)
     artifacts = Artifacts(settings)
@@ -47,6 +50,7 @@ def retire(settings: Settings) -> dict[str, list[str]]:
         for folder in sorted((artifacts.root / store).glob("*")):
             kind = f"{store}/{folder.name}"
             gone[kind] = _drop(artifacts, kind, {n.get(folder.name, "") for n in named}, settings.releases.keep_on_disk)
+    gone[CUTS] = artifacts.remove_cuts(time.time() - _CUT_DAYS * 86_400)
     gone["tuning"] = _drop(artifacts, "tuning", set(), settings.releases.keep_on_disk)
     gone["reports"] = retire_reports(artifacts, (r.id for r in kept))
     gone["runs"] = _drop_runs(artifacts)

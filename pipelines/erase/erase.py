@@ -114,7 +114,7 @@ log = logging.getLogger(__name__)
 FOLLOW_S = 5.0
 _RELEASES = "releases/"
 #: Folders of the artefact store whose entries are replaced as a whole.
-_STORED = ("snapshots", "bundles", "holdouts", "releases", "runs")
+_STORED = ("snapshots", "bundles", "holdouts", "cuts", "releases", "runs")
 #: Files of the embedded servers below MATCHBOOK_HOME. Their logs are searched.
 _SERVERS = ("postgres", "redis", "binaries", "valkey-server", "airflow")
 #: Suffixes of files whose text may be blanked in place.
@@ -233,6 +233,7 @@ def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
     files += [p for p in files_with(settings.artifacts, person) if p.suffix in _TEXTS and not _is_stored(settings, p)]
     tables = [p for p in files if p.suffix == ".csv" and "logs" not in p.parts]
     return {
+        "kept past cutoffs": len(Artifacts(settings).remove_cuts()),  # samples hold no ids, so all of them go
         "staging of builds": len(named),
         "lines of tables": sum(_drop_lines(path, person) for path in tables),
         "places in logs": sum(_overwrite(path, person) for path in files if path not in tables),

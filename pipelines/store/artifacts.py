@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import shutil
 import uuid
@@ -60,6 +61,21 @@ class Artifacts:
     def remove(self, kind: str, name: str) -> None:
         """Remove a stored directory, also from object storage."""
         mirror.remove(self._settings, f"{kind}/{name}")
+
+    def remove_cuts(self, unused_since: float = math.inf) -> list[str]:
+        """Remove what was made at past cutoffs and not used since a time (seconds since 1970; by default all)."""
+        found = [
+            (f"{CUTS}/{cut.name}", path)
+            for cut in self.stored(CUTS)
+            for path in self.stored(f"{CUTS}/{cut.name}")
+            if path.stat().st_mtime < unused_since
+        ]
+        for kind, path in found:
+            self.remove(kind, path.name)
+        for cut in self.stored(CUTS):
+            if not any(cut.iterdir()):
+                cut.rmdir()
+        return [f"{kind}/{path.name}" for kind, path in found]
 
     def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
         """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS."""

@@ -20,6 +20,7 @@ from models import registry
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.learned_ranker.scorer import ACTIVITY
 from models.setting import Phase
+from models.settings.settings import Settings
 from pipelines.export.past import known_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, code_version
@@ -64,6 +65,13 @@ class Cutoff:
             return target
         bundle = make()
         return self.run.artifacts.place(f"{CUTS}/{self.name}", name, lambda directory: write_bundle(bundle, directory))
+
+
+def fit_at(name: str, snapshot: Snapshot, settings: Settings, cut_us: int) -> Bundle:
+    """Fit a base model on what was known at a cutoff; models of facts have a row for each entity of the snapshot."""
+    if name in FACTS:
+        return fit(name, snapshot, settings, cut_us)
+    return fit(name, known_at(snapshot, cut_us), settings)
 
 
 def digest_of(*parts: Any) -> str:

@@ -24,12 +24,12 @@ from models.popularity import SPEC as POPULARITY
 from models.schema import FACETS, Entity
 from models.settings.settings import Settings
 from models.words import folded
-from pipelines.export.past import known_at, truncated
+from pipelines.export.past import truncated
 from pipelines.export.snapshot import Snapshot
 from pipelines.export.withheld import equally_busy, met_from, telling
 from pipelines.run.run import EPOCH
-from pipelines.train.cutoffs import FACTS
-from pipelines.train.train import TrainingData, fit
+from pipelines.train.cutoffs import fit_at
+from pipelines.train.train import TrainingData
 
 #: Columns of the snapshot that no model reads, so their blanks cannot leak.
 UNREAD = ("user_id", "startup_id", "updated_at")
@@ -116,7 +116,7 @@ def check_leaks(
     _check_profiles(snapshot, settings, past, cut_us)
     again = [name for name in refit if name in mine and name != CATALOGUE]
     for name in again:
-        _check_refit(mine[name], past if name in FACTS else known_at(snapshot, cut_us), settings, cut_us)
+        _check_refit(mine[name], past, settings, cut_us)
     return [
         f"{len(mine)} models counted {_rows(past)} events, those before the cut",
         "listed, counts, views, opt-outs and facets are those before the cut",
@@ -223,7 +223,7 @@ def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_
 
 def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int) -> None:
     try:
-        again = fit(bundle.name, past, settings, cut_us)
+        again = fit_at(bundle.name, past, settings, cut_us)
     except TooSparse as error:
         raise _leak(
             bundle.name,

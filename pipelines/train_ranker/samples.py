@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -124,7 +125,7 @@ class RankerSamples:
 def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
     """By surface: the samples of every cutoff, newest first. Surfaces without samples are left out.
 
-    Samples of a cutoff are kept. A build adds at most `_new_cuts`; later builds add the rest. The used cutoffs are
+    Samples of a cutoff are kept. A build adds those that are affordable, later builds the rest. The used cutoffs are
     recorded, so that a build of the same snapshot uses the same ones.
     """
     found: dict[Surface, list[RankerSamples]] = {s: [] for s in Surface}
@@ -133,32 +134,41 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
     windows = [
         _Window(Cutoff(run, snapshot, cut), until) for cut, until in cuts(interactions, share, snapshot.as_of_us, most)
     ]
-    record = run.artifacts.root / CUTS / f"{snapshot.name}.json"
+    shaping = digest_of(settings.recorded(Phase.TRAIN, Phase.RANK))
+    record = run.artifacts.root / CUTS / f"{snapshot.name}-{shaping}.json"
     recorded = set(json.loads(record.read_text())) & {w.slug for w in windows} if record.is_file() else set()
-    new, used = _new_cuts(len(interactions), most), []
-    split = split_time(interactions, share) if windows else 0
-    for window in windows:
-        if window.slug not in recorded if recorded else not window.is_kept() and not new:
-            continue
-        new -= not window.is_kept()
-        try:
-            samples = window.samples()
-        except TooSparse as error:
-            _LOG.warning("no training samples at the cutoff %s: %s", window.slug, error)
-            continue
-        used.append(window.slug)
-        for surface, mine in samples.items():
-            found[surface].append(mine)
-        older = [sum(x.positive(split) for x in those if x.cut_us < split) for those in found.values() if those]
-        if older and min(older) >= ENOUGH:
-            break
+    chosen = [w for w in windows if w.slug in recorded] if recorded else _affordable(windows, len(interactions))
+    split, used = split_time(interactions, share) if windows else 0, []
+    with ThreadPoolExecutor(settings.train_threads) as pool:
+        for start in range(0, len(chosen), settings.train_threads):
+            for window, samples in pool.map(_made, chosen[start : start + settings.train_threads]):
+                used += [window.slug] if samples else []
+                for surface, mine in samples.items():
+                    found[surface].append(mine)
+            older = [sum(x.positive(split) for x in those if x.cut_us < split) for those in found.values() if those]
+            if older and min(older) >= ENOUGH:
+                break
     run.artifacts.write_json(record, used)
     return {surface: those for surface, those in found.items() if those}
 
 
-def _new_cuts(events: int, most: int) -> int:
-    """Return how many cutoffs one build may add: all on little data, at least two."""
-    return min(most, max(2, NEW_EVENTS // max(events, 1)))
+def _affordable(windows: Sequence[_Window], events: int) -> list[_Window]:
+    """Return the kept windows, and as many new ones as the number of events allows: at least two."""
+    new, chosen = max(2, NEW_EVENTS // max(events, 1)), []
+    for window in windows:
+        kept = window.is_kept()
+        if kept or new > 0:
+            chosen.append(window)
+        new -= not kept
+    return chosen
+
+
+def _made(window: _Window) -> tuple[_Window, dict[Surface, RankerSamples]]:
+    try:
+        return window, window.samples()
+    except TooSparse as error:
+        _LOG.warning("no training samples at the cutoff %s: %s", window.slug, error)
+        return window, {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +185,7 @@ class _Window:
     @cached_property
     def _name(self) -> str:
         outcomes = known_at(self.cutoff.snapshot, self.until_us).name
-        return f"{_KEPT}-{digest_of(outcomes, self.cutoff.run.settings.recorded(Phase.SERVE))}"
+        return f"{_KEPT}-{digest_of(outcomes, self.cutoff.run.settings.recorded(Phase.RANK, Phase.SERVE))}"
 
     def is_kept(self) -> bool:
         return self.cutoff.directory(self._name).is_dir()

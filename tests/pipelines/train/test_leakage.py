@@ -24,6 +24,7 @@ from pipelines.export.past import truncated
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train import train
+from pipelines.train.cutoffs import fit_at
 from pipelines.train.leakage import check_labels, check_leaks
 from pipelines.train.train import TrainingData, fit
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
@@ -76,7 +77,7 @@ def snapshot() -> Snapshot:
 
 @cache
 def honest() -> dict[str, Bundle]:
-    return {name: fit(name, snapshot(), SETTINGS, CUT) for name in registry.bundles()}
+    return {name: fit_at(name, snapshot(), SETTINGS, CUT) for name in registry.bundles()}
 
 
 @pytest.mark.parametrize("name", registry.bundles())
@@ -206,9 +207,10 @@ def test_a_threshold_reached_only_by_future_events_is_found(monkeypatch: pytest.
             raise TooSparse("nothing to learn from")
         return honest()["content_v1"]
 
+    known = honest()
     plant(monkeypatch, "content_v1", sparse)
     with pytest.raises(LeakFound, match=r"content_v1 cannot be fitted without the future \(nothing to learn from\)"):
-        check_leaks(snapshot(), SETTINGS, CUT, honest())
+        check_leaks(snapshot(), SETTINGS, CUT, known)
 
 
 def test_labels_end_before_the_evaluation_cutoff() -> None:

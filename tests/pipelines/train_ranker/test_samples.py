@@ -7,45 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.data.interactions import DAY_US
 from models.errors import TrainingError
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
-from pipelines.train.calendar import cuts, split_time
 from pipelines.train.holdout import Holdout
 from pipelines.train.leakage import check_labels
 from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _samples_of, samples_until
-from tests.models.features.market_by_hand import interactions
-
-#: An event a day, a hundred days.
-DAILY = interactions(tuple((i % 4, i // 4 % 4, "like", i) for i in range(100)))
-
-
-def in_days(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    assert all(us % DAY_US == 0 for pair in found for us in pair)
-    return [(cut // DAY_US, until // DAY_US) for cut, until in found]
-
-
-def test_cuts_by_hand() -> None:
-    """A share of 0.2 is twenty events: every cut is followed for twenty days, or to the end."""
-    found = in_days(cuts(DAILY, 0.2, 100 * DAY_US, 6))
-
-    assert {(90, 100), (80, 100), (70, 90), (60, 80), (50, 70)} <= set(found)
-    assert all(abs(until - min(cut + 20, 100)) <= 1 for cut, until in found)  # a share of events is rounded
-    assert found == sorted(found, reverse=True) and len(set(found)) == len(found)
-
-
-def test_the_evaluation_cutoff_is_one_of_them() -> None:
-    for share in (0.1, 0.2, 0.3):
-        assert split_time(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
-
-
-def test_there_is_something_before_every_cut() -> None:
-    assert min(cut for cut, _ in cuts(DAILY, 0.9, 100 * DAY_US, 6)) > 0
-    assert cuts(DAILY.where(DAILY.at < 0), 0.2, 100 * DAY_US, 6) == []
-    assert cuts(DAILY.where(DAILY.at == 0), 0.2, 100 * DAY_US, 6) == []
 
 
 def lesson(cut: int, owner: list[int], met: list[int]) -> RankerSamples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from pipelines.run.run import Run
 from pipelines.train.holdout import Holdout, open_holdout
 from pipelines.train_ranker import second_stage as learned_stage
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples
-from pipelines.train_ranker.second_stage import LearnedRankerResult, train_learned_ranker
+from pipelines.train_ranker.second_stage import LearnedRankerResult, teaching, train_learned_ranker
 from tests.pipelines.train.market import market
 
 pytestmark = pytest.mark.slow
@@ -120,12 +119,12 @@ def test_a_ranker_worse_than_a_single_model_is_refused(
 ) -> None:
     """A ranker learns nothing from random outcomes, and the worst order from reversed ones."""
 
-    def spoiled(rows: RankerRows, *told: Any) -> FittedRanker:
+    def spoiled(run: Run, rows: RankerRows) -> FittedRanker:
         rng = np.random.default_rng(0)
         label = rng.permutation(rows.label) if how == "noise" else 1 - rows.label
-        return fit_learned_ranker(replace(rows, label=label), *told)
+        return fit_learned_ranker(replace(rows, label=label), *teaching(run.settings))
 
-    monkeypatch.setattr(learned_stage, "fit_learned_ranker", spoiled)
+    monkeypatch.setattr(learned_stage, "_fit_once", spoiled)
     found = train_learned_ranker(run, planted, holdout, {})
 
     assert found.served is not None
@@ -147,13 +146,13 @@ def test_one_surface_may_be_left_out(
 ) -> None:
     calls: list[int] = []
 
-    def sometimes(rows: RankerRows, *told: Any) -> FittedRanker:
+    def sometimes(run: Run, rows: RankerRows) -> FittedRanker:
         calls.append(len(rows.label))
         if len(calls) % 2:  # the first surface of each round
             raise TrainingError("too little")
-        return fit_learned_ranker(rows, *told)
+        return fit_learned_ranker(rows, *teaching(run.settings))
 
-    monkeypatch.setattr(learned_stage, "fit_learned_ranker", sometimes)
+    monkeypatch.setattr(learned_stage, "_fit_once", sometimes)
     monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": True})
     found = train_learned_ranker(run, planted, holdout, {})
     assert found.served is not None and list(found.served.config["surfaces"]) == [TWO[1].value]
