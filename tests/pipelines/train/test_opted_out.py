@@ -57,9 +57,11 @@ def market(otherwise: bool) -> Snapshot:
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Two]:
-    with tempfile.TemporaryDirectory() as home:
-        run = Run.start(replace(SETTINGS, home=Path(home)), "silent", parse_instant(AS_OF), fresh=True)
-        yield open_holdout(run, market(False)), open_holdout(run, market(True))
+    """Each in a store of its own, so that neither finds what the other kept."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        homes = (replace(SETTINGS, home=Path(home)) for home in (one, other))
+        runs = [Run.start(settings, "silent", parse_instant(AS_OF), fresh=True) for settings in homes]
+        yield open_holdout(runs[0], market(False)), open_holdout(runs[1], market(True))
 
 
 @pytest.mark.parametrize("name", MODELS)
