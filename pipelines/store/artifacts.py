@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import math
 import os
 import shutil
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from models.data.bundle import Bundle, open_bundle, write_bundle
-from models.errors import BundleNotFound, DataError, ReleaseIncomplete, ReleaseNotFound
+from models.errors import BundleError, BundleNotFound, DataError, ReleaseIncomplete, ReleaseNotFound
 from models.lists.release import MANIFEST, Release
 from models.settings.settings import Settings
 from pipelines.store import mirror
 from pipelines.store.mirror import whole_here
 
+_LOG = logging.getLogger(__name__)
 #: Kinds of trained models: those that make lists, and those that evaluate a build.
 BUNDLES, HOLDOUTS = "bundles", "holdouts"
 #: What is made at past cutoffs (pipelines/train/cutoffs.py).
@@ -62,6 +64,19 @@ class Artifacts:
         """Remove a stored directory, also from object storage."""
         mirror.remove(self._settings, f"{kind}/{name}")
 
+    def remove_damaged(self, kind: str, directory: str, name: str) -> bool:
+        """Remove a stored bundle that cannot be opened; returns whether a good one is stored."""
+        path = self.root / kind / directory
+        if not path.exists():
+            return False
+        try:
+            open_bundle(name, path)
+        except BundleError as error:
+            _LOG.warning("%s is made again: %s", path.name, error)
+            self.remove(kind, directory)
+            return False
+        return True
+
     def remove_cuts(self, unused_since: float = math.inf) -> list[str]:
         """Remove what was made at past cutoffs and not used since a time (seconds since 1970; by default all)."""
         found = [
@@ -78,8 +93,12 @@ class Artifacts:
         return [f"{kind}/{path.name}" for kind, path in found]
 
     def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
-        """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS."""
+        """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS.
+
+        A stored one that was damaged is replaced.
+        """
         version = f"{slug}-{bundle.digest()[:8]}"
+        self.remove_damaged(f"{kind}/{bundle.name}", version, bundle.name)
         self.place(f"{kind}/{bundle.name}", version, lambda directory: write_bundle(bundle, directory))
         return version
 

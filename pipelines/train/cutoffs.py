@@ -51,20 +51,25 @@ class Cutoff:
 
     def model(self, name: str) -> Bundle:
         """Return a base model fitted on what existed at the cutoff; fit and keep it first. Raises TooSparse."""
-        return open_bundle(name, self.kept(name, lambda: fit(name, self.past, self.run.settings)))
+        return self.kept(name, name, lambda: fit(name, self.past, self.run.settings))
 
     def directory(self, name: str) -> Path:
         return self.run.artifacts.root / CUTS / self.name / name
 
-    def kept(self, name: str, make: Callable[[], Bundle]) -> Path:
-        """Return the directory of a bundle of this cutoff; make and store it first."""
-        target = self.directory(name)
-        if target.exists():
-            with suppress(OSError):
-                os.utime(target)  # retirement counts from the last use
-            return target
+    def kept(self, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
+        """Return a bundle that is kept in a directory of this cutoff; make it first, or again if it is damaged."""
+        return kept(self.run, f"{CUTS}/{self.name}", directory, name, make)
+
+
+def kept(run: Run, kind: str, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
+    """Return a bundle that is kept in `kind/directory`; make it first, or again if it is damaged."""
+    if run.artifacts.remove_damaged(kind, directory, name):
+        with suppress(OSError):
+            os.utime(run.artifacts.root / kind / directory)  # retirement counts from the last use
+    else:
         bundle = make()
-        return self.run.artifacts.place(f"{CUTS}/{self.name}", name, lambda directory: write_bundle(bundle, directory))
+        run.artifacts.place(kind, directory, lambda aside: write_bundle(bundle, aside))
+    return open_bundle(name, run.artifacts.root / kind / directory)
 
 
 def fit_at(name: str, snapshot: Snapshot, settings: Settings, cut_us: int) -> Bundle:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.batch import Owners, indptr_of
-from models.data.bundle import Bundle, open_bundle
+from models.data.bundle import Bundle
 from models.data.interactions import EXPLICIT
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.fit import RankerRows
@@ -192,7 +192,7 @@ class _Window:
 
     def samples(self) -> dict[Surface, RankerSamples]:
         """Return the samples by surface; make and keep them first. Raises TooSparse."""
-        bundle = open_bundle(_KEPT, self.cutoff.kept(self._name, self._make))
+        bundle = self.cutoff.kept(self._name, _KEPT, self._make)
         return {Surface(name): RankerSamples.from_bundle(bundle, Surface(name)) for name in bundle.config["surfaces"]}
 
     def _make(self) -> Bundle:

@@ -33,7 +33,7 @@ from pipelines.report.figure_names import RANKED, RULES, TAUGHT
 from pipelines.run.run import EPOCH, Run
 from pipelines.store.artifacts import CUTS
 from pipelines.train.contenders import seed_settings
-from pipelines.train.cutoffs import digest_of
+from pipelines.train.cutoffs import digest_of, kept
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
 from pipelines.train_ranker.choose import (
     CrossFitted,
@@ -116,13 +116,13 @@ def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
     for array in (rows.features, rows.label, rows.group):
         content.update(np.ascontiguousarray(array).tobytes())
     name = f"rows-{digest_of(content.hexdigest(), rows.names, run.settings.recorded(Phase.TRAIN, Phase.RANK))}"
-    place = f"{CUTS}/{LEARNED}"
-    if not (run.artifacts.root / place / name).is_dir():
+
+    def make() -> Bundle:
         fitted = fit_learned_ranker(rows, *teaching(run.settings))
-        bundle = Bundle(LEARNED, fitted.about, fitted.arrays)
-        run.artifacts.place(place, name, lambda directory: write_bundle(bundle, directory))
-    kept = open_bundle(LEARNED, run.artifacts.root / place / name)
-    return FittedRanker(kept.arrays, kept.config)
+        return Bundle(LEARNED, fitted.about, fitted.arrays)
+
+    found = kept(run, f"{CUTS}/{LEARNED}", name, LEARNED, make)
+    return FittedRanker(found.arrays, found.config)
 
 
 def _bundle(
