@@ -1,7 +1,7 @@
 """Cutoffs of the temporal validation split and of the rolling-origin backtest.
 
-They lie on a fixed calendar: multiples of one step since 1970. So they stay the same for many builds, and what was made
-at a cutoff can be kept (`pipelines/train/cutoffs.py`).
+They lie at shares of the events, moved to a fixed calendar: multiples of one step since 1970. So they stay the same for
+several builds, a newer build reaches cutoffs of older ones, and what was made at a cutoff is kept (`cutoffs.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.interactions import Interactions, leaving
 from models.errors import TooSparse
@@ -28,31 +29,35 @@ def split_time(interactions: Interactions, share: float) -> int:
             f"expected events on both sides of a validation split at {share:.0%}, got {len(at)} events "
             f"{'at one instant' if len(at) else 'at all'}; load more, or set [holdout] share"
         )
-    step = _step(int(at[-1]) - exact)
-    cut = round(exact / step) * step
-    return cut if at[0] < cut <= at[-1] else exact
+    return _moved(exact, at, share)
 
 
 def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
     """Return up to `most` pairs (cutoff, end of outcomes) in microseconds, newest first.
 
-    One is the validation split. Cutoffs are a step apart, about half of its span; each outcome window has two steps.
+    Cutoffs are half a `share` of the events apart, the second is the validation split. Each outcome window has a whole
+    `share`, or ends at the snapshot's cutoff.
     """
-    try:
-        split = split_time(interactions, share)
-    except TooSparse:
-        return []
-    first, last = int(interactions.at.min()), int(interactions.at.max())
-    step = _step(last - leaving(np.sort(interactions.at), share))
-    newest = split + max(0, (last - split - step // 2) // step) * step
-    found = [newest - i * step for i in range(most) if newest - i * step > first]
-    return [(cut, cut + 2 * step if cut + 2 * step <= last else as_of_us) for cut in found]
+    at, found = np.sort(interactions.at), []
+    window = int(share * len(at))
+    for i in range(1, most + 1):
+        back = share * i / 2
+        if back >= 1 or not len(at) or leaving(at, back) == at[0]:
+            break
+        cut = _moved(leaving(at, back), at, share)
+        end = int(np.searchsorted(at, cut)) + window
+        ended = end < len(at) - window // 4
+        found.append((cut, _moved(int(at[end]), at, share) if ended else as_of_us))
+    return sorted({(cut, until) for cut, until in found if cut < until}, reverse=True)
 
 
-def _step(span_us: int) -> int:
-    """Return the power of two of hours that is nearest to half of a span; shorter than an hour for short spans.
+def _moved(instant: int, at: NDArray[np.int64], share: float) -> int:
+    """Return the place on the calendar next to an instant; the instant if that is not between the first and last event.
 
-    Steps of a power of two share their cutoffs, also when data grow and the step doubles.
+    A step is the power of two of hours next to an eighth of the span of the last `share` of the events. Places of a
+    longer step are places of a shorter one too. Spans of less than an hour have shorter steps.
     """
-    hours = span_us / 2 / _HOUR_US
-    return max(1, int(_HOUR_US * 2.0 ** round(math.log2(hours)))) if span_us > 0 else 1
+    hours = (int(at[-1]) - leaving(at, share)) / 8 / _HOUR_US
+    step = max(1, int(_HOUR_US * 2.0 ** round(math.log2(hours)))) if hours > 0 else 1
+    place = round(instant / step) * step
+    return place if at[0] < place <= at[-1] else instant

@@ -23,21 +23,25 @@ def before(day: int) -> list[tuple[int, int]]:
 
 
 def test_cutoffs_by_hand() -> None:
-    """Of a hundred days a fifth is twenty. Half of it, ten days, is next to 256 hours."""
-    assert before(100) == [(2048, 2400), (1792, 2304), (1536, 2048), (1280, 1792), (1024, 1536), (768, 1280)]
-    assert split_time(DAILY.before(100 * DAY_US), 0.2) == 2048 * HOUR_US
+    """The last fifth of a hundred days spans 19 days. An eighth of it is next to 64 hours."""
+    assert before(100) == [(2176, 2400), (1920, 2400), (1664, 2176), (1408, 1920), (1216, 1728), (960, 1408)]
+    assert split_time(DAILY.before(100 * DAY_US), 0.2) == 1920 * HOUR_US
 
 
-def test_a_nightly_snapshot_adds_one_cutoff_at_most() -> None:
-    """From day 200 to 400 the span of a fifth grows from 40 to 80 days, so the step doubles once."""
+def test_a_nightly_snapshot_adds_less_than_one_cutoff() -> None:
+    """From day 200 to 400: six cutoffs move by half a day to a day every day, over places three to five days apart."""
     known = {cut for cut, _ in before(200)}
     added = []
     for day in range(201, 401):
         now = {cut for cut, _ in before(day)}
         added.append(len(now - known))
         known |= now
-    assert max(added) <= 3 and sum(n > 1 for n in added) <= 1  # the step doubles: half of the cutoffs are old ones
-    assert sum(added) < 15
+    assert sum(added) < 0.7 * len(added), sum(added)
+    whole, windows = set(before(200)), []
+    for day in range(201, 401):
+        windows.append(len({w for w in before(day) if w[1] != 24 * day} - whole))
+        whole |= set(before(day))
+    assert sum(windows) < len(windows), sum(windows)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
@@ -47,10 +51,12 @@ def test_the_split_is_a_cutoff_near_the_share(share: float, day: int) -> None:
     split = split_time(events, share)
     found = dict(cuts(events, share, day * DAY_US, 6))
     assert split in found
-    assert 0.6 * share <= (events.at >= split).mean() <= 1.4 * share
-    assert list(found) == sorted(found, reverse=True) and all(
-        cut < until <= day * DAY_US for cut, until in found.items()
-    )
+    one = 1 / len(events)  # shares are whole events
+    assert 0.9 * share - one <= (events.at >= split).mean() <= 1.1 * share + one
+    assert list(found) == sorted(found, reverse=True)
+    for cut, until in found.items():
+        inside = ((events.at >= cut) & (events.at < until)).mean()
+        assert cut < until <= day * DAY_US and (until == day * DAY_US or 0.85 * share - one <= inside <= 1.15 * share + one)
 
 
 def test_there_is_something_before_every_cutoff() -> None:
