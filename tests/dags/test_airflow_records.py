@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def _plant(metadata: Any, dag: str, days: int, since: int = 0) -> None:
-    """A run and a line of the log a day for so many days; the newest is `since` days old."""
+    """One run and one log line for each of `days` days; the newest is `since` days old."""
     engine, tables = metadata
     with engine.begin() as connection:
         for day in range(since, since + days):
