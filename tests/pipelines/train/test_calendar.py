@@ -56,7 +56,8 @@ def test_the_split_is_a_cutoff_near_the_share(share: float, day: int) -> None:
     assert list(found) == sorted(found, reverse=True)
     for cut, until in found.items():
         inside = ((events.at >= cut) & (events.at < until)).mean()
-        assert cut < until <= day * DAY_US and (until == day * DAY_US or 0.85 * share - one <= inside <= 1.15 * share + one)
+        assert cut < until <= day * DAY_US
+        assert until == day * DAY_US or 0.85 * share - one <= inside <= 1.15 * share + one
 
 
 def test_there_is_something_before_every_cutoff() -> None:

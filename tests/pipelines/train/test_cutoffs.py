@@ -12,16 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.data.bundle import Bundle
 from models.data.interactions import DAY_US
+from models.schema import Surface
+from models.settings.settings import Settings
 from pipelines.export.past import known_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train import cutoffs
 from pipelines.train.calendar import split_time
 from pipelines.train.cutoffs import FACTS, Cutoff, fit_at
-from pipelines.train.holdout import open_holdout_at
+from pipelines.train.holdout import Holdout, open_holdout_at
+from pipelines.train.train import fit
 from pipelines.train_ranker import samples as sampling
-from pipelines.train_ranker.samples import ranker_samples
+from pipelines.train_ranker.samples import RankerSamples, ranker_samples
 from tests.pipelines.train.market import AS_OF, rows, small
 
 SETTINGS = small(two_tower_epochs=1, als_iterations=1, graph_filter_min_pairs=0.0)
@@ -79,8 +83,12 @@ def run(tmp_path: Path) -> Run:
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that were fitted to be kept."""
     names: list[str] = []
-    fit = cutoffs.fit
-    monkeypatch.setattr(cutoffs, "fit", lambda name, *args: (names.append(name), fit(name, *args))[1])
+
+    def counted(name: str, market: Snapshot, settings: Settings) -> Bundle:
+        names.append(name)
+        return fit(name, market, settings)
+
+    monkeypatch.setattr(cutoffs, "fit", counted)
     return names
 
 
@@ -118,12 +126,13 @@ def test_the_next_build_uses_what_is_kept(run: Run, fitted: list[str]) -> None:
 def test_samples_of_complete_windows_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day later only windows that were still open are sampled again; the models of their cutoffs are kept."""
     made: list[int] = []
+
+    def counted(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
+        made.append(holdout.cut_us)
+        return sample(holdout, surface, until_us)
+
     sample = sampling._samples_of
-    monkeypatch.setattr(
-        sampling,
-        "_samples_of",
-        lambda holdout, surface, until: (made.append(holdout.cut_us), sample(holdout, surface, until))[1],
-    )
+    monkeypatch.setattr(sampling, "_samples_of", counted)
     day, next_day = snapshot(as_of="2024-02-27"), snapshot(as_of="2024-02-28")
 
     first = ranker_samples(run, day)
@@ -143,24 +152,30 @@ def test_samples_of_complete_windows_are_kept(run: Run, monkeypatch: pytest.Monk
 
 
 def test_a_build_adds_what_it_can_afford_and_records_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four cutoffs the first build makes the newest two, the next build the others; the same snapshot the same."""
+    """Of four cutoffs the first build makes the newest two, and uses no others when it is repeated."""
     monkeypatch.setattr(sampling, "NEW_EVENTS", 1)
     made: list[int] = []
-    monkeypatch.setattr(
-        sampling._Window,
-        "samples",
-        lambda self: made.append(self.cutoff.cut_us) or {},  # type: ignore[func-returns-value]
-    )
+
+    def samples(window: sampling._Window) -> dict[Surface, RankerSamples]:
+        made.append(window.cutoff.cut_us)
+        one = np.zeros(1, np.int64)
+        mine = RankerSamples(("x",), np.zeros((1, 1), np.float32), one, one.astype(np.int32), window.cutoff.cut_us)
+        return {Surface.STARTUPS_FOR_INVESTOR: mine}
+
+    monkeypatch.setattr(sampling._Window, "samples", samples)
     market = snapshot()
     ranker_samples(run, market)
-    assert len(made) == 2 and made == sorted(made, reverse=True)
-    assert split_time(market.heard, SETTINGS.holdout.share) in made
+    first = [*made]
+    assert len(first) == 2 and first == sorted(first, reverse=True)
+    assert split_time(market.heard, SETTINGS.holdout.share) in first
 
-    kept = {*made}
-    monkeypatch.setattr(sampling._Window, "is_kept", lambda self: self.cutoff.cut_us in kept)
+    monkeypatch.setattr(sampling._Window, "is_kept", lambda self: self.cutoff.cut_us in first)
     made.clear()
     ranker_samples(run, market)
-    assert len(made) == 4 and kept < {*made}
+    assert made == first
+    made.clear()
+    ranker_samples(run, replace(market, name="the next day"))
+    assert len(made) == 4 and {*first} < {*made}
 
 
 def test_what_is_not_used_is_removed(run: Run) -> None:
