@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ def test_what_is_written(variable: str, stands: str, place: Path, settings: Sett
 
 def test_a_disk_that_takes_no_more(place: Path, settings: Settings) -> None:
     def full() -> int:
+        sys.dont_write_bytecode = True  # a compiled module would be cut off and break later imports
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         return main(["sample", str(place / "sample"), "--users", "50", "--startups", "10"])
 
