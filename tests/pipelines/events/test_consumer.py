@@ -42,6 +42,14 @@ def post(client: redis.Redis, keys: Keys, count: int = 1) -> None:
         append(client, keys, event.entry())
 
 
+def stored(settings: Settings) -> int:
+    return int(execute(settings, "SELECT count(*) FROM matchbook_events")[0][0])
+
+
+def until_stored(settings: Settings, least: int, log: Path) -> None:
+    until(lambda: stored(settings) >= least, 60, log.read_text)
+
+
 @contextmanager
 def consumer(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     where = {
@@ -67,12 +75,12 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_events_arrive_in_postgres_by_themselves_and_sigterm_ends_it(
-    settings: Settings, client: redis.Redis, keys: Keys, sql: Sql, log: Path
+    settings: Settings, client: redis.Redis, keys: Keys, log: Path
 ) -> None:
     with consumer(settings, log) as process:
         for total in (3, 6):
             post(client, keys, 3)
-            until(lambda total=total: sql("SELECT count(*) FROM matchbook_events") == [(total,)], 30, log.read_text)
+            until_stored(settings, total, log)
         until(lambda: client.xlen(keys.events) == 0)
         assert client.hget(keys.drain, "until") and (settings.home / HEARTBEAT).is_file()
         process.send_signal(signal.SIGTERM)
@@ -85,11 +93,11 @@ def test_killed_again_and_again_it_stores_every_event_once(
 ) -> None:
     rng, posted = random.Random(7), 0
     for _ in range(3):
-        before = sql("SELECT count(*) FROM matchbook_events")
+        before = stored(settings)
         with consumer(settings, log) as process:
             post(client, keys, 1500)
             posted += 1500
-            until(lambda before=before: sql("SELECT count(*) FROM matchbook_events") != before, 30, log.read_text)
+            until_stored(settings, before + 1, log)
             time.sleep(rng.random() / 20)
             process.kill()
     drain_events(settings, claim_after_s=0)
@@ -108,22 +116,18 @@ def test_it_waits_for_servers_that_restart(open_folder: Path, log: Path) -> None
                 with redis.Redis.from_url(ready.redis_url.reveal()) as client:
                     post(client, keys)
                 posted += 1
-                until(lambda posted=posted: stored(ready) == posted, 60, log.read_text)
+                until_stored(ready, posted, log)
                 ManagedProcess.from_json(_read(settings)[name]).stop(sign)
                 time.sleep(2.5)  # so that it meets the stopped server
                 assert replace(start_servers(settings), home=ready.home) == ready
                 assert process.poll() is None, log.read_text()
             with redis.Redis.from_url(ready.redis_url.reveal()) as client:
                 post(client, keys)
-            until(lambda: stored(ready) == posted + 1, 60, log.read_text)
+            until_stored(ready, posted + 1, log)
         assert "next attempt in" in log.read_text() and "Traceback" not in log.read_text()
     finally:
         engine(ready).dispose()
         remove_home(settings)
-
-
-def stored(settings: Settings) -> int:
-    return int(execute(settings, "SELECT count(*) FROM matchbook_events")[0][0])
 
 
 def test_it_imports_nothing_heavy() -> None:
