@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,7 +42,6 @@ class AirflowApi:
             if time.monotonic() > deadline:
                 raise ServiceError(f"Airflow at {self.address} is not healthy after {patience_s:.0f} s")
             time.sleep(0.2)
-        threading.Thread(target=self._wake_execution, args=(deadline,), daemon=True).start()
 
     def dag_known(self, dag: str) -> bool:
         """Whether the DAG processor has read the DAG. Raises ServiceError with the error of a broken DAG file."""
@@ -105,15 +105,10 @@ class AirflowApi:
             return False
         return all((health.get(part) or {}).get("status") == "healthy" for part in PARTS)
 
-    def _wake_execution(self, deadline: float) -> None:
-        """Send the first request to the execution API early, because it takes many seconds."""
-        while time.monotonic() < deadline:
-            try:
-                _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
-            except OSError:
-                time.sleep(0.5)
-            else:
-                return
+    def wake_execution(self) -> None:
+        """Send the first request to the execution API, because it takes many seconds."""
+        with suppress(OSError):
+            _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
 
     def _ask(self, method: str, path: str, body: Any = None, tolerated: int | None = None) -> Any:
         """The answer as JSON, None for the tolerated status. Renews an expired token once."""
@@ -186,6 +181,8 @@ def prepare_dags(
     healthy()
     api.make_pools(json.loads((CHECKOUT / "dags" / "matchbook_tasks" / "pools.json").read_text()))
     deadline = time.monotonic() + patience_s
+    if not api.dag_known(DAG):  # a first start: a build comes soon
+        threading.Thread(target=api.wake_execution, daemon=True).start()
     while not api.dag_known(DAG):
         alive()
         if time.monotonic() > deadline:
