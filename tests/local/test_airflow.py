@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url
@@ -124,17 +125,18 @@ def test_the_scheduler_rests_only_while_nothing_runs(monkeypatch: pytest.MonkeyP
     from local import executor
 
     rests: list[float] = []
-    monkeypatch.setattr(executor.time, "sleep", rests.append)
+    monkeypatch.setattr("local.executor.time.sleep", rests.append)
     at = iter([100.0, 100.0 + executor.QUIET_S + 1, 100.0 + executor.QUIET_S + 2, 100.0 + executor.QUIET_S + 3])
-    monkeypatch.setattr(executor.time, "monotonic", lambda: next(at))
-    found = executor.RestingExecutor(parallelism=1)
+    monkeypatch.setattr("local.executor.time.monotonic", lambda: next(at))
+    made: Any = executor.RestingExecutor
+    found = made(parallelism=1)
     monkeypatch.setattr(LocalExecutor, "heartbeat", lambda self: None)
-    found.running = {TaskInstanceKey("build", "train", "run")}  # type: ignore[assignment]
+    found.running = {TaskInstanceKey("build", "train", "run")}
     found.heartbeat()
     found.running = set()
     found.heartbeat()
     assert rests == [executor.REST_S]
-    found.running = {TaskInstanceKey("build", "score", "run")}  # type: ignore[assignment]
+    found.running = {TaskInstanceKey("build", "score", "run")}
     found.heartbeat()
     found.running = set()
     found.heartbeat()
