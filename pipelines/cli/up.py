@@ -132,7 +132,7 @@ class Running:
     def alive(self) -> bool:
         """Whether every process of a finished start still runs."""
         services = {n: p for n, p in self.processes().items() if n != "up"}
-        return "reader" in services and all(p.alive() for p in services.values())
+        return {"reader", "drain"} <= set(services) and all(p.alive() for p in services.values())
 
     def write(self, processes: dict[str, ManagedProcess]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,13 +162,16 @@ def _everything(settings: Settings, running: Running, data: Path | None) -> bool
     say(f"Matchbook stores everything in {settings.home}")
     ready = start_servers(settings)
     say("PostgreSQL and Redis: " + ("yours" if settings.database_url and settings.redis_url else "running"))
+    if data is not None:  # before Airflow starts: the folder may be refused
+        say(_marketplace().prepare(ready, data))
     say("Airflow and the reader: starting")
     later = starts_later(ready)
     with ThreadPoolExecutor(1) as aside:  # Airflow is the slowest to start
         airflow = aside.submit(start_airflow, ready, later)
         try:
             marketplace = _marketplace()
-            say(marketplace.prepare(ready, data))
+            if data is None:
+                say(marketplace.prepare(ready, None))
         finally:
             running.add(airflow.result())
     reader = start_reader(ready)
