@@ -1,4 +1,4 @@
-# One image for every part of Matchbook: the reader, and Airflow's four processes. Which one it is, the command says.
+# One image for every part of Matchbook: the reader, the drain, and Airflow's four processes. Which one it is, the command says.
 FROM python:3.11.14-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
@@ -26,6 +26,7 @@ COPY docker/imports.py docker/
 COPY models models
 COPY pipelines pipelines
 COPY serving serving
+COPY local local
 COPY sql sql
 COPY dags dags
 

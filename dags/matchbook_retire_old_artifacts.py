@@ -11,8 +11,8 @@ dismissals by age: they keep two owners out of each other's lists.
 The return value of `retire` names everything that was deleted.
 
 `clean_airflow` deletes Airflow's own rows and task logs older than `[airflow] keep_days` with `airflow db clean`.
-Runs of `drain_events`, one a minute, go after two days. The newest scheduled run of each DAG stays. It needs
-`MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up` and docker-compose.yml set.
+The newest scheduled run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up` and
+docker-compose.yml set.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-OURS = ("models", "pipelines", "serving", "sql")
+OURS = ("models", "pipelines", "serving", "local", "sql")
 RUN_BY_IMPORT = {"serving.wsgi", "pipelines.__main__"}  # importing them starts a program
 NO_MODULE = {"apache-airflow", "apache-airflow-providers-celery", "apache-airflow-providers-standard"}  # see PROVIDERS
 PROVIDERS = (

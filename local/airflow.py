@@ -1,4 +1,4 @@
-"""Airflow on this machine: its environment, its metadata database, its four processes.
+"""Airflow on this machine: its environment, its metadata database, its processes.
 
 `airflow standalone` is not used: it opens log servers on every address, and ends without its children. The components
 start one by one on 127.0.0.1 without log servers; the UI reads logs from the disk.
@@ -14,13 +14,15 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg2
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from local.processes import ManagedProcess, start, tail
 from local.servers import running_settings
@@ -30,11 +32,12 @@ from models.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parents[1]
+PROCESSOR, TRIGGERER = "airflow-dag-processor", "airflow-triggerer"
 COMPONENTS = {
     "airflow-api-server": ("api-server",),
     "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
-    "airflow-dag-processor": ("dag-processor",),
-    "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+    PROCESSOR: ("dag-processor",),
+    TRIGGERER: ("triggerer", "--skip-serve-logs"),
 }
 WORKER = {"airflow-worker": ("celery", "worker", "--skip-serve-logs", "--concurrency", "2")}
 #: Variables that a worker on another machine needs with the same values.
@@ -50,6 +53,16 @@ SHARED = (
     "AIRFLOW__API__BASE_URL",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
 )
+#: How often Airflow's processes look for work. With its defaults an idle machine is busy; see local/executor.py, too.
+LOOPS = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "10",  # unhealthy after 30 s
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "60",
+    "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "600",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",  # a new or changed file is read within half a minute
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "1800",  # an unchanged file is read again
+    "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "3600",
+}
 #: libpq parameters that asyncpg has under the same name.
 _ASYNCPG = ("host", "port", "user", "password", "passfile")
 OUR_COMMENT = "Matchbook: Airflow's metadata"
@@ -60,12 +73,22 @@ def address(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.airflow_port}"
 
 
-def start_airflow(settings: Settings) -> dict[str, ManagedProcess]:
-    """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError."""
+def start_airflow(settings: Settings, without: Container[str] = ()) -> dict[str, ManagedProcess]:
+    """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError.
+
+    without: names of components to leave out, because they run or start later.
+    """
     env = airflow_environment(settings)
     _migrate(settings, env)
     wanted = COMPONENTS | (WORKER if settings.executor == "celery" else {})
-    return {name: start_component(settings, name, words, env) for name, words in wanted.items()}
+    return {n: start_component(settings, n, words, env) for n, words in wanted.items() if n not in without}
+
+
+def starts_later(settings: Settings) -> tuple[str, ...]:
+    """Components that can start after the others answer: nobody waits for a trigger yet, and on a restart the DAGs
+    are in the metadata.
+    """
+    return (TRIGGERER, PROCESSOR) if _migrated(settings).is_file() else (TRIGGERER,)
 
 
 def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> ManagedProcess:
@@ -129,8 +152,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
             "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
             "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow removes the variable above from its tasks
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            **LOOPS,
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": NO_LOG_SERVER,
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -141,7 +163,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
 def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
     """Who runs the tasks: forks of the scheduler, or Celery workers on any machine with our Redis as broker."""
     if settings.executor == "local":
-        return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
+        return {"AIRFLOW__CORE__EXECUTOR": "local.executor.RestingExecutor"}
     if metadata.startswith("sqlite"):
         raise SettingsError(
             "MATCHBOOK_EXECUTOR=celery needs Airflow's metadata in PostgreSQL, and DATABASE_URL's user "
@@ -210,7 +232,11 @@ def drop_metadata(settings: Settings) -> bool:
 
 
 def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
+    """Run `airflow db migrate`, unless this version of Airflow did so for this database."""
     admin_password(settings)
+    metadata, note = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], _migrated(settings)
+    if note.is_file() and json.loads(note.read_text()) == _state(metadata):
+        return
     log = settings.home / "logs" / "airflow-migrate.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
@@ -224,6 +250,21 @@ def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
         )
     if done.returncode != 0:
         raise ServiceError(f"Airflow could not prepare its metadata database; the end of {log}:\n{tail(log)}")
+    note.write_text(json.dumps(_state(metadata)))
+
+
+def _migrated(settings: Settings) -> Path:
+    return settings.home / "airflow" / "migrated.json"
+
+
+def _state(metadata: str) -> dict[str, str]:
+    """The installed version of Airflow, and the revision of this metadata database, "" if it has none."""
+    revision = ""
+    engine = create_engine(metadata)
+    with suppress(SQLAlchemyError), engine.connect() as connection:
+        revision = str(connection.scalar(text("SELECT version_num FROM alembic_version")) or "")
+    engine.dispose()
+    return {"airflow": version("apache-airflow-core"), "revision": revision}
 
 
 def _known_metadata_url(settings: Settings) -> str:

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from local.airflow import CHECKOUT
 from models.errors import ServiceError
 
 UNAUTHORISED, NOT_FOUND, CONFLICT = 401, 404, 409
-PARTS = ("metadatabase", "scheduler", "dag_processor")
+PARTS = ("metadatabase", "scheduler")
 PATIENCE_S = 30.0  # for one request: the server is busy during start-up
 
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # no proxy for our own machine
@@ -34,14 +35,13 @@ class AirflowApi:
         self._token = ""
 
     def wait_until_healthy(self, alive: Callable[[], None], patience_s: float = 180.0) -> None:
-        """Wait until database, scheduler and DAG processor are healthy; `alive` raises if a process has ended."""
+        """Wait until database and scheduler are healthy; `alive` raises if a process has ended."""
         deadline = time.monotonic() + patience_s
-        threading.Thread(target=self._wake_execution, args=(deadline,), daemon=True).start()
         while not self._healthy():
             alive()
             if time.monotonic() > deadline:
                 raise ServiceError(f"Airflow at {self.address} is not healthy after {patience_s:.0f} s")
-            time.sleep(0.3)
+            time.sleep(0.2)
 
     def dag_known(self, dag: str) -> bool:
         """Whether the DAG processor has read the DAG. Raises ServiceError with the error of a broken DAG file."""
@@ -60,8 +60,9 @@ class AirflowApi:
     def unpause(self, dag: str) -> None:
         self._ask("PATCH", f"/api/v2/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": False})
 
-    def dags(self) -> list[str]:
-        return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100")["dags"]]
+    def paused(self) -> list[str]:
+        """The DAGs that are paused."""
+        return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100&paused=true")["dags"]]
 
     def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:
         """Queue a manual run."""
@@ -104,15 +105,10 @@ class AirflowApi:
             return False
         return all((health.get(part) or {}).get("status") == "healthy" for part in PARTS)
 
-    def _wake_execution(self, deadline: float) -> None:
-        """Send the first request to the execution API early, because it takes many seconds."""
-        while time.monotonic() < deadline:
-            try:
-                _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
-            except OSError:
-                time.sleep(0.5)
-            else:
-                return
+    def wake_execution(self) -> None:
+        """Send the first request to the execution API, because it takes many seconds."""
+        with suppress(OSError):
+            _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
 
     def _ask(self, method: str, path: str, body: Any = None, tolerated: int | None = None) -> Any:
         """The answer as JSON, None for the tolerated status. Renews an expired token once."""
@@ -171,11 +167,22 @@ SHOWN_LINES = 12
 FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 
 
-def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float = 120.0) -> None:
-    """Wait for Airflow and for our DAG, and create its pools. Raises ServiceError."""
+def prepare_dags(
+    api: AirflowApi,
+    alive: Callable[[], None],
+    healthy: Callable[[], None] = lambda: None,
+    patience_s: float = 120.0,
+) -> None:
+    """Wait for Airflow and for our DAG, and create its pools. Raises ServiceError.
+
+    healthy: called once Airflow answers, before the wait for the DAG.
+    """
     api.wait_until_healthy(alive)
+    healthy()
     api.make_pools(json.loads((CHECKOUT / "dags" / "matchbook_tasks" / "pools.json").read_text()))
     deadline = time.monotonic() + patience_s
+    if not api.dag_known(DAG):  # a first start: a build comes soon
+        threading.Thread(target=api.wake_execution, daemon=True).start()
     while not api.dag_known(DAG):
         alive()
         if time.monotonic() > deadline:

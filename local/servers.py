@@ -49,6 +49,7 @@ OURS = (
     "servers.lock",
     "api-keys.json",
     "api-keys.lock",
+    "drain-heartbeat",
     ANSWER_KEY,
     PSEUDONYM_KEY,
 )

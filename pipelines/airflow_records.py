@@ -150,13 +150,8 @@ def _delete_runs(connection: Connection, tables: list[Table], person: Person) ->
 
 
 log = logging.getLogger(__name__)
-#: A DAG that runs every minute; its runs are deleted after two days.
-MINUTELY, MINUTELY_DAYS = "drain_events", 2.0
 #: Largest size in bytes of a log; a larger one loses its older half.
 LOG_MOST = 64 << 20
-#: Tables with a DAG id, and their dependent rows. With --dag-ids, Airflow 3.3 fails on tables without that column
-#: (deadline, task_reschedule); their rows go with the runs.
-_OF_RUNS = ("dag_run", "log")
 _BLOCKED = "airflow-db-not-allowed"
 _TOLD = 2000  # characters of Airflow's output
 
@@ -170,19 +165,9 @@ def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, 
     now, days = now or datetime.now(UTC), settings.airflow.keep_days
     if settings.airflow_database_url:
         _clean(settings, now - timedelta(days=days), "--error-on-cleanup-failure")
-        _clean(
-            settings,
-            now - timedelta(days=min(days, MINUTELY_DAYS)),
-            "--dag-ids",
-            MINUTELY,
-            "--tables",
-            ",".join(_OF_RUNS),
-        )
     else:
         log.warning("Airflow's metadata is not cleaned and grows: set MATCHBOOK_AIRFLOW_DATABASE_URL to its database")
-    folder = settings.airflow_log_folder
-    gone = _drop_old(folder, (now - timedelta(days=days)).timestamp())
-    gone += _drop_old(folder / f"dag_id={MINUTELY}", (now - timedelta(days=min(days, MINUTELY_DAYS))).timestamp())
+    gone = _drop_old(settings.airflow_log_folder, (now - timedelta(days=days)).timestamp())
     return {"rows": bool(settings.airflow_database_url), "logs": gone, "cut": cut_logs(settings.home / "logs")}
 
 

@@ -2,7 +2,7 @@
 days.
 
 A small sample marketplace and a real Airflow with a simulated clock. Every day clients post events, the drain stores
-them, people ask for lists, a build goes live every third day, and Airflow's metadata gets the 1,440 runs of the drain,
+them, people ask for lists, a build goes live every third day, and Airflow's metadata gets 24 runs of `drain_events`,
 copied from a real one. Then `retire_old_artifacts` runs with seven days of Airflow instead of thirty. Expiry times and
 file dates are moved back one day.
 
@@ -33,7 +33,7 @@ from local.processes import stop_together
 from models.lists.redis_format import Keys
 from models.schema import EventType, Surface
 from models.settings.settings import Settings
-from pipelines.airflow_records import MINUTELY, clean_airflow
+from pipelines.airflow_records import clean_airflow
 from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, transaction
 from pipelines.redis_client import connect
@@ -41,7 +41,7 @@ from pipelines.retire import retire
 from pipelines.run_build import run_build
 from serving.app import create_app
 
-DAY_S, MINUTES = 86_400, 1440
+DAY_S, HOURS, DRAIN = 86_400, 24, "drain_events"
 BUILD_EVERY, KEPT, AIRFLOW_DAYS = 3, 3, 7.0
 MARGIN, SLOWER = 1.05, 0.5  # the last third against the one before
 #: Grows by design: posted events are history until they are pruned by age.
@@ -81,7 +81,8 @@ def main() -> int:
 
 def _begun(found: Place, days: int) -> Month:
     """Run the drain once as a template; then stop Airflow and keep its metadata."""
-    found.api.unpause(MINUTELY)
+    found.api.unpause(DRAIN)
+    found.api.trigger(DRAIN, "first", datetime.now(UTC).isoformat(), {})
     while not _runs(found):
         time.sleep(1)
     stop_together(found.airflow)
@@ -97,7 +98,7 @@ def _begun(found: Place, days: int) -> Month:
 
 
 def _runs(found: Place) -> list[Any]:
-    asked: Any = found.api._ask("GET", f"/api/v2/dags/{MINUTELY}/dagRuns?state=success&limit=1")
+    asked: Any = found.api._ask("GET", f"/api/v2/dags/{DRAIN}/dagRuns?state=success&limit=1")
     return list(asked["dag_runs"])
 
 
@@ -155,7 +156,7 @@ def _ask(month: Month, client: Any) -> None:
 
 
 def _airflow_day(settings: Settings, now: datetime) -> None:
-    """Copy the real run 1,440 times, with its dependent rows in the metadata."""
+    """Copy the real run 24 times, with its dependent rows in the metadata."""
     metadata = create_engine(settings.airflow_sqlalchemy_url)
     with metadata.begin() as connection:
         mould = connection.execute(
@@ -163,16 +164,16 @@ def _airflow_day(settings: Settings, now: datetime) -> None:
                 "SELECT id, run_id FROM dag_run WHERE dag_id = :dag AND state = 'success' AND "
                 "run_id NOT LIKE 'day %' ORDER BY id LIMIT 1"
             ),
-            {"dag": MINUTELY},
+            {"dag": DRAIN},
         ).one()
         prefix = f"day {now:%Y-%m-%d} "
         _copied(
             connection,
             "dag_run",
-            {"run_id": "CAST(:prefix AS text) || minute"},
+            {"run_id": "CAST(:prefix AS text) || hour"},
             mould.run_id,
-            f"generate_series(1, {MINUTES}) AS minute",
-            "minute",
+            f"generate_series(1, {HOURS}) AS hour",
+            "60 * hour",
             {"prefix": prefix, "now": now},
         )
         for table in ("task_instance", "xcom", "rendered_task_instance_fields", "log"):
@@ -217,7 +218,7 @@ def _copied(
             f"INSERT INTO {table} ({', '.join(cells)}) SELECT {', '.join(cells.values())} "
             f"FROM {table} AS m, {beside} WHERE m.run_id = :run AND m.dag_id = :dag {more}"
         ),
-        {**values, "run": run, "dag": MINUTELY},
+        {**values, "run": run, "dag": DRAIN},
     )
 
 

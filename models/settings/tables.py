@@ -454,7 +454,7 @@ class Airflow:
 
     keep_days: float = setting(
         30.0,
-        "retention of runs, audit log and task logs; runs of drain_events: two days",
+        "retention of runs, audit log and task logs",
         unit="days",
         low=2,
         phase=Phase.DEPLOY,

@@ -92,7 +92,7 @@ def begin_serving(settings: Settings, api: AirflowApi, say: Callable[[str], None
     """
     if not _lists(settings, api, say, alive):
         return False
-    for dag in api.dags():
+    for dag in api.paused():
         api.unpause(dag)
     return True
 

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from urllib.parse import urlsplit
 
 from local import airflow_api as builds
@@ -26,15 +27,15 @@ from local.airflow import (
     drop_metadata,
     shared_environment,
     start_airflow,
+    starts_later,
 )
 from local.airflow_api import AirflowApi
+from local.drain import start_drain
 from local.processes import ManagedProcess, stop_together, tail
 from local.reader import start_reader, wait_for_reader
 from local.servers import port_is_free, remove_home, start_servers, stop_servers
 from models.errors import MatchbookError, ServiceError, file_error
 from models.settings.settings import Settings
-from pipelines.cli import first_build as marketplace
-from pipelines.cli.first_build import begin_serving
 
 WATCH_S = 1.0
 SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
@@ -131,7 +132,7 @@ class Running:
     def alive(self) -> bool:
         """Whether every process of a finished start still runs."""
         services = {n: p for n, p in self.processes().items() if n != "up"}
-        return "reader" in services and all(p.alive() for p in services.values())
+        return {"reader", "drain"} <= set(services) and all(p.alive() for p in services.values())
 
     def write(self, processes: dict[str, ManagedProcess]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,20 +162,40 @@ def _everything(settings: Settings, running: Running, data: Path | None) -> bool
     say(f"Matchbook stores everything in {settings.home}")
     ready = start_servers(settings)
     say("PostgreSQL and Redis: " + ("yours" if settings.database_url and settings.redis_url else "running"))
-    say(marketplace.prepare(ready, data))
+    if data is not None:  # before Airflow starts: the folder may be refused
+        say(_marketplace().prepare(ready, data))
     say("Airflow and the reader: starting")
-    running.add(start_airflow(ready))
+    later = starts_later(ready)
+    with ThreadPoolExecutor(1) as aside:  # Airflow is the slowest to start
+        airflow = aside.submit(start_airflow, ready, later)
+        try:
+            marketplace = _marketplace()
+            if data is None:
+                say(marketplace.prepare(ready, None))
+        finally:
+            running.add(airflow.result())
     reader = start_reader(ready)
     running.add(reader)
-    wait_for_reader(ready, reader["reader"])
     api = AirflowApi(address(settings), admin_password(settings))
-    builds.prepare_dags(api, lambda: running.check(logs))
+    builds.prepare_dags(
+        api,
+        lambda: running.check(logs),
+        lambda: running.add(start_drain(ready) | start_airflow(ready, running.processes())),
+    )
+    wait_for_reader(ready, reader["reader"])
     say(f"Airflow: {api.address}  (user admin, password {admin_password(settings)})")
-    if not begin_serving(ready, api, say, lambda: running.check(logs)):
+    if not marketplace.begin_serving(ready, api, say, lambda: running.check(logs)):
         return False
     _wait_until_served(ready)
     _say_where(ready, api)
     return True
+
+
+def _marketplace() -> ModuleType:
+    """What loads data and builds. It imports pandas, so it is imported while Airflow starts."""
+    from pipelines.cli import first_build
+
+    return first_build
 
 
 def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
@@ -200,7 +221,7 @@ def _say_where(ready: Settings, api: AirflowApi) -> None:
     if ready.asks_for_keys:
         expected, header = http.client.UNAUTHORIZED, " -H 'X-API-Key: <key>'"
         say("The reader asks for API keys; `python -m pipelines keys add NAME` makes one\n")
-    for surface, owner in marketplace.examples(ready):
+    for surface, owner in _marketplace().examples(ready):
         url = f"{ready.reader_address}/api/recommendations/{surface}/{owner}"
         if _status(url) != expected:
             raise ServiceError(f"the reader did not answer {url}; see {ready.home / 'logs' / 'reader.log'}")
@@ -243,7 +264,7 @@ def _already_up(settings: Settings, data: Path | None) -> int:
         "`make down` stops it"
     )
     if data is not None:
-        say(marketplace.prepare(start_servers(settings), data))
+        say(_marketplace().prepare(start_servers(settings), data))
     return 0
 
 

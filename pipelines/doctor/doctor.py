@@ -11,6 +11,7 @@ from models.settings.settings import Settings
 from pipelines.doctor.diagnosis import Diagnosis, State, SystemState
 from pipelines.doctor.infrastructure import (
     disk_space,
+    drain_works,
     gate_said,
     half_loaded,
     lists_are_late,
@@ -39,6 +40,7 @@ QUESTIONS: dict[str, Callable[[SystemState], Diagnosis]] = {
     "memory": redis_memory,
     "lists": lists_are_late,
     "loading": half_loaded,
+    "events": drain_works,
     "gate": gate_said,
 }
 _MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}

@@ -21,13 +21,14 @@ from models.schema import INTERACTION_TYPES, Surface
 from pipelines.doctor.diagnosis import Diagnosis, SystemState, answered, unknown
 from pipelines.postgres import engine, rows, transaction
 from pipelines.publish.load import MB, budget_of
-from pipelines.redis_client import about, connect, decoded, live_release, redis_errors
+from pipelines.redis_client import about, clock, connect, decoded, live_release, redis_errors
 from pipelines.schedule import list_freshness
 
 #: Below the artefact root: one line per automatic decision and per release that went live.
 DECISIONS = "decisions.jsonl"
 _FREE_SHARE, _FREE_GB = 0.05, 2.0
 _USED_SHARE = 0.9
+_DRAIN_LATE_S = 300.0
 
 
 def servers_run(patient: SystemState) -> Diagnosis:
@@ -147,6 +148,26 @@ def half_loaded(patient: SystemState) -> Diagnosis:
     whose = "a publisher is at work" if busy else "left by a publisher that was killed"
     says = f"{', '.join(left)}: {whose}" if left else "none"
     return answered("loading", title, bool(left) and not busy, says, cure, figures)
+
+
+def drain_works(patient: SystemState) -> Diagnosis:
+    """Check whether posted events wait for long, and whether the drain ran in the last minutes."""
+    title = "Posted events are not drained"
+    cure = "start `python -m pipelines.events`, which `make up` and the containers run, or read its log"
+    if not patient.running:
+        return unknown("events", title, "Redis does not run here", cure)
+    with redis_errors("looking at posted events"):
+        client, keys = connect(patient.settings), Keys(patient.settings.namespace)
+        now_s, waiting = clock(client).timestamp(), int(client.xlen(keys.events))
+        oldest: Any = client.xrange(keys.events, count=1)
+        until: Any = client.hget(keys.drain, "until")
+    if until is None:
+        return unknown("events", title, f"{waiting:,} wait; no drain ran yet", cure)
+    wait_s = max(0.0, now_s - int(oldest[0][0].split(b"-")[0]) / 1e3) if oldest else 0.0
+    silent_s = max(0.0, now_s - int(until) / 1e6)
+    figures = {"waiting": waiting, "oldest_s": round(wait_s, 1), "silent_s": round(silent_s, 1)}
+    says = f"{waiting:,} wait, the oldest for {wait_s:,.0f} s; the drain ran {silent_s:,.0f} s ago"
+    return answered("events", title, max(wait_s, silent_s) > _DRAIN_LATE_S, says, cure, figures)
 
 
 def gate_said(patient: SystemState) -> Diagnosis:

@@ -48,23 +48,36 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
     """
     with redis_errors("draining the posted events"):
         client, keys = checked(settings), Keys(settings.namespace)
-        done = {"drained": 0, "new": 0, "set_aside": 0}
-        erased = follow_erased(engine(settings), client, keys)
-        _begin_group(client, keys)
-        consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        for entries in _batches(client, keys, consumer, claim_after_s):
-            events, aside = _read(without_erased(client, keys, erased, entries), clock(client))
-            new, retracted = _keep(engine(settings), events, aside)
-            set_aside = len(aside)
-            written_anew(settings, client, keys, retracted, max(e.received for e in events) if events else None)
-            _acknowledge(client, keys, [entry for entry, _ in entries], set_aside)
-            done["drained"] += len(entries) - set_aside
-            done["new"], done["set_aside"] = done["new"] + new, done["set_aside"] + set_aside
-        _end_consumers(client, keys, consumer)
-        _set_back(client, keys)
-        log.info("events drained %s", done)
+        follow_erased(engine(settings), client, keys)
+        done = drain_stream(settings, client, keys, claim_after_s)
         restored = restore_live(settings, client, keys)
         return done | ({"restored": restored} if restored else {}) | refresh_since(settings, client, keys, full)
+
+
+def drain_stream(
+    settings: Settings, client: redis.Redis, keys: Keys, claim_after_s: float = CLAIM_AFTER_S, wait_s: float = 0.0
+) -> dict[str, int]:
+    """Store the entries of the stream; returns {drained, new, set_aside}. The caller wraps Redis errors.
+
+    wait_s: how long to wait for an entry if there is none.
+    """
+    done = {"drained": 0, "new": 0, "set_aside": 0}
+    _begin_group(client, keys)
+    consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    for entries in _batches(client, keys, consumer, claim_after_s, wait_s):
+        erased = follow_erased(engine(settings), client, keys)  # now, as a person may be erased during the wait
+        events, aside = _read(without_erased(client, keys, erased, entries), clock(client))
+        new, retracted = _keep(engine(settings), events, aside)
+        set_aside = len(aside)
+        written_anew(settings, client, keys, retracted, max(e.received for e in events) if events else None)
+        _acknowledge(client, keys, [entry for entry, _ in entries], set_aside)
+        done["drained"] += len(entries) - set_aside
+        done["new"], done["set_aside"] = done["new"] + new, done["set_aside"] + set_aside
+    _end_consumers(client, keys, consumer)
+    _set_back(client, keys)
+    if any(done.values()):
+        log.info("events drained %s", done)
+    return done
 
 
 @dataclass(frozen=True)
@@ -137,8 +150,13 @@ def _set_back(client: redis.Redis, keys: Keys) -> None:
         log.warning("the ids of the event stream, or of its consumer group, are ahead of the clock; they start again")
 
 
-def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float) -> Iterator[list[Entry]]:
-    """Yield first the entries that a dead drain claimed and did not store, then new ones."""
+def _batches(
+    client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float, wait_s: float
+) -> Iterator[list[Entry]]:
+    """Yield first the entries that a dead drain claimed and did not store, then new ones.
+
+    wait_s: how long to wait for the first new one.
+    """
     cursor: Any = "0-0"
     while True:
         cursor, entries, *_ = client.xautoclaim(
@@ -149,9 +167,10 @@ def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: floa
             yield entries
         if cursor in (b"0-0", "0-0"):
             break
+    block_ms = int(1000 * wait_s) or None
     while True:
-        answer: Any = client.xreadgroup(DRAIN_GROUP, consumer, {keys.events: ">"}, count=BATCH)
-        entries = answer[0][1] if answer else []
+        answer: Any = client.xreadgroup(DRAIN_GROUP, consumer, {keys.events: ">"}, count=BATCH, block=block_ms)
+        entries, block_ms = answer[0][1] if answer else [], None
         if entries:
             yield entries
         if len(entries) < BATCH:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from models.catalogue.catalogue import CATALOGUE, entities_of
@@ -21,7 +20,6 @@ from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
-from pipelines.export.snapshot import codes_of
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.publish.lease import Lease, lease
 from pipelines.redis_client import connect, redis_errors
@@ -96,6 +94,10 @@ def _store(
 
 def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
     """Return the events of the window with ids that the release knows, users as owners."""
+    import pandas as pd  # here, so that the process that drains events stays small
+
+    from pipelines.export.snapshot import codes_of
+
     sink = io.BytesIO()
     since = as_of - timedelta(days=settings.of(PopularityConfig).trending_days)
     copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)

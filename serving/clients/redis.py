@@ -35,7 +35,7 @@ SINCE_MOST = 2000  # slots of a since hash that one read scans: enough for about
 MINUTE_S, DAY_S = 60, 86_400
 #: Memory in Redis of a new since hash and of one more field, measured (docs/reference/benchmarks.md).
 HASH_BYTES, FIELD_BYTES = 120, 80
-FULL_S = 60  # the drain runs every minute
+FULL_S = 60
 #: The age at which a connection is replaced: after a failover it may still lead to the former primary.
 CONNECTION_S = 60.0
 #: Purposes, each with its own breaker.

@@ -139,6 +139,11 @@ class Waiting:
         yield GaugeMetricFamily(
             "matchbook_events_oldest_seconds", "Seconds that the oldest of them has waited", oldest_s
         )
+        yield GaugeMetricFamily(
+            "matchbook_drain_at_seconds",
+            "When the drain last ran, in seconds since 1970; 0: never",
+            int(done.get(b"until", 0)) // 1_000_000,
+        )
         for name, about in (
             ("drained", "Posted events stored in PostgreSQL"),
             ("set_aside", "Rejected entries of the stream: not valid events"),

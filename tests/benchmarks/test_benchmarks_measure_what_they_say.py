@@ -11,16 +11,25 @@ import pytest
 from scipy import sparse
 
 from benchmarks import __main__ as command
-from benchmarks import run, top_k
-from benchmarks.ways import BASE, Rate, differing
+from benchmarks import run, top_k, ways
+from benchmarks.ways import BASE, Rate, differing, owners_for
 from models.scoring.top_k import Float32Product
 from models.scoring.top_k import top_k as top_k_of
+from pipelines.score.fast_product import BFloat16Product
 
 
 def test_every_way_gives_the_items_of_implicit() -> None:
     rates, other = top_k.measure(owners=300, items=700, factors=16, places=20, repeats=1)
     assert list(other.values()) == [0, 0, 0, 0] and len(rates) == 5
     assert all(rate.owners_per_second > 0 and rate.cpu_us > 0 for rate in rates.values())
+
+
+def test_a_way_that_is_slow_on_this_processor_is_timed_on_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "fastest", lambda: Float32Product)
+    monkeypatch.setattr(ways, "SLICE", 40)
+    assert owners_for(Float32Product, 300) == 300 and owners_for(BFloat16Product, 300) == 40
+    _, other = top_k.measure(owners=300, items=700, factors=16, places=20, repeats=1)
+    assert list(other.values()) == [0, 0, 0, 0]
 
 
 def test_other_items_are_noticed() -> None:

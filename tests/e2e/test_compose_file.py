@@ -53,6 +53,7 @@ def test_every_part_of_the_system_is_there() -> None:
         "airflow-dag-processor",
         "airflow-triggerer",
         "airflow-worker",
+        "drain",
         "reader",
         "reader-2",
         "balancer",
@@ -137,6 +138,7 @@ def test_the_image_is_sent_no_secret_and_no_history() -> None:
         "models",
         "pipelines",
         "serving",
+        "local",
         "sql",
         "dags",
     }
@@ -206,7 +208,7 @@ def test_dockerfile_and_compose_start_the_reader_alike() -> None:
 def test_the_image_runs_the_code_that_it_copies() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE)
-    assert sorted(copied) == ["dags", "models", "pipelines", "serving", "sql"]
+    assert sorted(copied) == ["dags", "local", "models", "pipelines", "serving", "sql"]
     assert "AIRFLOW__CORE__PLUGINS_FOLDER=/opt/matchbook/dags/matchbook_plugins" in dockerfile
     assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
     assert not re.search(r"^FROM .*:latest|^FROM [^:]+$", dockerfile, re.MULTILINE)

@@ -38,6 +38,7 @@ LONG_RUNNING = [
     "airflow-dag-processor",
     "airflow-triggerer",
     "airflow-worker",
+    "drain",
     "reader",
 ]
 SECRET = "5" * 64

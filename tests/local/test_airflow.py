@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url
 
-from local.airflow import OUR_COMMENT, admin_password, airflow_environment, child_environment, drop_metadata
+from local.airflow import (
+    OUR_COMMENT,
+    PROCESSOR,
+    _migrate,
+    _migrated,
+    _state,
+    admin_password,
+    airflow_environment,
+    child_environment,
+    drop_metadata,
+    starts_later,
+)
 from models.errors import ServiceError
 from models.settings.environment import Secret
 from models.settings.settings import Settings
@@ -90,6 +103,44 @@ def test_who_may_not_create_a_database_gets_sqlite_in_the_home(poor: Settings) -
 def test_on_the_embedded_server_they_lie_in_its_second_database(server_settings: Settings) -> None:
     url = make_url(airflow_environment(server_settings)[METADATA])
     assert url.database == "airflow" and url.drivername == "postgresql+psycopg2"
+
+
+def test_metadata_are_migrated_once_for_each_version_and_database(own: Settings) -> None:
+    log, env = own.home / "logs" / "airflow-migrate.log", airflow_environment(own)
+    assert PROCESSOR not in starts_later(own)
+    _migrate(own, env)
+    size = log.stat().st_size
+    _migrate(own, env)
+    assert log.stat().st_size == size and PROCESSOR in starts_later(own)
+    note = json.loads(_migrated(own).read_text())
+    assert note == _state(env[METADATA]) and note["revision"]
+    drop_metadata(own)
+    assert _state(env[METADATA]) == {**note, "revision": ""}
+
+
+def test_the_scheduler_rests_only_while_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.executors.local_executor import LocalExecutor
+    from airflow.models.taskinstancekey import TaskInstanceKey
+
+    from local import executor
+
+    rests: list[float] = []
+    monkeypatch.setattr("local.executor.time.sleep", rests.append)
+    at = iter([100.0, 100.0 + executor.QUIET_S + 1, 100.0 + executor.QUIET_S + 2, 100.0 + executor.QUIET_S + 3])
+    monkeypatch.setattr("local.executor.time.monotonic", lambda: next(at))
+    made: Any = executor.RestingExecutor
+    found = made(parallelism=1)
+    monkeypatch.setattr(LocalExecutor, "heartbeat", lambda self: None)
+    found.running = {TaskInstanceKey("build", "train", "run")}
+    found.heartbeat()
+    found.running = set()
+    found.heartbeat()
+    assert rests == [executor.REST_S]
+    found.running = {TaskInstanceKey("build", "score", "run")}
+    found.heartbeat()
+    found.running = set()
+    found.heartbeat()
+    assert rests == [executor.REST_S]
 
 
 def test_a_server_that_does_not_answer_is_named(own: Settings) -> None:

@@ -107,6 +107,8 @@ def test_half_a_start_does_not_count_as_running(tmp_path: Path) -> None:
     running.write({"up": me, "airflow-scheduler": me})
     assert not running.alive(), "no reader yet"
     running.add({"reader": me})
+    assert not running.alive(), "the drain and what starts with it are missing"
+    running.add({"drain": me})
     assert running.alive()
     running.add({"airflow-scheduler": ManagedProcess(me.pid, me.started - 60)})
     assert not running.alive(), "the scheduler ended"

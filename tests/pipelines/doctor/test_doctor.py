@@ -97,6 +97,12 @@ def test_what_is_well_and_what_was_planted(built: tuple[Settings, dict[str, Any]
     assert late.state is State.FOUND and "73 h ago" in late.says
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         client.sadd(Keys(settings.namespace).loading, "20240101T000000Z-00000000")
+        drain = Keys(settings.namespace).drain
+        for ago_s, state in ((10, State.WELL), (400, State.FOUND)):
+            seconds: Any = client.time()[0]
+            client.hset(drain, "until", (seconds - ago_s) * 1_000_000)
+            assert asked(settings)["events"].state is state
+        client.delete(drain)
     assert "killed" in asked(settings)["loading"].says
     (settings.artifacts / "decisions.jsonl").write_text(
         '{"what": "gate", "verdict": "stop", "at": "2024", "reasons": ["noise"]}\n{"what": "retrain"}\nnonsense\n'

@@ -1,0 +1,27 @@
+"""Airflow's LocalExecutor that lets the scheduler rest while nothing runs.
+
+The scheduler's loop costs about 15 ms of processor time. While tasks run it repeats every 0.1 s, so that the next task
+starts at once. Without tasks it repeats about once a second: a triggered run starts that much later.
+"""
+
+from __future__ import annotations
+
+import time
+
+from airflow.executors.local_executor import LocalExecutor
+
+#: Seconds without a task after which the scheduler rests, and seconds of one rest.
+QUIET_S, REST_S = 5.0, 0.9
+
+
+class RestingExecutor(LocalExecutor):
+    """Rests in its heartbeat, which the scheduler calls once a loop."""
+
+    _busy_at = 0.0
+
+    def heartbeat(self) -> None:
+        super().heartbeat()
+        if self.running or self.queued_tasks:
+            self._busy_at = time.monotonic()
+        elif time.monotonic() - self._busy_at > QUIET_S:
+            time.sleep(REST_S)
