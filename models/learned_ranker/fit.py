@@ -24,8 +24,13 @@ MOST_ROWS = 75_000
 _C = 0.1
 _BINARY = TreeShape(trees=100, leaves=8, learning_rate=0.1, min_leaf=50, l2=10.0, columns=0.5)
 _ORDER = TreeShape(trees=75, leaves=8, learning_rate=0.1, min_leaf=50, l2=10.0, columns=0.5)
-#: By name: objective of the trees, and their shape.
-_FORESTS: dict[str, tuple[Objective, TreeShape]] = {"binary": ("binary", _BINARY), "order": ("lambdarank", _ORDER)}
+#: By name: objective of the trees, their shape, and an offset of the seed. Two forests of each are steadier than one.
+_FORESTS: dict[str, tuple[Objective, TreeShape, int]] = {
+    "binary": ("binary", _BINARY, 0),
+    "binary_again": ("binary", _BINARY, 1),
+    "order": ("lambdarank", _ORDER, 0),
+    "order_again": ("lambdarank", _ORDER, 1),
+}
 LEARNERS = ("logistic", *_FORESTS)
 
 
@@ -135,7 +140,7 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArr
     """The arrays of one part, and each column's share of the trees' gain."""
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
-    asked = [Forest(objective, shape, seed) for objective, shape in _FORESTS.values()]
+    asked = [Forest(objective, shape, seed + again) for objective, shape, again in _FORESTS.values()]
     forests = fit_trees(rows.features, rows.label, rows.group, asked, threads)
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")

@@ -46,8 +46,8 @@ def quick_builds(pictures: bool = False) -> Iterator[None]:
     tests/models/learned_ranker fits all trees. pictures: draw them all the same.
     """
     fewer = {
-        name: (goal, replace(shape, trees=shape.trees // 3, learning_rate=0.2))
-        for name, (goal, shape) in fit._FORESTS.items()
+        name: (goal, replace(shape, trees=shape.trees // 3, learning_rate=0.2), again)
+        for name, (goal, shape, again) in fit._FORESTS.items()
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "_FORESTS", fewer)
