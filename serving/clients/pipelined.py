@@ -1,0 +1,208 @@
+"""The Redis connection of the event loop: requests of one moment share one write and one read.
+
+Connecting, TLS and passwords are the client library's. It does not retry: the caller asks `Cache`, which does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import lru_cache
+from time import monotonic
+from typing import Any
+
+import hiredis
+import redis
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from models.lists.redis_format import Keys
+from models.lists.redis_server import ELSEWHERE, message_of
+from models.schema import Surface
+from models.settings.settings import Settings
+from serving.clients import redis as client
+from serving.clients.breaker import PAUSE_S
+
+
+class Pipelined:
+    """One connection, opened when first needed; all requests that wait for it share the attempt."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys, self._counts = Keys(settings.namespace), settings.reader.rate_limit > 0
+        self._patience_s = settings.reader.redis_timeout_s
+        self._pool = ConnectionPool.from_url(
+            settings.redis_address,
+            protocol=2,
+            socket_connect_timeout=self._patience_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._wire: _Wire | None = None
+        self._opening: asyncio.Task[_Wire] | None = None
+
+    async def hit(self, caller: str, release: str, surface: Surface, owner: str) -> tuple[client.Found, int]:
+        """What Redis holds for an owner, and how many requests the caller has made this minute, 0 without a limit.
+
+        The same round trip counts this request. Raises as `ask`, and if Redis refuses a command."""
+        commands = _get(self._keys.lists(release, surface)) + bytes.fromhex(owner.replace("-", "")) + b"\r\n"
+        commands += _scan(self._keys.since(surface.owner, owner).encode(), b"%d" % client.SINCE_MOST)
+        if self._counts:
+            rate = client.rate_key(self._keys, caller)
+            stored, scan, count, _ = await self.ask(commands + _count(rate), 4)
+        else:
+            (stored, scan), count = await self.ask(commands, 2), 0
+        for answer in (stored, scan, count):
+            if isinstance(answer, redis.ResponseError):
+                raise answer
+        return client.Found.of(stored, scan), count
+
+    async def ask(self, commands: bytes, n: int) -> list[Any]:
+        """The answers to n packed commands; a refused command gives its error.
+
+        Raises TimeoutError if Redis is silent, redis.RedisError or OSError if there is no connection."""
+        wire = self._wire
+        if wire is None or wire.lost or wire.opened_at < monotonic() - client.CONNECTION_S:
+            self._opening = self._opening or asyncio.create_task(self._open())
+            wire = await asyncio.shield(self._opening)
+        answers = await wire.ask(commands, n)
+        if any(isinstance(a, redis.ResponseError) and message_of(a).startswith(ELSEWHERE) for a in answers):
+            self._leave(wire)
+        return answers
+
+    async def _open(self) -> _Wire:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                connection = self._pool.make_connection()
+                await connection.connect()
+            before, self._wire = self._wire, _Wire(connection, self._patience_s)
+            if before is not None:
+                before.close_when_answered()
+            return self._wire
+        finally:
+            self._opening = None
+
+    def _leave(self, wire: _Wire) -> None:
+        """Replace a connection unless it is new: the host name may now point to another server."""
+        if wire is self._wire and monotonic() - wire.opened_at > PAUSE_S:
+            wire.opened_at = 0.0
+
+    def close(self) -> None:
+        """Close the connection, from any thread."""
+        if self._wire is not None:
+            self._wire.close_soon()
+
+
+class _Wire(asyncio.Protocol):
+    """An open connection. Answers come in the order of the commands."""
+
+    def __init__(self, connection: Any, patience_s: float) -> None:
+        self._streams, self._patience_s = (connection._reader, connection._writer), patience_s
+        connection._reader = connection._writer = None  # this protocol reads and writes from now on
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(replyError=redis.ResponseError)
+        self._waiting: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
+        self._unsent: list[bytes] = []
+        self._answers: list[Any] = []
+        self._watching = False
+        self._closing = False
+        self.opened_at, self.lost = monotonic(), False
+        self._transport = self._streams[1].transport
+        self._transport.set_protocol(self)
+        self._transport.resume_reading()
+        if self._transport.is_closing():
+            self.lost = True
+
+    async def ask(self, commands: bytes, n: int) -> list[Any]:
+        """The answers to n packed commands."""
+        if self.lost:
+            raise ConnectionError("the connection to Redis is closed")
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        self._waiting.append((future, n, monotonic()))
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(commands)
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(self._patience_s, self._watch)
+        return await future
+
+    def _send(self) -> None:
+        self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def data_received(self, data: bytes) -> None:
+        reader, answers = self._reader, self._answers
+        reader.feed(data)
+        while self._waiting:
+            future, n, _ = self._waiting[0]
+            while len(answers) < n:
+                answer = reader.gets()
+                if answer is False:
+                    return
+                answers.append(answer)
+            self._waiting.popleft()
+            if not future.done():
+                future.set_result(answers)
+            answers = self._answers = []
+        if self._closing:
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+        self._fail(ConnectionError("Redis closed the connection"))
+
+    def eof_received(self) -> bool:
+        return False  # close the transport
+
+    def close_when_answered(self) -> None:
+        """Close once everything is answered; nothing more is asked here."""
+        self._closing = True
+        if not self._waiting:
+            self._transport.abort()
+
+    def close_soon(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._transport.abort)
+
+    def _watch(self) -> None:
+        """Give up if the oldest request has waited too long; else look again when it would have."""
+        if not self._waiting:
+            self._watching = False
+            return
+        left_s = self._waiting[0][2] + self._patience_s - monotonic()
+        if left_s > 0:
+            self._loop.call_later(left_s, self._watch)
+            return
+        self._fail(TimeoutError(f"no answer within {self._patience_s} s"))
+
+    def _fail(self, error: Exception) -> None:
+        """Close the connection, as answers may be unread; every request that waits gets the error."""
+        self.lost = True
+        self._transport.abort()
+        while self._waiting:
+            future = self._waiting.popleft()[0]
+            if not future.done():
+                future.set_exception(error)
+
+
+@lru_cache(maxsize=1024)
+def _count(key: str) -> bytes:
+    """The commands that count a request."""
+    return _packed("INCR", key) + _packed("EXPIRE", key, 2 * client.MINUTE_S)
+
+
+def _scan(key: bytes, most: bytes) -> bytes:
+    """The command that reads a hash of few fields, whole."""
+    head = b"*5\r\n$5\r\nHSCAN\r\n$%d\r\n%b\r\n$1\r\n0\r\n$5\r\nCOUNT\r\n$%d\r\n%b\r\n"
+    return head % (len(key), key, len(most), most)
+
+
+@lru_cache(maxsize=64)
+def _get(key: str) -> bytes:
+    """The command that reads a list, without the owner's 16 bytes at its end."""
+    return _packed("HGET", key, bytes(16))[: -16 - 2]
+
+
+def _packed(*words: str | bytes | int) -> bytes:
+    """A command as Redis reads it (RESP)."""
+    parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+    return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)])

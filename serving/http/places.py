@@ -1,0 +1,101 @@
+"""The places of a list as JSON text: `{"id": ..., "score": ..., "reasons": [...], "sources": [...]}` each.
+
+Each part of a place is encoded once and found by its bits: a list of 100 places has few different ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import registry
+from models.catalogue.catalogue import ItemTable
+from models.lists.redis_format import StoredList
+from models.sentences import FACET, MOST, OLD, PEOPLE, facet_words, people_words, rest_words, sentences
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_TEXTS_MOST = 20_000
+#: Scores have four decimals.
+_SCORES = [repr(n / 10_000) for n in range(10_001)]
+
+
+@lru_cache(maxsize=_TEXTS_MOST)
+def quoted(text: str) -> str:
+    """A text as JSON."""
+    return _ENCODE(text)
+
+
+class _Texts(dict[Any, str]):
+    """Texts made when first needed; a full table begins anew."""
+
+    def __init__(self, make: Callable[[Any], str]) -> None:
+        self._make = make
+
+    def __missing__(self, key: Any) -> str:
+        if len(self) >= _TEXTS_MOST:
+            self.clear()
+        text = self[key] = self._make(key)
+        return text
+
+
+def places(
+    listing: StoredList, table: ItemTable, founder_side: bool, cut: slice | NDArray[np.int64]
+) -> tuple[str, str]:
+    """The places of a cut, and their scores by id, each without the outer brackets."""
+    item = listing.item[cut]
+    columns = zip(
+        table.ids.ids[item].tolist(),
+        np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist(),
+        listing.source[cut].tolist(),
+        listing.reason[cut].tolist(),
+        item.tolist(),
+        strict=True,
+    )
+    people, facet, rest = _TEXTS[founder_side]
+    entries, scores = [], []
+    for id, score, source, reason, row in columns:
+        if reason & OLD:
+            said = sentences(reason, source, founder_side, row, table.facets, table.labels)
+            reasons = _joined(said, 0, source)
+        else:
+            reasons = people[reason & PEOPLE]
+            n = reasons != ""
+            for name, _, _ in facet_words(reason & FACET, founder_side):
+                if (code := table.facets[name].item(row)) >= 0:
+                    reasons += facet[reason & FACET, table.labels[name][code], n]
+                    n += 1
+            reasons += rest[reason >> 24, source, reason & PEOPLE > 0, n]
+        number = _SCORES[score]
+        entries.append(f'{{"id":"{id}","score":{number},"reasons":[{reasons}')
+        scores.append(f'"{id}":{number}')
+    return ",".join(entries), ",".join(scores)
+
+
+def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
+    """What people did, by PEOPLE bits; the facet, by FACET bits, label and number of reasons before; the end of a
+    place, by its high bits, sources, whether people are counted, and number of reasons before."""
+
+    def facet(key: tuple[int, str, int]) -> str:
+        bits, label, n = key
+        return "," * n + "".join(quoted(f"{a}{label}{b}") for _, a, b in facet_words(bits, founder_side))
+
+    def rest(key: tuple[int, int, bool, int]) -> str:
+        high, source, counted, n = key
+        return _joined(rest_words(high << 24, source, counted, founder_side), n, source)
+
+    return _Texts(lambda bits: "".join(map(quoted, people_words(bits, founder_side)))), _Texts(facet), _Texts(rest)
+
+
+def _joined(reasons: list[str], n: int, source: int) -> str:
+    """The end of a place: its reasons after the first n, of MOST, and the names of its sources."""
+    told = ",".join(map(quoted, reasons[: MOST - n]))
+    names = ",".join(quoted(s.name) for s in registry.sources() if source & s.bit)
+    return f'{"," if n and told else ""}{told}],"sources":[{names}]}}'
+
+
+_TEXTS = _texts(False), _texts(True)
