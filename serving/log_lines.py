@@ -21,12 +21,12 @@ def begin(level: str) -> None:
 
 
 class Together(logging.Handler):
-    """Keeps records until its thread writes them; a warning is written at once, with everything before it."""
+    """Keeps lines until its thread writes them; a warning is written at once, with everything before it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(_Lines(FORMAT))
-        self._records, self._wake = deque[logging.LogRecord](), threading.Event()
+        self._lines, self._wake = deque[str](), threading.Event()
         self._one_at_a_time = threading.Lock()
         self._thread: threading.Thread | None = None  # started with the first record, so after any fork
         Finalize(None, self.flush, exitpriority=1)
@@ -35,7 +35,7 @@ class Together(logging.Handler):
         self.lock = None  # a deque needs none
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._records.append(record)
+        self._lines.append(self.format(record) + "\n")
         if record.levelno > logging.INFO:
             self.flush()
         elif not self._wake.is_set():
@@ -51,11 +51,8 @@ class Together(logging.Handler):
     def flush(self) -> None:
         """Write everything that is kept."""
         with self._one_at_a_time:
-            lines = []
-            while self._records:
-                lines.append(self.format(self._records.popleft()) + "\n")
-            if lines:
-                sys.stderr.write("".join(lines))
+            if n := len(self._lines):
+                sys.stderr.write("".join(self._lines.popleft() for _ in range(n)))
                 sys.stderr.flush()
 
     def _write_on(self) -> None:
