@@ -48,32 +48,27 @@ def places(
 ) -> tuple[str, str]:
     """The places of a cut, and their scores by id, each without the outer brackets."""
     item = listing.item[cut]
-    columns = zip(
-        table.ids.ids[item].tolist(),
-        np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist(),
-        listing.source[cut].tolist(),
-        listing.reason[cut].tolist(),
-        item.tolist(),
-        strict=True,
-    )
+    numbers = np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist()
+    ids, scores = table.ids.ids[item].tolist(), [_SCORES[n] for n in numbers]
+    columns = zip(ids, scores, item.tolist(), listing.source[cut].tolist(), listing.reason[cut].tolist(), strict=True)
     people, facet, rest = _TEXTS[founder_side]
-    entries, scores = [], []
-    for id, score, source, reason, row in columns:
+    facets = table.reasons
+    entries = []
+    for id, score, row, source, reason in columns:
         if reason & OLD:
             said = sentences(reason, source, founder_side, row, table.facets, table.labels)
             reasons = _joined(said, 0, source)
         else:
             reasons = people[reason & PEOPLE]
             n = reasons != ""
-            for name, _, _ in facet_words(reason & FACET, founder_side):
-                if (code := table.facets[name].item(row)) >= 0:
-                    reasons += facet[reason & FACET, table.labels[name][code], n]
+            if found := facets.get(reason & 0xF):
+                codes, labels = found
+                if (code := codes.item(row)) >= 0 and (shared := facet[reason & FACET, labels[code], n]):
+                    reasons += shared
                     n += 1
             reasons += rest[reason >> 24, source, reason & PEOPLE > 0, n]
-        number = _SCORES[score]
-        entries.append(f'{{"id":"{id}","score":{number},"reasons":[{reasons}')
-        scores.append(f'"{id}":{number}')
-    return ",".join(entries), ",".join(scores)
+        entries.append(f'{{"id":"{id}","score":{score},"reasons":[{reasons}')
+    return ",".join(entries), ",".join([f'"{id}":{score}' for id, score in zip(ids, scores, strict=True)])
 
 
 def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
