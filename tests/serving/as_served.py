@@ -65,4 +65,5 @@ def as_served(app: WSGIApplication, hits: Hits) -> WSGIApplication:
             environ[ASKED] = reply
         return app(environ, start)
 
+    answer.flask = app  # type: ignore[attr-defined]
     return answer
