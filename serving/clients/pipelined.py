@@ -24,8 +24,8 @@ from models.settings.settings import Settings
 from serving.clients import redis as client
 from serving.clients.breaker import PAUSE_S
 
-#: Where the answers go, their number, when they were asked for, and the commands.
-_Request = tuple[asyncio.Future[list[Any]], int, float, bytes]
+#: Where the answers go, their number, and when they were asked for.
+_Request = tuple[asyncio.Future[list[Any]], int, float]
 
 
 class Pipelined:
@@ -96,15 +96,15 @@ class Pipelined:
 
 
 class _Wire(asyncio.Protocol):
-    """An open connection. What is asked while answers are awaited is sent together, when they have come."""
+    """An open connection. What is asked in one turn of the event loop is sent together."""
 
     def __init__(self, connection: Any, patience_s: float) -> None:
         self._streams, self._patience_s = (connection._reader, connection._writer), patience_s
         connection._reader = connection._writer = None  # this protocol reads and writes from now on
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=redis.ResponseError)
-        self._sent = deque[_Request]()  # answers come in this order
-        self._unsent: list[_Request] = []
+        self._waiting = deque[_Request]()  # answers come in this order
+        self._unsent: list[bytes] = []
         self._answers: list[Any] = []
         self._closing = self._watching = False
         self.opened_at = monotonic()
@@ -118,38 +118,33 @@ class _Wire(asyncio.Protocol):
         if self.lost:
             raise ConnectionError("the connection to Redis is closed")
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        if not self._unsent and not self._sent:
+        self._waiting.append((future, n, monotonic()))
+        if not self._unsent:
             self._loop.call_soon(self._send)
-        self._unsent.append((future, n, monotonic(), commands))
+        self._unsent.append(commands)
         if not self._watching:
             self._watching = True
             self._loop.call_later(self._patience_s, self._watch)
         return future
 
     def _send(self) -> None:
-        self._transport.write(b"".join(commands for *_, commands in self._unsent))
-        self._sent.extend(self._unsent)
+        self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
 
     def data_received(self, data: bytes) -> None:
-        reader, complete = self._reader, list[tuple[asyncio.Future[list[Any]], list[Any]]]()
-        reader.feed(data)
-        while self._sent:
-            future, n, *_ = self._sent[0]
-            while len(self._answers) < n and (answer := reader.gets()) is not False:
+        self._reader.feed(data)
+        while self._waiting:
+            future, n, _ = self._waiting[0]
+            while len(self._answers) < n and (answer := self._reader.gets()) is not False:
                 self._answers.append(answer)
             if len(self._answers) < n:
-                break
-            complete.append((future, self._answers))
-            self._answers = []
-            self._sent.popleft()
-        if self._unsent and not self._sent:
-            self._send()  # first, so that Redis works while these answers are made
-        for future, answers in complete:
+                return
+            self._waiting.popleft()
             if not future.done():
-                future.set_result(answers)
+                future.set_result(self._answers)
+            self._answers = []
         if self._closing:
-            self.close_when_answered()
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self._fail(ConnectionError("Redis closed the connection"))
@@ -160,7 +155,7 @@ class _Wire(asyncio.Protocol):
     def close_when_answered(self) -> None:
         """Close once everything is answered; nothing more is asked here."""
         self._closing = True
-        if not self._sent and not self._unsent:
+        if not self._waiting:
             self._transport.abort()
 
     def close_soon(self) -> None:
@@ -170,10 +165,10 @@ class _Wire(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Give up if the oldest request has waited too long; else look again when it would have."""
-        self._watching = bool(self._sent or self._unsent)
+        self._watching = bool(self._waiting)
         if not self._watching:
             return
-        left_s = (self._sent or self._unsent)[0][2] + self._patience_s - monotonic()
+        left_s = self._waiting[0][2] + self._patience_s - monotonic()
         if left_s > 0:
             self._loop.call_later(left_s, self._watch)
         else:
@@ -183,11 +178,10 @@ class _Wire(asyncio.Protocol):
         """Close the connection, as answers may be unread; every request that waits gets the error."""
         self.lost = True
         self._transport.abort()
-        for future, *_ in [*self._sent, *self._unsent]:
+        while self._waiting:
+            future = self._waiting.popleft()[0]
             if not future.done():
                 future.set_exception(error)
-        self._sent.clear()
-        self._unsent.clear()
 
 
 @lru_cache(maxsize=1024)
