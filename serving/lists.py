@@ -133,7 +133,7 @@ class ListReader:
             return self._many(surface, owners, caller, asked)
         rest = [o for o in owners if o not in gone]
         if not rest:
-            self._cache.admit(caller, asked and asked.count)
+            self._cache.admit(caller, None if asked is None else asked.count)
         listed = {a.owner: a for a in self._many(surface, rest, caller, asked)} if rest else {}
         return [listed[o] if o in listed else self._erased(surface, o) for o in owners]
 

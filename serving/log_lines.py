@@ -15,8 +15,8 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 def begin(level: str) -> None:
     """Send the log to stderr; what no line shows is not collected (the logging documentation, "Optimization")."""
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
-    logging._srcfile = None  # type: ignore[attr-defined]  # the place of the call
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # the place of the call
     logging.basicConfig(level=level, handlers=[Together()])
 
 

@@ -75,7 +75,7 @@ class Pipelined:
     async def _open(self) -> _Wire:
         try:
             async with asyncio.timeout(self._patience_s):
-                connection = self._pool.make_connection()
+                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
                 await connection.connect()
             before, self._wire = self._wire, _Wire(connection, self._patience_s)
             if before is not None:

@@ -60,7 +60,7 @@ def places(
             reasons = _joined(said, 0, source)
         else:
             reasons = people[reason & PEOPLE]
-            n = reasons != ""
+            n = int(reasons != "")
             if found := facets.get(reason & 0xF):
                 codes, labels = found
                 if (code := codes.item(row)) >= 0 and (shared := facet[reason & FACET, labels[code], n]):

@@ -22,13 +22,12 @@ def body(answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: 
     What lists have in common is ready text: of a release in `_facts`, of places in serving/http/places.py."""
     listing, held, surface = answer.listing, answer.held, answer.surface
     table, last = held.items[surface.item], query.offset + query.limit
+    cut: slice | NDArray[np.int64] = slice(query.offset, last)
+    total = len(listing.item)
     if query.filtered:
         wanted = _wanted(answer, query, table)
-        total, cut = len(wanted), wanted[query.offset : last]
-        shown = len(cut)
-    else:
-        total, cut = len(listing.item), slice(query.offset, last)
-        shown = max(0, min(total, last) - query.offset)
+        total, cut = len(wanted), wanted[cut]
+    shown = max(0, min(total, last) - query.offset)
     items, scores = places(listing, table, surface.owner is Entity.STARTUP, cut)
     start, middle, end = _facts(answer)
     reason = _why_short(answer, query, total, shown)

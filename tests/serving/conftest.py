@@ -230,7 +230,7 @@ def start(settings: Settings) -> Iterator[Start]:
         app = create_app(given or settings)
         apps.append(app)
         reader: Reader = app.extensions["matchbook"]
-        app.wsgi_app = as_served(app.wsgi_app, reader.hits)  # type: ignore[method-assign]
+        app.wsgi_app = as_served(app.wsgi_app, reader.hits)  # type: ignore[method-assign, assignment]
         if reader.releases.current is not None:
             reader.live.recipes(reader.releases.held, patience_s=30)
         return app

@@ -47,7 +47,7 @@ QUERIES = (
     "category=games",
     "category=games&category=fintech&stage=seed",
     "category=GAMES%20&limit=2",
-    "category=caf%C3%A9",
+    "category=%C3%A9t%C3%A9",
     "category=",
     "category=%ff",
     "unknown=1&limit=4",
@@ -59,7 +59,7 @@ def hits_of(app: Flask) -> Hits:
 
 
 def environ(path: str, query: str = "", method: str = "GET", **headers: str) -> dict[str, Any]:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     return EnvironBuilder(path, query_string=query, method=method, headers=named).get_environ()
 
 
