@@ -24,6 +24,7 @@ from models.settings.settings import Settings
 from serving.clients import redis as client
 from serving.clients.breaker import PAUSE_S
 
+TURN_S = 0.005  # time for a turn of the event loop
 #: Where the answers go, their number, and when they were asked for.
 _Request = tuple[asyncio.Future[list[Any]], int, float]
 
@@ -46,7 +47,7 @@ class Pipelined:
     async def hit(self, caller: str, release: str, surface: Surface, owner: str) -> tuple[client.Found, int]:
         """What Redis holds for an owner, and how many requests the caller has made this minute, 0 without a limit.
 
-        The same round trip counts this request. Raises as `ask`, and if Redis refuses a command."""
+        The same round trip counts this request. Raises as `ask`, and if Redis refuses to read the list."""
         commands = _get(self._keys.lists(release, surface)) + bytes.fromhex(owner.replace("-", "")) + b"\r\n"
         commands += _scan(self._keys.since(surface.owner, owner).encode(), b"%d" % client.SINCE_MOST)
         if self._counts:
@@ -54,10 +55,9 @@ class Pipelined:
             stored, scan, count, _ = await self.ask(commands + _count(rate), 4)
         else:
             (stored, scan), count = await self.ask(commands, 2), 0
-        for answer in (stored, scan, count):
-            if isinstance(answer, redis.ResponseError):
-                raise answer
-        return client.Found.of(stored, scan), count
+        if isinstance(stored, redis.ResponseError):
+            raise stored
+        return client.Found.of(stored, scan), count if isinstance(count, int) else 0
 
     async def ask(self, commands: bytes, n: int) -> list[Any]:
         """The answers to n packed commands; a refused command gives its error.
@@ -164,15 +164,22 @@ class _Wire(asyncio.Protocol):
             self._loop.call_soon_threadsafe(self._transport.abort)
 
     def _watch(self) -> None:
-        """Give up if the oldest request has waited too long; else look again when it would have."""
+        """Look again when the oldest request will have waited too long."""
         self._watching = bool(self._waiting)
-        if not self._watching:
-            return
-        left_s = self._waiting[0][2] + self._patience_s - monotonic()
-        if left_s > 0:
-            self._loop.call_later(left_s, self._watch)
-        else:
+        if self._watching:
+            oldest = self._waiting[0]
+            left_s = oldest[2] + self._patience_s - monotonic()
+            if left_s > 0:
+                self._loop.call_later(left_s, self._watch)
+            else:
+                self._loop.call_later(TURN_S, self._give_up, oldest)
+
+    def _give_up(self, oldest: _Request) -> None:
+        """Fail if this request still waits: if the event loop was late, its answer has been read by now."""
+        if self._waiting and self._waiting[0] is oldest:
             self._fail(TimeoutError(f"no answer within {self._patience_s} s"))
+        else:
+            self._watch()
 
     def _fail(self, error: Exception) -> None:
         """Close the connection, as answers may be unread; every request that waits gets the error."""

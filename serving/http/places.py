@@ -77,7 +77,7 @@ def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
 
     def facet(key: tuple[int, str, int]) -> str:
         bits, label, n = key
-        return "," * n + "".join(quoted(f"{a}{label}{b}") for _, a, b in facet_words(bits, founder_side))
+        return "".join("," * n + quoted(f"{a}{label}{b}") for _, a, b in facet_words(bits, founder_side))
 
     def rest(key: tuple[int, int, bool, int]) -> str:
         high, source, counted, n = key
