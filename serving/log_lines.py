@@ -35,7 +35,10 @@ class Together(logging.Handler):
         self.lock = None  # a deque needs none
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(self.format(record) + "\n")
+        try:
+            self._lines.append(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as in logging: a line with wrong arguments must not fail a request
+            self.handleError(record)
         if record.levelno > logging.INFO:
             self.flush()
         elif not self._wake.is_set():
