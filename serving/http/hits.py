@@ -1,7 +1,7 @@
 """The hit path: the list of one owner on the event loop, from the RSGI scope to bytes, with one round trip to Redis.
 
-Flask answers everything else, with the same functions: what is no plain request for one list, what is refused, and each
-list that one round trip does not give. So both ways give the same bytes (tests/serving/http/test_hits.py).
+Flask answers everything else with the same functions: other requests, refused requests, and lists that one round trip
+does not give. So both ways give the same bytes (tests/serving/http/test_hits.py).
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class Hits:
         if answer is None:
             return asked
         text = body(answer, query, self._stale_hours, self._ids)
-        status, told, data = list_reply(text, answer, tags[0] if tags else None)
+        status, reply_headers, data = list_reply(text, answer, tags[0] if tags else None)
         self._access.record("one", status, time.perf_counter() - started, caller, (answer,))
         if status != 304:
-            told.append(("Content-Length", str(len(data))))
-        return status, [*told, *SECURITY], data
+            reply_headers.append(("Content-Length", str(len(data))))
+        return status, [*reply_headers, *SECURITY], data
 
 
 def _is_plain(scope: Any, path: str) -> bool:

@@ -88,9 +88,9 @@ def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
 
 def _joined(reasons: list[str], n: int, source: int) -> str:
     """The end of a place: its reasons after the first n, of MOST, and the names of its sources."""
-    told = ",".join(map(quoted, reasons[: MOST - n]))
+    texts = ",".join(map(quoted, reasons[: MOST - n]))
     names = ",".join(quoted(s.name) for s in registry.sources() if source & s.bit)
-    return f'{"," if n and told else ""}{told}],"sources":[{names}]}}'
+    return f'{"," if n and texts else ""}{texts}],"sources":[{names}]}}'
 
 
 _TEXTS = _texts(False), _texts(True)
