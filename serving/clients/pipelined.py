@@ -24,6 +24,8 @@ from models.settings.settings import Settings
 from serving.clients import redis as client
 from serving.clients.breaker import PAUSE_S
 
+#: A process counts a ten-thousandth of the limit at once, because each write to Redis goes to its disk too.
+STEPS = 10_000
 TURN_S = 0.005  # time for a turn of the event loop
 #: Where the answers go, their number, and when they were asked for.
 _Request = tuple[asyncio.Future[list[Any]], int, float]
@@ -33,7 +35,9 @@ class Pipelined:
     """One connection, opened when first needed; all requests that wait for it share the attempt."""
 
     def __init__(self, settings: Settings) -> None:
-        self._keys, self._counts = Keys(settings.namespace), settings.reader.rate_limit > 0
+        self._keys, self._limit = Keys(settings.namespace), settings.reader.rate_limit
+        self._step = max(1, self._limit // STEPS)
+        self._ahead: dict[str, tuple[str, int]] = {}  # by caller the key, and how many requests are counted in advance
         self._patience_s = settings.reader.redis_timeout_s
         self._pool = ConnectionPool.from_url(
             settings.redis_address,
@@ -45,19 +49,32 @@ class Pipelined:
         self._opening: asyncio.Task[_Wire] | None = None
 
     async def hit(self, caller: str, release: str, surface: Surface, owner: str) -> tuple[client.Found, int]:
-        """What Redis holds for an owner, and how many requests the caller has made this minute, 0 without a limit.
+        """What Redis holds for an owner, and the number of this request in the caller's minute; 0: it is allowed.
 
-        The same round trip counts this request. Raises as `ask`, and if Redis refuses to read the list."""
+        The same round trip counts it, with the next ones. Raises as `ask`, and if Redis refuses to read the list."""
         commands = _get(self._keys.lists(release, surface)) + bytes.fromhex(owner.replace("-", "")) + b"\r\n"
         commands += _scan(self._keys.since(surface.owner, owner).encode(), b"%d" % client.SINCE_MOST)
-        if self._counts:
-            rate = client.rate_key(self._keys, caller)
-            stored, scan, count, _ = await self.ask(commands + _count(rate), 4)
+        count, rate = 0, client.rate_key(self._keys, caller)
+        if self._limit == 0 or self._counted_ahead(caller, rate):
+            stored, scan = await self.ask(commands, 2)
         else:
-            (stored, scan), count = await self.ask(commands, 2), 0
+            stored, scan, total, _ = await self.ask(commands + _count(rate, self._step), 4)
+            if isinstance(total, int):  # else Redis is full or read-only, and counts nothing
+                count = total - self._step + 1
+                before = self._ahead.get(caller, (rate, 0))
+                more = max(0, min(total, self._limit) - count)
+                self._ahead[caller] = rate, more + (before[1] if before[0] == rate else 0)
         if isinstance(stored, redis.ResponseError):
             raise stored
-        return client.Found.of(stored, scan), count if isinstance(count, int) else 0
+        return client.Found.of(stored, scan), count
+
+    def _counted_ahead(self, caller: str, rate: str) -> bool:
+        """Use one of the requests that are counted in advance, if there is one for this minute."""
+        key, left = self._ahead.get(caller, ("", 0))
+        if key != rate or left == 0:
+            return False
+        self._ahead[caller] = key, left - 1
+        return True
 
     async def ask(self, commands: bytes, n: int) -> list[Any]:
         """The answers to n packed commands; a refused command gives its error.
@@ -192,9 +209,9 @@ class _Wire(asyncio.Protocol):
 
 
 @lru_cache(maxsize=1024)
-def _count(key: str) -> bytes:
-    """The commands that count a request."""
-    return _packed("INCR", key) + _packed("EXPIRE", key, 2 * client.MINUTE_S)
+def _count(key: str, requests: int) -> bytes:
+    """The commands that count requests."""
+    return _packed("INCRBY", key, requests) + _packed("EXPIRE", key, 2 * client.MINUTE_S)
 
 
 def _scan(key: bytes, most: bytes) -> bytes:

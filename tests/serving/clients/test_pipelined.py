@@ -14,6 +14,7 @@ import redis
 from models.lists.redis_format import Keys
 from models.schema import Surface
 from models.settings.settings import Settings
+from serving.clients import redis as client_of_reader
 from serving.clients.pipelined import Pipelined
 from tests.serving.proxy import Wires
 
@@ -27,7 +28,7 @@ def run(asked: Coroutine[Any, Any, None]) -> None:
 
 def test_requests_of_one_turn_share_a_round_trip(wires: Wires) -> None:
     async def ask() -> None:
-        connection = Pipelined(wires.settings)
+        connection = Pipelined(wires.settings.layered({"rate_limit": 1000}, "given"))
         await connection.ask(GET, 1)
         before = wires.redis.asked
         owners = [str(uuid.uuid4()) for _ in range(50)]
@@ -36,6 +37,31 @@ def test_requests_of_one_turn_share_a_round_trip(wires: Wires) -> None:
         assert [count for _, count in found] == list(range(1, 51))
         assert all((f.stored, f.since) == (None, []) for f, _ in found)
         connection.close()
+
+    run(ask())
+
+
+def test_no_caller_gets_more_than_the_limit(settings: Settings, client: redis.Redis, keys: Keys) -> None:
+    """A process counts a few requests at once; below the limit none of them is refused."""
+    given, owner = settings.layered({"rate_limit": 30_000}, "given"), str(uuid.uuid4())
+
+    async def ask() -> None:
+        until_next = 60 - time.time() % 60
+        if until_next < 5:
+            await asyncio.sleep(until_next)  # all within one minute
+        one, other = Pipelined(given), Pipelined(given)
+        for _ in range(5):
+            for connection in (one, other):
+                assert (await connection.hit("caller", "r", SURFACE, owner))[1] <= 30_000
+        rate = client_of_reader.rate_key(keys, "caller")
+        assert client.get(rate) == b"12", "ten requests, three at once"
+        await one.hit("caller", "r", SURFACE, owner)
+        await other.hit("caller", "r", SURFACE, owner)
+        client.set(rate, 29_998)
+        allowed = [(await c.hit("caller", "r", SURFACE, owner))[1] <= 30_000 for c in (one, one, one, other)]
+        assert allowed == [True, True, False, False]
+        one.close()
+        other.close()
 
     run(ask())
 
