@@ -14,7 +14,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
-    log, handler = logging.getLogger("tests.log_lines"), Together()
+    log, handler = logging.getLogger("log_of_the_test"), Together()
     log.propagate, log.handlers = False, [handler]
     log.setLevel(logging.INFO)
     yield log
@@ -31,7 +31,7 @@ def test_lines_are_written_in_order_soon(capsys: pytest.CaptureFixture[str], log
         return len(written) == 3000
 
     until(complete)
-    assert [line.rpartition("INFO tests.log_lines line 100% ")[2] for line in written] == [str(n) for n in range(3000)]
+    assert [line.rpartition("INFO log_of_the_test line 100% ")[2] for line in written] == [str(n) for n in range(3000)]
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO", line) for line in written)
 
 
