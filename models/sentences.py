@@ -22,7 +22,8 @@ MOST = 3
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _NOUNS = (("startup", "startups"), ("person", "people"))
 _ENGAGED = ("startups you engaged with", "people who engaged with your startup")
-_FACET, _PEOPLE, _OLD = (1 << 14) - 1, (1 << 24) - (1 << 14), 1 << 31
+#: The bits of a reason that say the facet, that say the people, and that mark an old place.
+FACET, PEOPLE, OLD = (1 << 14) - 1, (1 << 24) - (1 << 14), 1 << 31
 
 
 def sentences(
@@ -47,25 +48,27 @@ _Parts = tuple[list[str], list[tuple[str, str, str]], list[str]]
 def _parts(reason: int, source: int, founder_side: bool) -> _Parts:
     """What people did; the facet's name, with the sentence before and after its value; the rest. Each part is cached by
     its own bits, as there are many numbers of each."""
-    if reason & _OLD:
+    if reason & OLD:
         return _old(reason, source, founder_side)
-    people, facet = reason & _PEOPLE, reason & _FACET
+    people, facet = reason & PEOPLE, reason & FACET
     return (
-        _people(people, founder_side) if people else [],
-        _facet(facet, founder_side) if facet else [],
-        _rest(reason >> 24 << 24, source, people > 0, founder_side),
+        people_words(people, founder_side) if people else [],
+        facet_words(facet, founder_side) if facet else [],
+        rest_words(reason >> 24 << 24, source, people > 0, founder_side),
     )
 
 
 @lru_cache(maxsize=4096)
-def _people(reason: int, founder_side: bool) -> list[str]:
+def people_words(reason: int, founder_side: bool) -> list[str]:
+    """What people with the owner's history did, from the bits PEOPLE; empty if nothing."""
     event, number = people_of(reason)
     done, said = _done(event), [s.counted[founder_side] for s in registry.sources() if s.counted[founder_side]]
     return [one.format(n=_number(number), done=done) for one in said[:1] if done and number]
 
 
 @lru_cache(maxsize=4096)
-def _facet(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
+def facet_words(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
+    """The facet, from the bits FACET, and the sentence before and after its value; empty if none."""
     code, event, number = facet_of(reason)
     name = {REASONS[name]: name for name in FACET_REASONS}.get(code)
     done, noun = _done(event), _NOUNS[founder_side][number != 1]
@@ -78,7 +81,7 @@ def _facet(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
 
 
 @lru_cache(maxsize=4096)
-def _rest(reason: int, source: int, counted: bool, founder_side: bool) -> list[str]:
+def rest_words(reason: int, source: int, counted: bool, founder_side: bool) -> list[str]:
     """The source that put the item highest, unless what it counted is said already, and the item's standing."""
     there = (s for s in registry.sources() if s.code == source_of(reason) and s.bit & source)
     first = [s.reason[founder_side] for s in there if not (counted and s.counted[founder_side])]

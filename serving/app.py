@@ -13,14 +13,16 @@ from werkzeug.exceptions import HTTPException
 from models import registry
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
 from models.settings.settings import Settings
+from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
-from serving.clients.redis import Cache
+from serving.clients.redis import LISTS, Cache
 from serving.filters import Hidden
 from serving.http.access import Access
 from serving.http.answer_ids import AnswerIds
 from serving.http.callers import HEADER, Callers
 from serving.http.events import Waiting, event_routes
 from serving.http.health import health_routes
+from serving.http.hits import Hits
 from serving.http.openapi import document
 from serving.http.requests import attach_headers, cap_requests
 from serving.http.routes import list_routes
@@ -43,6 +45,7 @@ class Reader:
     releases: Releases
     live: LiveRecommender
     lists: ListReader
+    hits: Hits
 
     def close(self) -> None:
         """Stop the watcher and close the connections."""
@@ -50,6 +53,7 @@ class Reader:
         self.live.close()
         self.database.close()
         self.cache.close()
+        self.hits.close()
 
 
 def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRecommender | None = None) -> Flask:
@@ -62,13 +66,13 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a path with double slashes is a 404 in JSON, not a redirect
-    app.extensions["matchbook"] = Reader(cache, database, releases, live, lists)
-    access = Access(settings, releases, Waiting(cache))
+    access, callers, ids = Access(settings, releases, Waiting(cache)), Callers(settings), AnswerIds(settings)
+    hits = Hits(settings, lists, ids, callers, access, cache.breakers[LISTS], Pipelined(settings))
+    app.extensions["matchbook"] = Reader(cache, database, releases, live, lists, hits)
     access.attach(app)  # first, so that it sees refused requests too
     attach_headers(app)
-    Callers(settings).attach(app)
+    callers.attach(app)
     cap_requests(app)
-    ids = AnswerIds(settings)
     app.register_blueprint(list_routes(settings, lists, ids))
     app.register_blueprint(event_routes(cache, ids, lists.hidden))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))

@@ -67,6 +67,15 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class Asked:
+    """What Redis held of a release for one owner, and how many requests the caller had made in the minute."""
+
+    held: HeldRelease
+    found: Found
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
 class LiveAnswer:
     """A result of the live fallback. listing: None for an unknown owner or an owner of another role."""
 
@@ -111,29 +120,48 @@ class ListReader:
         self._cache, self.releases, self._live = cache, releases, live
         self.hidden, self._files = hidden, files
 
-    def one(self, surface: Surface, owner: str, caller: str = OPEN) -> Answer:
-        """The list of one owner."""
-        return self.many(surface, [owner], caller)[0]
+    def one(self, surface: Surface, owner: str, caller: str = OPEN, asked: Asked | None = None) -> Answer:
+        """The list of one owner. asked: if Redis was asked already."""
+        return self.many(surface, [owner], caller, asked)[0]
 
-    def many(self, surface: Surface, owners: Sequence[str], caller: str = OPEN) -> list[Answer]:
+    def many(
+        self, surface: Surface, owners: Sequence[str], caller: str = OPEN, asked: Asked | None = None
+    ) -> list[Answer]:
         """The lists of several owners, all of one release, in the order asked."""
         gone = self.hidden.erased(owners)
         if not gone:
-            return self._many(surface, owners, caller)
+            return self._many(surface, owners, caller, asked)
         rest = [o for o in owners if o not in gone]
         if not rest:
-            self._cache.admit(caller)
-        listed = {a.owner: a for a in self._many(surface, rest, caller)} if rest else {}
+            self._cache.admit(caller, None if asked is None else asked.count)
+        listed = {a.owner: a for a in self._many(surface, rest, caller, asked)} if rest else {}
         return [listed[o] if o in listed else self._erased(surface, o) for o in owners]
+
+    def hit(self, surface: Surface, owner: str, asked: Asked) -> Answer | None:
+        """The answer if the stored list is all that it takes; None if `one` must find another."""
+        held, found = asked.held, asked.found
+        impersonal = surface.owner is Entity.USER and self.hidden.holds(Entity.USER, owner)
+        if found.stored is None or found.since is None or found.trouble or impersonal:
+            return None
+        try:
+            listing = _checked(decode_list(found.stored), len(held.items[surface.item].ids))
+        except ReleaseIncomplete:
+            return None
+        met = found.met(held.known_until_us(listing.part)) if found.since else 0
+        if met and route_may_change(surface, listing.count, met, held.settings_of(surface, owner)):
+            return None
+        made, arm = held.generated_at(listing.part), held.arm(surface, owner)
+        answer = Answer(surface, owner, held, listing, "cache", True, made, self.releases.trouble, arm=arm)
+        return self._filtered(answer, found)
 
     def _erased(self, surface: Surface, owner: str) -> Answer:
         """The answer for an unknown id, without any lookup or storage."""
         held = self.releases.held
         return self._filtered(self._popular_for(held, surface, owner, False, 0, self.releases.trouble))
 
-    def _many(self, surface: Surface, owners: Sequence[str], caller: str) -> list[Answer]:
-        held = self.releases.held
-        found, trouble = self._found(held, surface, owners, caller)
+    def _many(self, surface: Surface, owners: Sequence[str], caller: str, asked: Asked | None) -> list[Answer]:
+        held = self.releases.held if asked is None else asked.held
+        found, trouble = self._found(held, surface, owners, caller, asked)
         stored, broken = _decoded(held, surface, found)
         trouble = trouble or self.releases.trouble
         impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
@@ -194,9 +222,12 @@ class ListReader:
         return Answer(surface, "", held, listing, "cache", False, made, self.releases.trouble)
 
     def _found(
-        self, held: HeldRelease, surface: Surface, owners: Sequence[str], caller: str
+        self, held: HeldRelease, surface: Surface, owners: Sequence[str], caller: str, asked: Asked | None
     ) -> tuple[dict[str, Found], str]:
         """What Redis holds for these owners, and the error, or empty."""
+        if asked is not None:
+            self._cache.admit(caller, asked.count)
+            return dict.fromkeys(owners, asked.found), ""
         try:
             return dict(zip(owners, self._cache.hits(caller, held.id, surface, owners), strict=True)), ""
         except ServiceError as error:

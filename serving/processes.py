@@ -110,7 +110,9 @@ def _load(app: str) -> object:
 
     module, _, name = app.partition(":")
     try:
-        return WholeRequests(getattr(import_module(module), name), Settings.from_env().reader_threads)
+        found = getattr(import_module(module), name)
+        reader = getattr(found, "extensions", {}).get("matchbook")  # none if it is another app
+        return WholeRequests(found, Settings.from_env().reader_threads, reader and reader.hits)
     except MatchbookError as error:
         sys.stderr.write(f"the reader cannot start: {error}\n")
         raise SystemExit(1) from None

@@ -40,6 +40,7 @@ class HeldRelease:
 
     settings: the reader's own, overridden by those recorded with the release. live_settings: the same with the
     reader's own pins (M04), for lists that are computed live.
+    texts: what bodies of lists have in common, by how a list was made; see serving/http/present.py.
     """
 
     release: Release
@@ -47,7 +48,7 @@ class HeldRelease:
     popular: Mapping[Surface, StoredList]
     settings: Settings = field(default_factory=Settings)
     live_settings: Settings = field(default_factory=Settings)
-    _versions: dict[tuple[Any, ...], ListVersion] = field(default_factory=dict, repr=False)
+    texts: dict[tuple[Any, ...], tuple[str, str, str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_parts(
@@ -100,16 +101,7 @@ class HeldRelease:
     def version(
         self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
     ) -> ListVersion:
-        """What ordered a list (F10); computed once for all lists made in the same way."""
-        names = arm and (arm[0].name, arm[1].name)
-        key = (surface, listing.method, listing.ranker, listing.part, names, live)
-        if (known := self._versions.get(key)) is None:
-            known = self._versions[key] = self._version(surface, listing, arm, live)
-        return known
-
-    def _version(
-        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
-    ) -> ListVersion:
+        """What ordered a list (F10)."""
         settings = self.live_settings if live else self.settings
         if arm is not None:
             settings = arm[1].apply(settings)

@@ -1,4 +1,6 @@
-"""The reader's RSGI app for granian: the event loop receives the whole request, then a thread answers it.
+"""The reader's RSGI app for granian: the event loop receives the whole request, then a thread answers it with Flask.
+
+A hit needs no thread: serving/http/hits.py.
 
 Clients that send or read slowly hold a connection but no thread. granian's own WSGI adapter reads the body on the
 thread, without a time-out.
@@ -18,7 +20,8 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]
 
 from models.errors import BodyTooSlow
-from serving.http.requests import BODY_MOST, REFUSED
+from serving.http.hits import Hits
+from serving.http.requests import ASKED, BODY_MOST, REFUSED
 
 log = logging.getLogger("matchbook.reader")
 
@@ -35,14 +38,23 @@ _FAILED = (
 
 
 class WholeRequests:
-    """A WSGI app behind granian's RSGI, run by at most `threads` threads per process."""
+    """A WSGI app behind granian's RSGI, run by at most `threads` threads per process. hits: what answers without it."""
 
-    def __init__(self, app: WSGIApplication, threads: int) -> None:
-        self._app, self._threads = app, ThreadPoolExecutor(threads, "reader")
+    def __init__(self, app: WSGIApplication, threads: int, hits: Hits | None = None) -> None:
+        self._app, self._threads, self._hits = app, ThreadPoolExecutor(threads, "reader"), hits
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request. A client that disconnected gets no answer."""
-        environ = environ_of(scope)
+        path, reply = _path(scope), None
+        if self._hits is not None:
+            reply = await self._hits.answer(scope, path)
+            if isinstance(reply, tuple):
+                await asyncio.sleep(0)  # replies of one turn leave together: they wake the sending thread once
+                protocol.response_bytes(*reply)
+                return
+        environ = environ_of(scope, path)
+        if reply is not None:
+            environ[ASKED] = reply
         body = b""
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             try:
@@ -78,12 +90,12 @@ class WholeRequests:
         protocol.response_bytes(status, headers, data)
 
 
-def environ_of(scope: Scope) -> WSGIEnvironment:
-    """The WSGI environ of a request (PEP 3333), without its body.
+def environ_of(scope: Scope, path: str) -> WSGIEnvironment:
+    """The WSGI environ of a request (PEP 3333), without its body. path: from `_path`.
 
     Left out: headers that are not printable ASCII, and names with an underscore, which could imitate another header.
     """
-    path, (host, _, port) = _path(scope), scope.server.rpartition(":")
+    host, _, port = scope.server.rpartition(":")
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Flask
 
 from models.settings.settings import Settings
+from serving import log_lines
 from serving.app import create_app
 
 
 def configured_app(settings: Settings) -> Flask:
     """Set up logging, then make the app, which logs the loaded models and the routing rule (J13-J15)."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines.begin(settings.log_level)
     return create_app(settings)
 
 

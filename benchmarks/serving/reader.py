@@ -17,8 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
@@ -34,6 +33,7 @@ from models.catalogue.catalogue import catalogue_bundle
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
 from models.data.entities import Entities, IdMap
+from models.keys import Scope, encode_keys, new_key
 from models.lists.ranked_lists import RankedLists
 from models.lists.reasons import packed
 from models.lists.redis_format import Keys
@@ -57,32 +57,52 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.reader", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4, help="duration of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", type=Path, help="another checkout, whose reader takes its turns too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="matchbook-bench-") as home:
         Path(home).chmod(0o755)
         with servers(Settings(home=Path(home) / "home")) as settings:
             owners = publish(settings)
-            sys.stdout.write(compare(settings, owners, args.seconds, args.rounds) + "\n")
+            sys.stdout.write(compare(settings, owners, args.seconds, args.rounds, args.beside) + "\n")
     return 0
 
 
-def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) -> str:
-    quiet = replace(settings, log_level="WARNING")
+def compare(settings: Settings, owners: list[str], seconds: float, rounds: int, beside: Path | None = None) -> str:
     ours, constant = "serving.wsgi:app", "benchmarks.serving.bare_route:app"
-    with (
-        serve(settings, ours) as (reader, master),
-        serve(quiet, ours) as (silent, _),
-        serve(settings, constant) as (plain, _),
-    ):
-        paths = [f"/api/recommendations/{SURFACE}/{o}" for o in owners]
+    key, on = with_key(settings), {"MATCHBOOK_API_KEYS": "on", "MATCHBOOK_CONFIG": limited(settings, 60_000_000)}
+    with ExitStack() as running:
+
+        def begin(app: str, root: Path = ROOT, **changed: str) -> tuple[int, int]:
+            return running.enter_context(serve(settings, app, root, **on | changed))
+
+        plain, _ = begin(constant)
+        reader, master = begin(ours)
+        without = {
+            "access log": begin(ours, MATCHBOOK_LOG_LEVEL="WARNING")[0],
+            "API keys": begin(ours, MATCHBOOK_API_KEYS="off")[0],
+            "rate limit": begin(ours, MATCHBOOK_CONFIG=limited(settings, 0))[0],
+        }
+        paths, fewer = [f"/api/recommendations/{SURFACE}/{o}" for o in owners], "?category=category 3"
+
+        def lists(port: int, query: str = "", **headers: str) -> Callable[[], list[float]]:
+            return lambda: load(port, [p + query for p in paths], seconds, **{"X-API-Key": key} | headers)
+
         ways: dict[str, Callable[[], list[float]]] = {
             "bare Flask route, 3.3 KB": lambda: load(plain, ["/"], seconds),
-            "a list (10 places), log and metrics on": lambda: load(reader, paths, seconds),
-            "the same, no access log": lambda: load(silent, paths, seconds),
-            "a list of 100 places": lambda: load(reader, [f"{p}?limit=100" for p in paths], seconds),
-            "filtered by category": lambda: load(reader, [f"{p}?category=category 3" for p in paths], seconds),
+            "a list of 10 places, everything on": lists(reader),
+            **{f"without {name}": lists(port) for name, port in without.items()},
+            "by Flask, as a request with a body is": lists(reader, **{"Content-Length": "0"}),
+            "a list of 100 places": lists(reader, "?limit=100"),
+            "filtered by category": lists(reader, fewer),
             "HGET of redis-py, one connection": lambda: hget(settings, owners, seconds),
         }
+        if beside is not None:
+            other, _ = begin(ours, beside.absolute())
+            ways |= {
+                f"{beside.name}: a list of 10 places": lists(other),
+                f"{beside.name}: a list of 100 places": lists(other, "?limit=100"),
+                f"{beside.name}: filtered by category": lists(other, fewer),
+            }
         found: dict[str, list[list[float]]] = {name: [] for name in ways}
         for way in ways.values():
             way()  # warm up
@@ -92,6 +112,21 @@ def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) 
         memory = resident(master)
     sizes = f"{USERS:,} users and {STARTUPS:,} startups"
     return f"{table(found, seconds)}\n\nResident memory of a worker, {sizes}, without factor models: {memory} MB."
+
+
+def with_key(settings: Settings) -> str:
+    """Give the reader an API key."""
+    stored, text = new_key("benchmark", [Scope.READ], datetime.now(UTC))
+    settings.api_keys_file.write_text(encode_keys([stored]))
+    settings.api_keys_file.chmod(0o600)
+    return text
+
+
+def limited(settings: Settings, requests: int) -> str:
+    """A settings file with this rate limit."""
+    path = settings.home / f"limit-{requests}.toml"
+    path.write_text(f"[reader]\nrate_limit = {requests}\n")
+    return str(path)
 
 
 def table(found: dict[str, list[list[float]]], seconds: float) -> str:
@@ -107,9 +142,10 @@ def table(found: dict[str, list[list[float]]], seconds: float) -> str:
     return "\n".join(lines)
 
 
-def load(port: int, paths: list[str], seconds: float) -> list[float]:
+def load(port: int, paths: list[str], seconds: float, **headers: str) -> list[float]:
     """Seconds of every answer within the time. Raises RuntimeError for any status but 200."""
-    asked = [f"GET {p.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for p in paths]
+    head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "x", **headers}.items())
+    asked = [f"GET {p.replace(' ', '%20')} HTTP/1.1\r\n{head}\r\n".encode() for p in paths]
     chooser, took, n = selectors.DefaultSelector(), list[float](), 0
     for _ in range(CONNECTIONS):
         wire = socket.create_connection(("127.0.0.1", port))
@@ -159,16 +195,16 @@ def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
 
 
 @contextmanager
-def serve(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
+def serve(settings: Settings, app: str, root: Path = ROOT, **variables: str) -> Iterator[tuple[int, int]]:
     """An app with the processes of `make up`: two with four threads; yields its port and process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "serving.processes", app]
     own = {"MATCHBOOK_READER_PORT": str(port), "MATCHBOOK_LOG_LEVEL": settings.log_level}
-    environment = child_environment(settings) | own
+    environment = child_environment(settings) | own | {"PYTHONPATH": str(root)} | variables
     log = settings.home / f"{port}.log"
     with log.open("w") as sink:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sink, stderr=sink)
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=sink, stderr=sink)
     try:
         for _ in range(600):
             try:

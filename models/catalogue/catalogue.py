@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.data.bundle import Bundle
 from models.data.entities import Entities, IdMap
 from models.errors import ReleaseIncomplete
-from models.schema import FACETS, Entity
+from models.schema import FACET_REASONS, FACETS, REASONS, Entity
 from models.words import folded
 
 CATALOGUE = "catalogue_v1"
@@ -79,6 +79,11 @@ class ItemTable:
             for code, label in enumerate(labels):
                 found[facet].setdefault(folded(label), []).append(code)
         return found
+
+    @cached_property
+    def reasons(self) -> Mapping[int, tuple[NDArray[np.int32], tuple[str, ...]]]:
+        """By the facet in a reason (bits 0-3, see models/lists/reasons.py): the code of each row, and the labels."""
+        return {REASONS[f] + 1: (self.facets[f], self.labels[f]) for f in FACET_REASONS}
 
 
 def encode_items(entities: Entities) -> bytes:

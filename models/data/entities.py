@@ -21,6 +21,8 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 #: The nil UUID (RFC 9562, 5.9) identifies nobody: rows with it are rejected, and its bytes encode a blank row.
 NIL = str(uuid.UUID(int=0))
 ID_BYTES = 16
+#: Places of the 32 hex digits in a UUID's text.
+_DIGITS = [i for i, c in enumerate(NIL) if c != "-"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +111,12 @@ def pack_ids(ids: NDArray[np.str_]) -> NDArray[np.uint8]:
 
 def unpack_ids(packed: NDArray[np.uint8]) -> NDArray[np.str_]:
     """(n,) U36 strings of (n, 16) uint8 bytes; blank for zeros."""
-    raw = np.ascontiguousarray(packed, np.uint8).tobytes()
-    strings = [str(uuid.UUID(bytes=raw[i : i + 16])) for i in range(0, len(raw), 16)]
-    return np.array(["" if s == NIL else s for s in strings], dtype="<U36")
+    digits = np.frombuffer(np.ascontiguousarray(packed, np.uint8).tobytes().hex().encode(), np.uint8)
+    text = np.full((len(packed), len(NIL)), ord("-"), np.uint8)
+    text[:, _DIGITS] = digits.reshape(-1, 2 * ID_BYTES)
+    ids = text.view(f"S{len(NIL)}").ravel().astype("<U36")
+    ids[~packed.any(axis=1)] = ""
+    return ids
 
 
 UNKNOWN_TIME = np.iinfo(np.int64).min

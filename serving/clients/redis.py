@@ -183,12 +183,15 @@ class Cache:
             raise ServiceError(f"Redis refuses to read lists: {with_hint(message_of(lists))}")
         return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
 
-    def admit(self, caller: str) -> None:
-        """Count a request that needs nothing else from Redis. Raises TooManyRequests; not while Redis is down."""
-        count = self._counting(caller)
-        if count:
+    def admit(self, caller: str, count: int | None = None) -> None:
+        """Count a request that needs nothing else from Redis. Raises TooManyRequests; not while Redis is down.
+
+        count: of the caller's requests this minute if this one is counted already."""
+        if count is not None:
+            self._admit([count])
+        elif commands := self._counting(caller):
             with suppress(ServiceError):
-                self._admit(self._together(WRITES, count))
+                self._admit(self._together(WRITES, commands))
 
     def now(self) -> datetime:
         """The time by the clock of Redis, against which the times of posted events are checked."""
@@ -322,7 +325,7 @@ class Cache:
         self._pool.disconnect()
 
     def _rate(self, caller: str) -> str:
-        return self.keys.rate(caller, int(time.time()) // MINUTE_S)
+        return rate_key(self.keys, caller)
 
     def _counting(self, caller: str) -> list[Command]:
         """The commands that count a request; none without a limit."""
@@ -331,7 +334,7 @@ class Cache:
 
     def _admit(self, counted: Sequence[Any]) -> None:
         """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still serves lists."""
-        if counted and isinstance(counted[0], int) and counted[0] > self._settings.reader.rate_limit:
+        if counted and isinstance(counted[0], int) and 0 < self._settings.reader.rate_limit < counted[0]:
             raise self._too_many()
 
     def _too_many(self) -> TooManyRequests:
@@ -383,6 +386,11 @@ class Cache:
         self._pool.disconnect(inuse_connections=False)
         mine.since = now
         return True
+
+
+def rate_key(keys: Keys, caller: str) -> str:
+    """The key that counts a caller's requests in this minute."""
+    return keys.rate(caller, int(time.time()) // MINUTE_S)
 
 
 def _is_silent(error: BaseException) -> bool:

@@ -94,11 +94,14 @@ class Access:
         g.started, g.answers, g.caller = time.perf_counter(), (), NOBODY
 
     def _end(self, response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
         endpoint = (request.url_rule.endpoint if request.url_rule else "none").rpartition(".")[2]
-        _child(REQUESTS, endpoint, response.status_code).inc()
+        self.record(endpoint, response.status_code, time.perf_counter() - g.started, g.caller, g.answers)
+        return response
+
+    def record(self, endpoint: str, status: int, seconds: float, caller: str, answers: Sequence[Answer]) -> None:
+        """Count and log one answered request."""
+        _child(REQUESTS, endpoint, status).inc()
         _child(SECONDS, endpoint).observe(seconds)
-        answers: Sequence[Answer] = g.answers
         for a in answers:
             _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source).inc()
             if a.trouble:
@@ -107,11 +110,12 @@ class Access:
                 _child(LEFT_OUT, "met").inc(a.met)
                 _child(LEFT_OUT, "hidden").inc(a.hidden)
         if log.isEnabledFor(logging.INFO):
-            log.info("%s", self._line(endpoint, answers, response, 1000 * seconds))
-        return response
+            log.info(
+                "%s",
+                self._line(f"endpoint={endpoint} status={status} ms={1000 * seconds:.2f} caller={caller}", answers),
+            )
 
-    def _line(self, endpoint: str, answers: Sequence[Answer], response: Response, ms: float) -> str:
-        head = f"endpoint={endpoint} status={response.status_code} ms={ms:.2f} caller={g.caller}"
+    def _line(self, head: str, answers: Sequence[Answer]) -> str:
         if not answers:
             return head
         a = answers[0]

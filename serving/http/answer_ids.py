@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from models.data.event import Event
@@ -42,6 +43,10 @@ class KeptKey:
 DAY_S = 86_400
 
 
+#: What the ids of lists made in the same way have in common.
+_shown = lru_cache(maxsize=512)(ShownAnswer)
+
+
 class AnswerIds:
     """Gives every answer an id. The key is MATCHBOOK_ANSWER_KEY, else it comes from a file that the publisher makes."""
 
@@ -65,11 +70,8 @@ class AnswerIds:
         if not self.key:
             return None
         day = int((now or datetime.now(UTC)).timestamp()) // DAY_S
-        listing, names = answer.listing, {}
-        if answer.arm is not None:
-            experiment, arm = answer.arm
-            names = {"experiment": experiment.name, "edition": experiment.edition, "arm": arm.name}
-        shown = ShownAnswer(
+        listing = answer.listing
+        shown = _shown(
             answer.surface,
             listing.method,
             listing.route,
@@ -77,7 +79,7 @@ class AnswerIds:
             day,
             answer.source == "live",
             not answer.owner,
-            **names,
+            *((answer.arm[0].name, answer.arm[0].edition, answer.arm[1].name) if answer.arm else ()),
         )
         return shown.spell(answer.owner, self.key)
 

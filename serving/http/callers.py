@@ -97,13 +97,16 @@ class Callers:
             return
         key = self._identified(request.environ.get("HTTP_X_API_KEY", ""))  # HEADER, without parsing all headers
         g.caller, g.key = key.id, key
-        if rule is not None and not key.opens(needed):  # a caller with a key may get a 404
-            raise NotAllowed(
-                "scope_missing",
-                f"an API key with the scope {needed}",
-                f"scopes {', '.join(key.scopes)}",
-                f"make one with `python -m pipelines keys add NAME --scope {needed}`",
-            )
+        if rule is not None:  # a caller with a key may get a 404
+            _check_scope(key, needed)
+
+    def reader(self, given: str) -> str:
+        """The public id of the key of a request for a list. Raises NotIdentified, NotAllowed."""
+        if not self._asks:
+            return OPEN
+        key = self._identified(given)
+        _check_scope(key, Scope.READ)
+        return key.id
 
     def _identified(self, given: str) -> ApiKey:
         """The key of a request. Raises NotIdentified, which never repeats the key."""
@@ -138,3 +141,14 @@ class Callers:
                 "make a new one with `python -m pipelines keys add NAME`",
             )
         return key
+
+
+def _check_scope(key: ApiKey, needed: Scope) -> None:
+    """Raises NotAllowed if the key has not this scope."""
+    if not key.opens(needed):
+        raise NotAllowed(
+            "scope_missing",
+            f"an API key with the scope {needed}",
+            f"scopes {', '.join(key.scopes)}",
+            f"make one with `python -m pipelines keys add NAME --scope {needed}`",
+        )

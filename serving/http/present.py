@@ -3,61 +3,72 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import registry
 from models.catalogue.catalogue import ItemTable
 from models.schema import Entity, Surface
-from models.sentences import sentences
 from serving.http.answer_ids import AnswerIds
+from serving.http.places import places, quoted
 from serving.http.requests import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
 
 
-def body(
-    answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: datetime | None = None
-) -> dict[str, Any]:
-    """The JSON body of one list, cut to the query. A list is never padded; `short` marks a short one."""
-    listing, held = answer.listing, answer.held
-    places = _wanted(answer, query, held.items[answer.surface.item])
-    cut = places[query.offset : query.offset + query.limit]
-    version = held.version(answer.surface, listing, answer.arm, answer.source == "live")
-    items = _items(answer, held.items[answer.surface.item], cut)
-    return {
-        answer.surface.item.value + "s": items,
-        "scores": {i["id"]: i["score"] for i in items},
-        "method_used": listing.method.value,
-        "route": listing.route.value,
-        "model_version": version.model_version,
-        "interaction_count": listing.count,
-        "reranked": listing.reranked,
-        "ranker": version.ranker,
-        "ranker_version": version.ranker_version,
-        "generated_at": answer.generated_at,
-        "release": held.id,
-        "source": answer.source,
-        "stale": age_hours(held.release.generated_at, now) > stale_hours,
-        "degraded": bool(answer.trouble),
-        "known": answer.known,
-        "total": len(places),
-        "short": len(cut) < query.limit,
-        "reason": _why_short(answer, query, len(places), len(cut)),
-        "answer_id": ids.of(answer, now),
-        "experiment": answer.arm[0].name if answer.arm else None,
-        "arm": answer.arm[1].name if answer.arm else None,
-    }
+def body(answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: datetime | None = None) -> str:
+    """The JSON body of one list, cut to the query. A list is never padded; `short` marks a short one.
+
+    What lists have in common is ready text: of a release in `_facts`, of places in serving/http/places.py."""
+    listing, held, surface = answer.listing, answer.held, answer.surface
+    table, last = held.items[surface.item], query.offset + query.limit
+    cut: slice | NDArray[np.int64] = slice(query.offset, last)
+    total = len(listing.item)
+    if query.filtered:
+        wanted = _wanted(answer, query, table)
+        total, cut = len(wanted), wanted[cut]
+    shown = max(0, min(total, last) - query.offset)
+    items, scores = places(listing, table, surface.owner is Entity.STARTUP, cut)
+    start, middle, end = _facts(answer)
+    reason = _why_short(answer, query, total, shown)
+    answer_id = ids.of(answer, now)
+    return (
+        f'{{"{surface.item.value}s":[{items}],"scores":{{{scores}}},{start}{listing.count}{middle}'
+        f'"generated_at":{quoted(answer.generated_at)},"release":{quoted(held.id)},"source":{quoted(answer.source)},'
+        f'"stale":{_BOOL[age_hours(held.release.generated_at, now) > stale_hours]},'
+        f'"degraded":{_BOOL[bool(answer.trouble)]},"known":{_BOOL[answer.known]},"total":{total},'
+        f'"short":{_BOOL[shown < query.limit]},"reason":{_text(reason)},"answer_id":{_text(answer_id)}{end}'
+    )
+
+
+_BOOL = ("false", "true")
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else quoted(value)
+
+
+def _facts(answer: Answer) -> tuple[str, str, str]:
+    """The parts of a body that all lists made in the same way share: before the count, after it, and the end."""
+    listing, held, live = answer.listing, answer.held, answer.source == "live"
+    names = answer.arm and (answer.arm[0].name, answer.arm[1].name)
+    key = (answer.surface, listing.method, listing.route, listing.ranker, listing.part, names, live)
+    if (known := held.texts.get(key)) is None:
+        version = held.version(answer.surface, listing, answer.arm, live)
+        experiment, arm = names or (None, None)
+        known = held.texts[key] = (
+            f'"method_used":{quoted(listing.method)},"route":{quoted(listing.route)},'
+            f'"model_version":{quoted(version.model_version)},"interaction_count":',
+            f',"reranked":{_BOOL[listing.reranked]},"ranker":{_text(version.ranker)},'
+            f'"ranker_version":{_text(version.ranker_version)},',
+            f',"experiment":{_text(experiment)},"arm":{_text(arm)}}}',
+        )
+    return known
 
 
 def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]:
     """The places that pass the filters, in order. The stored list is deeper than the answer, so filters refill it."""
     item = answer.listing.item
-    if not query.filtered:
-        return np.arange(len(item))
     keep = np.ones(len(item), bool)
     for facet, values in query.facets.items():
         wanted = np.zeros(len(table.labels[facet]) + 1, bool)  # the last entry is for a blank, code -1
@@ -66,35 +77,6 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]
     if query.exclude:
         keep &= ~np.isin(item, table.ids.rows_of(sorted(query.exclude)))
     return np.flatnonzero(keep)
-
-
-def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The entries of these places. Columns become lists first, because single NumPy values are slow."""
-    listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
-    rows = listing.item[places].tolist()
-    columns = zip(
-        rows,
-        table.ids.ids[rows].tolist(),
-        listing.score[places].tolist(),
-        listing.source[places].tolist(),
-        listing.reason[places].tolist(),
-        strict=True,
-    )
-    return [
-        {
-            "id": item,
-            "score": round(score, 4),
-            "reasons": sentences(reason, source, founder_side, row, table.facets, table.labels),
-            "sources": _names(source),
-        }
-        for row, item, score, source, reason in columns
-    ]
-
-
-@lru_cache(maxsize=4096)
-def _names(source: int) -> list[str]:
-    """The names of these source bits. All answers share the lists: never change them."""
-    return [s.name for s in registry.sources() if source & s.bit]
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:

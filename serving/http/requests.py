@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.datastructures import MultiDict
+from werkzeug.http import parse_etags
 
 from models.data.entities import is_id
 from models.errors import BodyTooLarge, RequestError, UrlTooLong
@@ -53,6 +55,16 @@ def read_query(given: MultiDict[str, str]) -> Query:
         {f: values for f, values in facets.items() if values},
         _exclude(given.get("exclude", "")),
     )
+
+
+@lru_cache(maxsize=1024)
+def query_of(text: str) -> Query:
+    """The query parameters in the query string of a request outside Flask. Raises RequestError as Flask's requests."""
+    if not text:
+        return Query()
+    given = Request({"QUERY_STRING": text}).args
+    _check_values(given)
+    return read_query(given)
 
 
 def read_json(text: bytes) -> Any:
@@ -158,28 +170,36 @@ def attach_headers(app: Flask) -> None:
 
 
 def list_response(body: str, answer: Answer) -> Response:
-    """The answer with the body of one list and its cache headers; a 304 if the client holds the same body.
+    """The answer of Flask with the body of one list."""
+    status, headers, data = list_reply(body, answer, request.environ.get("HTTP_IF_NONE_MATCH"))
+    return Response(data, status, headers)
 
-    A client may keep an owner's stored list but must revalidate it, because acted-on items must vanish at once. It
-    must not keep live and degraded lists. The ETag is a hash of the body.
+
+def list_reply(body: str, answer: Answer, held_by_client: str | None) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, headers and data of the answer with the body of one list; a 304 if the client holds the same body.
+
+    held_by_client: the header If-None-Match. A client may keep an owner's stored list but must revalidate it, because
+    acted-on items must vanish at once. It must not keep live and degraded lists. The ETag is a hash of the body.
     """
     data = body.encode()
     if answer.trouble or answer.source == "live":
-        return Response(data, mimetype="application/json", headers=(("Cache-Control", "no-store"),))
+        return 200, [("Cache-Control", "no-store"), _JSON], data
     tag = hashlib.blake2b(data, digest_size=12).hexdigest()
-    headers = (
-        ("Cache-Control", "private, no-cache" if answer.owner else f"private, max-age={SHARED_S}"),
-        ("ETag", f'"{tag}"'),
-    )
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers)
-    return Response(data, mimetype="application/json", headers=headers)
+    kept = ("Cache-Control", "private, no-cache" if answer.owner else f"private, max-age={SHARED_S}")
+    headers = [kept, ("ETag", f'"{tag}"')]
+    if held_by_client is not None and parse_etags(held_by_client).contains_weak(tag):
+        return 304, headers, b""
+    return 200, [*headers, _JSON], data
+
+
+_JSON = ("Content-Type", "application/json")
 
 
 BODY_MOST = 64 * 1024
 URL_MOST = 8_000  # room for 200 excluded ids
 VALUES_MOST = 50
-REFUSED = "matchbook.refused"  # environ key of the RequestError of an incomplete request
+#: Keys of the environ: the RequestError of an incomplete request; what Redis was asked already (`Asked`).
+REFUSED, ASKED = "matchbook.refused", "matchbook.asked"
 
 
 def cap_requests(app: Flask) -> None:
@@ -204,7 +224,12 @@ def _check() -> None:
             f"{length} characters",
             "exclude fewer ids, or use offset",
         )
-    if given.get("QUERY_STRING") and (values := sum(1 for _ in request.args.items(multi=True))) > VALUES_MOST:
+    if given.get("QUERY_STRING"):
+        _check_values(request.args)
+
+
+def _check_values(given: MultiDict[str, str]) -> None:
+    if (values := sum(1 for _ in given.items(multi=True))) > VALUES_MOST:
         raise RequestError(
             "too_many_values",
             f"at most {VALUES_MOST} query values",

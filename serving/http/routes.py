@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -11,11 +10,10 @@ from models.schema import Surface
 from models.settings.settings import Settings
 from serving.http.answer_ids import AnswerIds
 from serving.http.present import body
-from serving.http.requests import Query, list_response, read_id, read_json, read_owners, read_query
+from serving.http.requests import ASKED, Query, list_response, read_id, read_json, read_owners, read_query
 from serving.lists import OPEN, Answer, ListReader
 
 PREFIX = "/api/recommendations"
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Blueprint:
@@ -24,19 +22,19 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
 
     def present(answer: Answer, query: Query) -> Response:
         g.answers = (answer,)
-        return list_response(_ENCODE(body(answer, query, settings.reader.stale_hours, ids)), answer)
+        return list_response(body(answer, query, settings.reader.stale_hours, ids), answer)
 
     def one(surface: Surface, owner: str) -> Response:
         """The list of one owner."""
         owner, query = read_id(owner), read_query(request.args)
-        return present(lists.one(surface, owner, caller()), query)
+        return present(lists.one(surface, owner, caller(), request.environ.get(ASKED)), query)
 
     def many(surface: Surface) -> Response:
         """The lists of several owners, all of one release."""
         query, owners = read_query(request.args), read_owners(json_body())
         g.answers = lists.many(surface, owners, caller())
-        found = {"lists": {a.owner: body(a, query, settings.reader.stale_hours, ids) for a in g.answers}}
-        return Response(_ENCODE(found), mimetype="application/json")
+        found = ",".join(f'"{a.owner}":{body(a, query, settings.reader.stale_hours, ids)}' for a in g.answers)
+        return Response(f'{{"lists":{{{found}}}}}', mimetype="application/json")
 
     def popular(surface: Surface) -> Response:
         """The popular list of the surface, the same for everyone."""

@@ -47,6 +47,7 @@ from tests.marketplace.data import fitted
 from tests.marketplace.world import AS_OF_US, World, world
 from tests.own_redis import OwnRedis, own_redis
 from tests.paths import ROOT
+from tests.serving.as_served import as_served
 from tests.serving.proxy import Proxy, Wires
 from tests.waiting import until
 
@@ -220,13 +221,16 @@ def execute(settings: Settings) -> Execute:
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Start]:
-    """Start readers: `start()` or `start(other settings)`; all are closed at the end of the test."""
+    """Start readers: `start()` or `start(other settings)`; all are closed at the end of the test.
+
+    They answer as in production: the hit path first, Flask what it leaves."""
     apps: list[Flask] = []
 
     def begin(given: Settings | None = None) -> Flask:
         app = create_app(given or settings)
         apps.append(app)
         reader: Reader = app.extensions["matchbook"]
+        app.wsgi_app = as_served(app.wsgi_app, reader.hits)  # type: ignore[method-assign, assignment]
         if reader.releases.current is not None:
             reader.live.recipes(reader.releases.held, patience_s=30)
         return app

@@ -8,13 +8,14 @@ from uuid import UUID
 
 import pytest
 import redis
-from flask import Flask, g
+from flask import Flask
 from werkzeug.test import TestResponse
 
 from models.lists.redis_format import Keys
 from models.schema import Role, Surface
 from models.settings.settings import Settings
 from serving.clients import redis as cache
+from serving.http.callers import Callers
 from tests.serving.conftest import Person, Publish, Start, event
 from tests.serving.proxy import Wires
 
@@ -62,13 +63,9 @@ def test_every_request_counts_and_one_too_many_gets_a_time_to_retry(
     assert asked[0]().status_code == 200
 
 
-def test_callers_are_counted_apart(app: Flask, person: Person) -> None:
+def test_callers_are_counted_apart(app: Flask, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     callers = iter(["a"] * 6 + ["b"])
-
-    @app.before_request
-    def name() -> None:
-        g.caller = next(callers)
-
+    monkeypatch.setattr(Callers, "reader", lambda *_: next(callers))
     found = [app.test_client().get(f"{AT}/{person(Role.DEVELOPER, 4)}").status_code for _ in range(7)]
     assert found == [200] * 5 + [429, 200]
 

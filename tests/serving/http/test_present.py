@@ -23,8 +23,8 @@ from models.schema import FACETS, REASONS, Entity, EventType, Method, Standing, 
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from models.two_tower import TWO_TOWER
+from serving.http import present
 from serving.http.answer_ids import AnswerIds
-from serving.http.present import body
 from serving.http.requests import Query
 from serving.lists import NOBODY, Answer
 from serving.releases import HeldRelease
@@ -67,6 +67,10 @@ def answer(listing: StoredList, **changes: Any) -> Answer:
     return Answer(
         Surface.STARTUPS_FOR_DEVELOPER, OWNER, held(), listing, "cache", True, held().generated_at(), **changes
     )
+
+
+def body(*args: Any) -> dict[str, Any]:
+    return json.loads(present.body(*args))
 
 
 def bits(*names: str) -> int:

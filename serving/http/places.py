@@ -1,0 +1,96 @@
+"""The places of a list as JSON text: `{"id": ..., "score": ..., "reasons": [...], "sources": [...]}` each.
+
+Each part of a place is encoded once and found by its bits: a list of 100 places has few different ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import registry
+from models.catalogue.catalogue import ItemTable
+from models.lists.redis_format import StoredList
+from models.sentences import FACET, MOST, OLD, PEOPLE, facet_words, people_words, rest_words, sentences
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_TEXTS_MOST = 20_000
+#: Scores have four decimals.
+_SCORES = [repr(n / 10_000) for n in range(10_001)]
+
+
+@lru_cache(maxsize=_TEXTS_MOST)
+def quoted(text: str) -> str:
+    """A text as JSON."""
+    return _ENCODE(text)
+
+
+class _Texts(dict[Any, str]):
+    """Texts made when first needed; a full table begins anew."""
+
+    def __init__(self, make: Callable[[Any], str]) -> None:
+        self._make = make
+
+    def __missing__(self, key: Any) -> str:
+        if len(self) >= _TEXTS_MOST:
+            self.clear()
+        text = self[key] = self._make(key)
+        return text
+
+
+def places(
+    listing: StoredList, table: ItemTable, founder_side: bool, cut: slice | NDArray[np.int64]
+) -> tuple[str, str]:
+    """The places of a cut, and their scores by id, each without the outer brackets."""
+    item = listing.item[cut]
+    numbers = np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist()
+    ids, scores = table.ids.ids[item].tolist(), [_SCORES[n] for n in numbers]
+    columns = zip(ids, scores, item.tolist(), listing.source[cut].tolist(), listing.reason[cut].tolist(), strict=True)
+    people, facet, rest = _TEXTS[founder_side]
+    facets = table.reasons
+    entries = []
+    for id, score, row, source, reason in columns:
+        if reason & OLD:
+            said = sentences(reason, source, founder_side, row, table.facets, table.labels)
+            reasons = _joined(said, 0, source)
+        else:
+            reasons = people[reason & PEOPLE]
+            n = int(reasons != "")
+            if found := facets.get(reason & 0xF):
+                codes, labels = found
+                if (code := codes.item(row)) >= 0 and (shared := facet[reason & FACET, labels[code], n]):
+                    reasons += shared
+                    n += 1
+            reasons += rest[reason >> 24, source, reason & PEOPLE > 0, n]
+        entries.append(f'{{"id":"{id}","score":{score},"reasons":[{reasons}')
+    return ",".join(entries), ",".join([f'"{id}":{score}' for id, score in zip(ids, scores, strict=True)])
+
+
+def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
+    """What people did, by PEOPLE bits; the facet, by FACET bits, label and number of reasons before; the end of a
+    place, by its high bits, sources, whether people are counted, and number of reasons before."""
+
+    def facet(key: tuple[int, str, int]) -> str:
+        bits, label, n = key
+        return "".join("," * n + quoted(f"{a}{label}{b}") for _, a, b in facet_words(bits, founder_side))
+
+    def rest(key: tuple[int, int, bool, int]) -> str:
+        high, source, counted, n = key
+        return _joined(rest_words(high << 24, source, counted, founder_side), n, source)
+
+    return _Texts(lambda bits: "".join(map(quoted, people_words(bits, founder_side)))), _Texts(facet), _Texts(rest)
+
+
+def _joined(reasons: list[str], n: int, source: int) -> str:
+    """The end of a place: its reasons after the first n, of MOST, and the names of its sources."""
+    texts = ",".join(map(quoted, reasons[: MOST - n]))
+    names = ",".join(quoted(s.name) for s in registry.sources() if source & s.bit)
+    return f'{"," if n and texts else ""}{texts}],"sources":[{names}]}}'
+
+
+_TEXTS = _texts(False), _texts(True)

@@ -1,0 +1,69 @@
+"""A Flask app answered as in production, the hit path first, for tests that use Flask's client."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from serving.http.hits import Hits, Reply
+from serving.http.requests import ASKED
+from serving.lists import Asked
+
+
+class Headers:
+    """The headers of an RSGI scope."""
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        found = {k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")}
+        length = environ.get("CONTENT_LENGTH", "")
+        self._found = found | ({"content-length": length} if length not in ("", "0") else {})
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._found
+
+    def get_all(self, name: str) -> list[str]:
+        return [self._found[name.lower()]] if name in self else []
+
+
+class Scope:
+    """The RSGI scope of a WSGI request."""
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self.method, self.query_string = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+        self.headers = Headers(environ)
+
+
+@cache
+def loop() -> asyncio.AbstractEventLoop:
+    """The event loop of all readers of the tests, in a thread of its own."""
+    made = asyncio.new_event_loop()
+    threading.Thread(target=made.run_forever, name="event-loop", daemon=True).start()
+    return made
+
+
+def by_hits(hits: Hits, environ: WSGIEnvironment) -> Reply | Asked | None:
+    """What the hit path makes of a WSGI request."""
+    asked = hits.answer(Scope(environ), environ["PATH_INFO"])
+    return asyncio.run_coroutine_threadsafe(asked, loop()).result(timeout=60)
+
+
+def as_served(app: WSGIApplication, hits: Hits) -> WSGIApplication:
+    """The app, with the hit path before it."""
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        reply: Any = by_hits(hits, environ)
+        if isinstance(reply, tuple):
+            status, headers, data = reply
+            start(f"{status} {HTTPStatus(status).phrase.upper()}", headers)
+            return [data]
+        if reply is not None:
+            environ[ASKED] = reply
+        return app(environ, start)
+
+    answer.flask = app  # type: ignore[attr-defined]
+    return answer
