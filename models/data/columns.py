@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAIR = "pair"
+_SHARED = 8  # columns from which on a group is kept apart
 _ROWS = 8192  # rows per block of a sum, so that it stays in the cache
 
 
@@ -42,11 +43,19 @@ class Features:
         """From (n, f) values."""
         return cls({name: Column(column) for name, column in zip(names, cells.T, strict=True)}, len(cells))
 
-    def cells(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """(n, f) float32 of every candidate, or of these rows; each column contiguous."""
-        found = np.empty((len(self.columns), self.rows if rows is None else len(rows)), np.float32)
+    def cells(
+        self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """(n, f) float32 of every candidate, or of these rows; each column contiguous.
+
+        wanted: numbers of the columns to fill; None: all.
+        """
+        shape = len(self.columns), self.rows if rows is None else len(rows)
+        found = np.empty(shape, np.float32) if wanted is None else np.zeros(shape, np.float32)
         places: dict[str, NDArray[Any] | None] = {}
-        for cell, column in zip(found, self.columns.values(), strict=True):
+        every = list(self.columns.values())
+        for i in range(len(every)) if wanted is None else wanted:
+            cell, column = found[i], every[i]
             if column.group not in places:
                 places[column.group] = _among(column.place, rows)
             place = places[column.group]
@@ -71,6 +80,46 @@ class Features:
                 part = weighted_sum([(factor, column.values) for factor, column in group])
                 total += part if place is None else part.take(place)
         return total
+
+    def parts(self, rows: NDArray[np.int64]) -> list[Part]:
+        """The features of these rows, with large groups that few values serve apart."""
+        by_group: dict[str, list[int]] = {}
+        for i, column in enumerate(self.columns.values()):
+            by_group.setdefault(column.group, []).append(i)
+        every, shared, found = list(self.columns.values()), set(), []
+        for mine in by_group.values():
+            place = every[mine[0]].place
+            if place is None or len(mine) < _SHARED:
+                continue
+            used, which = _renumbered(place.take(rows), len(every[mine[0]].values))
+            if 2 * len(used) > len(rows):
+                continue
+            cells = np.zeros((len(every), len(used)), np.float32)
+            for i in mine:
+                cells[i] = every[i].values.take(used)
+            found.append(Part(tuple(mine), cells.T, which))
+            shared |= set(mine)
+        rest = tuple(i for i in range(len(every)) if i not in shared)
+        return [Part(rest, self.cells(rows, rest)), *found]
+
+
+class Part(NamedTuple):
+    """Some features of n candidates. columns: their numbers. cells: (k, f) float32, each column contiguous; only
+    `columns` are filled. place: (n,) row of the cells of each candidate; None: k = n, in order.
+    """
+
+    columns: tuple[int, ...]
+    cells: NDArray[np.float32]
+    place: NDArray[np.integer[Any]] | None = None
+
+
+def _renumbered(place: NDArray[np.integer[Any]], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct places below `most`, ascending, and the number of each place among them."""
+    number = np.zeros(most, np.int64)
+    number[place] = 1
+    used = np.flatnonzero(number)
+    number[used] = np.arange(len(used))
+    return used, number.take(place)
 
 
 def _among(place: NDArray[Any] | None, rows: NDArray[np.int64] | None) -> NDArray[Any] | None:

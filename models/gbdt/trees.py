@@ -8,13 +8,14 @@ thresholds that contains its value; the mask of each interval is computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.columns import Part
 from models.errors import BundleCorrupt
 
 #: Most leaves per tree: one bit each in the widest integer.
@@ -53,7 +54,8 @@ class Trees:
     """
 
     used: NDArray[np.int64]
-    _tables: tuple[_Table, ...]
+    _single: tuple[_Table, ...]  # one for each feature
+    _tables: dict[tuple[int, ...], tuple[_Table, ...]]  # by columns of a part
     _leaves: int
     _masks: int  # number of trees, rounded up to even
     _unsigned: np.dtype[Any]
@@ -75,11 +77,12 @@ class Trees:
         tree = np.repeat(np.arange(len(leaves)), leaves - 1)
         most, even = int(leaves.max(initial=1)), len(leaves) + len(leaves) % 2
         unsigned = np.dtype(f"u{next(size for size in (1, 2, 4, 8) if most <= 8 * size)}")
-        tables = _tables(a, tree, even, unsigned)
+        single = _tables(a, tree, even, unsigned)
         pairs = _pairs(_by_tree(a["value"], leaves, even, most))
         return cls(
             np.unique(a["feature"]).astype(np.int64),
-            tables,
+            single,
+            {},
             most,
             even,
             unsigned,
@@ -92,25 +95,50 @@ class Trees:
         if len(self.used) and features.shape[-1] <= self.used[-1]:
             raise ValueError(f"expected more than {self.used[-1]} features, got {features.shape}")
         rows = features.reshape(math.prod(features.shape[:-1]), features.shape[-1])
-        total = np.empty(len(rows), np.float32)
-        size = min(len(rows), _ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
-        place, scratch = _Places(self._tables, min(len(rows), _ROWS)), _Scratch(self, size)
-        for start in range(0, len(rows), _ROWS):
-            block = rows[start : start + _ROWS]
-            place.fill(block)
-            for s in range(0, len(block), size):
-                codes = place.codes[:, s : min(s + size, len(block))]
-                found = total[start + s :][: codes.shape[1]]
-                self._rule_out(codes, scratch)
-                self._add_up(scratch, found)
-        return total.reshape(features.shape[:-1])
+        return self.score_parts([Part(tuple(range(rows.shape[1])), rows)]).reshape(features.shape[:-1])
 
-    def _rule_out(self, codes: NDArray[np.int64], scratch: _Scratch) -> None:
+    def score_parts(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+        """`score` of features in parts; the first has a row for each candidate. The bits do not depend on the parts."""
+        whole, shared = parts[0], [(self._left(part), part.place) for part in parts[1:]]
+        rows, tables = whole.cells, self._tables_of(whole.columns)
+        total = np.empty(len(rows), np.float32)
+        scratch = _Scratch(self, min(len(rows), self._step))
+        for start, codes in _codes(tables, rows, self._step):
+            part = slice(start, start + codes.shape[1])
+            self._rule_out(tables, codes, scratch)
+            for masks, place in shared:
+                more = scratch.more[: codes.shape[1]]
+                masks.take(place[part], axis=0, out=more, mode="clip")
+                np.bitwise_and(scratch.left[: len(more)], more, out=scratch.left[: len(more)])
+            self._add_up(scratch, total[part])
+        return total
+
+    @property
+    def _step(self) -> int:
+        """Rows whose masks fit into the cache."""
+        return min(_ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
+
+    def _tables_of(self, columns: tuple[int, ...]) -> tuple[_Table, ...]:
+        if columns not in self._tables:
+            mine = [table for table in self._single if table.columns[0].feature in set(columns)]
+            self._tables[columns] = tuple(_combined(mine))
+        return self._tables[columns]
+
+    def _left(self, part: Part) -> NDArray[Any]:
+        """(k, trees) bits of the leaves that no failed test of the part's columns excludes."""
+        tables, found = self._tables_of(part.columns), np.empty((len(part.cells), self._masks), self._unsigned)
+        scratch = _Scratch(self, min(len(found), self._step))
+        for start, codes in _codes(tables, part.cells, self._step):
+            self._rule_out(tables, codes, scratch)
+            found[start : start + codes.shape[1]] = scratch.left[: codes.shape[1]]
+        return found
+
+    def _rule_out(self, tables: Sequence[_Table], codes: NDArray[np.int64], scratch: _Scratch) -> None:
         """From codes (tables, n), write the bits of the leaves that no failed test excludes to scratch.left."""
         left, more = scratch.left[: codes.shape[1]], scratch.more[: codes.shape[1]]
-        if not self._tables:
-            left.fill(1)
-        for i, (table, code) in enumerate(zip(self._tables, codes, strict=True)):
+        if not tables:
+            left.fill(np.iinfo(left.dtype).max)
+        for i, (table, code) in enumerate(zip(tables, codes, strict=True)):
             table.masks.take(code, axis=0, out=more if i else left, mode="clip")  # "raise" would make a copy
             if i:
                 np.bitwise_and(left, more, out=left)
@@ -126,6 +154,18 @@ class Trees:
         np.add(_pair_code(leaf[:, :half], leaf[:, half:], self._leaves), self._starts, out=at)
         self._value.take(at, out=value, mode="clip")
         total[:] = value.sum(axis=1)
+
+
+def _codes(
+    tables: tuple[_Table, ...], rows: NDArray[np.float32], step: int
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The table index of each row: first row and (tables, n), `step` rows at a time."""
+    place = _Places(tables, min(len(rows), _ROWS))
+    for start in range(0, len(rows), _ROWS):
+        block = rows[start : start + _ROWS]
+        place.fill(block)
+        for s in range(0, len(block), step):
+            yield start + s, place.codes[:, s : min(s + step, len(block))]
 
 
 class _Places:
@@ -183,7 +223,7 @@ def _check(a: Mapping[str, NDArray[Any]]) -> None:
 def _tables(
     a: Mapping[str, NDArray[Any]], tree: NDArray[np.int64], trees: int, unsigned: np.dtype[Any]
 ) -> tuple[_Table, ...]:
-    """The masks of each feature; small tables are combined, because each table costs a pass over all masks."""
+    """The masks of each feature, small tables first."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
     kept = (~(below[0] ^ below[1])).astype(unsigned)
@@ -195,11 +235,11 @@ def _tables(
         np.bitwise_and.at(masks, (at + 1, tree[mine]), kept[mine])
         np.bitwise_and.accumulate(masks, axis=0, out=masks)
         single.append(_Table((_Column(int(feature), threshold[:, None], 1),), masks))
-    return tuple(_combined(sorted(single, key=lambda table: len(table.masks))))
+    return tuple(sorted(single, key=lambda table: len(table.masks)))
 
 
 def _combined(tables: list[_Table]) -> Iterator[_Table]:
-    """Combine adjacent tables while the result stays small."""
+    """Combine adjacent tables while the result stays small, because each table costs a pass over all masks."""
     held: _Table | None = None
     for table in tables:
         if held is None:

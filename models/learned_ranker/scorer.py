@@ -65,12 +65,12 @@ class AveragedRanker:
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
 
-    def score(self, features: NDArray[np.float32], first: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        """(n,) in 0..1. first: the raw scores of the first learner, if they are known."""
-        total = np.zeros(len(features), np.float64)
-        for i, learner in enumerate(self.learners):
-            raw = learner.score(features) if i or first is None else first
-            total += (raw - self.centre[i]) / self.spread[i]
+    def score(self, features: Features, rows: NDArray[np.int64], first: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n,) in 0..1 of these rows. first: their raw scores by the first learner."""
+        total, parts = (first - self.centre[0]) / self.spread[0], features.parts(rows)
+        for learner, centre, spread in zip(self.learners[1:], self.centre[1:], self.spread[1:], strict=True):
+            raw = learner.score_parts(parts) if isinstance(learner, Trees) else learner.score(features.cells(rows))
+            total += (raw - centre) / spread
         return (1 / (1 + np.exp(-total / len(self.learners)))).astype(np.float32)
 
     def first_look(self, features: Features, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ class LearnedRanker:
         whole = Features.dense(self.names, features)
         score = np.empty(len(features), np.float32)
         for part, rows in self._by_part(whole):
-            score[rows] = part.score(whole.cells(rows))
+            score[rows] = part.score(whole, rows, part.first_look(whole, rows))
         return score
 
     def score_lists(self, features: Features, indptr: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -130,7 +130,7 @@ class LearnedRanker:
         score = np.zeros(features.rows, np.float32)
         for part, rows in parts:
             mine = rows[chosen[rows]]
-            score[mine] = part.score(features.cells(mine), look[mine])
+            score[mine] = part.score(features, mine, look[mine])
         if chosen.all():
             return score
         length = np.diff(indptr)
