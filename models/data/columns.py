@@ -43,9 +43,7 @@ class Features:
         """From (n, f) values."""
         return cls({name: Column(column) for name, column in zip(names, cells.T, strict=True)}, len(cells))
 
-    def cells(
-        self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None
-    ) -> NDArray[np.float32]:
+    def cells(self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None) -> NDArray[np.float32]:
         """(n, f) float32 of every candidate, or of these rows; each column contiguous.
 
         wanted: numbers of the columns to fill; None: all.

@@ -235,7 +235,10 @@ def _fading(
         return
     for half_life in FADING:
         score = neighbours.score(replace(owners, history=faded(owners, half_life)), candidates)
-        yield f"score_{ITEM_NEIGHBOURS}_{half_life}", np.log1p(100 * np.maximum(np.nan_to_num(score), 0))
+        column = np.zeros(len(score), np.float32)
+        some = np.flatnonzero(score > 0)  # few are, and NaN is not
+        column[some] = np.log1p(100 * score[some])
+        yield f"score_{ITEM_NEIGHBOURS}_{half_life}", column
 
 
 def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:

@@ -59,3 +59,24 @@ def test_a_weighted_sum_has_the_same_bits_for_some_rows_and_for_few_or_many_item
             assert Features(columns, n).weighted(weight, rows[rows == row]) == whole[row]
             one = {name: Column(column.of(np.array([row]))) for name, column in columns.items()}
             assert Features(one, 1).cells().tolist() == Features(columns, n).cells(np.array([row])).tolist()
+
+
+def test_a_large_group_that_few_values_serve_is_a_part() -> None:
+    """Of 40 items 3 are used by 12 candidates; a small group and one with a value for each candidate stay whole."""
+    rng = np.random.default_rng(1)
+    item, owner, each = np.repeat([4, 9, 30], 20), np.repeat([0, 1], 30), np.arange(60)
+    facts = rng.normal(size=(8, 40)).astype(np.float32)
+    columns = {f"fact {i}": Column(fact, item, "item") for i, fact in enumerate(facts)}
+    columns |= {"events": Column(np.array([7, 8], np.float32), owner, "owner")}
+    columns |= {f"own {i}": Column(rng.normal(size=60).astype(np.float32), each, "own") for i in range(8)}
+    rows = np.arange(0, 60, 5)
+
+    whole, shared = Features(columns, 60).parts(rows)
+
+    assert whole.columns == tuple(range(8, 17)) and whole.place is None
+    assert shared.columns == tuple(range(8)) and shared.cells.shape == (3, 17)
+    assert shared.place is not None and shared.place.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    expected = Features(columns, 60).cells(rows)
+    assert np.array_equal(whole.cells[:, 8:], expected[:, 8:])
+    assert np.array_equal(shared.cells[shared.place][:, :8], expected[:, :8])
+    assert [part.columns for part in Features(columns, 60).parts(rows[3:5])] == [tuple(range(17))]
