@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,8 +99,8 @@ class Trees:
         return self.score_parts([Part(tuple(range(rows.shape[1])), rows)]).reshape(features.shape[:-1])
 
     def score_parts(self, parts: Sequence[Part]) -> NDArray[np.float32]:
-        """`score` of features in parts; the first has a row for each candidate. The bits do not depend on the parts."""
-        whole, shared = parts[0], [(self._left(part), part.place) for part in parts[1:]]
+        """`score` of features in parts: the first without `place`, the others with it. Parts do not change the bits."""
+        whole, shared = parts[0], [(self._left(part), cast(NDArray[Any], part.place)) for part in parts[1:]]
         rows, tables = whole.cells, self._tables_of(whole.columns)
         total = np.empty(len(rows), np.float32)
         scratch = _Scratch(self, min(len(rows), self._step))
