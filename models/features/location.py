@@ -79,14 +79,14 @@ LEVELS = {"location": 0, **PLACES}
 class LocationMatch:
     """The parts of the locations of owners and items.
 
-    part: index of each known part. owner_code: (owners,) location code, the last is blank. told: (labels + 1, parts)
-    bool csr of the parts of the owners' locations. item_code: (m,) location code, the last is blank.
+    part: index of each known part. owner_code: (owners,) location code, the last is blank. owner_parts: (labels + 1,
+    parts) csr of the parts of the owners' locations. item_code: (m,) location code, the last is blank.
     levels: by name (labels + 1, parts) csr of the parts that an owner must share, and their number.
     """
 
     part: dict[str, int]
     owner_code: NDArray[np.int32]
-    told: sparse.csr_matrix
+    owner_parts: sparse.csr_matrix
     item_code: NDArray[np.int32]
     levels: dict[str, tuple[sparse.csr_matrix, NDArray[np.int64]]]
 
@@ -113,31 +113,31 @@ class LocationMatch:
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> dict[str, Column]:
         """By level, of n pairs (owner, catalogue row): 1 where the owner is in the item's place."""
-        told, which = self._told(owners)
+        stated, which = self._stated(owners)
         place = which[owner] * np.int64(len(self.levels["location"][1])) + self.item_code[item]
         found = {}
         for name, (needed, parts) in self.levels.items():
-            shared = (told @ needed.T).toarray()
+            shared = (stated @ needed.T).toarray()
             inside = (shared >= parts) & (parts > 0)
             found[f"same_{name}"] = Column(inside.ravel().astype(np.float32), place, "place")
         return found
 
-    def _told(self, owners: Owners) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
+    def _stated(self, owners: Owners) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
         """The parts of the distinct locations of a batch, and (b,) the row of each owner.
 
         By the entity, and by the profile text of unseen owners.
         """
-        blank = self.told.shape[0] - 1
+        blank = self.owner_parts.shape[0] - 1
         code = self.owner_code[np.maximum(owners.row, 0)] if len(self.owner_code) else np.full(len(owners), blank)
         code = np.where(owners.row >= 0, code, blank)
         if owners.text is None:
             code, which = np.unique(code, return_inverse=True)
-            return self.told[code], which
+            return self.owner_parts[code], which
         rows = [
             [t.removeprefix("location:") for t in text.split() if t.startswith("location:")] for text in owners.text
         ]
         words = _incidence([[p for p in row if p in self.part] for row in rows], self.part)
-        return sparse.csr_matrix(self.told[code].maximum(words)), np.arange(len(owners))
+        return sparse.csr_matrix(self.owner_parts[code].maximum(words)), np.arange(len(owners))
 
 
 def _parts(location: str) -> list[str]:
