@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ def begin() -> None:
     """Make the temporary folder of the session. A worker of pytest-xdist finds it in TMPDIR."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
+    # Kept, compiled modules save each worker and each process that a test starts seconds; pytest keeps its own, too.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     parent = tempfile.gettempdir()
     _remove_orphans(Path(parent))
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", parent)  # pytest keeps its own folders of the last three sessions

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from models.setting import Phase
-from models.settings.declared import ALL_TABLES, DECLARED, Declared, in_toml
-from models.settings.idle import conditions, switched
+from models.settings.declared import ALL_TABLES, DECLARED, PREFIX, Declared, in_toml
+from models.settings.idle import condition, conditions, switched
 from models.settings.load import RETIRED
+from models.settings.modes import MODES
 
 COMMAND = "python -m pipelines settings --write"
 _HEAD = f"""\
@@ -23,21 +26,15 @@ _INTRODUCTION = f"""\
 <!-- written by `{COMMAND}` -->
 
 A setting's value is the first of these: the value recorded with the build, the environment variable, `matchbook.toml`
-(or the file in `MATCHBOOK_CONFIG`), the tuned value, the default. An unknown table, key or variable is an error that
-suggests the nearest name. `python -m pipelines settings` prints each value and its origin, with `--release R` those of
-a release.
+(or the file in `MATCHBOOK_CONFIG`), the tuned value, the default. An unknown name is an error that suggests the nearest
+one. `python -m pipelines settings` prints each value, its origin, and the settings that have no effect.
+
+The variable of a key is `MATCHBOOK_<TABLE>_<KEY>`, unless its row names another. A variable of two keys takes both
+values: `0.4/0.6`. Parentheses hold bounds and unit; numbers are at least 0. `"unset"` means no value.
 
 Settings of all phases but `deploy` are recorded with a cutoff's snapshot. A second build of that cutoff uses the
-recorded values unless `--fresh`. The log and the report name the changes that this ignores. `"unset"` means no value. A
-variable of two keys takes both values: `0.4/0.6`.
+recorded values unless `--fresh`, and reports the changes that it ignores.
 
-Some settings have no effect under some rankers or switches. Their rows say where. `off` stands for no ranker. The
-ranker that serves can differ by surface. A build and the reader log one line with the settings that have no effect, and
-`python -m pipelines settings` prints it. Under `[ranker] kind = "auto"` a setting of one ranker can still decide which
-ranker serves.
-
-| phase | takes effect |
-|---|---|
 """
 _CONSTANTS = """
 ## Constants
@@ -48,9 +45,9 @@ These former settings are constants. A build that recorded another value needs `
 |---|---|---|
 """
 _PHASES = {
-    Phase.DEPLOY: "at once; not recorded",
-    Phase.TRAIN: "in base models; a change trains everything again",
-    Phase.RANK: "after the base models are trained; one value per release",
+    Phase.DEPLOY: "takes effect at once; not recorded",
+    Phase.TRAIN: "base models; a change trains everything again",
+    Phase.RANK: "after the base models; one value per release",
     Phase.SERVE: "on trained models; an arm of an experiment may change it",
 }
 
@@ -97,12 +94,13 @@ def _commented(d: Declared) -> str:
 
 def _page() -> Iterator[str]:
     yield _INTRODUCTION
-    yield from (f"| {phase} | {words} |\n" for phase, words in _PHASES.items())
+    yield from (f"- Phase `{phase}`: {words}.\n" for phase, words in _PHASES.items())
     yield "\n## The environment\n\n"
     yield from _table("", "")
     for table, kind in ALL_TABLES.items():
         yield f"\n## [{table}]\n\n"
         yield from _table(table, " ".join(filter(None, [_about(kind), switched(table)])))
+        yield from _modes() if table == "ranking" else ()
     yield _CONSTANTS
     yield from (f"| `{r.variable}` | {r.value:g} | `{r.constant}` |\n" for r in RETIRED)
 
@@ -113,19 +111,58 @@ def _about(table: type) -> str:
     return re.sub(r"^\[\w+\]: (\w)", lambda found: found[1].upper(), text)
 
 
+def _modes() -> Iterator[str]:
+    """What each mode decides, and the rankers of conditions."""
+    for mode, values in MODES.items():
+        yield f"\nMode `{mode}` decides these settings:\n\n" if values else ""
+        for table, same in groupby((DECLARED[flat] for flat in values), lambda d: d.table):
+            yield f"- [{table}] {', '.join(f'`{d.key}` {in_toml(values[d.flat])}' for d in same)}\n"
+    yield "\nOther conditions name the ranker that serves; it can differ by surface, and `off` means none.\n"
+
+
 def _table(table: str, about: str) -> Iterator[str]:
-    """What the table is about, and a line for each setting. A phase that all settings share is named once."""
+    """What the table is about, its phases, a row for each variable, and the conditions without effect."""
     declared = of_table(table)
-    shared = {d.rule.phase for d in declared}
-    phase = f"Phase: {min(shared)}." if len(shared) == 1 else ""
-    yield " ".join(filter(None, [about, phase])) + "\n\n" if about or phase else ""
-    columns = ["setting", "default", "values", *([] if phase else ["phase"]), "meaning"]
-    yield f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
-    for d in declared:
-        name = f"`{d.key}` `{d.variable}`" if d.table else f"`{d.variable}`"
-        does = "; ".join(filter(None, [d.rule.doc, conditions(d)]))
-        cells = [name, _shown(d), f"{bounds(d)} {d.rule.unit}".strip(), *([] if phase else [d.rule.phase]), does]
-        yield f"| {' | '.join(cells)} |\n"
+    yield " ".join(filter(None, [about, _phases(declared)])) + "\n\n"
+    yield "| setting | default | meaning |\n|---|---|---|\n"
+    for _, same in groupby(declared, lambda d: d.variable):
+        yield _row(list(same))
+    idle = dict.fromkeys(condition(i) for d in declared for i in d.rule.idle)
+    lines = [f"- No effect where {words}: {_keys(d for d in declared if words in _idle(d))}.\n" for words in idle]
+    yield "\n" + "".join(lines) if lines else ""
+
+
+def _idle(d: Declared) -> list[str]:
+    return [condition(i) for i in d.rule.idle]
+
+
+def _phases(declared: Sequence[Declared]) -> str:
+    """The phase of most settings, and the settings of every other phase."""
+    usual, *rest = [phase for phase, _ in Counter(d.rule.phase for d in declared).most_common()]
+    others = [f"; {phase}: {_keys(d for d in declared if d.rule.phase is phase)}" for phase in rest]
+    return f"Phase: {usual}{''.join(others)}."
+
+
+def _keys(declared: Iterable[Declared]) -> str:
+    return ", ".join(f"`{d.key if d.table else d.variable}`" for d in declared)
+
+
+def _row(same: list[Declared]) -> str:
+    """The settings of one variable: one, or two for limits of the gate."""
+    first = same[0]
+    usual = first.table and first.variable == f"{PREFIX}{first.table}_{first.key}".upper()
+    name = _keys(same) + ("" if usual or not first.table else f" `{first.variable}`")
+    limits = " ".join(filter(None, [_range(first), first.rule.unit]))
+    default = " ".join(filter(None, [" / ".join(map(_shown, same)), limits and f"({limits})"]))
+    return f"| {name} | {default} | {first.rule.doc} |\n"
+
+
+def _range(d: Declared) -> str:
+    """The valid values, short: "a, b", "1..500", ">=2"; empty if any is valid, or any number from 0 on."""
+    low, high = d.rule.low, d.rule.high
+    if d.rule.choices:
+        return ", ".join(d.rule.choices)
+    return f"{low:.10g}..{high:.10g}" if high is not None else f">={low:.10g}" if low else ""
 
 
 def _shown(d: Declared) -> str:

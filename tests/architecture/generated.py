@@ -84,9 +84,9 @@ def decisions() -> list[Decision]:
 
 
 def decision_table() -> str:
-    """The decision records, one line for each."""
-    lines = [f"| [{d.number:04d}. {d.title}]({d.file}) | {d.date} | {d.status} |" for d in decisions()]
-    return "\n".join(["| decision | date | status |", "|---|---|---|", *lines])
+    """The decision records, one line for each, with the status of those that others changed."""
+    told = {d.file: "" if d.status == "accepted" else f": {d.status}" for d in decisions()}
+    return "\n".join(f"- [{d.number:04d}. {d.title}]({d.file}){told[d.file]}" for d in decisions())
 
 
 #: By name of a table its document and its function. The table is between `<!-- table NAME -->` and `<!-- end NAME -->`.

@@ -11,11 +11,15 @@ import ast
 import csv
 import re
 from functools import cache
+from itertools import groupby
+from os.path import relpath
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.architecture.tree import CODE, name, parsed, python
 from tests.paths import ROOT
 
+PAGE = ROOT / "docs" / "requirements.md"
 LIST = ROOT / "tests" / "architecture" / "requirements.csv"
 ID = re.compile(r"(?<![\w.#/-])[A-R]\d{2}(?![\w%-]|\.\d)")
 GROUPS = {
@@ -41,12 +45,14 @@ GROUPS = {
 
 
 class Requirement(NamedTuple):
-    """A row of the list. code: modules, `module:name` or paths. tests: their names. note: differences and reasons."""
+    """A row of the list. code: modules, `module:name` or paths. tests: their names. benchmark: the module that measures
+    what no test asserts, or empty. note: differences and reasons."""
 
     id: str
     text: str
     code: tuple[str, ...]
     tests: tuple[str, ...]
+    benchmark: str
     note: str
 
 
@@ -54,7 +60,9 @@ class Requirement(NamedTuple):
 def requirements() -> tuple[Requirement, ...]:
     with LIST.open(newline="") as file:
         return tuple(
-            Requirement(r["id"], r["text"], tuple(r["code"].split()), tuple(r["tests"].split()), r["note"])
+            Requirement(
+                r["id"], r["text"], tuple(r["code"].split()), tuple(r["tests"].split()), r["benchmark"], r["note"]
+            )
             for r in csv.DictReader(file)
         )
 
@@ -91,12 +99,16 @@ def meant_by(wanted: str) -> list[str]:
 
 def is_there(place: str) -> bool:
     """Whether a path, a module or a name at the top of a module exists."""
-    module, _, wanted = place.partition(":")
-    base = ROOT / module.replace(".", "/")
-    file = next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
-    if file is None:
-        return (ROOT / place).exists()
-    return not wanted or wanted in {n for node in parsed(file).body for n in _named(node)}
+    wanted, file = place.partition(":")[2], file_of(place)
+    if file.suffix != ".py":
+        return file.exists()
+    return file.is_file() and (not wanted or wanted in {n for node in parsed(file).body for n in _named(node)})
+
+
+def file_of(place: str) -> Path:
+    """The file of a path, a module or a name in a module. It may be missing."""
+    base = ROOT / place.partition(":")[0].replace(".", "/")
+    return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), ROOT / place)
 
 
 def _named(node: ast.stmt) -> list[str]:
@@ -142,23 +154,33 @@ def follow_moves() -> list[str]:
 
 
 def page() -> str:
-    """The tables of docs/requirements.md, one for each group."""
+    """The lists of docs/requirements.md, one for each group."""
     every = requirements()
     bare = [r.id for r in every if not r.tests]
     parts = [f"{len(every)} requirements; {len(bare)} of them have no test: {', '.join(bare)}."]
     for letter, title in GROUPS.items():
-        lines = [_line(r) for r in every if r.id.startswith(letter)]
-        parts.append(
-            "\n".join([f"## {letter}. {title}\n", "| id | requirement | code | tests |", "|---|---|---|---|", *lines])
-        )
+        group = (r for r in every if r.id.startswith(letter))
+        parts += [f"## {letter}. {title}", "\n".join(_line(list(same)) for _, same in groupby(group, _links))]
     return "\n\n".join(parts)
 
 
-def _line(r: Requirement) -> str:
-    text = f"{r.text} *{r.note}*" if r.note else r.text
-    code = "<br>".join(f"`{place}`" for place in r.code)
-    tests = "<br>".join(f"`{found}`" for wanted in r.tests for found in meant_by(wanted)) or "no test"
-    return f"| {r.id} | {text} | {code} | {tests} |"
+def _line(same: list[Requirement]) -> str:
+    """Requirements in sequence with the same links: id, text and note of each, and the links once."""
+    texts = [" ".join(filter(None, [f"**{r.id}**", r.text, r.note and f"*{r.note}*"])) for r in same]
+    return " ".join(["-", *texts, _links(same[0])])
+
+
+def _links(r: Requirement) -> str:
+    """Links to the first place in the code, and to two tests at most or the benchmark."""
+    shown = [found for wanted in r.tests for found in meant_by(wanted)][:2]
+    links = [_link(r.code[0].rpartition(":")[2].removeprefix("docs/"), file_of(r.code[0]))]
+    links += [_link(test.rpartition("::")[2], ROOT / test.partition("::")[0]) for test in shown]
+    links += [_link(r.benchmark, file_of(r.benchmark))] if r.benchmark else []
+    return " ".join(links)
+
+
+def _link(text: str, file: Path) -> str:
+    return f"[`{text}`]({relpath(file, PAGE.parent)})"
 
 
 if __name__ == "__main__":

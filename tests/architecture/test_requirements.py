@@ -35,8 +35,12 @@ def test_every_test_that_is_named_is_collected() -> None:
     assert not wrong, "run `python -m tests.architecture.requirements`:\n" + "\n".join(wrong)
 
 
-def test_what_has_no_test_is_known() -> None:
+def test_what_has_no_test_is_known_and_has_a_benchmark_or_a_reason() -> None:
     assert {r.id for r in requirements() if not r.tests} == WITHOUT_TEST
+    bare = [r.id for r in requirements() if not (r.tests or r.benchmark or r.note)]
+    assert not bare, f"each needs a test, a benchmark or a note with the reason: {bare}"
+    gone = {r.id: r.benchmark for r in requirements() if r.benchmark and not is_there(r.benchmark)}
+    assert not gone, f"no such benchmark: {gone}"
 
 
 def test_no_text_names_an_unknown_requirement() -> None:

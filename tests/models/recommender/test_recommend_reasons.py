@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,18 +112,16 @@ def test_the_source_that_put_an_item_highest() -> None:
     assert min_max(scores[one], candidates.indptr)[0] == 0
 
 
+@cache
 def listed(surface: Surface) -> tuple[SurfaceRecommender, Owners, RankedLists]:
     recipe = open_recommender(surface, learned_bundles(), SMALL)
     owners = recipe.batch(recipe.owners.owners_of(surface), world().interactions)
     return recipe, owners, recommend(recipe, owners, SMALL.lists.depth)
 
 
-BATCHES = {surface: listed(surface) for surface in Surface}
-
-
 @given(st.sampled_from(list(Surface)), st.data())
 def test_alone_as_in_a_batch(surface: Surface, data: st.DataObject) -> None:
-    recipe, owners, lists = BATCHES[surface]
+    recipe, owners, lists = listed(surface)
     one = data.draw(st.integers(0, len(owners) - 1))
     alone = recommend(recipe, owners.part(one, one + 1), SMALL.lists.depth)
     for column in ("ranker", "item", "source", "reason"):
@@ -131,7 +131,7 @@ def test_alone_as_in_a_batch(surface: Surface, data: st.DataObject) -> None:
 @given(st.sampled_from(list(Surface)), st.data())
 def test_every_reason_is_true(surface: Surface, data: st.DataObject) -> None:
     """Recounted from the events: the owner's items of a value, the people behind an item, source and standing."""
-    recipe, owners, lists = BATCHES[surface]
+    recipe, owners, lists = listed(surface)
     i = data.draw(st.integers(0, len(owners) - 1))
     place = data.draw(st.sampled_from(range(*lists.indptr[i : i + 2])))
     row, reason = int(lists.item[place]), int(lists.reason[place])
@@ -182,7 +182,7 @@ def test_only_a_source_that_ordered_the_list_is_named(surface: Surface, ranker: 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_rows_of_a_list_say_different_things(surface: Surface) -> None:
     """Most lists of owners with a history; at most three reasons a row, none twice."""
-    recipe, owners, lists = BATCHES[surface]
+    recipe, owners, lists = listed(surface)
     founders, facets, labels = surface.owner is Entity.STARTUP, recipe.items.facets, recipe.items.labels
     different = []
     for i in range(len(owners)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from models.experiments import read_experiments
 from models.ranker import RankerConfig
 from models.recommender.surface import possible_rankers
 from models.setting import Idle
-from models.settings.declared import ALL_TABLES, DECLARED
-from models.settings.idle import SWITCHES, conditions, idle_choices, idle_line, reason, switched
+from models.settings.declared import ALL_TABLES, DECLARED, in_toml
+from models.settings.idle import SWITCHES, condition, conditions, idle_choices, idle_line, reason, switched
 from models.settings.modes import MODES, SEED, SETTINGS
 from models.settings.settings import Settings
 from models.settings.written import page, toml
@@ -28,8 +29,12 @@ def test_file_and_page_show_where_a_setting_has_no_effect() -> None:
     assert {"ensemble_als_weight", "rule_model_weight", "candidate_multiplier"} <= {d.flat for d in said}
     for d in said:
         assert f"# {conditions(d)}\n#{d.key} = " in toml()
-        row = next(line for line in page().splitlines() if line.startswith(f"| `{d.key}` `{d.variable}` |"))
-        assert row.endswith(f"; {conditions(d)} |")
+        section = page().partition(f"\n## [{d.table}]\n")[2].partition("\n## ")[0]
+        for idle in d.rule.idle:
+            line = next(x for x in section.splitlines() if x.startswith(f"- No effect where {condition(idle)}: "))
+            assert f"`{d.key}`" in line
+    for d in (DECLARED[flat] for flat in MODES[SEED]):
+        assert re.search(rf"^- \[{d.table}\] .*`{d.key}` {re.escape(in_toml(MODES[SEED][d.flat]))}[,\n]", page(), re.M)
     for table in SWITCHES:
         assert f"\n[{table}]\n# {switched(table)}\n" in toml() and switched(table) in page()
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,35 +32,52 @@ def listening() -> Iterator[int]:
         yield taker.getsockname()[1]
 
 
-def make(step: str, home: Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"MATCHBOOK_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli.up", *step.split()], cwd=ROOT, env=env, text=True, capture_output=True
-    )
+Make = Callable[..., tuple[int, str]]
 
 
-def test_taken_ports_are_all_named_before_anything_is_started(tmp_path: Path) -> None:
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Make]:
+    """Run a step in this process with a home and these variables; gives its exit status and what it printed."""
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+
+    def run(step: str, **variables: object) -> tuple[int, str]:
+        capsys.readouterr()
+        with monkeypatch.context() as environment:
+            for name, value in {"MATCHBOOK_HOME": tmp_path / "home", **variables}.items():
+                environment.setenv(name, str(value))
+            try:
+                status = main(step.split())
+            except SystemExit as wrong:  # argparse ends the process
+                status = int(wrong.code or 0)
+        return status, capsys.readouterr().out
+
+    yield run
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+def test_taken_ports_are_all_named_before_anything_is_started(make: Make, tmp_path: Path) -> None:
     with listening() as reader, listening() as airflow:
-        done = make("up", tmp_path / "home", MATCHBOOK_READER_PORT=reader, MATCHBOOK_AIRFLOW_PORT=airflow)
-    assert done.returncode == 1 and "nothing was started" in done.stdout
-    for said in (str(reader), str(airflow), "MATCHBOOK_READER_PORT=", "MATCHBOOK_AIRFLOW_PORT="):
-        assert said in done.stdout
-    assert not (tmp_path / "home" / "postgres").exists() and "Traceback" not in done.stderr
+        status, said = make("up", MATCHBOOK_READER_PORT=reader, MATCHBOOK_AIRFLOW_PORT=airflow)
+    assert status == 1 and "nothing was started" in said
+    for named in (str(reader), str(airflow), "MATCHBOOK_READER_PORT=", "MATCHBOOK_AIRFLOW_PORT="):
+        assert named in said
+    assert not (tmp_path / "home" / "postgres").exists()
 
 
-def test_a_misspelled_setting_is_named(tmp_path: Path) -> None:
-    done = make("up", tmp_path / "home", MATCHBOOK_REDAER_PORT=1)
-    assert done.returncode == 1 and "MATCHBOOK_REDAER_PORT" in done.stdout and "Traceback" not in done.stderr
+def test_a_misspelled_setting_is_named(make: Make) -> None:
+    status, said = make("up", MATCHBOOK_REDAER_PORT=1)
+    assert status == 1 and "MATCHBOOK_REDAER_PORT" in said
 
 
-def test_wrong_use_is_status_two(tmp_path: Path) -> None:
-    assert make("sideways", tmp_path / "home").returncode == 2
+def test_wrong_use_is_status_two(make: Make) -> None:
+    assert make("sideways")[0] == 2
 
 
-def test_down_and_reset_report_that_nothing_is_there(tmp_path: Path) -> None:
+def test_down_and_reset_report_that_nothing_is_there(make: Make, tmp_path: Path) -> None:
     for step in ("down", "reset"):
-        done = make(step, tmp_path / "home")
-        assert done.returncode == 0 and str(tmp_path / "home") in done.stdout
+        status, said = make(step)
+        assert status == 0 and str(tmp_path / "home") in said
     assert not (tmp_path / "home").exists()
 
 
@@ -115,15 +132,23 @@ def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(
     assert asked == ["airflow-scheduler", "waited", *names.values()]
 
 
-def test_data_that_is_not_a_folder_is_refused_with_an_error(tmp_path: Path) -> None:
+def test_data_that_is_not_a_folder_is_refused_with_an_error(make: Make, tmp_path: Path) -> None:
+    """In a process of its own, as `make up` starts it: it starts servers and stops them."""
     with listening() as reader:  # a port that is free again when it is asked for
         pass
     with listening() as airflow:
         pass
     home = tmp_path / "home"
     started = time.monotonic()
-    done = make(f"up --data {tmp_path / 'absent'}", home, MATCHBOOK_READER_PORT=reader, MATCHBOOK_AIRFLOW_PORT=airflow)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli.up", "up", "--data", tmp_path / "absent"],
+        cwd=ROOT,
+        env=os.environ
+        | {"MATCHBOOK_HOME": str(home), "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)},
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 1 and "users.csv" in done.stdout and "absent" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr and "has stopped" in done.stdout
     assert not (home / "airflow").exists(), f"Airflow was started for nothing ({time.monotonic() - started:.0f} s)"
-    assert make("reset", home).returncode == 0 and not home.exists()
+    assert make("reset")[0] == 0 and not home.exists()
