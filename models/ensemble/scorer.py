@@ -72,7 +72,7 @@ class Blend:
         """(nnz,) in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
         config = resolved_blend(self.config, self.learned)
         if config.blend == "rrf":
-            fused = 1 / (RRF_K + ranks(als, owner, indptr)) + 1 / (RRF_K + ranks(two_tower, owner, indptr))
+            fused = 1 / (RRF_K + ranks(als, indptr)) + 1 / (RRF_K + ranks(two_tower, indptr))
             return min_max(fused.astype(np.float32), indptr)
         a, t = (np.nan_to_num(min_max(s, indptr)) for s in (als, two_tower))
         if config.blend == "learned" and self.learned is not None and self.learned.arrays:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Owners
+from models.data.columns import Column
 from models.data.entities import Entities
 from models.schema import FACETS
 from models.words import folded, places
@@ -78,12 +79,14 @@ LEVELS = {"location": 0, **PLACES}
 class LocationMatch:
     """The parts of the locations of owners and items.
 
-    part: index of each known part. owner: (owners, parts) bool csr. item_code: (m,) location code, the last is blank.
+    part: index of each known part. owner_code: (owners,) location code, the last is blank. owner_parts: (labels + 1,
+    parts) csr of the parts of the owners' locations. item_code: (m,) location code, the last is blank.
     levels: by name (labels + 1, parts) csr of the parts that an owner must share, and their number.
     """
 
     part: dict[str, int]
-    owner: sparse.csr_matrix
+    owner_code: NDArray[np.int32]
+    owner_parts: sparse.csr_matrix
     item_code: NDArray[np.int32]
     levels: dict[str, tuple[sparse.csr_matrix, NDArray[np.int64]]]
 
@@ -94,41 +97,47 @@ class LocationMatch:
         part = {p: i for i, p in enumerate(sorted({p for row in parts for p in row}))}
         wanted = {name: [row[-last:] if last else row for row in [*parts, []]] for name, last in LEVELS.items()}
         theirs = [[p for p in _parts(text) if p in part] for text in owners.labels["location"]]
-        code = owners.facets["location"]
-        mine = _incidence([*theirs, []], part)[np.where(code < 0, len(theirs), code)]
-        item = items.facets["location"][catalogue]
+        code, item = owners.facets["location"], items.facets["location"][catalogue]
         levels = {
             name: (_incidence(rows, part), np.array([len(set(r)) for r in rows])) for name, rows in wanted.items()
         }
-        return cls(part, mine, np.where(item < 0, len(labels), item), levels)
+        return cls(
+            part,
+            np.where(code < 0, len(theirs), code),
+            _incidence([*theirs, []], part),
+            np.where(item < 0, len(labels), item),
+            levels,
+        )
 
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
-    ) -> dict[str, NDArray[np.float32]]:
-        """By level (n,): 1 where the owner is in the item's place, for pairs (owner, catalogue row)."""
-        mine, code = self._told(owners), self.item_code[item]
+    ) -> dict[str, Column]:
+        """By level, of n pairs (owner, catalogue row): 1 where the owner is in the item's place."""
+        stated, which = self._stated(owners)
+        place = which[owner] * np.int64(len(self.levels["location"][1])) + self.item_code[item]
         found = {}
         for name, (needed, parts) in self.levels.items():
-            shared = np.asarray((mine @ needed.T).todense())
+            shared = (stated @ needed.T).toarray()
             inside = (shared >= parts) & (parts > 0)
-            found[f"same_{name}"] = inside[owner, code].astype(np.float32)
+            found[f"same_{name}"] = Column(inside.ravel().astype(np.float32), place, "place")
         return found
 
-    def _told(self, owners: Owners) -> sparse.csr_matrix:
-        """(b, parts): by the entity, and by the profile text of unseen owners."""
-        known = sparse.diags((owners.row >= 0).astype(np.float32))
-        told = (
-            sparse.csr_matrix(known @ self.owner[np.maximum(owners.row, 0)])
-            if self.owner.shape[0]
-            else sparse.csr_matrix((len(owners), len(self.part)), dtype=np.float32)
-        )
+    def _stated(self, owners: Owners) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
+        """The parts of the distinct locations of a batch, and (b,) the row of each owner.
+
+        By the entity, and by the profile text of unseen owners.
+        """
+        blank = self.owner_parts.shape[0] - 1
+        code = self.owner_code[np.maximum(owners.row, 0)] if len(self.owner_code) else np.full(len(owners), blank)
+        code = np.where(owners.row >= 0, code, blank)
         if owners.text is None:
-            return told
+            code, which = np.unique(code, return_inverse=True)
+            return self.owner_parts[code], which
         rows = [
             [t.removeprefix("location:") for t in text.split() if t.startswith("location:")] for text in owners.text
         ]
         words = _incidence([[p for p in row if p in self.part] for row in rows], self.part)
-        return sparse.csr_matrix(told.maximum(words))
+        return sparse.csr_matrix(self.owner_parts[code].maximum(words)), np.arange(len(owners))
 
 
 def _parts(location: str) -> list[str]:

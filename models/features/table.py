@@ -18,6 +18,7 @@ from scipy import sparse
 from models.content import CONTENT_BASED
 from models.data.batch import Candidates, Owners
 from models.data.bundle import Bundle
+from models.data.columns import Column, Features
 from models.data.entities import UNKNOWN_TIME, Entities
 from models.data.interactions import DAY_US, EventTime
 from models.errors import BundleCorrupt
@@ -57,21 +58,29 @@ class FacetAffinity:
 
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n,) lift and ln(1 + count of the value) of pairs (owner of the batch, catalogue row)."""
+    ) -> tuple[Column, Column]:
+        """Lift and ln(1 + count of the value) of n pairs (owner of the batch, catalogue row)."""
+        place: NDArray[np.int64] | None = None
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
-            met = np.asarray((liked.astype(np.float32) @ self._one_hot).todense())
-            value = self.code[item]
-            count, total = met[owner, value], np.diff(liked.indptr).astype(np.float32)[owner]
+            met = (liked.astype(np.float32) @ self._one_hot).toarray()
+            total, value, count = np.diff(liked.indptr).astype(np.float32), np.arange(self.values), met
+            if met.size <= len(item):  # one cell for each owner and value
+                place = owner.astype(np.int64) * self.values + self.code[item]
+                total = total[:, None]
+            else:
+                value = self.code[item]
+                count, total = met[owner, value], total[owner]
         else:
             code = np.where(owners.row >= 0, self.code[np.maximum(owners.row, 0)], self.values - 1)
+            stated, which = np.unique(code, return_inverse=True)
             value = code[owner]
-            count, total = self.met[code].toarray()[owner, item], self.met_all[item]
+            count, total = self.met[stated].toarray()[which[owner], item], self.met_all[item]
         share = self.share[value]
         lift = np.log(FLOOR + (count + PRIOR * share) / (total + PRIOR) / (share + DUST))
         told = (value < self.values - 1) & (total > 0)
-        return np.where(told, lift, 0).astype(np.float32), np.log1p(np.where(told, count, 0)).astype(np.float32)
+        cells = np.where(told, lift, 0).astype(np.float32), np.log1p(np.where(told, count, 0)).astype(np.float32)
+        return Column(cells[0].ravel(), place, self.name), Column(cells[1].ravel(), place, self.name)
 
 
 def affinities(
@@ -147,6 +156,8 @@ def last_ages(owners: Owners) -> NDArray[np.float32]:
     return found
 
 
+#: Groups of columns that depend on the item or on the owner alone.
+ITEM, OWNER = "item", "owner"
 #: Half-lives of the decayed histories for the neighbours, in shares of all events.
 FADING = (0.02, 0.1)
 
@@ -157,12 +168,15 @@ def table(
     owners: Owners,
     candidates: Candidates,
     names: Sequence[str] | None = None,
-) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names (f,) and features (nnz, f), finite, each column contiguous.
+) -> Features:
+    """The features of the candidates, finite.
 
     names: columns that a stored ranker requests, in order. Raises BundleCorrupt for an unknown name.
     """
-    found = dict(columns(evidence, scorers, owners, candidates))
+    found = {
+        name: column if isinstance(column, Column) else Column(np.asarray(column, np.float32))
+        for name, column in columns(evidence, scorers, owners, candidates)
+    }
     wanted = tuple(found) if names is None else tuple(names)
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -170,29 +184,26 @@ def table(
             f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
             "model is missing; train again"
         )
-    cells = np.empty((len(wanted), len(candidates.item)), np.float32)
-    for i, name in enumerate(wanted):
-        cells[i] = found[name]
-    return wanted, cells.T
+    return Features({name: found[name] for name in wanted}, len(candidates.item))
 
 
 def columns(
     evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
-) -> Iterator[tuple[str, NDArray[Any]]]:
+) -> Iterator[tuple[str, Column | NDArray[Any]]]:
     """Every feature by name, (nnz,) of the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
     yield from _of_the_sources(candidates)
     yield from _with_demand(evidence, candidates)
     yield from _fading(scorers, owners, candidates)
-    for i, name in enumerate(evidence.fact_names):
-        yield f"item_{name}", evidence.facts[i].take(item)
+    for name, fact in zip(evidence.fact_names, evidence.facts, strict=True):
+        yield f"item_{name}", Column(fact, item, ITEM)
     for facet in evidence.facets:
         lift, met = facet.columns(owners, owner, item)
         yield f"lift_{facet.name}", lift
         yield f"met_{facet.name}", met
     yield from evidence.places.columns(owners, owner, item).items()
-    yield "owner_events", np.log1p(owners.count).astype(np.float32)[owner]
-    yield "owner_age", last_ages(owners)[owner]
+    yield "owner_events", Column(np.log1p(owners.count).astype(np.float32), owner, OWNER)
+    yield "owner_age", Column(last_ages(owners), owner, OWNER)
 
 
 def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -203,10 +214,10 @@ def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]
     yield "proposed_by", np.bitwise_count(candidates.proposed)
 
 
-def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
+def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, Column | NDArray[Any]]]:
     """Expected demand of the item, and the scores of content and neighbours multiplied by it."""
     demand = evidence.demand[candidates.item]
-    yield "demand", np.log(demand + np.float32(1e-4))
+    yield "demand", Column(np.log(evidence.demand + np.float32(1e-4)), candidates.item, ITEM)
     yield "rank_demand", log_rank(demand, candidates.indptr)
     for source in (CONTENT_BASED, ITEM_NEIGHBOURS):
         if source in candidates.scores:
@@ -224,7 +235,10 @@ def _fading(
         return
     for half_life in FADING:
         score = neighbours.score(replace(owners, history=faded(owners, half_life)), candidates)
-        yield f"score_{ITEM_NEIGHBOURS}_{half_life}", np.log1p(100 * np.maximum(np.nan_to_num(score), 0))
+        column = np.zeros(len(score), np.float32)
+        some = np.flatnonzero(score > 0)  # few are, and NaN is not
+        column[some] = np.log1p(100 * score[some])
+        yield f"score_{ITEM_NEIGHBOURS}_{half_life}", column
 
 
 def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:

@@ -8,13 +8,15 @@ thresholds that contains its value; the mask of each interval is computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from models.data.columns import Part
 from models.errors import BundleCorrupt
 
 #: Most leaves per tree: one bit each in the widest integer.
@@ -53,11 +55,12 @@ class Trees:
     """
 
     used: NDArray[np.int64]
-    _tables: tuple[_Table, ...]
+    _single: tuple[_Table, ...]  # one for each feature
+    _tables: dict[tuple[int, ...], tuple[_Table, ...]]  # by columns of a part
     _leaves: int
     _masks: int  # number of trees, rounded up to even
     _unsigned: np.dtype[Any]
-    _starts: NDArray[np.int64]  # (pairs,) offset of each pair's values
+    _starts: NDArray[np.int32]  # (pairs,) offset of each pair's values
     _value: NDArray[np.float64]  # sums of one leaf of each tree of a pair
 
     @classmethod
@@ -75,15 +78,16 @@ class Trees:
         tree = np.repeat(np.arange(len(leaves)), leaves - 1)
         most, even = int(leaves.max(initial=1)), len(leaves) + len(leaves) % 2
         unsigned = np.dtype(f"u{next(size for size in (1, 2, 4, 8) if most <= 8 * size)}")
-        tables = _tables(a, tree, even, unsigned)
+        single = _tables(a, tree, even, unsigned)
         pairs = _pairs(_by_tree(a["value"], leaves, even, most))
         return cls(
             np.unique(a["feature"]).astype(np.int64),
-            tables,
+            single,
+            {},
             most,
             even,
             unsigned,
-            np.arange(len(pairs)) * pairs.shape[1],
+            (np.arange(len(pairs)) * pairs.shape[1]).astype(np.int32),
             pairs.ravel(),
         )
 
@@ -92,25 +96,50 @@ class Trees:
         if len(self.used) and features.shape[-1] <= self.used[-1]:
             raise ValueError(f"expected more than {self.used[-1]} features, got {features.shape}")
         rows = features.reshape(math.prod(features.shape[:-1]), features.shape[-1])
-        total = np.empty(len(rows), np.float32)
-        size = min(len(rows), _ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
-        place, scratch = _Places(self._tables, min(len(rows), _ROWS)), _Scratch(self, size)
-        for start in range(0, len(rows), _ROWS):
-            block = rows[start : start + _ROWS]
-            place.fill(block)
-            for s in range(0, len(block), size):
-                codes = place.codes[:, s : min(s + size, len(block))]
-                found = total[start + s :][: codes.shape[1]]
-                self._rule_out(codes, scratch)
-                self._add_up(scratch, found)
-        return total.reshape(features.shape[:-1])
+        return self.score_parts([Part(tuple(range(rows.shape[1])), rows)]).reshape(features.shape[:-1])
 
-    def _rule_out(self, codes: NDArray[np.int64], scratch: _Scratch) -> None:
+    def score_parts(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+        """`score` of features in parts: the first without `place`, the others with it. Parts do not change the bits."""
+        whole, shared = parts[0], [(self._left(part), cast(NDArray[Any], part.place)) for part in parts[1:]]
+        rows, tables = whole.cells, self._tables_of(whole.columns)
+        total = np.empty(len(rows), np.float32)
+        scratch = _Scratch(self, min(len(rows), self._step))
+        for start, codes in _codes(tables, rows, self._step):
+            part = slice(start, start + codes.shape[1])
+            self._rule_out(tables, codes, scratch)
+            for masks, place in shared:
+                more = scratch.more[: codes.shape[1]]
+                masks.take(place[part], axis=0, out=more, mode="clip")
+                np.bitwise_and(scratch.left[: len(more)], more, out=scratch.left[: len(more)])
+            self._add_up(scratch, total[part])
+        return total
+
+    @property
+    def _step(self) -> int:
+        """Rows whose masks fit into the cache."""
+        return min(_ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
+
+    def _tables_of(self, columns: tuple[int, ...]) -> tuple[_Table, ...]:
+        if columns not in self._tables:
+            mine = [table for table in self._single if table.columns[0].feature in set(columns)]
+            self._tables[columns] = tuple(_combined(mine))
+        return self._tables[columns]
+
+    def _left(self, part: Part) -> NDArray[Any]:
+        """(k, trees) bits of the leaves that no failed test of the part's columns excludes."""
+        tables, found = self._tables_of(part.columns), np.empty((len(part.cells), self._masks), self._unsigned)
+        scratch = _Scratch(self, min(len(found), self._step))
+        for start, codes in _codes(tables, part.cells, self._step):
+            self._rule_out(tables, codes, scratch)
+            found[start : start + codes.shape[1]] = scratch.left[: codes.shape[1]]
+        return found
+
+    def _rule_out(self, tables: Sequence[_Table], codes: NDArray[np.int64], scratch: _Scratch) -> None:
         """From codes (tables, n), write the bits of the leaves that no failed test excludes to scratch.left."""
         left, more = scratch.left[: codes.shape[1]], scratch.more[: codes.shape[1]]
-        if not self._tables:
-            left.fill(1)
-        for i, (table, code) in enumerate(zip(self._tables, codes, strict=True)):
+        if not tables:
+            left.fill(np.iinfo(left.dtype).max)
+        for i, (table, code) in enumerate(zip(tables, codes, strict=True)):
             table.masks.take(code, axis=0, out=more if i else left, mode="clip")  # "raise" would make a copy
             if i:
                 np.bitwise_and(left, more, out=left)
@@ -118,14 +147,22 @@ class Trees:
     def _add_up(self, scratch: _Scratch, total: NDArray[np.float32]) -> None:
         """Fill total (n,) with the sums of the values at the lowest bit of each mask, two trees per lookup."""
         n, half = len(total), self._masks // 2
-        left, more, leaf = scratch.left[:n], scratch.more[:n], scratch.leaf[:n]
-        at, value = scratch.at[:n], scratch.value[:n]
+        left, more, leaf, at = scratch.left[:n], scratch.more[:n], scratch.leaf[:n], scratch.at[:n]
         np.subtract(left, left.dtype.type(1), out=more)
         np.bitwise_xor(left, more, out=more)  # the lowest bit and all below: as many as the leaf's number
         np.bitwise_count(more, out=leaf)
         np.add(_pair_code(leaf[:, :half], leaf[:, half:], self._leaves), self._starts, out=at)
-        self._value.take(at, out=value, mode="clip")
-        total[:] = value.sum(axis=1)
+        total[:] = scratch.ones(n) @ self._value  # a sparse product gathers and adds in one pass
+
+
+def _codes(tables: tuple[_Table, ...], rows: NDArray[np.float32], step: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The table index of each row: first row and (tables, n), `step` rows at a time."""
+    place = _Places(tables, min(len(rows), _ROWS))
+    for start in range(0, len(rows), _ROWS):
+        block = rows[start : start + _ROWS]
+        place.fill(block)
+        for s in range(0, len(block), step):
+            yield start + s, place.codes[:, s : min(s + step, len(block))]
 
 
 class _Places:
@@ -134,18 +171,18 @@ class _Places:
     def __init__(self, tables: tuple[_Table, ...], rows: int) -> None:
         most = max((len(c.threshold) for t in tables for c in t.columns if len(c.threshold) <= _COUNTED), default=0)
         self._tables = tables
-        self._value, self._count = np.empty(rows, np.float32), np.empty(rows, np.uint8)
-        self._exceeds, self._step = np.empty((most, rows), bool), np.empty(rows, np.intp)
+        self._exceeds, self._count = np.empty((most, rows), bool), np.empty(rows, np.uint8)
+        self._step = np.empty(rows, np.intp)
         self.codes = np.empty((len(tables), rows), np.intp)
 
     def fill(self, block: NDArray[np.float32]) -> None:
-        n = len(block)
-        for table, code in zip(self._tables, self.codes[:, :n], strict=True):
-            code.fill(0)
-            for column in table.columns:
-                self._value[:n] = block[:, column.feature]
-                np.multiply(self._interval(column, self._value[:n]), column.step, out=self._step[:n], dtype=np.intp)
-                np.add(code, self._step[:n], out=code)
+        for table, code in zip(self._tables, self.codes[:, : len(block)], strict=True):
+            for i, column in enumerate(table.columns):
+                interval = self._interval(column, np.ascontiguousarray(block[:, column.feature]))
+                step = self._step[: len(block)] if i else code
+                np.multiply(interval, column.step, out=step, dtype=np.intp)
+                if i:
+                    np.add(code, step, out=code)
 
     def _interval(self, column: _Column, value: NDArray[np.float32]) -> NDArray[np.integer[Any]]:
         if len(column.threshold) > _COUNTED:
@@ -161,8 +198,16 @@ class _Scratch:
     def __init__(self, trees: Trees, rows: int) -> None:
         self.left, self.more = np.empty((2, rows, trees._masks), trees._unsigned)
         self.leaf = np.empty((rows, trees._masks), _code_type(trees._leaves))
-        self.at = np.empty((rows, trees._masks // 2), np.intp)
-        self.value = np.empty((rows, trees._masks // 2))
+        self.at = np.empty((rows, trees._masks // 2), np.int32)
+        self._values, self._ones = len(trees._value), sparse.csr_matrix((0, 0))
+
+    def ones(self, rows: int) -> sparse.csr_matrix:
+        """(rows, values): ones at the columns that the rows of `at` name, whenever these change."""
+        if self._ones.shape[0] != rows:
+            columns = self.at[:rows].ravel()
+            indptr = np.arange(rows + 1, dtype=np.int32) * self.at.shape[1]
+            self._ones = sparse.csr_matrix((np.ones(len(columns)), columns, indptr), shape=(rows, self._values))
+        return self._ones
 
 
 def _check(a: Mapping[str, NDArray[Any]]) -> None:
@@ -183,7 +228,7 @@ def _check(a: Mapping[str, NDArray[Any]]) -> None:
 def _tables(
     a: Mapping[str, NDArray[Any]], tree: NDArray[np.int64], trees: int, unsigned: np.dtype[Any]
 ) -> tuple[_Table, ...]:
-    """The masks of each feature; small tables are combined, because each table costs a pass over all masks."""
+    """The masks of each feature, small tables first."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
     kept = (~(below[0] ^ below[1])).astype(unsigned)
@@ -195,11 +240,11 @@ def _tables(
         np.bitwise_and.at(masks, (at + 1, tree[mine]), kept[mine])
         np.bitwise_and.accumulate(masks, axis=0, out=masks)
         single.append(_Table((_Column(int(feature), threshold[:, None], 1),), masks))
-    return tuple(_combined(sorted(single, key=lambda table: len(table.masks))))
+    return tuple(sorted(single, key=lambda table: len(table.masks)))
 
 
 def _combined(tables: list[_Table]) -> Iterator[_Table]:
-    """Combine adjacent tables while the result stays small."""
+    """Combine adjacent tables while the result stays small, because each table costs a pass over all masks."""
     held: _Table | None = None
     for table in tables:
         if held is None:

@@ -5,7 +5,7 @@ Each raw score is standardised by its mean and spread over the training rows; a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
+from models.data.columns import Features, weighted_sum
 from models.errors import BundleCorrupt
 from models.gbdt.trees import Trees
 from models.learned_ranker import SPEC
 from models.ranker import RankerConfig
 from models.schema import Surface
-from models.scoring.scorer import RankerAsked, log_rank
+from models.scoring.scorer import RankerAsked, ranks
 
 LEARNED = SPEC.bundle
 #: Facts and demand of all entities, which the ranker's features need.
@@ -28,8 +29,6 @@ KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
 EVENTS = "owner_events"
 #: Candidates of a list that every learner scores. Twice as many changed no list's first ten on crunchbase.
 LOOKED_AT = 100
-
-_ROWS = 8192  # rows per block of a linear score, so that its sums stay in the cache
 
 
 class Learner(Protocol):
@@ -48,14 +47,7 @@ class Logistic:
     weight: NDArray[np.float64]
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        total = np.zeros(len(features), np.float64)
-        terms = [(i, self.weight[i]) for i in np.flatnonzero(self.weight).tolist()]
-        for start in range(0, len(features), _ROWS):
-            block, mine = features[start : start + _ROWS], total[start : start + _ROWS]
-            term = np.empty(len(block), np.float64)
-            for i, weight in terms:
-                np.add(mine, np.multiply(block[:, i], weight, out=term), out=mine)
-        return total
+        return weighted_sum(list(zip(self.weight, features.T, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +65,20 @@ class AveragedRanker:
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
 
-    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        total = np.zeros(len(features), np.float64)
-        for learner, centre, spread in zip(self.learners, self.centre, self.spread, strict=True):
-            total += (learner.score(features) - centre) / spread
+    def score(self, features: Features, rows: NDArray[np.int64], first: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n,) in 0..1 of these rows. first: their raw scores by the first learner."""
+        total, parts = (first - self.centre[0]) / self.spread[0], features.parts(rows)
+        for learner, centre, spread in zip(self.learners[1:], self.centre[1:], self.spread[1:], strict=True):
+            raw = learner.score_parts(parts) if isinstance(learner, Trees) else learner.score(features.cells(rows))
+            total += (raw - centre) / spread
         return (1 / (1 + np.exp(-total / len(self.learners)))).astype(np.float32)
+
+    def first_look(self, features: Features, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """(n,) raw score of the first learner: fast, and good enough to select candidates for the others."""
+        first = self.learners[0]
+        if isinstance(first, Logistic):
+            return features.weighted(first.weight, rows)
+        return np.asarray(first.score(features.cells(rows)), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,21 +108,29 @@ class LearnedRanker:
         return cls(tuple(about["features"]), parts)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._by_part(features, lambda part, rows: part.score(rows))
+        """(n,) in 0..1 of (n, f) features, by all learners."""
+        whole = Features.dense(self.names, features)
+        score = np.empty(len(features), np.float32)
+        for part, rows in self._by_part(whole):
+            score[rows] = part.score(whole, rows, part.first_look(whole, rows))
+        return score
 
-    def first_look(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) raw score of the first learner: fast, and good enough to select candidates for the others."""
-        return self._by_part(features, lambda part, rows: part.learners[0].score(rows))
-
-    def score_lists(self, features: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
+    def score_lists(self, features: Features, indptr: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n,) scores in 0..1 of whole lists by a cascade (Viola and Jones 2001).
 
-        All learners score the LOOKED_AT best candidates of each list by `first_look`. The others follow in that order.
+        All learners score the LOOKED_AT best candidates of each list by the first learner. The others follow in its
+        order.
         """
-        rank = np.rint(np.exp(log_rank(self.first_look(features), indptr)))
+        parts = self._by_part(features)
+        look = np.empty(features.rows)
+        for part, rows in parts:
+            look[rows] = part.first_look(features, None if len(rows) == features.rows else rows)
+        rank = ranks(look.astype(np.float32), indptr)
         chosen = rank <= LOOKED_AT
-        score = np.zeros(len(rank), np.float32)
-        score[chosen] = self.score(features.T[:, chosen].T)
+        score = np.zeros(features.rows, np.float32)
+        for part, rows in parts:
+            mine = rows[chosen[rows]]
+            score[mine] = part.score(features, mine, look[mine])
         if chosen.all():
             return score
         length = np.diff(indptr)
@@ -129,18 +138,13 @@ class LearnedRanker:
         floors = np.repeat(floor, length[length > 0])
         return np.where(chosen, score, floors * LOOKED_AT / rank).astype(np.float32)
 
-    def _by_part(
-        self, features: NDArray[np.float32], of: Callable[[AveragedRanker, NDArray[Any]], NDArray[Any]]
-    ) -> NDArray[np.float32]:
+    def _by_part(self, features: Features) -> list[tuple[AveragedRanker, NDArray[np.int64]]]:
+        """The ranker of each part of the owners and the rows of its candidates."""
         if EVERYBODY in self.parts:
-            return of(self.parts[EVERYBODY], features).astype(np.float32)
-        unseen = features[:, self.names.index(EVENTS)] == 0
-        score = np.empty(len(features), np.float32)
-        for part, mask in ((STRANGERS, unseen), (KNOWN, ~unseen)):
-            if mask.all():
-                return of(self.parts[part], features).astype(np.float32)
-            score[mask] = of(self.parts[part], features.T[:, mask].T)  # column by column, as stored
-        return score
+            return [(self.parts[EVERYBODY], np.arange(features.rows))]
+        unseen = features.columns[EVENTS].of() == 0
+        found = ((STRANGERS, np.flatnonzero(unseen)), (KNOWN, np.flatnonzero(~unseen)))
+        return [(self.parts[part], rows) for part, rows in found if len(rows)]
 
 
 def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Learner:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
+from models.data.columns import Features
 from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
@@ -31,20 +32,28 @@ def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
     return _union(recipe, owners, k, wanted)
 
 
-def learned_table(
+def learned_features(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
-) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names and (nnz, f) features of the learned ranker; see `models.features.table.table`."""
+) -> Features:
+    """The features of the learned ranker; see `models.features.table.table`."""
     if recipe.evidence is None:
         raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")
     return table(recipe.evidence, recipe.scorers, owners, candidates, names)
+
+
+def learned_table(
+    recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Names and (nnz, f) features of the learned ranker."""
+    features = learned_features(recipe, owners, candidates, names)
+    return tuple(features.columns), features.cells()
 
 
 def learned_scores(
     recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, candidates: Candidates
 ) -> NDArray[np.float32]:
     """(nnz,) in 0..1: the learned ranker's score of every candidate."""
-    return ranker.score_lists(learned_table(recipe, owners, candidates, ranker.names)[1], candidates.indptr)
+    return ranker.score_lists(learned_features(recipe, owners, candidates, ranker.names), candidates.indptr)
 
 
 def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:

@@ -75,8 +75,10 @@ class NeighbourScorer:
             scores = self._scores(product)
             places = slice(candidates.indptr[part.start], candidates.indptr[part.stop])
             owner = candidates.owner[places] - part.start
-            known = scores.max(axis=1, initial=0) > 0
-            result[places] = np.where(known[owner], scores[owner, candidates.item[places]], np.nan)
+            known = (scores.max(axis=1, initial=0) > 0)[owner]
+            result[places] = scores.ravel().take(owner * np.int64(self._width) + candidates.item[places])
+            if not known.all():
+                result[places][~known] = np.nan
         return result
 
     def counted(

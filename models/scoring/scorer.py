@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -147,24 +147,28 @@ def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np
     return np.where(flat & ~np.isnan(score), np.float32(0.5), scaled).astype(np.float32)
 
 
-def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranks(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
     """(nnz,) rank from 1 within each owner, best score first, ties by position; NaN ranks last."""
-    order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), owner))
-    rank = np.empty(len(score), np.int64)
-    rank[order] = np.arange(len(score)) - indptr[owner] + 1
-    return rank
+    return _placed(score, indptr, lambda most: np.arange(1, most + 1))
 
 
 def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) ln of the rank within each owner, from rank 1, best first, ties by position, NaN last."""
+    """(nnz,) ln of `ranks`."""
+    return _placed(score, indptr, lambda most: np.log(np.arange(1, most + 1, dtype=np.float32)))
+
+
+def _placed(score: NDArray[np.float32], indptr: NDArray[np.int64], of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
+    """(nnz,) of each candidate the number for its rank. of: from the most ranks to the numbers of all ranks."""
     length = np.diff(indptr)
     width = int(length.max(initial=0))
     present = np.arange(width) < length[:, None]
-    cells = np.full(present.shape, -np.inf, np.float32)
-    cells[present] = np.nan_to_num(score, nan=-3e38)
-    rank = np.empty(present.shape, np.float32)
-    np.put_along_axis(rank, order_by_score(cells), np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
-    return rank[present]
+    key = np.full(present.shape, np.iinfo(np.int64).max)
+    key[present] = _falling(np.fmax(score, np.float32(-3e38))) | np.arange(len(score))
+    key.sort(axis=1)
+    number = np.broadcast_to(of(width), present.shape)[present]
+    found = np.empty(len(score), number.dtype)
+    found[key[present] & 0xFFFFFFFF] = number
+    return found
 
 
 def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -172,8 +176,12 @@ def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
 
     Score and column are packed into one integer: a plain sort is several times faster than a stable argsort.
     """
-    bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
-    falling = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))  # signed, ascending where scores descend
-    key = (falling.astype(np.int64) << 32) | np.arange(score.shape[1])
+    key = _falling(score) | np.arange(score.shape[1])
     key.sort(axis=1)
     return key & 0xFFFFFFFF
+
+
+def _falling(score: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Integers in the falling order of the scores, with 32 free low bits."""
+    bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+    return (~(bits ^ ((bits >> 31) & 0x7FFFFFFF))).astype(np.int64) << 32  # signed

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from models.data.batch import Proposal, indptr_of
 WIDTH = 128
 _BLOCKS = (16, 8, 4, 2)
 _PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors fit into the second-level cache
+_RUN = 128  # pairs of one owner in a row from which on it is cheaper to score them together
 _HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
 _BUFFER = 8_000_000  # entries of a chunk's product
 
@@ -125,6 +127,17 @@ def pair_scores(
 ) -> NDArray[np.float32]:
     """(n,) dot products of owners[owner] with items[item]; the bits of each depend on its pair alone."""
     out = np.empty(len(owner), np.float32)
+    runs = np.append(0, np.flatnonzero(owner[1:] != owner[:-1]) + 1) if len(owner) else owner
+    if len(owner) >= _RUN * len(runs):
+        right = np.empty((_PAIRS, items.shape[1]), np.float32)
+        for first, last in pairwise([*runs.tolist(), len(owner)]):
+            mine = owners[owner[first]]
+            for start in range(first, last, _PAIRS):
+                part = slice(start, min(start + _PAIRS, last))
+                theirs = right[: part.stop - start]
+                items.take(item[part], axis=0, out=theirs, mode="clip")
+                np.vecdot(mine, theirs, out=out[part])
+        return out + np.float32(0)
     size = max(1, min(_PAIRS, len(owner)))
     left, right = np.empty((size, owners.shape[1]), np.float32), np.empty((size, items.shape[1]), np.float32)
     for start in range(0, len(owner), size):

@@ -106,7 +106,7 @@ def test_reciprocal_rank_fusion_by_hand() -> None:
 def test_ranks_break_ties_by_place_and_put_abstentions_last() -> None:
     score = np.array([5, NAN, 5, 9], np.float32)
 
-    assert ranks(score, np.zeros(4, np.int32), np.array([0, 4])).tolist() == [2, 4, 3, 1]
+    assert ranks(score, np.array([0, 4])).tolist() == [2, 4, 3, 1]
 
 
 def test_learned_blend_is_the_logistic_of_its_features() -> None:

@@ -78,7 +78,7 @@ def test_a_profile_is_the_same_from_rows_and_from_the_reader(
             strangers([text_of(p) for p in mine], len(others), np.full(len(owners), -1, np.int32)), owner, item
         )
         for level, column in batch.items():
-            np.testing.assert_array_equal(column, live[level], err_msg=level)
+            np.testing.assert_array_equal(column.of(), live[level].of(), err_msg=level)
     # words
     profiles = taken.profiles(Entity.USER), taken.profiles(Entity.STARTUP)
     assert [" ".join(t) for t in token_lists(profiles[0])] == [text_of(p) for p in people]

@@ -50,7 +50,7 @@ def test_same_place_by_hand() -> None:
         owners([0, 1, 2, 3], interactions()), *pairs(4)
     )
 
-    rows = {name: column.reshape(4, 4).astype(int).tolist() for name, column in found.items()}
+    rows = {name: column.of().reshape(4, 4).astype(int).tolist() for name, column in found.items()}
     nothing = [0, 0, 0, 0]
     assert rows["same_location"] == [[1, 0, 0, 0], nothing, nothing, nothing]
     assert rows["same_region"] == [[1, 1, 0, 0], nothing, nothing, nothing]
@@ -65,7 +65,7 @@ def test_the_text_of_an_unseen_owner_has_the_form_of_an_entity() -> None:
     strange = owners([-1] * 4, interactions(), tuple(text_of({"location": home}) for home in homes))
 
     for name, column in places.columns(known, *pairs(4)).items():
-        assert np.array_equal(column, places.columns(strange, *pairs(4))[name]), name
+        assert np.array_equal(column.of(), places.columns(strange, *pairs(4))[name].of()), name
 
 
 def test_blank_words_leave_the_entity_as_it_is() -> None:
@@ -73,14 +73,14 @@ def test_blank_words_leave_the_entity_as_it_is() -> None:
     plain, told = owners([0, 1], interactions()), owners([0, 1], interactions(), ("", ""))
 
     for name, column in places.columns(plain, *pairs(2)).items():
-        assert np.array_equal(column, places.columns(told, *pairs(2))[name])
+        assert np.array_equal(column.of(), places.columns(told, *pairs(2))[name].of())
 
 
 def test_nobody_states_a_place() -> None:
     nowhere = entities(Entity.STARTUP, interactions().transposed(), [0] * 4, [True] * 4)
     found = LocationMatch.from_entities(people(), nowhere, np.arange(4)).columns(owners([0], interactions()), *pairs(1))
 
-    assert {name: column.tolist() for name, column in found.items()} == {
+    assert {name: column.of().tolist() for name, column in found.items()} == {
         f"same_{name}": [0.0] * 4 for name in ("location", "region", "country")
     }
     assert len(PLACES) == 4

@@ -147,8 +147,8 @@ def test_nobody_is_no_trouble() -> None:
     recipe = recipe_of(FORWARD)
     owners = everybody(recipe)[0].part(0, 0)
     assert recipe.evidence is not None
-    names, cells = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))
-    assert cells.shape == (0, len(names))
+    features = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))
+    assert features.cells().shape == (0, len(features.columns))
 
 
 EVERYBODY = np.arange(4)
@@ -177,7 +177,7 @@ def test_lift_by_hand() -> None:
     def bio(met: int, total: int) -> float:
         return lift(met, total, 0.25)
 
-    assert found.reshape(4, 4) == pytest.approx(
+    assert found.of().reshape(4, 4) == pytest.approx(
         np.array(
             [
                 [games(2, 2), games(2, 2), bio(0, 2), 0],
@@ -188,7 +188,7 @@ def test_lift_by_hand() -> None:
         ),
         abs=1e-6,
     )
-    assert met.reshape(4, 4) == pytest.approx(
+    assert met.of().reshape(4, 4) == pytest.approx(
         np.log1p(np.array([[2, 2, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])), abs=1e-6
     )
 
@@ -208,14 +208,14 @@ def test_both_sides_have_the_same_facts_of_a_pair() -> None:
     for name, facet in forward.items():
         mine, theirs = facet.columns(users, person, company), reverse[name].columns(companies, company, person)
         for one, other in zip(mine, theirs, strict=True):
-            assert np.array_equal(one, other) and np.isfinite(one).all(), name
+            assert np.array_equal(one.of(), other.of()) and np.isfinite(one.of()).all(), name
 
 
 def test_an_unseen_owner_has_no_preference() -> None:
     for forward, mine in ((True, interactions()), (False, interactions().transposed())):
         for facet in facets(forward).values():
             found, met = facet.columns(owners([-1], mine), np.zeros(4, int), EVERYBODY)
-            assert found.tolist() == met.tolist() == [0.0] * 4
+            assert found.of().tolist() == met.of().tolist() == [0.0] * 4
 
 
 def test_a_value_that_came_since_the_bundle_is_blank() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.data.columns import Part
 from models.errors import BundleCorrupt
 from models.gbdt.trees import MOST_LEAVES, Trees
 
@@ -113,6 +114,22 @@ def test_equals_the_walk(seed: int, trees: int, leaves: int, features: int, step
     forest, rows = forest_of(seed, trees, leaves, features, steps), rows_of(seed, 40, features, steps)
 
     assert Trees.from_arrays(as_arrays(forest)).score(rows) == pytest.approx(walked(forest, rows), abs=1e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize(("trees", "leaves"), [(1, 1), (5, 2), (30, 8), (9, 64)])
+def test_features_in_parts_score_as_they_do_together(trees: int, leaves: int) -> None:
+    """Columns 1, 2 and 4 come from 7 items; some parts have columns that no tree tests."""
+    scored = Trees.from_arrays(as_arrays(forest_of(leaves, trees, leaves)))
+    items, place = rows_of(1, 7), np.random.default_rng(2).integers(0, 7, 9000)
+    rows = rows_of(3, 9000)
+    rows[:, [1, 2, 4]] = items[place][:, [1, 2, 4]]
+    blank = np.zeros_like(rows)
+
+    found = scored.score_parts([Part((0, 3, 5), rows), Part((1, 2, 4), items, place)])
+
+    assert np.array_equal(found, scored.score(rows))
+    every = Part(tuple(range(6)), items, place)
+    assert np.array_equal(scored.score_parts([Part((), blank), every]), scored.score(items[place]))
 
 
 @pytest.mark.parametrize("leaves", [2, 8, 9, 15, 16, 17, 32, 33, 63, 64])

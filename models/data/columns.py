@@ -1,0 +1,140 @@
+"""Features of candidates, stored by what they depend on: the pair, or only its item or owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAIR = "pair"
+_SHARED = 8  # columns from which on a group is kept apart
+_ROWS = 8192  # rows per block of a sum, so that it stays in the cache
+
+
+class Column(NamedTuple):
+    """One feature of n candidates.
+
+    values: (k,). place: (n,) index into the values; None: one value a candidate, k = n. group: what the feature depends
+    on; columns of one group have the same `place`.
+    """
+
+    values: NDArray[Any]
+    place: NDArray[np.integer[Any]] | None = None
+    group: str = PAIR
+
+    def of(self, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """The feature of every candidate, or of these rows."""
+        place = _among(self.place, rows)
+        return self.values if place is None else self.values.take(place)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Columns of n candidates by name, in order."""
+
+    columns: Mapping[str, Column]
+    rows: int
+
+    @classmethod
+    def dense(cls, names: Sequence[str], cells: NDArray[Any]) -> Features:
+        """From (n, f) values."""
+        return cls({name: Column(column) for name, column in zip(names, cells.T, strict=True)}, len(cells))
+
+    def cells(self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """(n, f) float32 of every candidate, or of these rows; each column contiguous.
+
+        wanted: numbers of the columns to fill; None: all.
+        """
+        shape = len(self.columns), self.rows if rows is None else len(rows)
+        found = np.empty(shape, np.float32) if wanted is None else np.zeros(shape, np.float32)
+        places: dict[str, NDArray[Any] | None] = {}
+        every = list(self.columns.values())
+        for i in range(len(every)) if wanted is None else wanted:
+            cell, column = found[i], every[i]
+            if column.group not in places:
+                places[column.group] = _among(column.place, rows)
+            place = places[column.group]
+            cell[:] = column.values if place is None else column.values.take(place)
+        return found.T
+
+    def weighted(self, weight: NDArray[np.float64], rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """(n,) sum of weight (f,) times feature, of every candidate, or of these rows.
+
+        It adds term by term, group by group, so that equal features have equal sums in every batch.
+        """
+        groups: dict[str, list[tuple[np.float64, Column]]] = {}
+        for factor, column in zip(weight, self.columns.values(), strict=True):
+            if factor:
+                groups.setdefault(column.group, []).append((factor, column))
+        total = np.zeros(self.rows if rows is None else len(rows))
+        for group in groups.values():
+            place = _among(group[0][1].place, rows)
+            if place is not None and len(group[0][1].values) > len(place):
+                total += weighted_sum([(factor, column.values.take(place)) for factor, column in group])
+            else:
+                part = weighted_sum([(factor, column.values) for factor, column in group])
+                total += part if place is None else part.take(place)
+        return total
+
+    def parts(self, rows: NDArray[np.int64]) -> list[Part]:
+        """The features of these rows, with large groups that few values serve apart."""
+        by_group: dict[str, list[int]] = {}
+        for i, column in enumerate(self.columns.values()):
+            by_group.setdefault(column.group, []).append(i)
+        every, shared, found = list(self.columns.values()), set(), []
+        for mine in by_group.values():
+            place = every[mine[0]].place
+            if place is None or len(mine) < _SHARED:
+                continue
+            used, which = _renumbered(place.take(rows), len(every[mine[0]].values))
+            if 2 * len(used) > len(rows):
+                continue
+            cells = np.zeros((len(every), len(used)), np.float32)
+            for i in mine:
+                cells[i] = every[i].values.take(used)
+            found.append(Part(tuple(mine), cells.T, which))
+            shared |= set(mine)
+        rest = tuple(i for i in range(len(every)) if i not in shared)
+        return [Part(rest, self.cells(rows, rest)), *found]
+
+
+class Part(NamedTuple):
+    """Some features of n candidates. columns: their numbers. cells: (k, f) float32, each column contiguous; only
+    `columns` are filled. place: (n,) row of the cells of each candidate; None: k = n, in order.
+    """
+
+    columns: tuple[int, ...]
+    cells: NDArray[np.float32]
+    place: NDArray[np.integer[Any]] | None = None
+
+
+def _renumbered(place: NDArray[np.integer[Any]], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct places below `most`, ascending, and the number of each place among them."""
+    number = np.zeros(most, np.int64)
+    number[place] = 1
+    used = np.flatnonzero(number)
+    number[used] = np.arange(len(used))
+    return used, number.take(place)
+
+
+def _among(place: NDArray[Any] | None, rows: NDArray[np.int64] | None) -> NDArray[Any] | None:
+    """The places of these rows; None: every candidate has a value of its own, in order."""
+    if rows is None:
+        return place
+    return rows if place is None else place.take(rows)
+
+
+def weighted_sum(terms: Sequence[tuple[np.float64, NDArray[Any]]]) -> NDArray[np.float64]:
+    """(n,) sum of factor times values (n,), term by term; terms of factor 0 are left out."""
+    total = np.zeros(len(terms[0][1]))
+    term = np.empty(min(len(total), _ROWS))
+    for start in range(0, len(total), _ROWS):
+        mine = total[start : start + _ROWS]
+        for factor, values in terms:
+            if factor:
+                block = values[start : start + _ROWS]
+                np.add(mine, np.multiply(block, factor, out=term[: len(block)]), out=mine)
+    return total
