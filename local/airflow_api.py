@@ -34,13 +34,16 @@ class AirflowApi:
         self._password = password
         self._token = ""
 
-    def wait_until_healthy(self, alive: Callable[[], None], patience_s: float = 180.0) -> None:
+    def wait_until_healthy(self, alive: Callable[[], None], patience_s: float = 600.0) -> None:
         """Wait until database and scheduler are healthy; `alive` raises if a process has ended."""
         deadline = time.monotonic() + patience_s
         while not self._healthy():
             alive()
             if time.monotonic() > deadline:
-                raise ServiceError(f"Airflow at {self.address} is not healthy after {patience_s:.0f} s")
+                raise ServiceError(
+                    f"Airflow at {self.address} is not healthy after {patience_s:.0f} s; see "
+                    "logs/airflow-api-server.log in MATCHBOOK_HOME. Your data stay: run the same command again"
+                )
             time.sleep(0.2)
 
     def dag_known(self, dag: str) -> bool:

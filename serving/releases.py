@@ -23,7 +23,7 @@ from models.experiments import Arm, Experiment, arm_on, experiments_of
 from models.list_version import ListVersion, live_code, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
-from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
+from models.lists.release import MANIFEST, NOTHING_LIVE, Release, last_published, popular_list, shard_file
 from models.schema import Entity, Surface
 from models.settings.load import changed_constants
 from models.settings.settings import Settings
@@ -126,6 +126,7 @@ class Releases:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
         self.trouble = ""
+        self._no_files = ""
         self.gone: dict[Surface, str] = {}  # surfaces with lists missing from Redis
         self.listeners: list[Callable[[HeldRelease], None]] = []
         self.beside: list[Callable[[], None]] = []
@@ -151,7 +152,7 @@ class Releases:
     def held(self) -> HeldRelease:
         """The release to answer from. Raises ReleaseNotFound if there was never one."""
         if self._held is None:
-            raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
+            raise ReleaseNotFound(NOTHING_LIVE)
         return self._held
 
     def load(self, name: str) -> HeldRelease:
@@ -190,7 +191,9 @@ class Releases:
             try:
                 self._take_over(self._load_from_files(pointer))
             except (MatchbookError, OSError, ValueError, LookupError) as error:
-                log.warning("no release can be read from the artefact store either: %s", error)
+                if str(error) != self._no_files:  # said once, not at every look
+                    log.warning("no release can be read from the artefact store either: %s", error)
+                self._no_files = str(error)
 
     def _count(self) -> None:
         """Check that all lists of the release held are in Redis."""

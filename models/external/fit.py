@@ -63,7 +63,7 @@ _INSTANT = Column(pa.types.is_timestamp, "a timestamp")
 
 @dataclass(eq=False)
 class Rows:
-    """The rows of a set. used: (n,) bool. aside: number of rejected rows by reason."""
+    """The rows of a set. used: (n,) bool. aside: by reason the number of rejected rows."""
 
     table: pa.Table
     as_of_us: int
@@ -162,7 +162,7 @@ def _bundle(
     arrays: Mapping[str, NDArray[Any]],
     maps: Mapping[str, IdMap],
 ) -> Bundle:
-    """known_before_us: time of the set, microseconds since 1970 UTC. set_aside: number of rejected rows by reason."""
+    """known_before_us: time of the set, microseconds since 1970 UTC. set_aside: rejected rows by reason."""
     assert data.spec is not None
     about_set = {"known_before_us": rows.as_of_us, "set_rows": len(rows.used), "set_aside": rows.aside, **about}
     what = ", ".join(f"{count} {why}" for why, count in rows.aside.items())

@@ -15,6 +15,12 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import encode_lists
 from models.schema import Surface
 
+#: What to do while no release is live.
+NOTHING_LIVE = (
+    "no release is live yet; the first build may still run (see `make up` or Airflow), "
+    "otherwise run `python -m pipelines build`"
+)
+
 
 @dataclass(frozen=True)
 class Release:

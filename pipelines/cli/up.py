@@ -85,7 +85,9 @@ def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
         return _stay(running, healthy)
     except KeyboardInterrupt:
         _go_down(settings, running)
-        return 0
+        if detach:
+            say("stopped before the first lists; your data stay: run the same command again")
+        return 1 if detach else 0
     except BaseException:
         _go_down(settings, running)
         raise

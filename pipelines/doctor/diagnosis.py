@@ -86,8 +86,7 @@ class SystemState:
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
-        """The report.json of the release, or of the build that it refreshes, otherwise of the newest build; may be
-        empty."""
+        """The report.json of the live release's build, else of the newest build; may be empty."""
         found = list(reports(self.settings))
         mine = [told for told in found if self.release is not None and told["release"] == self.release.build]
         return (mine or found or [{}])[0]

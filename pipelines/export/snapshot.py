@@ -334,7 +334,7 @@ def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np
 def _facets(
     words: Mapping[str, NDArray[np.object_]], n: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
-    """Codes by facet (-1 blank) and their labels, in the order of the folded text.
+    """For each facet a code per row (-1 if blank), and the label of each code, ordered by folded text.
 
     Variants of one value share a code; the label is the most frequent variant. Absent facets are blank.
     """

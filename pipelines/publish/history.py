@@ -9,7 +9,7 @@ import redis
 
 from models.errors import MatchbookError, ReleaseError, ReleaseNotFound
 from models.lists.redis_format import Keys
-from models.lists.release import Release, last_published
+from models.lists.release import NOTHING_LIVE, Release, last_published
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.publish.lease import lease
@@ -156,5 +156,5 @@ def release_of(settings: Settings, release: str | None) -> Release:
     """Return the named release, or the live one. Raises ReleaseNotFound."""
     name = release or current_release(settings)
     if name is None:
-        raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
+        raise ReleaseNotFound(NOTHING_LIVE)
     return Artifacts(settings).release(name)

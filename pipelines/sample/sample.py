@@ -71,7 +71,7 @@ def write_sample(
 
 
 def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> NDArray[np.int64]:
-    """Draw all events into one file a week; returns (startups,) views before each startup's last update."""
+    """Draw all events and write one file a week. Return (startups,) the number of views before its last update."""
     views = np.zeros(len(startups.id), np.int64)
     first = size.end - SPAN_DAYS * DAY
     with tqdm(total=len(users.id), unit="user", desc="drawing events", disable=not sys.stderr.isatty()) as bar:

@@ -66,7 +66,7 @@ class SingleModelSplit:
     def judged(
         self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface], choosing: bool
     ) -> dict[str, NDArray[Any]]:
-        """Return precision, recall, ndcg and map at K of owners with a new interaction after the cut.
+        """Return precision, recall, NDCG and MAP at K for owners who have a new interaction after the cut.
 
         choosing: the half that selects settings, else the half that reports. Each metric is (owners,) float64 with the
         same owners for every model, at most `holdout_owners` per surface. Unknown owners get 0, and False in `known`.

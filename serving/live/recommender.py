@@ -154,7 +154,7 @@ class LiveRecommender:
     def recipe(self, held: HeldRelease, surface: Surface, owner: str, patience_s: float) -> SurfaceRecommender:
         """The models of one surface with the settings of the owner's arm.
 
-        Raises ServiceError while they are being opened, or if they cannot be."""
+        Raises ServiceError if they are still being opened or cannot be opened."""
         recipes, found = self.recipes(held, patience_s), held.arm(surface, owner)
         if surface not in recipes.by_surface:
             raise ServiceError(recipes.trouble)

@@ -14,6 +14,7 @@ import redis
 from flask import Flask
 
 from models.lists.redis_format import Keys
+from models.lists.release import NOTHING_LIVE
 from models.schema import Role, Surface
 from models.settings.settings import Settings
 from pipelines.store.artifacts import Artifacts
@@ -175,7 +176,7 @@ def test_before_the_first_release_it_is_reported_and_serving_starts_alone(
         "code": "no_release",
         "expected": "a published release",
         "got": "none yet",
-        "hint": "no release is live yet; run `python -m pipelines build`",
+        "hint": NOTHING_LIVE,
     }
     assert (health(app)[0], health(app)[1]["status"], health(app, "/ready")[0], health(app, "/live")[0]) == (
         503,
