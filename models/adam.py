@@ -20,7 +20,7 @@ class Adam:
     def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float, fused: bool = False) -> None:
         import torch
 
-        self._parameters = list(parameters)
+        self._parameters: list[torch.Tensor] = list(parameters)
         self._lr, self._fused, self._steps = lr, fused, 0
         self._mean = [torch.zeros_like(p) for p in self._parameters]
         self._square = [torch.zeros_like(p) for p in self._parameters]
