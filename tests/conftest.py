@@ -39,6 +39,7 @@ UNSAFE = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "autovacuum": "off",
+    "max_wal_size": "128MB",  # the data lie in memory
 }
 
 
@@ -81,7 +82,7 @@ def server_settings() -> Iterator[Settings]:
     with ExitStack() as running:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(postgres, "OPTIONS", postgres.OPTIONS | UNSAFE)
-            settings = running.enter_context(servers(Settings(home=session.open_folder())))
+            settings = running.enter_context(servers(Settings(home=session.prepared_home())))
         yield settings
 
 

@@ -13,12 +13,13 @@ from tests import session
 from tests.paths import ROOT
 
 SESSION = (
-    "import sys, tempfile, tests.session as s; s.begin(); print(tempfile.gettempdir(), flush=True); sys.stdin.read()"
+    "import sys, tempfile, tests.session as s; s.begin(); "
+    "print(tempfile.gettempdir(), s.memory_folder().parent, flush=True); sys.stdin.read()"
 )
 
 
-def begun(parent: Path) -> tuple[subprocess.Popen[str], Path]:
-    """A session in a process of its own, and its folder below `parent`."""
+def begun(parent: Path) -> tuple[subprocess.Popen[str], list[Path]]:
+    """A session in a process of its own, and its folders: below `parent` and in memory."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     process = subprocess.Popen(
         [sys.executable, "-c", SESSION],
@@ -29,20 +30,22 @@ def begun(parent: Path) -> tuple[subprocess.Popen[str], Path]:
         text=True,
     )
     assert process.stdout is not None
-    return process, Path(process.stdout.readline().strip())
+    return process, [Path(each) for each in process.stdout.readline().split()]
 
 
-def test_a_session_removes_its_folder_and_those_of_killed_sessions_only(tmp_path: Path) -> None:
+def test_a_session_removes_its_folders_and_those_of_killed_sessions_only(tmp_path: Path) -> None:
     killed, left = begun(tmp_path)
     killed.kill()
     killed.communicate()
-    living, folder = begun(tmp_path)
-    last, other = begun(tmp_path)
-    assert not left.exists() and folder.is_dir() and other.is_dir() and folder != other
+    living, folders = begun(tmp_path)
+    last, others = begun(tmp_path)
+    assert not any(folder.exists() for folder in left)
+    assert all(folder.is_dir() for folder in [*folders, *others]) and not set(folders) & set(others)
     for process in (living, last):
         process.communicate()
         assert process.returncode == 0
     assert not list(tmp_path.iterdir())
+    assert not any(folder.exists() for folder in [*folders, *others])
 
 
 def test_what_is_made_once_is_made_whole_or_again() -> None:
@@ -60,3 +63,10 @@ def test_what_is_made_once_is_made_whole_or_again() -> None:
     found = session.once(name, make)
     assert session.once(name, make) == found and len(made) == 2
     assert [p.name for p in found.iterdir()] == ["file"]
+
+
+def test_memory_without_space_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "FREE", 1)
+    assert session._usable(tmp_path) and not session._usable(tmp_path / "absent")
+    monkeypatch.setattr(session, "FREE", 1 << 60)
+    assert not session._usable(tmp_path)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.adam import Adam
 from models.data.bundle import Bundle
 from models.errors import TrainingError
 from models.features.table import FEATURES
@@ -234,7 +235,7 @@ def _train(rows: PairwiseRows, guard: PairwiseRows | None, config: RankerConfig,
     import torch
 
     net = network(widths(config))
-    optimiser = torch.optim.Adam(net.parameters(), lr=config.learning_rate)
+    optimiser = Adam(net.parameters(), lr=config.learning_rate)
     rng = np.random.default_rng(seed)
     pairs, features = _Pairs.from_rows(rows), torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
     watched = None if guard is None else _Watch.from_rows(guard)
@@ -262,7 +263,7 @@ def _train(rows: PairwiseRows, guard: PairwiseRows | None, config: RankerConfig,
 
 def _epoch(
     net: torch.nn.Sequential,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Adam,
     features: torch.Tensor,
     positive: NDArray[np.int64],
     negative: NDArray[np.int64],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.adam import Adam
 from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
@@ -145,12 +146,10 @@ def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -
 
 def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epochs: int) -> _Fitted:
     """Train from scratch; with late pairs, stop after PATIENCE epochs without a better metric."""
-    import torch
-
     sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, plan.config.dimensions
     towers = _seeded(towers_of(*sizes), plan)
     tensors = on_device(inputs, plan.device)
-    optimiser = torch.optim.Adam(towers.parameters(), lr=plan.config.learning_rate, fused=True)
+    optimiser = Adam(towers.parameters(), lr=plan.config.learning_rate, fused=True)
     rng = np.random.default_rng(plan.seed)
     losses: list[float] = []
     held_out: list[float] = []
@@ -173,7 +172,7 @@ def _epoch(
     towers: torch.nn.ModuleDict,
     tensors: dict[str, torch.Tensor],
     pairs: Pairs,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Adam,
     rng: np.random.Generator,
     plan: Plan,
 ) -> float:

@@ -205,6 +205,7 @@ def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         assert server.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
     users_of_redis: tuple[int, dict[str, str]], tmp_path: Path
 ) -> None:

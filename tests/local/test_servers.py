@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 import redis
 
+import tests.session as session
 from local.places import OWNER, recorded_elsewhere
 from local.processes import ManagedProcess
 from local.servers import _read, remove_home, running_settings, servers, start_servers, stop_servers
@@ -34,10 +35,19 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its 
 
 
 @pytest.fixture
-def home(open_folder: Path) -> Iterator[Path]:
+def home() -> Iterator[Path]:
     """A home that an unprivileged account can reach, with everything stopped and removed at the end."""
-    yield open_folder / "home"
-    remove_home(Settings(home=open_folder / "home"))
+    home = session.memory_folder() / "home"
+    yield home
+    remove_home(Settings(home=home))
+
+
+@pytest.fixture
+def used_home() -> Iterator[Path]:
+    """A home whose servers ran before."""
+    home = session.prepared_home()
+    yield home
+    remove_home(Settings(home=home))
 
 
 def process(settings: Settings, name: str) -> psutil.Process:
@@ -61,8 +71,8 @@ def test_they_start_answer_and_stop_and_a_second_start_keeps_the_data_and_the_ad
             assert client.get("kept") == b"7"
 
 
-def test_only_this_machine_and_only_with_the_password_gets_in(home: Path) -> None:
-    with servers(Settings(home=home)) as settings:
+def test_only_this_machine_and_only_with_the_password_gets_in(used_home: Path) -> None:
+    with servers(Settings(home=used_home)) as settings:
         for name in ("postgres", "redis"):
             listening = {c.laddr.ip for c in process(settings, name).net_connections("tcp") if c.status == "LISTEN"}
             assert listening == {"127.0.0.1"}
@@ -72,7 +82,7 @@ def test_only_this_machine_and_only_with_the_password_gets_in(home: Path) -> Non
         port = _read(settings)["redis"]["port"]
         with redis.Redis(port=port) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
-        assert stat.S_IMODE((home / "servers.json").stat().st_mode) == 0o600
+        assert stat.S_IMODE((used_home / "servers.json").stat().st_mode) == 0o600
 
 
 def test_both_databases_are_there_in_unicode_and_utc(home: Path) -> None:
@@ -146,8 +156,8 @@ def test_binaries_in_a_closed_place_are_copied_to_where_the_account_reaches_them
         shutil.rmtree(closed)
 
 
-def test_a_port_that_was_taken_meanwhile_is_given_up_for_another(home: Path) -> None:
-    settings = Settings(home=home)
+def test_a_port_that_was_taken_meanwhile_is_given_up_for_another(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     with servers(settings):
         ports = {name: _read(settings)[name]["port"] for name in ("postgres", "redis")}
     with socket.socket() as one, socket.socket() as other:
@@ -160,8 +170,8 @@ def test_a_port_that_was_taken_meanwhile_is_given_up_for_another(home: Path) -> 
             assert at_once(ready, "SELECT 1") == [(1,)]
 
 
-def test_after_a_crash_it_starts_again_with_what_was_committed(home: Path) -> None:
-    settings = Settings(home=home)
+def test_after_a_crash_it_starts_again_with_what_was_committed(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     ready = start_servers(settings)
     at_once(ready, "CREATE TABLE kept AS SELECT 7 AS n")
     for name in ("postgres", "redis"):
@@ -179,11 +189,11 @@ def assert_gone(settings: Settings, name: str) -> None:
     assert started._gone(10.0)
 
 
-def test_a_server_that_cannot_come_up_says_why(home: Path) -> None:
-    settings = Settings(home=home)
+def test_a_server_that_cannot_come_up_says_why(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     with servers(settings):
         pass
-    (home / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
+    (used_home / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
     with pytest.raises(ServiceError, match=r"(?s)PostgreSQL did not start.*postgres\.log.*version 9\.6") as caught:
         start_servers(settings)
     assert "Traceback" not in str(caught.value)
@@ -196,15 +206,15 @@ def test_a_home_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
         pass
 
 
-def test_an_error_inside_stops_what_was_started(home: Path) -> None:
-    settings = Settings(home=home)
+def test_an_error_inside_stops_what_was_started(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     with pytest.raises(ZeroDivisionError), servers(settings):
         raise ZeroDivisionError
     assert running_settings(settings) is None
 
 
-def test_processes_of_make_up_outlive_a_command(home: Path) -> None:
-    settings = Settings(home=home)
+def test_processes_of_make_up_outlive_a_command(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     kept = start_servers(settings)
     with servers(settings) as used:
         assert used == kept
@@ -212,15 +222,15 @@ def test_processes_of_make_up_outlive_a_command(home: Path) -> None:
     assert stop_servers(settings) == ["postgres", "redis"] and stop_servers(settings) == []
 
 
-def test_two_commands_at_once_share_them_and_the_last_one_stops_them(home: Path) -> None:
-    settings = Settings(home=home)
+def test_two_commands_at_once_share_them_and_the_last_one_stops_them(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     other = subprocess.Popen(
         [sys.executable, "-c", OTHER],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"MATCHBOOK_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"MATCHBOOK_HOME": str(used_home), "PYTHONPATH": str(ROOT)},
     )
     assert other.stdin is not None and other.stdout is not None
     with servers(settings) as mine:
@@ -240,16 +250,16 @@ with servers(Settings.from_env()) as settings:
 """
 
 
-def test_reset_removes_what_is_ours_and_nothing_else(home: Path) -> None:
-    settings = Settings(home=home)
+def test_reset_removes_what_is_ours_and_nothing_else(used_home: Path) -> None:
+    settings = Settings(home=used_home)
     with servers(settings):
-        (home / "artifacts" / "bundles").mkdir(parents=True)
-    (home / "precious").touch()
+        (used_home / "artifacts" / "bundles").mkdir(parents=True)
+    (used_home / "precious").touch()
     removed = remove_home(settings)
     assert {p.name for p in removed} >= {"postgres", "redis", "logs", "artifacts", "servers.json", "servers.lock"}
-    assert [p.name for p in home.iterdir()] == ["precious"], "a folder that holds more is left to its owner"
-    (home / "precious").unlink()
+    assert [p.name for p in used_home.iterdir()] == ["precious"], "a folder that holds more is left to its owner"
+    (used_home / "precious").unlink()
     with servers(settings):
         pass
-    assert remove_home(settings) == [home] and not home.exists()
-    assert remove_home(replace(Settings(), home=home / "absent")) == []
+    assert remove_home(settings) == [used_home] and not used_home.exists()
+    assert remove_home(replace(Settings(), home=used_home / "absent")) == []

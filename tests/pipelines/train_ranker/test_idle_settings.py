@@ -136,6 +136,7 @@ def same(one: Lists, other: Lists) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 def test_a_setting_has_no_effect_exactly_where_declared(way: str, town: Town) -> None:
     """A way with a comma is scored with the models of the way before it: what acts while models are fitted is tried
     there."""
