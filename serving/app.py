@@ -1,4 +1,4 @@
-"""Assemble the reader: make every part once and pass it on; errors become JSON, never a stack trace."""
+"""Assemble the reader: make each part once and turn errors into JSON without a stack trace."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger("matchbook.reader")
 
 @dataclass(frozen=True)
 class Reader:
-    """The parts of a running app, under `app.extensions["matchbook"]`."""
+    """Hold the parts of a running app, under `app.extensions["matchbook"]`."""
 
     cache: Cache
     database: Database
@@ -48,7 +48,6 @@ class Reader:
     hits: Hits
 
     def close(self) -> None:
-        """Stop the watcher and close the connections."""
         self.releases.stop()
         self.live.close()
         self.database.close()
@@ -57,7 +56,7 @@ class Reader:
 
 
 def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRecommender | None = None) -> Flask:
-    """Make the Flask app; `lists` and `live` replace the usual parts. Raises SettingsError without REDIS_URL."""
+    """Make the Flask app. `lists` and `live` replace the usual parts. Raises SettingsError without REDIS_URL."""
     cache, database = Cache(settings), Database(settings)
     live = live or LiveRecommender(settings, cache, database)
     if lists is None:
@@ -65,11 +64,11 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
         lists = ListReader(cache, releases, live, Hidden(cache, database), StoredFiles(settings))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # a path with double slashes is a 404 in JSON, not a redirect
+    app.url_map.merge_slashes = False  # a path with double slashes gets a 404 in JSON, not a redirect
     access, callers, ids = Access(settings, releases, Waiting(cache)), Callers(settings), AnswerIds(settings)
     hits = Hits(settings, lists, ids, callers, access, cache.breakers[LISTS], Pipelined(settings))
     app.extensions["matchbook"] = Reader(cache, database, releases, live, lists, hits)
-    access.attach(app)  # first, so that it sees refused requests too
+    access.attach(app)  # attached first: it must also see refused requests
     attach_headers(app)
     callers.attach(app)
     cap_requests(app)

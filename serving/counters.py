@@ -1,4 +1,4 @@
-"""The metrics of all processes of a reader, in files of the reader's own folder; the number of files is bounded."""
+"""Collect the metrics of all processes of a reader in its own folder, with a bounded number of files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the name that prometheus_client reads
 PREFIX = "matchbook-metrics-"
 _HELD, _ONE_AT_A_TIME = "held", "one-at-a-time"
 _OURS = re.compile(r"(counter|histogram)_(\d+)\.db")
-_GONE = 0  # the process id for the numbers of ended processes: no process has it
+_GONE = 0  # process id in the file that adds ended processes: no process has it
 
 
 def open_folder(home: Path) -> Path:
-    """Make a folder for this reader in MATCHBOOK_HOME/run, or in the temporary directory if home is read only.
+    """Make a folder for this reader in MATCHBOOK_HOME/run, or in the temporary directory if home is read-only.
 
-    It stays locked until this process and its children end. Folders of killed readers are removed."""
+    A lock protects it until this process and its children end. Folders of killed readers are removed.
+    """
     places = home / "run", Path(tempfile.gettempdir())
     for place in places:
         with suppress(OSError):
@@ -31,24 +32,22 @@ def open_folder(home: Path) -> Path:
         with suppress(OSError):
             made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
             held = os.open(made / _HELD, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(held, fcntl.LOCK_EX)  # before the rename, so no other reader removes it
+            fcntl.flock(held, fcntl.LOCK_EX)  # locked before the rename, so no other reader removes it
             return made.rename(place / made.name.removeprefix("."))
     raise OSError(f"{places[0]} or {places[1]} must be writable for the metrics of the reader's processes; neither is")
 
 
 def use(folder: Path) -> None:
-    """Set the folder of prometheus_client, for this process and its children."""
     os.environ[FOLDER] = str(folder)
 
 
 def used() -> Path | None:
-    """The folder of prometheus_client; None if it keeps its numbers in the process."""
+    """Return the folder of prometheus_client. None if it keeps its numbers in memory."""
     folder = os.environ.get(FOLDER)
     return Path(folder) if folder else None
 
 
 def _remove_left(place: Path) -> None:
-    """Remove the folders that no process locks."""
     for folder in place.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / _HELD).open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,7 +55,7 @@ def _remove_left(place: Path) -> None:
 
 
 def fold_ended(folder: Path | None) -> None:
-    """Add the files of ended processes into one, so that the number of files stays bounded."""
+    """Add the files of ended processes into one file, so that the number of files stays bounded."""
     from prometheus_client.mmap_dict import MmapedDict
 
     if folder is None:
@@ -76,7 +75,7 @@ def fold_ended(folder: Path | None) -> None:
 
 
 def exposition() -> bytes:
-    """The metrics of all processes of this reader, in Prometheus text format."""
+    """Return the metrics of all processes of this reader in Prometheus text format."""
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -91,14 +90,14 @@ def exposition() -> bytes:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Lock a folder, so that no other process reads or folds its files at the same time."""
+    """Lock a folder, so that no other process reads or merges its files at the same time."""
     with (folder / _ONE_AT_A_TIME).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process of this reader runs; true for _GONE, whose file must not be folded."""
+    """Return whether a process of this reader runs. True for _GONE, whose file must not be merged."""
     if pid == _GONE:
         return True
     try:

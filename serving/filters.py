@@ -28,7 +28,7 @@ ASK_S = 15.0  # seconds between reads of PostgreSQL while Redis has no hidden id
 
 @dataclass(frozen=True, eq=False)
 class _Sets:
-    """The sets of one version. masks: by entity the release and an (n,) bool of its hidden rows."""
+    """The hidden ids of one version. masks: by entity, a release and the (n,) bool of its hidden rows."""
 
     version: bytes = b""
     ids: Mapping[Entity, frozenset[bytes]] = field(default_factory=lambda: dict.fromkeys(Entity, frozenset()))
@@ -39,7 +39,7 @@ class _Sets:
 class Hidden:
     """Holds the hidden ids of both entities and follows their version. One assignment replaces all sets.
 
-    Redis has them from PostgreSQL. If Redis is down or has lost them, PostgreSQL is read every ASK_S seconds.
+    PostgreSQL is the source, Redis a copy. While Redis does not have them, PostgreSQL is read every ASK_S seconds.
     """
 
     def __init__(self, cache: Cache, database: Database) -> None:
@@ -49,7 +49,7 @@ class Hidden:
         self.known = False  # whether the sets were ever read
 
     def follow(self) -> None:
-        """Read the version once and load changed sets; a failure keeps the present ones."""
+        """Read the version once and load changed sets. After a failure the present sets stay."""
         try:
             version = self._cache.get(self._cache.keys.hidden_version)
             if version is not None:
@@ -77,16 +77,16 @@ class Hidden:
             )
 
     def holds(self, entity: Entity, id: str) -> bool:
-        """Whether this id is hidden: a withdrawn startup, or a user who opted out."""
+        """Return whether this id is hidden: a withdrawn startup, or a user who opted out."""
         ids = self._sets.ids[entity]
         return bool(ids) and UUID(id).bytes in ids
 
     def erased(self, ids: Iterable[str]) -> set[str]:
-        """Those of these ids that were erased: nothing may be stored about them, not even a request."""
+        """Return the ids that were erased. Nothing may be stored about them, not even a request."""
         return self._sets.erased.among(ids)
 
     def mask(self, held: HeldRelease, entity: Entity) -> NDArray[Any] | None:
-        """(n,) bool: the hidden rows of a release; None if there are none. Computed once per release and version."""
+        """Return the hidden rows of a release, (n,) bool or None. Computed once per release and version."""
         sets = self._sets
         if not sets.ids[entity]:
             return None
@@ -101,7 +101,7 @@ class Hidden:
 
 
 def without(listing: StoredList, out: NDArray[np.bool_]) -> StoredList:
-    """The list without the masked places; the others keep their order."""
+    """Return the list without the masked places, in the same order."""
     keep = ~out
     return replace(
         listing,
@@ -113,12 +113,12 @@ def without(listing: StoredList, out: NDArray[np.bool_]) -> StoredList:
 
 
 def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> NDArray[np.bool_]:
-    """(places,) bool: items among these ids of ID_BYTES bytes; other values are ignored."""
+    """Mark the places of the list with one of these items, (places,) bool. Values that are no id are ignored."""
     packed = b"".join(i for i in since if len(i) == ID_BYTES)
     met = items.rows_of(unpack_ids(np.frombuffer(packed, np.uint8).reshape(-1, ID_BYTES)))
     return (listing.item[:, None] == met).any(axis=1)  # five times as fast as np.isin for a few ids
 
 
 def packed_items(listing: StoredList, items: IdMap) -> list[bytes]:
-    """The 16 id bytes of each place."""
+    """Return the 16 id bytes of each place."""
     return [row.tobytes() for row in pack_ids(items.ids[listing.item])]

@@ -1,4 +1,7 @@
-"""Find one owner's list: from the release held, else computed live, else popular; never from two releases."""
+"""Find one owner's list in the held release, else compute it live, else use the popular list.
+
+An answer never mixes two releases.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from serving.releases import HeldRelease, Releases, instant
 log = logging.getLogger("matchbook.reader")
 
 OPEN = "open"  # the caller if the reader needs no keys
-#: Why an item is hidden from everyone.
+#: Reasons to hide an item from everyone.
 HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(
     Method.POPULAR,
@@ -46,9 +49,9 @@ NOBODY = StoredList(
 class Answer:
     """A list and the facts about it.
 
-    owner: its id, empty for popular and trending lists. source: "cache" as published, "live" computed since.
+    owner: its id, empty for popular and trending lists. source: "cache" if published, "live" if computed.
     trouble: the error on the way, or empty. reason: why the list is empty, or empty.
-    met, hidden: numbers of places left out because the owner met the item since, or because the item is hidden.
+    met, hidden: numbers of removed places: the owner acted on the item since, or the item is hidden.
     arm: the experiment and arm of the owner.
     """
 
@@ -68,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What Redis held of a release for one owner, and how many requests the caller had made in the minute."""
+    """What Redis holds of a release for one owner. count: the caller's requests in this minute."""
 
     held: HeldRelease
     found: Found
@@ -77,7 +80,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
-    """A result of the live fallback. listing: None for an unknown owner or an owner of another role."""
+    """A result of the live fallback. listing: None if the owner is unknown or has another role."""
 
     listing: StoredList | None
     known: bool
@@ -85,35 +88,35 @@ class LiveAnswer:
 
 
 class Live(Protocol):
-    """The interface of the live fallback."""
+    """Defines the interface of the live fallback."""
 
     def answers(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int]
     ) -> tuple[Mapping[str, LiveAnswer], str]:
-        """The lists computed within the budget, and the error, or empty.
+        """Return the lists computed within the budget, and an error text, empty on success.
 
-        met: how many items each owner may have met since the build.
+        met: upper bound, by owner, of the items acted on since the build.
         """
         ...
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
-        """The best known interaction count of an owner without a live list; no database read."""
+        """Return the best known interaction count of an owner without a live list. Reads no database."""
         ...
 
 
 class Files(Protocol):
-    """The interface of the stored files of a release."""
+    """Defines the interface of the stored files of a release."""
 
     def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """An owner's list as published, if any. Raises ReleaseIncomplete."""
+        """Return an owner's published list, or None. Raises ReleaseIncomplete."""
         ...
 
 
 class ListReader:
-    """Finds lists. Each call reads one release; a hit needs one round trip to Redis and no database.
+    """Finds lists. Each call reads one release. A hit needs one round trip to Redis and no database.
 
-    Items that the owner met since, and hidden items, are left out of every list. Every method raises ReleaseNotFound
-    if there was never a release, and TooManyRequests if the caller asks too often.
+    Hidden items, and items that the owner acted on since the build, are removed from every list. Each method raises
+    ReleaseNotFound before the first release and TooManyRequests above the rate limit.
     """
 
     def __init__(self, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files) -> None:
@@ -121,13 +124,13 @@ class ListReader:
         self.hidden, self._files = hidden, files
 
     def one(self, surface: Surface, owner: str, caller: str = OPEN, asked: Asked | None = None) -> Answer:
-        """The list of one owner. asked: if Redis was asked already."""
+        """Return the list of one owner. asked: the answer of Redis, if it was already asked."""
         return self.many(surface, [owner], caller, asked)[0]
 
     def many(
         self, surface: Surface, owners: Sequence[str], caller: str = OPEN, asked: Asked | None = None
     ) -> list[Answer]:
-        """The lists of several owners, all of one release, in the order asked."""
+        """Return the lists of several owners, all of one release, in the given order."""
         gone = self.hidden.erased(owners)
         if not gone:
             return self._many(surface, owners, caller, asked)
@@ -138,7 +141,7 @@ class ListReader:
         return [listed[o] if o in listed else self._erased(surface, o) for o in owners]
 
     def hit(self, surface: Surface, owner: str, asked: Asked) -> Answer | None:
-        """The answer if the stored list is all that it takes; None if `one` must find another."""
+        """Return the answer if the stored list is enough. None if `one` must find another list."""
         held, found = asked.held, asked.found
         impersonal = surface.owner is Entity.USER and self.hidden.holds(Entity.USER, owner)
         if found.stored is None or found.since is None or found.trouble or impersonal:
@@ -155,7 +158,7 @@ class ListReader:
         return self._filtered(answer, found)
 
     def _erased(self, surface: Surface, owner: str) -> Answer:
-        """The answer for an unknown id, without any lookup or storage."""
+        """Return the answer for an unknown id, without a lookup and without storing anything."""
         held = self.releases.held
         return self._filtered(self._popular_for(held, surface, owner, False, 0, self.releases.trouble))
 
@@ -185,24 +188,24 @@ class ListReader:
 
     @staticmethod
     def _met(held: HeldRelease, stored: Mapping[str, StoredList], found: Mapping[str, Found]) -> dict[str, int]:
-        """How many items each owner met since their stored list, without owners who met none."""
+        """Count the items that each owner acted on since their stored list was made. Zero counts are omitted."""
         from_us = {
             o: held.known_until_us(stored[o].part if o in stored else None) for o, f in found.items() if f.since != []
         }
         return {o: n for o, us in from_us.items() if (n := found[o].met(us))}
 
     def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """The list of an owner as published, if any. Raises ServiceError, ReleaseIncomplete."""
+        """Return an owner's published list, or None. Raises ServiceError, ReleaseIncomplete."""
         value = self._cache.field(self._cache.keys.lists(held.id, surface), UUID(owner).bytes)
         return None if value is None else decode_list(value)
 
     def popular(self, surface: Surface, caller: str = OPEN) -> Answer:
-        """The popular list of a surface, held in the process (F06)."""
+        """Return the popular list of a surface, which the process holds (F06)."""
         self._cache.admit(caller)
         return self._filtered(self._popular(surface))
 
     def trending(self, surface: Surface, caller: str = OPEN) -> Answer:
-        """The trending list of a surface; the popular list if nothing is trending or Redis is down (F06)."""
+        """Return the trending list of a surface, or the popular list if it is empty or Redis is down (F06)."""
         self._cache.admit(caller)
         popular = self._popular(surface)
         try:
@@ -224,7 +227,7 @@ class ListReader:
     def _found(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], caller: str, asked: Asked | None
     ) -> tuple[dict[str, Found], str]:
-        """What Redis holds for these owners, and the error, or empty."""
+        """Return what Redis holds for these owners, and an error text, empty on success."""
         if asked is not None:
             self._cache.admit(caller, asked.count)
             return dict.fromkeys(owners, asked.found), ""
@@ -234,7 +237,7 @@ class ListReader:
             return {}, str(error)
 
     def _filtered(self, answer: Answer, found: Found | None = None) -> Answer:
-        """The answer without hidden items and items met since the build."""
+        """Return the answer without hidden items and items that the owner acted on since the build."""
         listing, entity = answer.listing, answer.surface.item
         mask = self.hidden.mask(answer.held, entity)
         since, trouble = self._since(answer, found) if found is not None else ((), "")
@@ -249,9 +252,10 @@ class ListReader:
         return replace(answer, listing=without(listing, hidden | met), met=int(met.sum()), hidden=int(hidden.sum()))
 
     def _since(self, answer: Answer, found: Found) -> tuple[Sequence[bytes], str]:
-        """The items that the owner met since, and the error, or empty.
+        """Return the items that the owner acted on since the build, and an error text, empty on success.
 
-        If they are too many, a second round trip checks only the items of this list."""
+        If one read cannot hold them, a second round trip checks only the items of this list.
+        """
         if found.since is not None:
             return found.since, found.trouble
         items = packed_items(answer.listing, answer.held.items[answer.surface.item].ids)
@@ -264,7 +268,7 @@ class ListReader:
     def _outgrown(
         self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer], met: Mapping[str, int]
     ) -> dict[str, Answer]:
-        """Live lists for owners whose route may have changed; the stored list, marked, if no live list is in time."""
+        """Return live lists for owners whose route may have changed, or their stored list, marked, if too late."""
         behind = [
             o
             for o, a in stored.items()
@@ -286,9 +290,9 @@ class ListReader:
         met: Mapping[str, int],
         trouble: str,
     ) -> dict[str, Answer]:
-        """Answers for owners without a stored list: of another role, new since the build, expired, or Redis is down.
+        """Answer owners without a stored list: other role, new since the build, expired, or Redis is down.
 
-        impersonal: users who opted out; their stored personal list must not be served (R23).
+        impersonal: users who opted out. Their stored personal list must not be served (R23).
         """
         places = held.items[surface.owner].ids.rows_of(owners).tolist()
         rows = dict(zip(owners, places, strict=True))
@@ -314,7 +318,7 @@ class ListReader:
         return answers
 
     def _from_files(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """The owner's published list from disk; None while the hidden ids are unknown."""
+        """Read the owner's published list from disk. None while the hidden ids are unknown."""
         try:
             return self._files.list_of(held, surface, owner) if self.hidden.known else None
         except (ReleaseIncomplete, OSError) as error:
@@ -331,7 +335,7 @@ class ListReader:
     def _popular_for(
         self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int, trouble: str
     ) -> Answer:
-        """The popular list; its route is the one that the count would give."""
+        """Return the popular list with the route that the count would give."""
         counts = np.array([count], np.int32)
         routed = Method.of_code(int(route(surface, counts, held.settings_of(surface, owner)).method[0]))
         listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
@@ -347,7 +351,7 @@ class ListReader:
 
 
 def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) -> tuple[dict[str, StoredList], str]:
-    """The stored lists of these owners, and the error, or empty."""
+    """Decode the stored lists of these owners. Return an error text too, empty on success."""
     lists, trouble = dict[str, StoredList](), ""
     for owner, hit in found.items():
         try:
@@ -360,19 +364,19 @@ def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) ->
 
 
 def _checked(listing: StoredList, items: int) -> StoredList:
-    """The list. Raises ReleaseIncomplete if it names an item that the release does not have."""
+    """Return the list. Raises ReleaseIncomplete if it names an item that the release does not have."""
     if len(listing.item) and (most := int(listing.item.max())) >= items:
         raise ReleaseIncomplete(f"a stored list must name items below {items}, got {most}; publish again")
     return listing
 
 
 def _is_impersonal(found: LiveAnswer) -> bool:
-    """Whether a live answer may be served after an opt-out: one that was kept earlier may be personal."""
+    """Return whether an opted-out user may get this live answer. One computed earlier may be personal."""
     return found.listing is None or found.listing.impersonal
 
 
 def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
-    """A trending list with the item numbers of a release, without items that the release does not know."""
+    """Make a trending list with the item numbers of a release. Items unknown to it are removed."""
     row = ids.rows_of(trending.ids)
     item, score = row[row >= 0].astype(np.uint32), trending.score[row >= 0]
     return replace(

@@ -1,4 +1,4 @@
-"""Log lines are written by a thread, those of a moment together: a request does not wait for the write."""
+"""Write log lines in a thread, several at once, so that no request waits for the write."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import time
 from collections import deque
 from multiprocessing.util import Finalize
 
-TOGETHER_S = 0.05  # a process that is killed loses at most the lines of this time
+TOGETHER_S = 0.05  # seconds between writes; a killed process loses at most the lines of this time
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def begin(level: str) -> None:
-    """Send the log to stderr; what no line shows is not collected (the logging documentation, "Optimization")."""
+    """Send the log to stderr. Skip facts that no line shows (logging documentation, "Optimization")."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # the place of the call
+    logging._srcfile = None  # do not look up the place of the call
     logging.basicConfig(level=level, handlers=[Together()])
 
 
 class Together(logging.Handler):
-    """Keeps lines until its thread writes them; a warning is written at once, with everything before it."""
+    """Keeps lines until its thread writes them. A warning is written at once, after all earlier lines."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(_Lines(FORMAT))
         self._lines, self._wake = deque[str](), threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._thread: threading.Thread | None = None  # started with the first record, so after any fork
+        self._thread: threading.Thread | None = None  # started at the first record, so after any fork
         Finalize(None, self.flush, exitpriority=1)
 
     def createLock(self) -> None:  # noqa: N802 - the name in logging
-        self.lock = None  # a deque needs none
+        self.lock = None  # a deque needs no lock
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -52,7 +52,6 @@ class Together(logging.Handler):
                 self._thread.start()
 
     def flush(self) -> None:
-        """Write everything that is kept."""
         with self._one_at_a_time:
             if n := len(self._lines):
                 sys.stderr.write("".join(self._lines.popleft() for _ in range(n)))
@@ -67,7 +66,7 @@ class Together(logging.Handler):
 
 
 class _Lines(logging.Formatter):
-    """Formats the time of a second once."""
+    """Formats the time once per second."""
 
     _second, _text = 0, ""
 

@@ -27,9 +27,9 @@ from models.settings.settings import Settings
 from serving import counters as counted
 
 APP = "serving.wsgi:app"
-CONNECTIONS_MOST = 16_384  # of one process; fewer if the system allows fewer open files
+CONNECTIONS_MOST = 16_384  # of one process, fewer if the system allows fewer open files
 SPARE_FILES = 256  # for Redis, PostgreSQL, models and logs
-HEADERS_S = 5  # seconds for a client to send the headers, and for an idle connection, also while the reader stops
+HEADERS_S = 5  # seconds for the headers of a request, and for an idle connection, also while the reader stops
 HEADERS_MOST = 32 * 1024  # bytes of the request line and all headers
 STOP_S = 9  # seconds for running requests to end; Docker kills after 10
 
@@ -73,9 +73,10 @@ def _server(settings: Settings, host: str, app: str) -> Any:
 
 
 def _address(settings: Settings) -> str:
-    """The numeric address to listen on. Raises SettingsError if the host has none or the port is taken.
+    """Return the numeric address to listen on. Raises SettingsError without one or if the port is taken.
 
-    Every process listens with SO_REUSEPORT, so a second reader on the same port would not fail without this check."""
+    All processes listen with SO_REUSEPORT. Without this check a second reader on the port would not fail.
+    """
     host, port = settings.reader_host.strip("[]"), settings.reader_port
     try:
         family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -91,7 +92,7 @@ def _address(settings: Settings) -> str:
 
 
 def _connections() -> int:
-    """Raise the limit of open files as far as allowed; return the connections that a process may hold."""
+    """Raise the limit of open files and return the number of connections that a process may hold."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = CONNECTIONS_MOST + SPARE_FILES
     wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -102,7 +103,7 @@ def _connections() -> int:
 
 
 def _load(app: str) -> object:
-    """Load the app in each process. Ends the process if the app cannot be made."""
+    """Load the app in each process. End the process if that fails."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the inherited handler of the parent would ignore an early SIGTERM
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     counted.fold_ended(counted.used())
@@ -111,7 +112,7 @@ def _load(app: str) -> object:
     module, _, name = app.partition(":")
     try:
         found = getattr(import_module(module), name)
-        reader = getattr(found, "extensions", {}).get("matchbook")  # none if it is another app
+        reader = getattr(found, "extensions", {}).get("matchbook")  # None if it is another app
         return WholeRequests(found, Settings.from_env().reader_threads, reader and reader.hits)
     except MatchbookError as error:
         sys.stderr.write(f"the reader cannot start: {error}\n")
@@ -119,7 +120,7 @@ def _load(app: str) -> object:
 
 
 def _end_with_parent() -> None:
-    """End this process with its parent; otherwise it would serve requests together with the next reader."""
+    """End this process with its parent. Otherwise it would serve requests beside the next reader."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""The live release: held in the process, replaced as a whole, followed by a watcher within a second (R17)."""
+"""Hold the live release in the process. A watcher replaces it as a whole within a second (R17)."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ WATCH_S = 1.0
 class HeldRelease:
     """What the reader keeps of one release. Each answer uses exactly one, so it never mixes two.
 
-    settings: the reader's own, overridden by those recorded with the release. live_settings: the same with the
-    reader's own pins (M04), for lists that are computed live.
-    texts: what bodies of lists have in common, by how a list was made; see serving/http/present.py.
+    settings: the reader's own, overridden by those recorded with the release.
+    live_settings: the same with the reader's own pins (M04), for lists that are computed live.
+    texts: cached text of list bodies (serving/http/present.py).
     """
 
     release: Release
@@ -58,7 +58,7 @@ class HeldRelease:
         popular: Mapping[Surface, StoredList],
         settings: Settings,
     ) -> HeldRelease:
-        """settings: the reader's own."""
+        """Make a held release. settings: the reader's own."""
         if changed := changed_constants(release.settings):
             log.warning(
                 "release %s was built with %s; lists computed live use the constants of this version. Build again",
@@ -75,25 +75,24 @@ class HeldRelease:
 
     @cached_property
     def experiments(self) -> tuple[Experiment, ...]:
-        """The experiments that its lists were made with."""
         return experiments_of(self.release.experiments)
 
     def arm(self, surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
-        """The experiment and arm of an owner; None outside all experiments."""
+        """Return the experiment and arm of an owner. None outside all experiments."""
         return arm_on(self.experiments, surface, owner) if self.experiments else None
 
     def settings_of(self, surface: Surface, owner: str) -> Settings:
-        """The settings of the owner's list: those of the release, overridden by those of the owner's arm."""
+        """Return the settings of the owner's list: those of the release, overridden by those of the owner's arm."""
         found = self.arm(surface, owner)
         return self.settings if found is None else found[1].apply(self.settings)
 
     def generated_at(self, part: int = 0) -> str:
-        """When a list was made: the time of its part, because a refresh adds parts to a build."""
+        """Return the time at which a list was made. A refresh adds parts to a build, each with its time."""
         parts = self.release.parts
         return str(parts[part]["generated_at"]) if part < len(parts) else self.release.generated_at
 
     def known_until_us(self, part: int | None) -> int:
-        """The cutoff of the lists of a part, or of the build without one, in microseconds since 1970 UTC."""
+        """Return the data cutoff of a part, or of the build without one, in microseconds since 1970 UTC."""
         parts = self.release.parts
         cutoff = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
         return int(datetime.fromisoformat(cutoff).timestamp() * 1e6)
@@ -101,7 +100,7 @@ class HeldRelease:
     def version(
         self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
     ) -> ListVersion:
-        """What ordered a list (F10)."""
+        """Return the release and models that ordered a list (F10)."""
         settings = self.live_settings if live else self.settings
         if arm is not None:
             settings = arm[1].apply(settings)
@@ -113,9 +112,9 @@ class HeldRelease:
 class Releases:
     """Holds the live release and follows the pointer.
 
-    A new release is loaded off the request path and taken over by one assignment; requests that began with the old
-    one finish with it. `listeners` are called with each new release, e.g. to open its models. `beside` are called
-    after each look at the pointer, to follow other changes.
+    A new release is loaded off the request path. One assignment makes it current. Running requests finish with the old
+    one. `listeners` are called with each new release, e.g. to open its models. `beside` are called after each check of
+    the pointer, to follow other changes.
     """
 
     def __init__(
@@ -145,28 +144,29 @@ class Releases:
 
     @property
     def current(self) -> HeldRelease | None:
-        """The release to answer from, or None."""
+        """Return the release to answer from, or None."""
         return self._held
 
     @property
     def held(self) -> HeldRelease:
-        """The release to answer from. Raises ReleaseNotFound if there was never one."""
+        """Return the release to answer from. Raises ReleaseNotFound before the first one."""
         if self._held is None:
             raise ReleaseNotFound(NOTHING_LIVE)
         return self._held
 
     def load(self, name: str) -> HeldRelease:
-        """Another release, without taking it over. Raises ReleaseIncomplete, ServiceError."""
+        """Load another release but do not use it for answers. Raises ReleaseIncomplete, ServiceError."""
         return self._load(name)
 
     def look_soon(self) -> None:
-        """Look at the pointer now, because something does not fit the release held."""
+        """Check the pointer now, because a list does not fit the held release."""
         self._wake.set()
 
     def follow(self) -> None:
-        """Read the pointer once and load the release that it names; a failure keeps the present release.
+        """Read the pointer once and load its release. After a failure the present release stays.
 
-        If no release is held and Redis gives none, the stored files answer."""
+        If no release is held and Redis gives none, the stored files answer.
+        """
         with self._one_at_a_time:
             name = ""
             try:
@@ -186,24 +186,24 @@ class Releases:
             self._count()
 
     def _make_do(self, pointer: str) -> None:
-        """If no release is held yet, answer from the stored files, degraded."""
+        """Answer from the stored files, degraded, if no release is held yet."""
         if self._held is None:
             try:
                 self._take_over(self._load_from_files(pointer))
             except (MatchbookError, OSError, ValueError, LookupError) as error:
-                if str(error) != self._no_files:  # said once, not at every look
+                if str(error) != self._no_files:  # logged once, not at every check
                     log.warning("no release can be read from the artefact store either: %s", error)
                 self._no_files = str(error)
 
     def _count(self) -> None:
-        """Check that all lists of the release held are in Redis."""
+        """Check that Redis has all lists of the held release."""
         held, self.gone = self._held, {}
         if held is None:
             return
         try:
             there = self._cache.counts(held.id)
         except ServiceError:
-            return  # Redis is down, which is reported already
+            return  # Redis is down, which is already reported
         for surface, count in there.items():
             expected = held.release.lists.get(surface.value, 0) + 1  # and the popular list
             if count < expected:
@@ -248,20 +248,21 @@ class Releases:
 
 
 def age_hours(instant: str, now: datetime | None = None) -> float:
-    """Hours since an ISO 8601 instant, UTC if it has no zone."""
+    """Return the hours since an ISO 8601 instant. UTC if it has no zone."""
     then = datetime.fromisoformat(instant)
     return ((now or datetime.now(UTC)) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds() / 3600
 
 
 def instant(us: int) -> str:
-    """Microseconds since 1970 as ISO 8601 UTC, to the second."""
+    """Format microseconds since 1970 as ISO 8601 UTC, to the second."""
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
-    """Read a release's manifest, item tables and popular lists from Redis. Raises ReleaseIncomplete, ServiceError.
+    """Read a release's manifest, item tables and popular lists from Redis.
 
-    A popular list that Redis has lost is read from the stored files, if they are on this machine.
+    A popular list that Redis has lost comes from the stored files on this machine, if any.
+    Raises ReleaseIncomplete, ServiceError.
     """
     keys = cache.keys
     manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
@@ -286,9 +287,10 @@ def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredL
 
 
 def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
-    """The stored release of this name, else the last one that was live; others are never served.
+    """Load the stored release of this name, else the last live one. No other release is served.
 
-    Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
+    Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError.
+    """
     folder = settings.artifacts / "releases"
     there = pointer and (folder / pointer / MANIFEST).is_file()
     name = pointer if there else last_published(settings.artifacts)
@@ -302,9 +304,10 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
 
 
 class StoredFiles:
-    """Lists of releases stored on this machine, for owners whose list Redis does not give.
+    """Reads stored lists from this machine for owners whose list Redis does not give.
 
-    A few files stay open: one file holds the lists of one shard, owners ascending."""
+    A few files stay open. Each holds the lists of one shard, owners ascending.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.artifacts / "releases"
@@ -312,7 +315,7 @@ class StoredFiles:
         self._one_at_a_time = Lock()
 
     def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """An owner's list; None if the release has none or its files are not on this machine."""
+        """Return an owner's list. None if the release has none or its files are not on this machine."""
         row = int(held.items[surface.owner].ids.rows_of([owner])[0])
         for shard in held.release.shards if row >= 0 else ():
             if shard["surface"] == surface.value:

@@ -1,9 +1,7 @@
-"""The reader's RSGI app for granian: the event loop receives the whole request, then a thread answers it with Flask.
+"""Receive whole requests on granian's event loop (RSGI). Then a thread answers them with Flask.
 
-A hit needs no thread: serving/http/hits.py.
-
-Clients that send or read slowly hold a connection but no thread. granian's own WSGI adapter reads the body on the
-thread, without a time-out.
+A hit needs no thread (serving/http/hits.py). A client that sends or reads slowly holds a connection but no thread.
+granian's own WSGI adapter reads the body on the thread, without a time-out.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ _FAILED = (
 
 
 class WholeRequests:
-    """A WSGI app behind granian's RSGI, run by at most `threads` threads per process. hits: what answers without it."""
+    """Runs a WSGI app behind RSGI with at most `threads` threads per process. hits: answers without the app."""
 
     def __init__(self, app: WSGIApplication, threads: int, hits: Hits | None = None) -> None:
         self._app, self._threads, self._hits = app, ThreadPoolExecutor(threads, "reader"), hits
@@ -49,7 +47,7 @@ class WholeRequests:
         if self._hits is not None:
             reply = await self._hits.answer(scope, path)
             if isinstance(reply, tuple):
-                await asyncio.sleep(0)  # replies of one turn leave together: they wake the sending thread once
+                await asyncio.sleep(0)  # replies of one turn leave together and wake the sending thread once
                 protocol.response_bytes(*reply)
                 return
         environ = environ_of(scope, path)
@@ -67,7 +65,7 @@ class WholeRequests:
                     "a part of the body",
                     "send it faster, or in several requests",
                 )
-            except (ProtocolClosed, ProtocolError):  # the client stopped sending; it may still read
+            except (ProtocolClosed, ProtocolError):  # the client stopped sending but may still read
                 protocol.response_empty(400, [("Connection", "close")])
                 return
         environ["wsgi.input"] = io.BytesIO(body)
@@ -91,9 +89,9 @@ class WholeRequests:
 
 
 def environ_of(scope: Scope, path: str) -> WSGIEnvironment:
-    """The WSGI environ of a request (PEP 3333), without its body. path: from `_path`.
+    """Make the WSGI environ of a request (PEP 3333), without its body. path: from `_path`.
 
-    Left out: headers that are not printable ASCII, and names with an underscore, which could imitate another header.
+    It skips headers that are not printable ASCII, and names with an underscore, which could imitate another header.
     """
     host, _, port = scope.server.rpartition(":")
     environ: WSGIEnvironment = {
@@ -122,7 +120,7 @@ def environ_of(scope: Scope, path: str) -> WSGIEnvironment:
 
 
 def _path(scope: Scope) -> str:
-    """The decoded path; an undecodable one becomes a path without a route."""
+    """Return the decoded path. An undecodable one becomes a path without a route."""
     try:
         path = scope.path
     except Exception:  # noqa: BLE001 - granian's private error type, for bytes that are not UTF-8
@@ -131,7 +129,7 @@ def _path(scope: Scope) -> str:
 
 
 def _bytes_of(text: str) -> str:
-    """The UTF-8 bytes decoded as Latin-1, the text form of PEP 3333."""
+    """Return the UTF-8 bytes decoded as Latin-1, the text form of PEP 3333."""
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
@@ -147,9 +145,10 @@ def _headers(scope: Scope) -> Iterable[tuple[str, str]]:
 
 
 async def whole_body(environ: WSGIEnvironment, protocol: HTTPProtocol) -> bytes:
-    """Read the body and set CONTENT_LENGTH; of a body above BODY_MOST only enough to refuse it.
+    """Read the body and set CONTENT_LENGTH. Of a body above BODY_MOST, read only enough to refuse it.
 
-    Raises ProtocolError if the client disconnected."""
+    Raises ProtocolError if the client disconnected.
+    """
     if "HTTP_TRANSFER_ENCODING" not in environ:
         return bytes(await protocol()) if int(environ["CONTENT_LENGTH"]) <= READ_MOST else b""
     body, length = bytearray(), 0
@@ -165,7 +164,7 @@ async def whole_body(environ: WSGIEnvironment, protocol: HTTPProtocol) -> bytes:
 
 
 def joined(result: Iterable[bytes]) -> bytes:
-    """The whole answer of an app, closed as PEP 3333 requires."""
+    """Return the whole answer of an app, closed as PEP 3333 requires."""
     try:
         return b"".join(result)
     finally:

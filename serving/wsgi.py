@@ -1,4 +1,4 @@
-"""The WSGI app of each process of the reader, with settings from the environment."""
+"""Make the WSGI app of each process from the environment."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The clients of the reader: Redis, PostgreSQL, and the circuit breaker of both."""
+"""Connect the reader to Redis and PostgreSQL, with a circuit breaker for both."""

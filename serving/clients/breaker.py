@@ -1,4 +1,4 @@
-"""A circuit breaker: while a server hangs, one caller waits for the time-out and the others do not."""
+"""Break the circuit to a silent server: one caller waits for the time-out, the others fail at once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PAUSE_S = 1.0
 
 
 class Breaker:
-    """Guards the calls to a server for one purpose. While it is silent, one caller in each pause tries again.
+    """Guards the calls to a server for one purpose. While the server is silent, one caller per pause tries again.
 
-    The other callers get the error at once. A refusal is an answer: it begins no pause.
-    is_silent: whether an error means that the server did not answer. message: the text of an error for people.
+    The other callers get the error at once. A refusal counts as an answer and starts no pause.
+    is_silent: whether an error means that the server did not answer. message: the error as text for people.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Breaker:
 
     @contextmanager
     def guard(self, *foreign: type[Exception]) -> Iterator[None]:
-        """Run one call. Raises ServiceError if it fails with one of `foreign`, and at once during a pause."""
+        """Run one call. Raises ServiceError if it fails with one of `foreign`, or at once during a pause."""
         self._admit()
         try:
             yield
@@ -54,7 +54,6 @@ class Breaker:
             self._retry_at = None
 
     def failed(self, error: BaseException) -> None:
-        """Begin a pause."""
         with self._lock:
             self._retry_at, self._cause = self._clock() + self._pause_s, str(self._message(error))
 

@@ -1,6 +1,6 @@
-"""The Redis connection of the event loop: requests of one moment share one write and one read.
+"""Talk to Redis from the event loop: requests that arrive together share one write and one read.
 
-Connecting, TLS and passwords are the client library's. It does not retry: the caller asks `Cache`, which does.
+The client library connects, with TLS and passwords. This module does not retry: the caller then asks `Cache`.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from models.settings.settings import Settings
 from serving.clients import redis as client
 from serving.clients.breaker import PAUSE_S
 
-#: A process counts a ten-thousandth of the limit at once, because each write to Redis goes to its disk too.
+#: A process counts a ten-thousandth of the limit in advance, because Redis also writes each count to disk.
 STEPS = 10_000
 TURN_S = 0.005  # time for a turn of the event loop
-#: Where the answers go, their number, and when they were asked for.
+#: A request: the future of its answers, their number, and the time at which it was sent.
 _Request = tuple[asyncio.Future[list[Any]], int, float]
 
 
 class Pipelined:
-    """One connection, opened when first needed; all requests that wait for it share the attempt."""
+    """Holds one connection, opened at first use. Requests that wait for it share the attempt."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys, self._limit = Keys(settings.namespace), settings.reader.rate_limit
         self._step = max(1, self._limit // STEPS)
-        self._ahead: dict[str, tuple[str, int]] = {}  # by caller the key, and how many requests are counted in advance
+        self._ahead: dict[str, tuple[str, int]] = {}  # by caller: the key, and how many requests are counted in advance
         self._patience_s = settings.reader.redis_timeout_s
         self._pool = ConnectionPool.from_url(
             settings.redis_address,
@@ -49,9 +49,11 @@ class Pipelined:
         self._opening: asyncio.Task[_Wire] | None = None
 
     async def hit(self, caller: str, release: str, surface: Surface, owner: str) -> tuple[client.Found, int]:
-        """What Redis holds for an owner, and the number of this request in the caller's minute; 0: it is allowed.
+        """Return what Redis holds for an owner, and the number of this request in the caller's minute.
 
-        The same round trip counts it, with the next ones. Raises as `ask`, and if Redis refuses to read the list."""
+        The number is 0 if the request needs no check. The same round trip counts it together with the next requests.
+        Raises as `ask`, and if Redis refuses to read the list.
+        """
         commands = _get(self._keys.lists(release, surface)) + bytes.fromhex(owner.replace("-", "")) + b"\r\n"
         commands += _scan(self._keys.since(surface.owner, owner).encode(), b"%d" % client.SINCE_MOST)
         count, rate = 0, client.rate_key(self._keys, caller)
@@ -59,7 +61,7 @@ class Pipelined:
             stored, scan = await self.ask(commands, 2)
         else:
             stored, scan, total, _ = await self.ask(commands + _count(rate, self._step), 4)
-            if isinstance(total, int):  # else Redis is full or read-only, and counts nothing
+            if isinstance(total, int):  # otherwise Redis is full or read-only, and counts nothing
                 count = total - self._step + 1
                 before = self._ahead.get(caller, (rate, 0))
                 more = max(0, min(total, self._limit) - count)
@@ -69,7 +71,7 @@ class Pipelined:
         return client.Found.of(stored, scan), count
 
     def _counted_ahead(self, caller: str, rate: str) -> bool:
-        """Use one of the requests that are counted in advance, if there is one for this minute."""
+        """Use one request of this minute that was counted in advance. Return whether there was one."""
         key, left = self._ahead.get(caller, ("", 0))
         if key != rate or left == 0:
             return False
@@ -77,9 +79,10 @@ class Pipelined:
         return True
 
     async def ask(self, commands: bytes, n: int) -> list[Any]:
-        """The answers to n packed commands; a refused command gives its error.
+        """Return the answers to n packed commands. A refused command gives its error.
 
-        Raises TimeoutError if Redis is silent, redis.RedisError or OSError if there is no connection."""
+        Raises TimeoutError if Redis is silent, redis.RedisError or OSError without a connection.
+        """
         wire = self._wire
         if wire is None or wire.lost or wire.opened_at < monotonic() - client.CONNECTION_S:
             self._opening = self._opening or asyncio.create_task(self._open())
@@ -107,20 +110,20 @@ class Pipelined:
             wire.opened_at = 0.0
 
     def close(self) -> None:
-        """Close the connection, from any thread."""
+        """Close the connection. Any thread may call this."""
         if self._wire is not None:
             self._wire.close_soon()
 
 
 class _Wire(asyncio.Protocol):
-    """An open connection. What is asked in one turn of the event loop is sent together."""
+    """Holds an open connection and sends the requests of one turn of the event loop together."""
 
     def __init__(self, connection: Any, patience_s: float) -> None:
         self._streams, self._patience_s = (connection._reader, connection._writer), patience_s
-        connection._reader = connection._writer = None  # this protocol reads and writes from now on
+        connection._reader = connection._writer = None  # from now on this protocol reads and writes
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=redis.ResponseError)
-        self._waiting = deque[_Request]()  # answers come in this order
+        self._waiting = deque[_Request]()  # Redis answers in this order
         self._unsent: list[bytes] = []
         self._answers: list[Any] = []
         self._closing = self._watching = False
@@ -131,7 +134,7 @@ class _Wire(asyncio.Protocol):
         self.lost = self._transport.is_closing()
 
     def ask(self, commands: bytes, n: int) -> asyncio.Future[list[Any]]:
-        """The answers to n packed commands, later."""
+        """Return a future of the answers to n packed commands."""
         if self.lost:
             raise ConnectionError("the connection to Redis is closed")
         future: asyncio.Future[list[Any]] = self._loop.create_future()
@@ -170,7 +173,7 @@ class _Wire(asyncio.Protocol):
         return False  # close the transport
 
     def close_when_answered(self) -> None:
-        """Close once everything is answered; nothing more is asked here."""
+        """Close after the last answer. The caller must send nothing more here."""
         self._closing = True
         if not self._waiting:
             self._transport.abort()
@@ -181,7 +184,7 @@ class _Wire(asyncio.Protocol):
             self._loop.call_soon_threadsafe(self._transport.abort)
 
     def _watch(self) -> None:
-        """Look again when the oldest request will have waited too long."""
+        """Schedule a check for the time at which the oldest request times out."""
         self._watching = bool(self._waiting)
         if self._watching:
             oldest = self._waiting[0]
@@ -192,14 +195,14 @@ class _Wire(asyncio.Protocol):
                 self._loop.call_later(TURN_S, self._give_up, oldest)
 
     def _give_up(self, oldest: _Request) -> None:
-        """Fail if this request still waits: if the event loop was late, its answer has been read by now."""
+        """Fail if this request still waits. If only the event loop was late, its answer has already been read."""
         if self._waiting and self._waiting[0] is oldest:
             self._fail(TimeoutError(f"no answer within {self._patience_s} s"))
         else:
             self._watch()
 
     def _fail(self, error: Exception) -> None:
-        """Close the connection, as answers may be unread; every request that waits gets the error."""
+        """Close the connection, because unread answers may follow. Each waiting request gets the error."""
         self.lost = True
         self._transport.abort()
         while self._waiting:
@@ -210,23 +213,22 @@ class _Wire(asyncio.Protocol):
 
 @lru_cache(maxsize=1024)
 def _count(key: str, requests: int) -> bytes:
-    """The commands that count requests."""
     return _packed("INCRBY", key, requests) + _packed("EXPIRE", key, 2 * client.MINUTE_S)
 
 
 def _scan(key: bytes, most: bytes) -> bytes:
-    """The command that reads a hash of few fields, whole."""
+    """Pack the command that reads all of a small hash."""
     head = b"*5\r\n$5\r\nHSCAN\r\n$%d\r\n%b\r\n$1\r\n0\r\n$5\r\nCOUNT\r\n$%d\r\n%b\r\n"
     return head % (len(key), key, len(most), most)
 
 
 @lru_cache(maxsize=64)
 def _get(key: str) -> bytes:
-    """The command that reads a list, without the owner's 16 bytes at its end."""
+    """Pack the command that reads a list, without the owner's 16 bytes at its end."""
     return _packed("HGET", key, bytes(16))[: -16 - 2]
 
 
 def _packed(*words: str | bytes | int) -> bytes:
-    """A command as Redis reads it (RESP)."""
+    """Pack a command in the protocol of Redis (RESP)."""
     parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
     return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)])

@@ -1,4 +1,4 @@
-"""The PostgreSQL client: reads what the live fallback needs about one owner, within a time-out."""
+"""Read from PostgreSQL, within a time-out, what the live fallback needs about one owner."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from models.settings.settings import Settings
 from serving.clients.breaker import PAUSE_S, Breaker
 from sql.server import begin_with, failure_of, old_version
 
-#: Purposes. Each has a breaker of its own, so a failure of one does not stop the others.
+#: Each purpose has its own breaker, so a failure of one does not stop the others.
 OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life"
 HIDDEN_BY = {Entity.USER: "opted_out", Entity.STARTUP: "withdrawn"}
 #: The queries of `Database.owner`.
@@ -42,9 +42,9 @@ _KINDS = list(_CODES)
 class OwnerRecord:
     """What the platform knows about one owner now.
 
-    role: None for a startup and for users of other roles. profile: text by CSV column. Events: item (n,) U36 ids,
-    kind (n,) int8 codes, at (n,) int64 microseconds. own: ids that must never be shown to this owner.
-    dismissed: dismissed ids and their microseconds.
+    role: of a user, None for a startup and for other roles. profile: text by CSV column.
+    items (n,) U36 ids, kind (n,) int8 codes, at (n,) int64 microseconds: the owner's events.
+    own: ids that must never be shown to this owner. dismissed: dismissed ids and their microseconds.
     """
 
     role: Role | None
@@ -57,12 +57,12 @@ class OwnerRecord:
     dismissed: Mapping[str, int]
 
     def count(self, entity: Entity) -> int:
-        """The interaction count: events of a user, distinct users of a startup (R09)."""
+        """Return the interaction count: events of a user, distinct users of a startup (R09)."""
         return len(self.item) if entity is Entity.USER else len(np.unique(self.item))
 
 
 class Database:
-    """The reader's queries to PostgreSQL. Each raises ServiceError if PostgreSQL does not answer in time."""
+    """Sends the reader's queries. Each raises ServiceError if PostgreSQL does not answer in time."""
 
     def __init__(self, settings: Settings) -> None:
         self.breakers = {
@@ -71,14 +71,14 @@ class Database:
         }
         self._patience_s, self._earliest = settings.reader.database_timeout_s, settings.earliest_at
         self._engines: dict[str, Engine] = {}
-        if settings.reader_sqlalchemy_url:  # a slow search takes no connection from a request for a list
+        if settings.reader_sqlalchemy_url:  # a slow search must not use the connections of list requests
             others = _engine(settings, 1)
             self._engines = dict.fromkeys(self.breakers, others) | {
                 OWNERS: _engine(settings, settings.reader.live_workers)
             }
 
     def owner(self, entity: Entity, owner: str, as_of: datetime, purpose: str = OWNERS) -> OwnerRecord | None:
-        """The record of one owner before an instant; None if the id is unknown or nil."""
+        """Return the record of one owner before an instant. None if the id is unknown or nil."""
         if owner == NIL:
             return None
         with self._connection(purpose) as connection:
@@ -107,7 +107,7 @@ class Database:
         )
 
     def hidden(self, as_of: datetime) -> dict[Entity, frozenset[bytes]]:
-        """The 16 id bytes of every withdrawn startup and of every user who opted out."""
+        """Return the 16 id bytes of each withdrawn startup and of each user who opted out."""
         params = {"since": "-infinity", "as_of": as_of, "held": []}
         with self._connection(FILTERS) as connection:
             return {
@@ -116,7 +116,7 @@ class Database:
             }
 
     def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
-        """(id, name, role) where a word of the name or the id begins with `word`, in any case."""
+        """Return (id, name, role) where the id or a word of the name starts with `word`, in any case."""
         escaped = word.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         asked = {"word": escaped, "words": _lexemes(word), "most": most, **_id_range(word)}
         of_role = {"roles": list(roles)} if entity is Entity.USER else {}
@@ -125,12 +125,11 @@ class Database:
         return [(str(r.id), r.name, Role.of(r.role or "") or r.role) for r in found]
 
     def names(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
-        """The names of these ids, without unknown ids."""
         with self._connection(PAGE) as connection:
             return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
 
     def ping(self) -> None:
-        """Check that the server answers, that its schema is new enough, and that the queries of a live list may run."""
+        """Check that the server answers, that its schema is new enough, and that live lists may read it."""
         with self._connection(SIGN_OF_LIFE) as connection:
             if too_old := old_version(connection):
                 raise ServiceError(too_old)
@@ -144,7 +143,7 @@ class Database:
 
     @contextmanager
     def _connection(self, purpose: str) -> Iterator[Connection]:
-        """A connection in a transaction. Only silence opens the breaker of a purpose, a refusal does not."""
+        """Open a transaction. Only silence opens the breaker of a purpose; a refusal does not."""
         if not self._engines:
             raise ServiceError("no PostgreSQL is known: set DATABASE_URL, or start everything with `make up`")
         with self.breakers[purpose].guard(SQLAlchemyError, OSError), self._begun(self._engines[purpose]) as connection:
@@ -152,7 +151,7 @@ class Database:
 
     @contextmanager
     def _begun(self, engine: Engine) -> Iterator[Connection]:
-        """Begin the transaction. A connection that died with a restart of the server is replaced once."""
+        """Begin the transaction. If the server restarted and the connection died, replace it once."""
         started = time.monotonic()
         with _Cut(self._patience_s) as cut:
             connection = cut.watched(engine.connect())
@@ -183,7 +182,7 @@ def _engine(settings: Settings, connections: int) -> Engine:
 
 
 class _Cut:
-    """Closes a connection that is in use long after the time-out: a frozen server ignores statement_timeout."""
+    """Closes a connection some time after the time-out: a frozen server ignores statement_timeout."""
 
     def __init__(self, patience_s: float) -> None:
         self._wire: socket.socket | None = None
@@ -199,7 +198,6 @@ class _Cut:
         self._let_go()
 
     def watched(self, connection: Connection) -> Connection:
-        """The connection, closed when the time is up."""
         self._let_go()
         raw: Any = connection.connection.dbapi_connection
         self._wire = socket.socket(fileno=os.dup(raw.fileno()))
@@ -210,18 +208,18 @@ class _Cut:
             self._wire.close()
 
     def _cut(self) -> None:
-        with suppress(OSError):  # it is closed already
+        with suppress(OSError):  # already closed
             if self._wire is not None:
                 self._wire.shutdown(socket.SHUT_RDWR)
 
 
 def _lexemes(words: str) -> str:
-    """A text search query for words with these prefixes. All input is quoted, so it holds no operator."""
+    """Make a text search query for words with these prefixes. All input is quoted, so it has no operators."""
     return " & ".join("'" + w.replace("\\", "\\\\").replace("'", "''") + "':*" for w in words.lower().split())
 
 
 def _id_range(word: str) -> dict[str, str]:
-    """The first and the last id that begin with a word; an empty range if none can."""
+    """Return the first and the last id that start with a word, or an empty range if no id can."""
     digits = word.replace("-", "").lower()
     if not digits or len(digits) > 32 or set(digits) - set("0123456789abcdef"):
         return {"first": "f" * 32, "last": "0" * 32}

@@ -1,6 +1,6 @@
-"""The Redis client: one connection per thread, a time-out on every wait, ServiceError for every failure.
+"""Talk to Redis: one connection per thread, a time-out on every wait, ServiceError for every failure.
 
-Each purpose has a breaker of its own, so a failed write does not stop reads.
+Each purpose has its own breaker, so a failed write does not stop reads.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from serving.clients.breaker import PAUSE_S, Breaker
 
 SINCE_MOST = 2000  # slots of a since hash that one read scans: enough for about 1000 items
 MINUTE_S, DAY_S = 60, 86_400
-#: Memory in Redis of a new since hash and of one more field, measured (docs/reference/benchmarks.md).
+#: Bytes in Redis of a new since hash and of one more field, as measured (docs/reference/benchmarks.md).
 HASH_BYTES, FIELD_BYTES = 120, 80
 FULL_S = 60
-#: The age at which a connection is replaced: after a failover it may still lead to the former primary.
+#: Seconds until a connection is replaced: after a failover it may still lead to the former primary.
 CONNECTION_S = 60.0
-#: Purposes, each with its own breaker.
+#: Purposes. Each has its own breaker.
 LISTS, LIVE, WRITES, EVENTS, PAGE, RELEASES, SIGN_OF_LIFE = PURPOSES = (
     "lists",
     "live lists",
@@ -64,9 +64,9 @@ _POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
 
 @dataclass(frozen=True)
 class Found:
-    """What Redis holds for one owner. stored: the encoded list, if any.
+    """What Redis holds for one owner. stored: the encoded list, or None.
 
-    since: 16 id bytes of each item that the owner met since the build; None if they are too many for one read.
+    since: 16 id bytes of each item that the owner acted on after the build; None if one read cannot hold them.
     trouble: why `since` cannot be read, or empty.
     """
 
@@ -77,21 +77,21 @@ class Found:
 
     @classmethod
     def of(cls, stored: bytes | None, scan: Any) -> Found:
-        """From the answer to HSCAN. A refusal is recorded as the trouble of this owner only."""
+        """Decode the answer to HSCAN. A refusal becomes the trouble of this owner only."""
         if isinstance(scan, redis.ResponseError):
             return cls(stored, [], [], f"Redis refuses to read what the owner met: {with_hint(message_of(scan))}")
         cursor, pairs = scan
         return cls(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
 
     def met(self, from_us: int) -> int:
-        """How many items the owner met from an instant on; a lower estimate if `since` is None."""
+        """Count the items that the owner acted on since an instant. The count is a lower bound if `since` is None."""
         if self.since is None:
             return SINCE_MOST // 2
         return sum(code != OWN and at >= from_us for code, at in map(since_meaning, self.values))
 
 
 class Cache:
-    """The reader's requests to Redis. Each raises ServiceError if Redis does not answer in time."""
+    """Sends the reader's requests to Redis. Each raises ServiceError if Redis does not answer in time."""
 
     def __init__(self, settings: Settings) -> None:
         if not settings.redis_url.reveal():
@@ -106,7 +106,7 @@ class Cache:
         }
         self._settings = settings
         patience = settings.reader.redis_timeout_s
-        # one retry, for a connection that died with a restart of the server; none after a time-out
+        # retry once, for a connection that died with a restart of the server; never after a time-out
         try:
             self._pool = redis.ConnectionPool.from_url(
                 settings.redis_address,
@@ -117,36 +117,32 @@ class Cache:
             )
         except ValueError as error:
             raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
-        self._mine = threading.local()  # taking a connection from the pool and returning it costs a third of a GET
+        self._mine = threading.local()  # using the pool for each command would cost a third of a GET
 
     def get(self, key: str, purpose: str = RELEASES) -> bytes | None:
-        """The value of a key."""
         found: bytes | None = self._ask(purpose, lambda r: r.get(key))
         return found
 
     def get_many(self, keys: Sequence[str], purpose: str = RELEASES) -> list[bytes | None]:
-        """The values of keys, in one round trip."""
+        """Return the values of keys, in one round trip."""
         return list(self._ask(purpose, lambda r: r.mget(keys))) if keys else []
 
     def listed(self, key: str) -> list[str]:
-        """The entries of a list."""
         return [entry.decode() for entry in self._ask(PAGE, lambda r: r.lrange(key, 0, -1))]
 
     def field(self, key: str, field: bytes, purpose: str = PAGE) -> bytes | None:
-        """One field of a hash."""
         found: bytes | None = self._ask(purpose, lambda r: r.hget(key, field))
         return found
 
     def fields(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
-        """Several fields of a hash, in one round trip."""
+        """Return several fields of a hash, in one round trip."""
         return list(self._ask(LISTS, lambda r: r.hmget(key, list(fields)))) if fields else []
 
     def whole(self, key: str) -> Mapping[bytes, bytes]:
-        """All of a small hash."""
         return dict(self._ask(PAGE, lambda r: r.hgetall(key)))
 
     def counts(self, release: str) -> dict[Surface, int]:
-        """The number of lists of each surface, popular lists included, in one round trip."""
+        """Count the lists of each surface, popular lists included, in one round trip."""
 
         def read(r: redis.Redis) -> list[int]:
             pipeline = r.pipeline(transaction=False)
@@ -157,7 +153,7 @@ class Cache:
         return dict(zip(Surface, self._ask(RELEASES, read), strict=True))
 
     def about(self) -> Mapping[str, Any]:
-        """The answer to INFO; empty if it is not allowed."""
+        """Return the answer to INFO, or nothing if Redis forbids it."""
 
         def read(r: redis.Redis) -> Mapping[str, Any]:
             try:
@@ -169,7 +165,7 @@ class Cache:
         return found
 
     def hits(self, caller: str, release: str, surface: Surface, owners: Sequence[str]) -> list[Found]:
-        """What a release and the since hashes hold for these owners. The same round trip counts the request.
+        """Read the stored lists and the since hashes of these owners, and count the request, in one round trip.
 
         Raises TooManyRequests.
         """
@@ -184,9 +180,10 @@ class Cache:
         return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
 
     def admit(self, caller: str, count: int | None = None) -> None:
-        """Count a request that needs nothing else from Redis. Raises TooManyRequests; not while Redis is down.
+        """Count a request that needs nothing else from Redis. While Redis is down, every request passes.
 
-        count: of the caller's requests this minute if this one is counted already."""
+        count: the caller's requests in this minute, if this one is already counted. Raises TooManyRequests.
+        """
         if count is not None:
             self._admit([count])
         elif commands := self._counting(caller):
@@ -194,12 +191,12 @@ class Cache:
                 self._admit(self._together(WRITES, commands))
 
     def now(self) -> datetime:
-        """The time by the clock of Redis, against which the times of posted events are checked."""
+        """Return the time of the clock of Redis. The times of posted events are checked against it."""
         seconds, micros = self._ask(EVENTS, lambda r: r.time())
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
     def post(self, caller: str, events: Sequence[Event], received: datetime) -> None:
-        """Store events, all or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        """Store all events or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
         keys = [
             self._rate(caller),
             self.keys.events,
@@ -216,9 +213,9 @@ class Cache:
         def take(r: redis.Redis) -> Any:
             try:
                 return r.evalsha(_POST_SHA, len(keys), *keys, *values)
-            except redis.exceptions.NoScriptError:  # the first time, and after a restart
+            except redis.exceptions.NoScriptError:  # at first use, and after a restart of Redis
                 return r.eval(_POST, len(keys), *keys, *values)
-            except redis.ResponseError as error:  # full, or a replica: reads still work
+            except redis.ResponseError as error:  # Redis is full or a replica: reads still work
                 if _is_elsewhere(error):
                     raise
                 raise ServiceError(f"Redis takes no events: {with_hint(message_of(error))}") from error
@@ -226,7 +223,7 @@ class Cache:
         self._taken(self._ask(EVENTS, take))
 
     def _limits(self) -> list[Any]:
-        """The arguments of post.lua before the events."""
+        """Return the arguments of post.lua before the events."""
         settings = self._settings
         return [
             settings.reader.rate_limit,
@@ -261,7 +258,7 @@ class Cache:
             raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
 
     def hidden(self) -> tuple[dict[Entity, frozenset[bytes]], Erased]:
-        """The hidden ids of both entities and the erased users, in one round trip."""
+        """Return the hidden ids of both entities and the erased users, in one round trip."""
 
         def read(r: redis.Redis) -> list[Any]:
             pipeline = r.pipeline(transaction=False)
@@ -275,7 +272,7 @@ class Cache:
         return ids, Erased.of_fields(erased)
 
     def waiting(self) -> tuple[int, float]:
-        """How many events wait in the stream, and the seconds that the oldest has waited, in one round trip."""
+        """Return the number of events in the stream and the age of the oldest in seconds, in one round trip."""
 
         def read(r: redis.Redis) -> tuple[int, list[tuple[bytes, Any]], tuple[int, int]]:
             pipeline = r.pipeline(transaction=False)
@@ -301,7 +298,7 @@ class Cache:
         self._ask(WRITES, write)
 
     def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
-        """Write a short-lived token if the key is free, in one round trip. None on success, else the value held."""
+        """Write a short-lived token if the key is free, in one round trip. Return None, or the value that it holds."""
 
         def write(r: redis.Redis) -> bytes | None:
             pipeline = r.pipeline()
@@ -318,7 +315,6 @@ class Cache:
         self._ask(WRITES, lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
 
     def ping(self) -> None:
-        """Check that the server answers."""
         self._ask(SIGN_OF_LIFE, lambda r: r.ping())
 
     def close(self) -> None:
@@ -328,7 +324,7 @@ class Cache:
         return rate_key(self.keys, caller)
 
     def _counting(self, caller: str) -> list[Command]:
-        """The commands that count a request; none without a limit."""
+        """Return the commands that count a request, or none without a limit."""
         key = self._rate(caller)
         return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit else []
 
@@ -341,7 +337,7 @@ class Cache:
         return TooManyRequests(self._settings.reader.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
 
     def _together(self, purpose: str, commands: Sequence[Command]) -> list[Any]:
-        """The answers to several commands in one round trip; a refused command gives its error.
+        """Send several commands in one round trip and return the answers. A refused command gives its error.
 
         The client's own pipeline costs three times as much (docs/decisions/0020-one-round-trip.md).
         """
@@ -349,7 +345,7 @@ class Cache:
         def talk(r: redis.Redis) -> list[Any]:
             try:
                 return _exchange(r.connection, commands)
-            except redis.ConnectionError:  # it died with a restart of the server
+            except redis.ConnectionError:  # the connection died with a restart of the server
                 return _exchange(r.connection, commands)
 
         answers: list[Any] = self._ask(purpose, talk)
@@ -367,7 +363,7 @@ class Cache:
                 return question(self._client())
 
     def _client(self) -> redis.Redis:
-        """The client of this thread, over a connection that is not too old."""
+        """Return the client of this thread. Its connection is replaced when too old."""
         mine, now = self._mine, monotonic()
         client: redis.Redis | None = getattr(mine, "client", None)
         if client is None:
@@ -389,29 +385,28 @@ class Cache:
 
 
 def rate_key(keys: Keys, caller: str) -> str:
-    """The key that counts a caller's requests in this minute."""
     return keys.rate(caller, int(time.time()) // MINUTE_S)
 
 
 def _is_silent(error: BaseException) -> bool:
-    """Whether the server did not answer. A refusal is an answer."""
+    """Return whether the server did not answer. A refusal is an answer."""
     return not isinstance(error, redis.ResponseError | redis.AuthenticationError)
 
 
 def _is_elsewhere(error: Exception) -> bool:
-    """Whether another server may have replaced this one."""
+    """Return whether another server may have replaced this one."""
     return message_of(error).startswith(ELSEWHERE)
 
 
 def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:
-    """The value that post.lua writes into the since hashes for an event."""
+    """Return the value that post.lua writes into the since hashes for an event."""
     if event.kind is EventType.RETRACT:
         return b"-"
     return since_value(event.kind.code, instant_us(received)) if event.kind.hides(views_are_seen) else b""
 
 
 def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    """Send commands and read as many answers; on an error close the connection, as answers may be unread."""
+    """Send commands and read their answers. On an error, close the connection: answers may be unread."""
     try:
         connection.send_packed_command(connection.pack_commands(commands))
         return [_answer(connection) for _ in commands]

@@ -1,1 +1,1 @@
-"""The HTTP interface: routes, query parameters, answer bodies, API keys, health, access log and metrics."""
+"""Serve the HTTP API: routes, parameters, answer bodies, API keys, health, access log and metrics."""

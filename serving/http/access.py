@@ -1,4 +1,4 @@
-"""The access log and the metrics of requests; owners appear under a pseudonym (J01, J03, J12, J14, L06)."""
+"""Log and count requests. The log has a pseudonym for each owner (J01, J03, J12, J14, L06)."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ SECONDS = Histogram(
 
 @lru_cache(maxsize=4096)
 def _child(metric: Any, *labels: object) -> Any:
-    """The metric with these labels, cached: a lookup for every request would cost as much as counting."""
+    """Return the metric with these labels from a cache: a lookup per request costs as much as counting."""
     return metric.labels(*labels)
 
 
 class LiveRelease:
-    """Metrics of the live release, collected on request: a stored gauge would keep a series for each release."""
+    """Collects the metrics of the live release on request: a stored gauge would keep a series per release."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases
@@ -71,20 +71,20 @@ class Access:
             PSEUDONYM_KEY,
             "pseudonyms in this log differ between processes, because there is no key for them",
         )
-        self._own = secrets.token_bytes(32)  # random: nobody else can know it
+        self._own = secrets.token_bytes(32)  # random, so nobody else knows it
         for surface in Surface:
-            DEGRADED.labels(surface)  # exported from the start: a rate needs a first 0
+            DEGRADED.labels(surface)  # exported from the start, because a rate needs a first 0
 
     def attach(self, app: Flask) -> None:
         app.before_request(self._begin)
         app.after_request(self._end)
 
     def pseudonym(self, owner: str) -> str:
-        """Twelve hex digits, the same for the same id and key."""
+        """Return twelve hex digits, always the same for the same id and key."""
         return hashlib.blake2b(owner.encode(), key=self._kept.value or self._own, digest_size=6).hexdigest()
 
     def metrics(self) -> Response:
-        """The metrics of all processes of this reader in Prometheus text format."""
+        """Return the metrics of all processes of this reader in Prometheus text format."""
         now = CollectorRegistry()
         now.register(LiveRelease(self._releases))
         numbers = exposition() + generate_latest(now) + self._waiting.numbers()
@@ -129,7 +129,7 @@ class Access:
         )
 
     def _why(self, answer: Answer) -> str:
-        """The reason for the route: the count against the thresholds."""
+        """Explain the route: the interaction count against the thresholds."""
         count, routing = answer.listing.count, answer.held.settings.routing
         cold, warm = routing.cold_start_threshold, routing.warm_user_threshold
         if count < cold:

@@ -1,4 +1,4 @@
-"""Make answer ids and check ids that come back. They are signed, so no answer needs to be stored."""
+"""Make and check answer ids. The ids are signed, so the reader stores no answers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from models.settings.settings import Settings
 from serving.lists import Answer
 
 log = logging.getLogger("matchbook.reader")
-LOOK_S = 10.0  # seconds between looks for a missing key
+LOOK_S = 10.0  # seconds between searches for a missing key
 
 
 class KeptKey:
-    """A key from a setting or a file. While the file is missing, it is looked for again and `without` is logged."""
+    """Holds a key from a setting or a file. A missing file is searched again, and the log shows `without`."""
 
     def __init__(self, secret: str, home: Path, name: str, without: str) -> None:
         self._value, self._home, self._name, self._without = key_from(secret) if secret else b"", home, name, without
         self._look_at = 0.0
-        _ = self.value  # read before the first requests, which may come at the same time
+        _ = self.value  # read now, because the first requests may come at the same time
 
     @property
     def value(self) -> bytes:
-        """32 bytes; empty while the file does not exist and cannot be made here."""
+        """Return 32 bytes. Empty while the file does not exist and cannot be made here."""
         if not self._value and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             try:
@@ -43,12 +43,12 @@ class KeptKey:
 DAY_S = 86_400
 
 
-#: What the ids of lists made in the same way have in common.
+#: The part of answer ids that all lists with the same release, route and models share.
 _shown = lru_cache(maxsize=512)(ShownAnswer)
 
 
 class AnswerIds:
-    """Gives every answer an id. The key is MATCHBOOK_ANSWER_KEY, else it comes from a file that the publisher makes."""
+    """Gives every answer an id. The key is MATCHBOOK_ANSWER_KEY, else the publisher's file."""
 
     def __init__(self, settings: Settings) -> None:
         self._kept = KeptKey(
@@ -60,13 +60,14 @@ class AnswerIds:
 
     @property
     def key(self) -> bytes:
-        """32 bytes; empty while there is no key."""
+        """Return 32 bytes, or nothing without a key."""
         return self._kept.value
 
     def of(self, answer: Answer, now: datetime | None = None) -> str | None:
-        """The id of an answer, the same for the same list on the same day (UTC); None without a key.
+        """Return the id of an answer, constant for one list on one day (UTC). None without a key.
 
-        It names the build, not the refresh, because a refresh keeps the lists of its build."""
+        It names the build, not the refresh, because a refresh keeps the lists of its build.
+        """
         if not self.key:
             return None
         day = int((now or datetime.now(UTC)).timestamp()) // DAY_S
@@ -84,7 +85,7 @@ class AnswerIds:
         return shown.spell(answer.owner, self.key)
 
     def check(self, events: list[Event]) -> None:
-        """Raises RequestError with the first event whose answer id was not given to its owner."""
+        """Raises RequestError at the first event whose answer id was issued to another owner."""
         for i, event in enumerate(events):
             if event.answer_id and not self._was_given(event):
                 raise RequestError(

@@ -19,7 +19,7 @@ log = logging.getLogger("matchbook.reader")
 
 HEADER = "X-API-Key"
 NOBODY = "none"  # a caller without a key
-#: The scope that each endpoint needs; None: no key. An endpoint that is not listed needs the scope admin.
+#: The scope that each endpoint needs; None: no key. An endpoint that is not here needs the scope admin.
 NEEDS: Mapping[str, Scope | None] = {
     "alive": None,
     "ready": None,
@@ -40,9 +40,9 @@ NEEDS: Mapping[str, Scope | None] = {
 
 
 class KeyFile:
-    """The keys of a file, read again after each change: new and revoked keys count from the next request.
+    """Reads the keys of a file again after each change: new and revoked keys count from the next request.
 
-    A file that others may read, or that is damaged, is not taken over: the keys read before it stay.
+    If others may read the file, or if it is damaged, the keys read before it stay.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class KeyFile:
         self._held: tuple[tuple[int, int] | None, Mapping[str, ApiKey]] = (None, {})
 
     def keys(self) -> Mapping[str, ApiKey]:
-        """The keys by id; empty if there is no file."""
+        """Return the keys by id. Empty without a file."""
         try:
             found = self._path.stat()
         except OSError:
@@ -74,7 +74,7 @@ class KeyFile:
 
 
 class Callers:
-    """Checks the key of each request first, and sets `g.caller` to its id."""
+    """Checks the key of each request first and sets `g.caller` to its id."""
 
     def __init__(self, settings: Settings) -> None:
         self._asks, self._file = settings.asks_for_keys, KeyFile(settings.api_keys_file)
@@ -101,7 +101,7 @@ class Callers:
             _check_scope(key, needed)
 
     def reader(self, given: str) -> str:
-        """The public id of the key of a request for a list. Raises NotIdentified, NotAllowed."""
+        """Return the public id of the key of a list request. Raises NotIdentified, NotAllowed."""
         if not self._asks:
             return OPEN
         key = self._identified(given)
@@ -109,7 +109,7 @@ class Callers:
         return key.id
 
     def _identified(self, given: str) -> ApiKey:
-        """The key of a request. Raises NotIdentified, which never repeats the key."""
+        """Find the key of a request. Raises NotIdentified, which never repeats the key."""
         keys = self._file.keys()
         if not keys:
             raise NotIdentified(
@@ -144,7 +144,7 @@ class Callers:
 
 
 def _check_scope(key: ApiKey, needed: Scope) -> None:
-    """Raises NotAllowed if the key has not this scope."""
+    """Raises NotAllowed if the key does not have this scope."""
     if not key.opens(needed):
         raise NotAllowed(
             "scope_missing",

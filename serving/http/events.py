@@ -1,4 +1,4 @@
-"""`POST /api/events`: takes the events of a request, all or none; and the metrics of events and answers."""
+"""Take the events of `POST /api/events`, all or none, and report the metrics of events and answers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EVENTS_MOST = 200
 EARNED_RELEASES = 3
 EARNED_EXPERIMENTS = 10
 EARNED_RATES = ("click_through", "conversion", "application", "satisfaction", "feedback", "precision_at_10")
-RETRY_S = 5  # a Redis that restarts is back by then
+RETRY_S = 5  # by then a restarted Redis is back
 
 TAKEN = Counter("matchbook_events_taken", "Posted events that were taken", ["type"])
 REFUSED = Counter("matchbook_event_requests_refused", "Requests of which no event was taken", ["code"])
 
 
 def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
-    """The route that takes events. Events of erased users get the same answer and are not stored."""
+    """Make the route that takes events. Events of erased users get the same answer but are not stored."""
     routes = Blueprint("taking", __name__)
 
     @routes.post("/api/events")
@@ -55,9 +55,10 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
 
 
 def read_events(body: Any, received: datetime) -> list[Event]:
-    """The events of a request, in order; those without a time are one microsecond apart.
+    """Return the events of a request in order. Events without a time are one microsecond apart.
 
-    Raises RequestError with the place of the first malformed event."""
+    Raises RequestError with the position of the first malformed event.
+    """
     given = body.get("events") if isinstance(body, dict) else None
     if not isinstance(given, list) or not 1 <= len(given) <= EVENTS_MOST:
         got = f"{len(given)} events" if isinstance(given, list) else type(body).__name__
@@ -82,7 +83,7 @@ def read_events(body: Any, received: datetime) -> list[Event]:
 
 
 def _received(cache: Cache) -> datetime:
-    """Now by the clock of Redis, which all readers share; by the local clock if Redis does not answer."""
+    """Return the time of the clock of Redis, which all readers share, or the local time if Redis is silent."""
     try:
         return cache.now()
     except ServiceError:
@@ -90,7 +91,7 @@ def _received(cache: Cache) -> datetime:
 
 
 def _check_bounds(key: ApiKey | None, events: Sequence[Event]) -> None:
-    """Raises NotAllowed with the first event that the caller's key may not post."""
+    """Raises NotAllowed at the first event that the caller's key may not post."""
     for i, event in enumerate(events if key is not None and key.bound else ()):
         if key is not None and (field := key.forbids(event.kind, event.user, event.startup)):
             may = {"type": key.types, "user_id": key.users, "startup_id": key.startups}[field]
@@ -114,7 +115,7 @@ def _post(cache: Cache, events: Sequence[Event], received: datetime) -> None:
 
 
 class Waiting:
-    """Metrics of posted events and of measured answers, read from Redis, which all readers share."""
+    """Reports posted events and measured answers from Redis, which all readers share."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -122,11 +123,11 @@ class Waiting:
         self._registry.register(self)
 
     def numbers(self) -> bytes:
-        """Prometheus text format; empty while Redis is down."""
+        """Return Prometheus text format. Empty while Redis is down."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that the registry does not read Redis to check for duplicate names."""
+        """Return nothing, so that the registry does not read Redis to check for duplicate names."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -149,15 +150,15 @@ class Waiting:
             ("set_aside", "Rejected entries of the stream: not valid events"),
         ):
             yield CounterMetricFamily(f"matchbook_events_{name}", about, int(done.get(name.encode(), 0)))
-        with suppress(ValueError, LookupError, TypeError):  # written by another version; the next hour writes it again
+        with suppress(ValueError, LookupError, TypeError):  # another version wrote it; the next hourly run replaces it
             yield from list(engagement(measured))
 
 
 def engagement(measured: bytes | None) -> Iterator[Metric]:
-    """Metrics of recent engagement from `measure_answers`; none before its first run (J01-J10).
+    """Yield metrics of recent engagement from `measure_answers`, none before its first run (J01-J10).
 
-    Only the newest EARNED_RELEASES releases and EARNED_EXPERIMENTS experiments, each in its newest edition, and no
-    days, because each label value makes a series that never ends.
+    Each label value makes a series that never ends. So there are no days, only the newest EARNED_RELEASES releases
+    and EARNED_EXPERIMENTS experiments, each in its newest edition.
     """
     if measured is None:
         return
@@ -201,7 +202,7 @@ def engagement(measured: bytes | None) -> Iterator[Metric]:
 
 
 def _newest(experiments: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The experiments shown last, by name and edition, each in its newest edition."""
+    """Return the most recent experiments, by name and edition, each in its newest edition."""
     ordered = sorted(experiments, key=lambda e: (e["until"], e["since"]))
     last = {e["name"]: e for e in ordered}  # the newest edition of each name
     newest = sorted(last.values(), key=lambda e: (e["until"], e["since"]))[-EARNED_EXPERIMENTS:]

@@ -1,4 +1,4 @@
-"""`/health`, `/health/live`, `/health/ready`: the state of this process and its servers, checked on each request."""
+"""Report the state of this process and its servers, checked on each request."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from serving.releases import HeldRelease, Releases, age_hours
 def health_routes(
     settings: Settings, cache: Cache, database: Database, releases: Releases, live: LiveRecommender
 ) -> Blueprint:
-    """The three health routes."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/health")
     def health() -> tuple[Response, int]:
-        """The status: healthy, degraded (something is missing, but lists are served) or unhealthy (503: no release)."""
+        """Report healthy, degraded (something is missing, lists are served) or unhealthy (no release, status 503)."""
         held = releases.current
         loaded, models = live.trouble(held) if held else (False, "")
         info, silent = _asked(cache.about)
@@ -51,12 +50,12 @@ def health_routes(
 
     @routes.get("/health/live")
     def alive() -> Response:
-        """The process answers; nothing else is checked."""
+        """Report that the process answers, without other checks."""
         return jsonify({"live": True})
 
     @routes.get("/health/ready")
     def ready() -> tuple[Response, int]:
-        """Whether lists can be served: a release is loaded. 503 until then."""
+        """Report whether a release is loaded, so that lists can be served. Status 503 until then."""
         held = releases.current
         return jsonify({"ready": held is not None, "release": held.id if held else None}), 200 if held else 503
 
@@ -64,7 +63,7 @@ def health_routes(
 
 
 def _asked(question: Callable[[], Mapping[str, Any] | None]) -> tuple[Mapping[str, Any], str]:
-    """The answer of a server, and the error or an empty text."""
+    """Return the answer of a server and an error text, empty on success."""
     try:
         return question() or {}, ""
     except ServiceError as error:

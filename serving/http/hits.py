@@ -1,7 +1,7 @@
-"""The hit path: the list of one owner on the event loop, from the RSGI scope to bytes, with one round trip to Redis.
+"""Answer from a stored list on the event loop, from the RSGI scope to bytes, in one Redis round trip.
 
-Flask answers everything else with the same functions: other requests, refused requests, and lists that one round trip
-does not give. So both ways give the same bytes (tests/serving/http/test_hits.py).
+Flask answers all other requests with the same functions: refused requests, and lists that need more than one round
+trip. So both ways give the same bytes (tests/serving/http/test_hits.py).
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Hits:
         self._redis.close()
 
     async def answer(self, scope: Any, path: str) -> Reply | Asked | None:
-        """Status, headers and data; otherwise Flask must answer, with what Redis was asked already, if anything.
+        """Return status, headers and data. Otherwise return, for Flask, the answer of Redis if it was asked.
 
-        scope: of RSGI. path: its decoded path."""
+        scope: the scope of RSGI. path: its decoded path.
+        """
         started = time.perf_counter()
         before, _, owner = path.rpartition("/")
         surface, held, headers = _SURFACES.get(before), self._lists.releases.current, scope.headers
@@ -90,7 +91,7 @@ class Hits:
 
 
 def _is_plain(scope: Any, path: str) -> bool:
-    """Whether it is a GET without a body and not too long."""
+    """Return whether it is a GET without a body and of a permitted length."""
     return (
         scope.method == "GET"
         and not any(name in scope.headers for name in _BODY)

@@ -1,4 +1,4 @@
-"""`/openapi.json`: the OpenAPI document of this API, built from the constants of the code."""
+"""Make `/openapi.json`, the OpenAPI document of this API, from the constants of the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema], Callable[
 
 
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
-    """The OpenAPI 3.1 document of a reader with or without API keys."""
+    """Make the OpenAPI 3.1 document of a reader with or without API keys."""
     paths: Schema = {}
     for surface in Surface:
         paths |= _surface_paths(surface)
@@ -127,7 +127,7 @@ def _other_paths() -> Schema:
 
 
 def _taking() -> Schema:
-    """The operation that takes events, all or none."""
+    """Describe the operation that takes events, all or none."""
     events = {
         "type": "object",
         "required": ["events"],
@@ -167,7 +167,6 @@ def _get(endpoint: str, summary: str, schema: str, parameters: list[Schema]) -> 
 
 
 def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]) -> Schema:
-    """An operation of the page."""
     found = {"description": "for the page", "content": _json(schema)}
     return {
         "get": {
@@ -180,7 +179,7 @@ def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]
 
 
 def _plain(endpoint: str, summary: str, responses: Schema) -> Schema:
-    """An operation without parameters, with a key if the endpoint needs one."""
+    """Describe an operation without parameters, with a key if the endpoint needs one."""
     security = _needs(endpoint)
     without = {*responses, "429", "503", *(() if security else _KEYS)}
     refused = {s: r for s, r in _ERRORS.items() if s not in without}
@@ -188,7 +187,7 @@ def _plain(endpoint: str, summary: str, responses: Schema) -> Schema:
 
 
 def _needs(endpoint: str) -> list[Schema]:
-    """The security requirement of an endpoint: a key with the scope, or none."""
+    """Return the security requirement of an endpoint: a key with its scope, or none."""
     scope = NEEDS[endpoint]
     return [{"key": [scope.value]}] if scope else []
 

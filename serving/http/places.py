@@ -1,6 +1,6 @@
-"""The places of a list as JSON text: `{"id": ..., "score": ..., "reasons": [...], "sources": [...]}` each.
+"""Encode the places of a list as JSON: `{"id": ..., "score": ..., "reasons": [...], "sources": [...]}`.
 
-Each part of a place is encoded once and found by its bits: a list of 100 places has few different ones.
+A cache holds the text of each part by its bits, because the places of a list share most parts.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ _SCORES = [repr(n / 10_000) for n in range(10_001)]
 
 @lru_cache(maxsize=_TEXTS_MOST)
 def quoted(text: str) -> str:
-    """A text as JSON."""
     return _ENCODE(text)
 
 
 class _Texts(dict[Any, str]):
-    """Texts made when first needed; a full table begins anew."""
+    """Makes texts at first use. A full cache starts again empty."""
 
     def __init__(self, make: Callable[[Any], str]) -> None:
         self._make = make
@@ -46,7 +45,7 @@ class _Texts(dict[Any, str]):
 def places(
     listing: StoredList, table: ItemTable, founder_side: bool, cut: slice | NDArray[np.int64]
 ) -> tuple[str, str]:
-    """The places of a cut, and their scores by id, each without the outer brackets."""
+    """Encode the places of a cut, and their scores by id, each without the outer brackets."""
     item = listing.item[cut]
     numbers = np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist()
     ids, scores = table.ids.ids[item].tolist(), [_SCORES[n] for n in numbers]
@@ -72,8 +71,11 @@ def places(
 
 
 def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
-    """What people did, by PEOPLE bits; the facet, by FACET bits, label and number of reasons before; the end of a
-    place, by its high bits, sources, whether people are counted, and number of reasons before."""
+    """Return three caches of text: what people did, the shared facet, and the end of a place.
+
+    The first has PEOPLE bits as key. The second has FACET bits, the label, and the number of earlier reasons. The third
+    has the high bits, the sources, whether people are counted, and the number of earlier reasons.
+    """
 
     def facet(key: tuple[int, str, int]) -> str:
         bits, label, n = key
@@ -87,7 +89,7 @@ def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
 
 
 def _joined(reasons: list[str], n: int, source: int) -> str:
-    """The end of a place: its reasons after the first n, of MOST, and the names of its sources."""
+    """Return the end of a place: its reasons up to MOST, `n` of them already written, and its sources."""
     texts = ",".join(map(quoted, reasons[: MOST - n]))
     names = ",".join(quoted(s.name) for s in registry.sources() if source & s.bit)
     return f'{"," if n and texts else ""}{texts}],"sources":[{names}]}}'

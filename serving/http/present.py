@@ -1,4 +1,4 @@
-"""Make the public body of a list; only this module knows its fields (docs/reference/api.md, F07-F13)."""
+"""Make the public body of a list. Only this module knows its fields (docs/reference/api.md, F07-F13)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from serving.releases import age_hours
 
 
 def body(answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: datetime | None = None) -> str:
-    """The JSON body of one list, cut to the query. A list is never padded; `short` marks a short one.
+    """Return the JSON body of one list, cut to the query. A list is never padded: `short` marks a short one.
 
-    What lists have in common is ready text: of a release in `_facts`, of places in serving/http/places.py."""
+    Shared text is cached: per release in `_facts`, per place in serving/http/places.py.
+    """
     listing, held, surface = answer.listing, answer.held, answer.surface
     table, last = held.items[surface.item], query.offset + query.limit
     cut: slice | NDArray[np.int64] = slice(query.offset, last)
@@ -49,7 +50,7 @@ def _text(value: str | None) -> str:
 
 
 def _facts(answer: Answer) -> tuple[str, str, str]:
-    """The parts of a body that all lists made in the same way share: before the count, after it, and the end."""
+    """Return the shared text of a body: before the count, after the count, and the end."""
     listing, held, live = answer.listing, answer.held, answer.source == "live"
     names = answer.arm and (answer.arm[0].name, answer.arm[1].name)
     key = (answer.surface, listing.method, listing.route, listing.ranker, listing.part, names, live)
@@ -67,7 +68,7 @@ def _facts(answer: Answer) -> tuple[str, str, str]:
 
 
 def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]:
-    """The places that pass the filters, in order. The stored list is deeper than the answer, so filters refill it."""
+    """Return the places that pass the filters, in order. The stored list is longer than the answer."""
     item = answer.listing.item
     keep = np.ones(len(item), bool)
     for facet, values in query.facets.items():
@@ -80,7 +81,7 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:
-    """Why a list is shorter than requested; None for a full one."""
+    """Explain why a list is shorter than requested. None for a full list."""
     if answer.reason:
         return answer.reason
     if shown == query.limit:
@@ -95,7 +96,7 @@ def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | No
 
 
 def _left_out(answer: Answer) -> str:
-    """The end of a reason: what was left out of the stored list; empty if nothing."""
+    """Return the end of a reason: what was removed from the stored list. Empty if nothing was."""
     said = [f"{answer.met} met or dismissed since it was made"] * (answer.met > 0)
     said += [f"{answer.hidden} {HIDDEN[answer.surface.item]}"] * (answer.hidden > 0)
     return f"; left out: {', '.join(said)}" if said else ""

@@ -1,4 +1,4 @@
-"""Check ids, query parameters, bodies and sizes of requests; malformed input raises RequestError."""
+"""Check ids, query parameters, bodies and sizes of requests. Malformed input raises RequestError."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[0-9]{1,6}")
 
 @dataclass(frozen=True)
 class Query:
-    """Which places of a list are wanted. facets: by facet the wanted values, case-folded; any of them matches."""
+    """The places of a list that a request wants. facets: accepted values by facet, case-folded; one must match."""
 
     limit: int = LIMIT_DEFAULT
     offset: int = 0
@@ -40,12 +40,12 @@ class Query:
 
     @property
     def filtered(self) -> bool:
-        """Whether the query leaves out places of the stored list."""
+        """Return whether the query removes places of the stored list."""
         return bool(self.facets or self.exclude)
 
 
 def read_query(given: MultiDict[str, str]) -> Query:
-    """The query parameters of a request. Raises RequestError; unknown parameters are ignored."""
+    """Read the query parameters of a request. Raises RequestError. Unknown parameters are ignored."""
     if not given:
         return Query()
     facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FILTERS if f in given}
@@ -59,7 +59,7 @@ def read_query(given: MultiDict[str, str]) -> Query:
 
 @lru_cache(maxsize=1024)
 def query_of(text: str) -> Query:
-    """The query parameters in the query string of a request outside Flask. Raises RequestError as Flask's requests."""
+    """Read the query string of a request outside Flask. Raises RequestError as with Flask."""
     if not text:
         return Query()
     given = Request({"QUERY_STRING": text}).args
@@ -68,7 +68,7 @@ def query_of(text: str) -> Query:
 
 
 def read_json(text: bytes) -> Any:
-    """A JSON value; None if it is not valid JSON, holds NaN or Infinity, or is nested more than DEEP_MOST levels."""
+    """Decode a JSON value. None if it is invalid, has NaN or Infinity, or more than DEEP_MOST levels."""
     try:
         found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -89,7 +89,7 @@ def _refuse(constant: str) -> None:
 
 
 def read_id(text: str, what: str = "id") -> str:
-    """A UUID in its canonical form, lower case. Raises RequestError."""
+    """Return a UUID in canonical form, in lower case. Raises RequestError."""
     if not is_id(text):
         raise RequestError(
             "malformed_id",
@@ -101,7 +101,7 @@ def read_id(text: str, what: str = "id") -> str:
 
 
 def read_owners(body: Any) -> list[str]:
-    """The ids of `POST …/many`, in order, without duplicates. Raises RequestError."""
+    """Return the ids of `POST …/many`, in order, without duplicates. Raises RequestError."""
     ids = body.get("ids") if isinstance(body, dict) else None
     if not isinstance(ids, list) or not 1 <= len(ids) <= OWNERS_MOST or not all(isinstance(i, str) for i in ids):
         got = f"{len(ids)} ids" if isinstance(ids, list) else type(body).__name__
@@ -148,16 +148,16 @@ SECURITY = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-SHARED_S = 30  # popular and trending lists may be this old in a client's cache
+SHARED_S = 30  # seconds for which a client may cache popular and trending lists
 
 
 def attach_headers(app: Flask) -> None:
-    """Add the security headers to every answer of an app, and `no-store` where a route sets no Cache-Control."""
+    """Add the security headers to every answer of an app, and `no-store` if a route sets no Cache-Control."""
     inner = app.wsgi_app
 
     def with_security(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-            return start_response(status, [*headers, *SECURITY], *error)  # a tenth of the cost of Flask's way
+            return start_response(status, [*headers, *SECURITY], *error)  # a tenth of the cost of Flask's hook
 
         return inner(environ, start)
 
@@ -170,16 +170,15 @@ def attach_headers(app: Flask) -> None:
 
 
 def list_response(body: str, answer: Answer) -> Response:
-    """The answer of Flask with the body of one list."""
     status, headers, data = list_reply(body, answer, request.environ.get("HTTP_IF_NONE_MATCH"))
     return Response(data, status, headers)
 
 
 def list_reply(body: str, answer: Answer, held_by_client: str | None) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and data of the answer with the body of one list; a 304 if the client holds the same body.
+    """Return status, headers and data for the body of one list. A 304 if the client holds the same body.
 
-    held_by_client: the header If-None-Match. A client may keep an owner's stored list but must revalidate it, because
-    acted-on items must vanish at once. It must not keep live and degraded lists. The ETag is a hash of the body.
+    held_by_client: the header If-None-Match. The ETag is a hash of the body. A client may keep a stored list but must
+    revalidate it, because items must vanish once the owner acts on them. It must not keep live and degraded lists.
     """
     data = body.encode()
     if answer.trouble or answer.source == "live":
@@ -196,15 +195,15 @@ _JSON = ("Content-Type", "application/json")
 
 
 BODY_MOST = 64 * 1024
-URL_MOST = 8_000  # room for 200 excluded ids
+URL_MOST = 8_000  # bytes, enough for 200 excluded ids
 VALUES_MOST = 50
-#: Keys of the environ: the RequestError of an incomplete request; what Redis was asked already (`Asked`).
+#: Keys of the environ: the RequestError of an incomplete request, and the answer of Redis (`Asked`).
 REFUSED, ASKED = "matchbook.refused", "matchbook.asked"
 
 
 def cap_requests(app: Flask) -> None:
     """Refuse large requests of an app with status 413, 414 or 400."""
-    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST + 1  # werkzeug stops there silently if no length is given
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST + 1  # without a stated length, werkzeug stops there silently
     app.before_request(_check)
 
 

@@ -1,4 +1,4 @@
-"""The routes of lists: for each surface the lists of one owner and of many owners, popular and trending (F01-F06)."""
+"""Serve the lists of one owner and of many owners, popular and trending, for each surface (F01-F06)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ PREFIX = "/api/recommendations"
 
 
 def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Blueprint:
-    """The routes that serve the lists of a ListReader."""
     routes = Blueprint("lists", __name__, url_prefix=PREFIX)
 
     def present(answer: Answer, query: Query) -> Response:
@@ -25,24 +24,20 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
         return list_response(body(answer, query, settings.reader.stale_hours, ids), answer)
 
     def one(surface: Surface, owner: str) -> Response:
-        """The list of one owner."""
         owner, query = read_id(owner), read_query(request.args)
         return present(lists.one(surface, owner, caller(), request.environ.get(ASKED)), query)
 
     def many(surface: Surface) -> Response:
-        """The lists of several owners, all of one release."""
         query, owners = read_query(request.args), read_owners(json_body())
         g.answers = lists.many(surface, owners, caller())
         found = ",".join(f'"{a.owner}":{body(a, query, settings.reader.stale_hours, ids)}' for a in g.answers)
         return Response(f'{{"lists":{{{found}}}}}', mimetype="application/json")
 
     def popular(surface: Surface) -> Response:
-        """The popular list of the surface, the same for everyone."""
         query = read_query(request.args)
         return present(lists.popular(surface, caller()), query)
 
     def trending(surface: Surface) -> Response:
-        """The trending list of the surface, the same for everyone."""
         query = read_query(request.args)
         return present(lists.trending(surface, caller()), query)
 
@@ -56,10 +51,8 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
 
 
 def json_body() -> Any:
-    """The JSON of this request; None if it has none."""
     return read_json(request.get_data()) if request.is_json else None
 
 
 def caller() -> str:
-    """The public id of the caller's key."""
     return str(g.get("caller", OPEN))

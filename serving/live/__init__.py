@@ -1,7 +1,7 @@
-"""The live fallback: the recipe of the build for one owner without a list in the release (H05, H07, R01).
+"""Compute the list of one owner who has none in the release, as the build does (H05, H07, R01).
 
-recommender   keeps and computes live lists within the time budget; one computation per list over all processes
-recommenders  the models of the live release, opened in the background; one owner's events folded into them
+recommender   keeps and computes live lists in the time budget, one computation per list over all processes
+recommenders  opens the models of the live release in the background and folds in the events of one owner
 """
 
 from serving.live.recommender import LiveRecommender

@@ -1,7 +1,7 @@
-"""Live lists, for owners without a list in the release or with an outdated one: read from Redis or computed now.
+"""Read or compute the live list of an owner whose stored list is missing or outdated.
 
-A request that waits longer than the budget gets the next fallback. The computation continues, and the next request
-finds its result in Redis.
+A request that exceeds the time budget gets the next fallback. The computation continues and writes its result to
+Redis, where the next request finds it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from serving.lists import LiveAnswer
 from serving.live.recommenders import Recipes, list_of_one, open_recipes
 from serving.releases import HeldRelease, instant
 
-#: Longer than any computation, because each wait in it has a time-out. A claim of a dead process ends after it.
+#: Longer than any computation, because each wait in it has a time-out. The claim of a dead process ends after it.
 LEASE_S = 5.0
-#: Mean seconds without a new try after a failure, so that an outage causes no queue.
+#: Mean seconds between attempts after a failure, so that an outage causes no queue.
 REST_S = 1.5
 WAITING_MOST = 64  # computations of this process that may wait for a worker
 _FAILED = b"failed"
 
 
 class Flights:
-    """Starts a bounded number of computations; a request for a list that is being computed joins its computation.
+    """Starts a bounded number of computations. Requests for the same list share one computation.
 
     While Redis is down, each process computes for itself, and the pauses of the clients prevent a queue.
     """
@@ -52,13 +52,12 @@ class Flights:
         self._under_way: dict[str, Future[LiveList | None]] = {}
 
     def __len__(self) -> int:
-        """Computations that run or wait in this process."""
         return len(self._under_way)
 
     def join(self, key: str, compute: Callable[[], LiveList]) -> Future[LiveList | None]:
-        """The list under this key of Redis; None if another process computes it and will write it to Redis.
+        """Return a future of the list under this key of Redis. Its value is None if another process computes it.
 
-        Raises ServiceError if too many wait already.
+        That process writes the list to Redis. Raises ServiceError if too many computations wait.
         """
         with self._lock:
             flight = self._under_way.get(key)
@@ -81,7 +80,7 @@ class Flights:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _claimed(self, key: str, token: bytes) -> bytes | None:
-        """None if this process claimed the key, else the value of the key."""
+        """Claim the key for this process. Return None on success, else the value of the key."""
         try:
             return self._cache.claim(key, token, round(1000 * LEASE_S))
         except ServiceError:
@@ -99,7 +98,7 @@ class Flights:
             self._land(key, flight, found)
 
     def _leave(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
-        with suppress(MatchbookError):  # Redis is down; the claim expires
+        with suppress(MatchbookError):  # if Redis is down, the claim expires
             self._cache.give_up(key, token, instead, ttl_ms)
 
     def _land(
@@ -115,10 +114,10 @@ class Flights:
 
 log = logging.getLogger("matchbook.reader")
 
-POLL_S = 0.01  # seconds between looks for the result of another process
-#: Least seconds between computations of a live list whose owner may have crossed a threshold.
+POLL_S = 0.01  # seconds between checks for the result of another process
+#: Minimum seconds between two computations of a list whose owner may have crossed a threshold.
 AGAIN_S = 60.0
-#: TTL in seconds of an interaction count (H03) and of the answer that an id is unknown.
+#: TTL in seconds of an interaction count (H03) and of the result that an id is unknown.
 COUNT_TTL_S, UNKNOWN_TTL_S = 300, 30
 SECONDS = Histogram(
     "matchbook_live_seconds",
@@ -138,11 +137,11 @@ class LiveRecommender:
         self._opening: tuple[str, Future[Recipes]] | None = None
 
     def follow(self, held: HeldRelease) -> None:
-        """Open the models of a release in the background, once; drop those of the previous release (A17)."""
+        """Open the models of a release once, in the background. Drop those of the previous release (A17)."""
         self._opening = (held.id, self._opener.submit(open_recipes, self._settings, held))
 
     def recipes(self, held: HeldRelease, patience_s: float = 0.0) -> Recipes:
-        """The opened models of a release. Raises ServiceError while they are being opened."""
+        """Return the opened models of a release. Raises ServiceError while they are loading."""
         release, opening = self._opening or ("", None)
         if opening is None or release != held.id:
             raise ServiceError(f"the models of release {held.id} are not open any more")
@@ -152,16 +151,17 @@ class LiveRecommender:
             raise ServiceError(f"the models of release {held.id} are still being opened") from error
 
     def recipe(self, held: HeldRelease, surface: Surface, owner: str, patience_s: float) -> SurfaceRecommender:
-        """The models of one surface with the settings of the owner's arm.
+        """Return the models of one surface with the settings of the owner's arm.
 
-        Raises ServiceError if they are still being opened or cannot be opened."""
+        Raises ServiceError if they are loading or cannot be opened.
+        """
         recipes, found = self.recipes(held, patience_s), held.arm(surface, owner)
         if surface not in recipes.by_surface:
             raise ServiceError(recipes.trouble)
         return recipes.arms[surface, found[0].name, found[1].name] if found else recipes.by_surface[surface]
 
     def trouble(self, held: HeldRelease) -> tuple[bool, str]:
-        """Whether the models of a release are open, and the error of those that cannot be opened, or empty."""
+        """Return whether the models of a release are open, and the error of those that are not, or empty."""
         release, opening = self._opening or ("", None)
         if opening is None or release != held.id or not opening.done():
             return False, ""
@@ -170,7 +170,7 @@ class LiveRecommender:
     def answers(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int] = MappingProxyType({})
     ) -> tuple[Mapping[str, LiveAnswer], str]:
-        """The lists kept in Redis or computed within the budget, and the error, empty if none."""
+        """Return the lists from Redis or computed within the budget, and an error text, empty on success."""
         if not owners:
             return {}, ""
         deadline, trouble = time.monotonic() + self._settings.reader.live_budget_s, ""
@@ -190,13 +190,13 @@ class LiveRecommender:
         return {o: _answer(f) for o, f in (kept | found).items()}, trouble or self.trouble(held)[1]
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
-        """The count kept by an earlier computation, else the count at the cutoff, else 0; no database read (H03)."""
+        """Return the count of an earlier computation, else the count at the cutoff, else 0 (H03). Reads no database."""
         try:
             kept = self._cache.get(self._cache.keys.count(surface.owner, owner), LIVE)
             if kept is not None:
                 return int(kept)
         except ServiceError:
-            pass  # Redis is down; use the count at the cutoff
+            pass  # Redis is down: use the count at the cutoff
         try:
             owners = self.recipes(held).by_surface[surface].owners
         except (ServiceError, KeyError):
@@ -209,7 +209,6 @@ class LiveRecommender:
         self._opener.shutdown(wait=False, cancel_futures=True)
 
     def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
-        """The results of earlier computations in Redis."""
         try:
             values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners], LIVE)
             return {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
@@ -220,7 +219,7 @@ class LiveRecommender:
     def _current(
         self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList], met: Mapping[str, int]
     ) -> dict[str, LiveList]:
-        """The kept lists whose route cannot have changed, and those younger than AGAIN_S."""
+        """Select the kept lists that are younger than AGAIN_S or whose route cannot have changed."""
         if not any(met.get(o) for o in kept):
             return dict(kept)
         latest_us = 1e6 * (time.time() - AGAIN_S)
@@ -235,7 +234,7 @@ class LiveRecommender:
     def _computed(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int], deadline: float
     ) -> tuple[dict[str, LiveList], list[str], str]:
-        """The lists computed here until the deadline, the owners that another process computes, and the error."""
+        """Return the lists computed here in time, the owners that other processes compute, and the error."""
         flights: dict[str, Future[LiveList | None]] = {}
         found, elsewhere, trouble = dict[str, LiveList](), list[str](), ""
         for owner in owners:
@@ -291,7 +290,7 @@ class LiveRecommender:
         return found
 
     def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
-        """Store with the live TTL, shortened at random so that lists computed together expire at different times."""
+        """Store a list. Its TTL is shortened at random, so that lists computed together expire at different times."""
         ttl = self._settings.reader.live_ttl_s if found.known else UNKNOWN_TTL_S
         keys = self._cache.keys
         ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, not for security

@@ -33,7 +33,8 @@ log = logging.getLogger("matchbook.reader")
 class Recipes:
     """The models of one release. trouble: the error of models that cannot be opened, or empty.
 
-    arms: by surface, experiment and arm the recipe of its owners."""
+    arms: the models and settings of owners by surface, experiment and arm.
+    """
 
     release: str
     by_surface: Mapping[Surface, SurfaceRecommender] = field(default_factory=dict)
@@ -42,9 +43,9 @@ class Recipes:
 
 
 def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
-    """Open the bundles of a release and align them for every surface; skip and report those that cannot be opened.
+    """Open the bundles of a release and align them for every surface. Skip and report those that fail.
 
-    Never raises: without the catalogue or popularity there are no recipes, and the popular list is served (P09, B09).
+    Never raises. Without the catalogue or popularity no models open and the popular list is served (P09, B09).
     """
     started = time.perf_counter()
     recorded = held.live_settings
@@ -74,20 +75,20 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
 
 
 def list_of_one(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> RankedLists:
-    """The list of one owner, with their events since the build folded into the models."""
+    """Compute the list of one owner, after folding in their events since the build."""
     folded, owners = folded_for(recipe, owner, record)
     return recommend(folded, owners, recipe.settings.lists.depth)
 
 
 def folded_for(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> tuple[SurfaceRecommender, Owners]:
-    """The recipe and the owner as a batch of one, both with the events since the cutoff folded in."""
+    """Return the models and the owner as a batch of one, both with the events since the cutoff folded in."""
     events = _events(recipe, owner, record)
     owners = _batch(recipe, owner, record, events)
     return recipe.with_fold_in(owners, events), owners
 
 
 def _events(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> Interactions:
-    """The owner's events and dismissals with items of the release."""
+    """Return the owner's events and dismissals with items of the release."""
     place = recipe.items.ids.rows_of(record.item)
     there = place >= 0
     gone = recipe.items.ids.rows_of(list(record.dismissed))

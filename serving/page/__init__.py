@@ -1,1 +1,1 @@
-"""The page for people at `/`, and its own API: search by name, explain a list, explain a missing item, compare."""
+"""Serve the page at `/` and its API: search by name, explain a list or a missing item, compare lists."""

@@ -1,4 +1,4 @@
-"""Explain one owner's list, or why an item is not in it, with names, for the page at `/`."""
+"""Explain one owner's list, or why an item is not in it, for the page at `/`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from serving.releases import HeldRelease, instant
 
 FOUND_MOST = 20
 COMPARED = 20  # places of each list that are compared
-_OPENING_S = 5.0  # a person may wait until the models are open; requests for lists do not wait
+_OPENING_S = 5.0  # a person may wait until the models are open; list requests do not wait
 _OWN = {Entity.STARTUP: "it is their own startup", Entity.USER: "it is their founder"}
 
 
@@ -38,7 +38,7 @@ class Insight:
         self._opened: dict[str, HeldRelease] = {}
 
     def releases(self) -> dict[str, Any]:
-        """The live release and the earlier ones, newest first, and the label of every candidate source."""
+        """Return the live and earlier releases, newest first, and the label of every candidate source."""
         live = self._lists.releases.held
         found = [live, *self._before().values()]
         return {
@@ -57,15 +57,15 @@ class Insight:
         }
 
     def find(self, surface: Surface, entity: Entity, word: str) -> list[dict[str, Any]]:
-        """Up to FOUND_MOST owners or items of a surface where a word of the name, or the id, begins with `word`."""
+        """Find up to FOUND_MOST owners or items whose id or a word of whose name starts with `word`."""
         roles = [surface.role.value] if entity is Entity.USER else []
         found = self._database.find(entity, word, roles, FOUND_MOST)
         return [{"id": i, "name": name, "role": role} for i, name, role in found]
 
     def explained(self, surface: Surface, owner: str, caller: str) -> dict[str, Any]:
-        """How the list of an owner is made: route, candidates, and for every place its scores by model.
+        """Explain how an owner's list is made: route, candidates, and the scores of each place by model.
 
-        "known" is false for an id that the platform does not know: it gets the popular list, without an explanation.
+        "known" is false for an unknown id, which gets the popular list without an explanation.
         """
         held, recipe, record = self._asked(surface, owner)
         answer = self._lists.one(surface, owner, caller)
@@ -78,7 +78,7 @@ class Insight:
         return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
 
     def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
-        """Whether an item is in an owner's list and at which place; `because` says why or why not."""
+        """Return whether an item is in an owner's list, its place, and in `because` the reason."""
         held, recipe, record = self._asked(surface, owner)
         answer = self._lists.one(surface, owner, caller)
         places = np.flatnonzero(_ids(answer.listing, held.items[surface.item]) == item)
@@ -88,9 +88,10 @@ class Insight:
         return about | {"listed": False} | self._missing(held, recipe, owner, record, item, answer, about["names"])
 
     def compared(self, surface: Surface, owner: str, release: str) -> dict[str, Any]:
-        """Compare the owner's stored list in the live release and in another one, place by place.
+        """Compare the owner's stored lists of the live release and another, place by place.
 
-        Raises RequestError if that release is not in Redis."""
+        Raises RequestError if that release is not in Redis.
+        """
         now, before = self._lists.releases.held, self._before()
         if release not in before:
             raise RequestError(
@@ -161,7 +162,7 @@ class Insight:
         return about
 
     def _since(self, surface: Surface, owner: str, item: str) -> str:
-        """Why a posted event hides the pair since the build, before or without a row in PostgreSQL; else empty."""
+        """Explain why a posted event hides the pair, also before PostgreSQL has its row. Empty if none does."""
         value = self._cache.field(self._cache.keys.since(surface.owner, owner), UUID(item).bytes)
         if value is None:
             return ""
@@ -179,7 +180,7 @@ class Insight:
         )
 
     def _stored(self, held: HeldRelease, surface: Surface, owner: str) -> list[str]:
-        """Ids of a release's list for this owner, best first; empty if it has none."""
+        """Return the ids of a release's list for this owner, best first. Empty without a list."""
         listing = self._lists.stored(held, surface, owner)
         return [] if listing is None else _ids(listing, held.items[surface.item]).tolist()
 
@@ -187,24 +188,23 @@ class Insight:
         return self._database.names(entity, sorted(ids))
 
     def _before(self) -> dict[str, HeldRelease]:
-        """The earlier live releases in Redis, newest first. Releases that are no longer in Redis are dropped."""
+        """Return the earlier live releases that Redis still has, newest first."""
         live = self._lists.releases.held.id
         names = [name for name in self._cache.listed(self._cache.keys.history) if name != live]
         self._opened = {name: self._opened.get(name) or self._lists.releases.load(name) for name in names}
         return self._opened
 
     def forget(self, _: HeldRelease) -> None:
-        """Drop the earlier releases when another is live: an erasure may have replaced all of them."""
+        """Drop the earlier releases after a change: an erasure may have replaced all of them."""
         self._opened = {}
 
 
 def _ids(listing: StoredList, table: ItemTable) -> NDArray[np.str_]:
-    """(n,) U36 ids of a list's places."""
     return np.asarray(table.ids.ids[listing.item])
 
 
 def _met(record: OwnerRecord, item: str) -> list[dict[str, str]]:
-    """Every event of the owner with the item: dislikes first, then newest first."""
+    """Return every event of the owner with the item: dislikes first, then newest first."""
     rows: Sequence[int] = np.flatnonzero(record.item == item).tolist()
     ordered = sorted(rows, key=lambda i: (record.kind[i] == EventType.DISLIKE.code, record.at[i]), reverse=True)
     return [{"kind": EventType.of_code(int(record.kind[i])).value, "at": instant(int(record.at[i]))} for i in ordered]

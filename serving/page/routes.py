@@ -1,4 +1,4 @@
-"""The routes of the page at `/` and of its script."""
+"""Serve the page at `/`, its script and its API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.http.routes import caller
 from serving.page.insight import Insight
 
 _HERE = Path(__file__).parent
-#: By file the address and the media type.
+#: Address and media type by file.
 FILES = {
     "index.html": ("/", "text/html"),
     "page.css": ("/page.css", "text/css"),
@@ -25,12 +25,11 @@ WORD_LEAST, WORD_MOST = 2, 80
 
 
 def page_routes(insight: Insight) -> Blueprint:
-    """Routes of the page, its two files, and JSON about releases, names, lists and missing items."""
+    """Make the routes of the page, its two files, and its JSON."""
     routes = Blueprint("page", __name__)
     contents = {name: (_HERE / name).read_bytes() for name in FILES}
 
     def file(name: str) -> Response:
-        """The page, its style or its script."""
         return Response(contents[name], mimetype=FILES[name][1])
 
     for name, (rule, _) in FILES.items():
@@ -38,16 +37,15 @@ def page_routes(insight: Insight) -> Blueprint:
 
     @routes.get("/api/releases")
     def releases() -> Response:
-        """The releases in Redis, the live one first."""
         return jsonify(insight.releases())
 
     def find(surface: Surface, side: str) -> Response:
-        """Find owners or items of a surface by a word of the name or the beginning of the id."""
+        """Find owners or items of a surface by a word of the name or the start of the id."""
         entity = surface.owner if side == "owners" else surface.item
         return jsonify({"found": insight.find(surface, entity, _word(request.args.get("q", "")))})
 
     def explained(surface: Surface, owner: str) -> Response:
-        """How an owner's list is made; with `item`, why that item is or is not in it."""
+        """Explain an owner's list. With `item`, explain why that item is in it or not."""
         owner, item = read_id(owner), request.args.get("item")
         told: dict[str, Any] = (
             insight.explained(surface, owner, caller())
@@ -57,7 +55,6 @@ def page_routes(insight: Insight) -> Blueprint:
         return jsonify(told)
 
     def compared(surface: Surface, owner: str) -> Response:
-        """Compare an owner's list in the live release and in another."""
         release = request.args.get("release", "")
         if not release:
             raise RequestError("malformed_release", "release: an id of /api/releases", release, "send one of them")
@@ -86,9 +83,10 @@ _PLACE: Schema = {"type": ["integer", "null"], "minimum": 1}
 
 
 def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -> Schema:
-    """OpenAPI paths of the page, its files and its API.
+    """Return the OpenAPI paths of the page, its files and its API.
 
-    owner: the parameter of the owner's id. plain, asked: describe an operation without and with a JSON answer."""
+    owner: the parameter of the owner's id. plain, asked: describe an operation without and with a JSON answer.
+    """
     found: Schema = {
         rule: plain(
             "file",
