@@ -1,4 +1,4 @@
-"""A call made in a child process, as another account: what root may do, others may not."""
+"""Call a function in a child process under another account, because root may do what others may not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 def called(what: Callable[[], Any], settings: Settings, uid: int = 0, **variables: str) -> tuple[int, str]:
-    """(status, what was said) of a call in a child: as another account, with these variables, killed if it waits."""
+    """Return (status, output) of a call in a child, under an account, with these variables. Kill it on a time-out."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

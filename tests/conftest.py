@@ -1,7 +1,7 @@
-"""Real servers for every test that asks: one PostgreSQL and Redis a process, a fresh migrated database a test.
+"""Run real servers: one PostgreSQL and Redis per process, a fresh migrated database per test.
 
-Tests run in several processes at once (`make test`). Each process has servers of its own. All processes share one
-temporary folder, which is removed when the session ends.
+Tests run in several processes (`make test`). Each process has its own servers. All share one temporary folder, which
+is removed when the session ends.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 session.begin()
-hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failing test
+hypothesis.settings.register_profile("house", deadline=None)  # a slow machine must not fail a test
 hypothesis.settings.load_profile("house")
 
 TEMPLATE = "matchbook_template"
-REDIS_DATABASE = 9  # emptied before each test that asks for it
-#: A PostgreSQL that may lose everything when the machine stops, and so waits for no disk.
+REDIS_DATABASE = 9  # emptied before each test that uses it
+#: PostgreSQL may lose its data when the machine stops, so it does not wait for the disk.
 UNSAFE = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -39,7 +39,7 @@ UNSAFE = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "autovacuum": "off",
-    "max_wal_size": "128MB",  # the data lie in memory
+    "max_wal_size": "128MB",  # the data are in memory
 }
 
 
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a server or Airflow, by the fixtures that start one."""
+    """Mark the tests that need a server or Airflow, by their fixtures."""
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         if {"server_settings", "server"} & asked:
@@ -60,25 +60,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` means: the cores that this process may use, at most eight."""
+    """Return the value of `-n auto`: the available cores, at most eight."""
     return min(8, len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Distribute whole files to workers, and whole folders if their files share slow fixtures."""
+    """Assign whole files to workers, or whole folders if their files share slow fixtures."""
     return session.scheduler(config, log)
 
 
 @pytest.fixture
 def open_folder() -> Path:
-    """A new folder that other accounts can reach: as root the servers run as an unprivileged one."""
+    """Make a folder that other accounts can reach: under root the servers run as another account."""
     return session.open_folder()
 
 
 @pytest.fixture(scope="session")
 def server_settings() -> Iterator[Settings]:
-    """Settings of a throw-away home with both embedded servers running, through the launcher that `make up` uses."""
+    """Yield settings of a temporary home. The launcher of `make up` runs both embedded servers."""
     with ExitStack() as running:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(postgres, "OPTIONS", postgres.OPTIONS | UNSAFE)
@@ -88,7 +88,7 @@ def server_settings() -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def template_database(server_settings: Settings) -> str:
-    """The name of a database that was migrated once; tests copy it."""
+    """Migrate one database and return its name. Tests copy it."""
     from pipelines.postgres import engine, migrate
 
     migrated = engine(databases.create(server_settings, TEMPLATE))
@@ -99,7 +99,7 @@ def template_database(server_settings: Settings) -> str:
 
 @pytest.fixture
 def database(server_settings: Settings, template_database: str) -> Iterator[str]:
-    """The URL of a fresh, migrated, empty database."""
+    """Yield the URL of a fresh, migrated, empty database."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield databases.create(server_settings, name, template_database).database_url.reveal()
     databases.drop(server_settings, name)
@@ -107,7 +107,7 @@ def database(server_settings: Settings, template_database: str) -> Iterator[str]
 
 @pytest.fixture
 def redis_url(server_settings: Settings) -> Iterator[str]:
-    """The URL of an empty Redis database."""
+    """Yield the URL of an empty Redis database."""
     url = server_settings.redis_url.reveal().rpartition("/")[0] + f"/{REDIS_DATABASE}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()
@@ -116,7 +116,7 @@ def redis_url(server_settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
-    """Settings of a home of the test's own, its fresh database and an empty Redis; defaults otherwise."""
+    """Return default settings with the test's own home, a fresh database and an empty Redis."""
     return Settings(
         home=tmp_path / "home",
         database_url=Secret(database),
@@ -127,7 +127,7 @@ def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    """The test's Redis, asked directly."""
+    """Yield a client of the test's Redis."""
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         yield client
 

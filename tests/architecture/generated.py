@@ -1,4 +1,4 @@
-"""Tables of the documents made from declarations; `python -m tests.architecture.generated` writes them again."""
+"""Make the tables of documents from declarations. `python -m tests.architecture.generated` writes them again."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", fro
 
 
 def bundles() -> str:
-    """The contents of bundles, one line for each model."""
+    """List the contents of bundles, one line per model."""
     lines = [f"| `{s.bundle}` | {s.arrays} | {s.rows} |" for s in registry.MODELS if s.bundle]
     return "\n".join(["| name | arrays (maps) | what a row is |", "|---|---|---|", *lines])
 
 
 def sources() -> str:
-    """The sources of candidates, one line for each model."""
+    """List the sources of candidates, one line per model."""
     lines = [
         f"| `{s.name}` | `{s.source}` | {s.source.code} | {OWNERS[frozenset(map(str, s.owners))]} | {s.title} |"
         for s in registry.MODELS
@@ -39,13 +39,13 @@ def sources() -> str:
 
 
 def fields(table: schema.Table) -> str:
-    """The columns of contract views, one line for each."""
+    """List the columns of contract views, one line each."""
     lines = [f"| `{f.name}` | {f.type.sql} | {f.doc} |" for f in table.fields]
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
 
 
 def parameters() -> str:
-    """The query parameters of a list."""
+    """List the query parameters of a list."""
     names = ", ".join(f"`{name}`" for name in schema.FILTERS)
     return "\n".join([
         "| parameter | meaning |",
@@ -70,7 +70,7 @@ class Decision:
 
 
 def decisions() -> list[Decision]:
-    """Every decision record, in the order of file names. Raises ValueError for a malformed head."""
+    """Read every decision record, in the order of file names. Raises ValueError for a malformed head."""
     found = []
     for path in sorted((ROOT / RECORDS).glob("[0-9]*.md")):
         head = HEAD.match(path.read_text())
@@ -84,12 +84,12 @@ def decisions() -> list[Decision]:
 
 
 def decision_table() -> str:
-    """The decision records, one line for each, with the status of those that others changed."""
+    """List the decision records, one line each, with the status of those that others changed."""
     told = {d.file: "" if d.status == "accepted" else f": {d.status}" for d in decisions()}
     return "\n".join(f"- [{d.number:04d}. {d.title}]({d.file}){told[d.file]}" for d in decisions())
 
 
-#: By name of a table its document and its function. The table is between `<!-- table NAME -->` and `<!-- end NAME -->`.
+#: By name of a table: its document and its function. It is between `<!-- table NAME -->` and `<!-- end NAME -->`.
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "bundles": ("docs/reference/architecture.md", bundles),
     "sources": ("docs/reference/architecture.md", sources),
@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 def filled(name: str, text: str) -> str:
-    """A document with one table written again. Raises ValueError if its marks are missing."""
+    """Return a document with one table written again. Raises ValueError if its marks are missing."""
     begin, end = f"<!-- table {name} -->\n", f"\n<!-- end {name} -->"
     found, times = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: begin + TABLES[name][1]() + end, text, flags=re.DOTALL

@@ -1,8 +1,8 @@
-"""The requirements: one line each in requirements.csv, with the code that implements it and the tests that show it.
+"""Read requirements.csv: one requirement per line, with the code and the tests that show it.
 
-A test is named by the end of `tests/<folder>/test_<module>.py::<class>::<test>`, as long as it must be to be unique.
-Such a name stays valid when the test moves to another file. After code or tests moved,
-`python -m tests.architecture.requirements` corrects the list and prints what it could not find.
+A test has the shortest unique end of `tests/<folder>/test_<module>.py::<class>::<test>` as its name. Such a name
+stays valid when the test moves to another file. After code or tests have moved, run
+`python -m tests.architecture.requirements`: it corrects the list and prints what it could not find.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ GROUPS = {
 
 
 class Requirement(NamedTuple):
-    """A row of the list. code: modules, `module:name` or paths. tests: their names. benchmark: the module that measures
-    what no test asserts, or empty. note: differences and reasons."""
+    """A row of the list. code: modules, `module:name` or paths. tests: their names. note: differences and reasons.
+
+    benchmark: the module that measures what no test asserts, or empty.
+    """
 
     id: str
     text: str
@@ -69,9 +71,9 @@ def requirements() -> tuple[Requirement, ...]:
 
 @cache
 def collected() -> tuple[str, ...]:
-    """Every test as `tests/<folder>/test_<module>.py::<class>::<test>`, as pytest collects them.
+    """Return every test as `tests/<folder>/test_<module>.py::<class>::<test>`, as pytest collects them.
 
-    Tests of a contract class, which test classes inherit, are named where they are written.
+    Tests of a contract class have the file of that class, not the files of its subclasses.
     """
     inherited = {base.id for c in _classes() for base in c.bases if isinstance(base, ast.Name)}
     found: list[str] = []
@@ -93,12 +95,12 @@ def _tests(body: list[ast.stmt]) -> list[str]:
 
 
 def meant_by(wanted: str) -> list[str]:
-    """The tests that a name means; more or less than one is an error of the list."""
+    """Return the tests that a name matches. A correct name matches one."""
     return [test for test in collected() if test == wanted or test.endswith((f"/{wanted}", f"::{wanted}"))]
 
 
 def is_there(place: str) -> bool:
-    """Whether a path, a module or a name at the top of a module exists."""
+    """Return whether a path, a module or a top-level name of a module exists."""
     wanted, file = place.partition(":")[2], file_of(place)
     if file.suffix != ".py":
         return file.exists()
@@ -106,7 +108,7 @@ def is_there(place: str) -> bool:
 
 
 def file_of(place: str) -> Path:
-    """The file of a path, a module or a name in a module. It may be missing."""
+    """Return the file of a path, a module or a name in a module. The file may be missing."""
     base = ROOT / place.partition(":")[0].replace(".", "/")
     return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), ROOT / place)
 
@@ -119,7 +121,7 @@ def _named(node: ast.stmt) -> list[str]:
 
 
 def place_now(place: str) -> str:
-    """The place itself, or its new place if exactly one other module has the name."""
+    """Return the place, or its new place if exactly one other module has the name."""
     _, _, wanted = place.partition(":")
     if is_there(place) or not wanted:
         return place
@@ -130,13 +132,13 @@ def place_now(place: str) -> str:
 
 
 def name_now(wanted: str) -> str:
-    """The name itself, or the test of this name if exactly one other file has it."""
+    """Return the name, or the test of this name if exactly one other file has it."""
     found = meant_by(wanted) or meant_by(wanted.rpartition("::")[2])
     return wanted if meant_by(wanted) or len(found) != 1 else found[0].removeprefix("tests/")
 
 
 def follow_moves() -> list[str]:
-    """Write the list with the present places and tests; returns those that are not found or not unique."""
+    """Write the list with the present places and tests. Return those that are missing or not unique."""
     left: list[str] = []
     with LIST.open("r+", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -154,7 +156,7 @@ def follow_moves() -> list[str]:
 
 
 def page() -> str:
-    """The lists of docs/requirements.md, one for each group."""
+    """Return the lists of docs/requirements.md, one per group."""
     every = requirements()
     bare = [r.id for r in every if not r.tests]
     parts = [f"{len(every)} requirements; {len(bare)} of them have no test: {', '.join(bare)}."]
@@ -165,13 +167,13 @@ def page() -> str:
 
 
 def _line(same: list[Requirement]) -> str:
-    """Requirements in sequence with the same links: id, text and note of each, and the links once."""
+    """Write requirements in sequence with the same links: id, text and note of each, and the links once."""
     texts = [" ".join(filter(None, [f"**{r.id}**", r.text, r.note and f"*{r.note}*"])) for r in same]
     return " ".join(["-", *texts, _links(same[0])])
 
 
 def _links(r: Requirement) -> str:
-    """Links to the first place in the code, and to two tests at most or the benchmark."""
+    """Link to the first place in the code, and to at most two tests or the benchmark."""
     shown = [found for wanted in r.tests for found in meant_by(wanted)][:2]
     links = [_link(r.code[0].rpartition(":")[2].removeprefix("docs/"), file_of(r.code[0]))]
     links += [_link(test.rpartition("::")[2], ROOT / test.partition("::")[0]) for test in shown]

@@ -1,4 +1,4 @@
-"""The direction of imports: by contracts and by the modules that a running reader has loaded."""
+"""Imports follow the declared direction, by contract and by the modules that a running reader loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.paths import ROOT
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, at any place."""
+    """Return every module that a file imports, at any place."""
     found: set[str] = set()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -55,7 +55,7 @@ def test_a_reader_really_loads_nothing_that_trains(module: str, tmp_path: Path) 
 
 
 def trains(module: str) -> bool:
-    """Whether a module of models/ is one that only pipelines may open."""
+    """Return whether a module of models/ may be opened by pipelines only."""
     parts = module.split(".")
     return parts[0] == "models" and (
         parts[2:3] == ["fit"] or parts[1:3] in (["two_tower", "network"], ["two_tower", "inputs"])
@@ -76,7 +76,7 @@ def test_nobody_imports_dags_or_tests() -> None:
     assert not {p: m for p, m in found.items() if m}
 
 
-#: What is declared, on the standard library alone.
+#: Declarations need only the standard library.
 LIGHT = {"models", "models.registry", "models.schema", "models.spec"}
 
 

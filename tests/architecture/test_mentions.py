@@ -15,7 +15,7 @@ from tests.paths import ROOT
 from tests.tutorials.follow import blocks
 
 FOLDERS = "models|pipelines|serving|sql|dags|tests|benchmarks|docs|docker"
-#: A path from the root; a name with one of our own suffixes, alone or below some folder; a module; a command.
+#: A path from the root; a file name with a suffix of this project; a module; a command.
 PATH = re.compile(rf"(?<![\w./:-])((?:{FOLDERS})/[\w./-]*\w/?)(?![\w*<{{])")
 FILE = re.compile(r"(?<![\w./:<*{}-])((?:[\w-]+/)*[\w-]+\.(?:py|sql|lua|md))\b(?![\w*<(])")
 MODULE = re.compile(
@@ -26,7 +26,7 @@ SUFFIX = re.compile(r"\.(?:md|py|sql|lua|png|yml|npz|csv|json)$")
 STEP = re.compile(r"python -m pipelines ([a-z][a-z-]+)")
 RUN = re.compile(r"python -m ((?:models|pipelines|serving|benchmarks|dags)[\w.]*)")
 MAKE = re.compile(r"`make ([a-z][a-z0-9-]*)")
-#: What a build writes, and scripts of other projects.
+#: Files that a build writes, and scripts of other projects.
 FOREIGN = {"evaluation.md", "score.py", "split.py"}
 TEXTS = [
     p
@@ -39,7 +39,7 @@ TEXTS = [
 
 
 def said(path: Path) -> str:
-    """The texts of a file: all of a document; docstrings, comments and messages of code."""
+    """Return the texts of a file: a whole document, or the docstrings, comments and messages of code."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix != ".py":
         return text
@@ -48,7 +48,7 @@ def said(path: Path) -> str:
 
 @cache
 def everything() -> frozenset[str]:
-    """Every tracked file and folder, as text from the root."""
+    """Return every tracked file and folder, as text from the root."""
     files = [name(p) for p in tracked()]
     return frozenset([*files, *(str(parent) for f in files for parent in Path(f).parents)])
 
@@ -60,15 +60,15 @@ def steps() -> frozenset[str]:
 
 
 def made(page: Path) -> set[str]:
-    """The files and folders that a tutorial writes."""
+    """Return the files and folders that a tutorial writes."""
     files = [b.path for b in blocks(page) if b.path] if page.suffix == ".md" else []
     return {*files, *(str(parent) for f in files for parent in Path(f).parents)}
 
 
 def gone(path: Path, text: str) -> set[str]:
-    """The names in a text that do not exist."""
-    text = re.sub(r"\]\([^)]*\)", "]", text)  # links are looked after by test_texts.py
-    text = re.sub(r"^(---|\+\+\+) [ab]/", "", text, flags=re.MULTILINE)  # of a diff in a tutorial
+    """Return the names in a text that do not exist."""
+    text = re.sub(r"\]\([^)]*\)", "]", text)  # test_texts.py checks links
+    text = re.sub(r"^(---|\+\+\+) [ab]/", "", text, flags=re.MULTILINE)  # headers of a diff in a tutorial
     there = everything() | made(path)
     paths = {p.rstrip("/.") for p in PATH.findall(text)}
     found = {p for p in paths if p not in there and f"{p}.py" not in there and not _called(p)}
@@ -87,12 +87,12 @@ def gone(path: Path, text: str) -> set[str]:
 
 
 def _called(path: str) -> bool:
-    """`sql/queries/owner/user` names a query as `sql.load` takes it."""
+    """Return whether `sql/queries/owner/user` names a query as `sql.load` takes it."""
     return f"{path}.sql" in everything()
 
 
 def _module(dotted: str) -> bool:
-    """A module, or a name in a module."""
+    """Return whether it is a module or a name in a module."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):
         base = "/".join(parts[:end])

@@ -68,13 +68,13 @@ RUNTIME, TESTING = "requirements", "requirements-dev"
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Package -> version of a lock."""
+    """Return the version of each package of a lock."""
     lines = (x.split(" ; ")[0].split("==") for x in _lines(f"{lock}.txt"))
     return {re.sub(r"\[.*", "", name): version for name, version in lines}
 
 
 def asked(lock: str) -> set[str]:
-    """The packages in the source file of a lock."""
+    """Return the packages in the source file of a lock."""
     found = (re.match(r"[A-Za-z0-9._-]+", line) for line in _lines(f"{lock}.in"))
     return {re.sub(r"[-_.]+", "-", m[0]).lower() for m in found if m}
 
@@ -109,7 +109,7 @@ def test_the_locks_agree() -> None:
 def test_what_tests_use_is_not_in_the_image() -> None:
     assert not asked(TESTING) & asked(RUNTIME)
     found = asked(TESTING) & set(pins(RUNTIME))
-    assert found <= {"jsonschema", "pyyaml", "websockets"}, f"{found}: only tests ask for it"  # Airflow wants those
+    assert found <= {"jsonschema", "pyyaml", "websockets"}, f"{found}: only tests ask for it"  # required by Airflow
 
 
 @pytest.mark.parametrize("path", python(*CODE), ids=name)
@@ -118,7 +118,7 @@ def test_every_file_begins_with_what_it_is(path: Path) -> None:
 
 
 def test_what_models_offers_is_described() -> None:
-    """Public functions and classes of models/; methods need no docstring if their class has one."""
+    """Public functions and classes of models/ have a docstring. Methods need none if their class has one."""
     bare: list[str] = []
     for path in python("models"):
         for node in parsed(path).body:

@@ -1,4 +1,4 @@
-"""The source tree as the architecture rules see it."""
+"""List the source files that the architecture tests check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.paths import ROOT
 
-#: Modules that no process of the reader loads: they train, or are heavy.
+#: Modules that no reader process loads: they train models or are large.
 NEVER_LOADED = (
     "airflow",
     "implicit",
@@ -33,7 +33,7 @@ CODE = (*PACKAGES, "dags", "benchmarks")
 
 @cache
 def tracked() -> tuple[Path, ...]:
-    """Files that git tracks or would add; without git, everything outside the hidden folders."""
+    """Return the files that git tracks or would add. Without git, return everything outside hidden folders."""
     asked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
     if asked.returncode == 0:
         found = [ROOT / line for line in asked.stdout.splitlines()]
@@ -43,12 +43,12 @@ def tracked() -> tuple[Path, ...]:
 
 
 def python(*folders: str) -> list[Path]:
-    """Python files under these folders of the repository."""
+    """Return the Python files in these folders of the repository."""
     return [p for p in tracked() if p.suffix == ".py" and p.relative_to(ROOT).parts[0] in folders]
 
 
 def name(path: Path) -> str:
-    """A path as it is written in a message."""
+    """Return a path as messages show it."""
     return str(path.relative_to(ROOT))
 
 
@@ -58,11 +58,11 @@ def parsed(path: Path) -> ast.Module:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function and method of a file, nested ones too."""
+    """Yield every function and method of a file, also nested ones."""
     return (node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of the body, without its docstring."""
+    """Count the lines of the body, without its docstring."""
     body = function.body[1:] if ast.get_docstring(function) is not None and len(function.body) > 1 else function.body
     return (body[-1].end_lineno or body[-1].lineno) - body[0].lineno + 1

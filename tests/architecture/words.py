@@ -30,20 +30,20 @@ COMMENTED_NAMES = {"Makefile", "Dockerfile", ".env.example", ".ci/run"}
 PAGES = {".html", ".js", ".css"}
 HEAD = "# Finds in each file, made by `python -m tests.architecture.words --write`. The aim is an empty list.\n"
 
-#: Code inside text: fenced blocks, spans, addresses, HTML comments.
+#: Code in text: fenced blocks, spans, addresses, HTML comments.
 CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<!--.*?-->|https?://\S+", re.DOTALL)
-#: A text that is nothing but ids of requirements.
+#: A text of requirement ids only.
 IDS_ALONE = re.compile(r"(?:[A-R]\d{2}\b[\s,.:;–-]*(?:to|and)?\s*)+")
-#: What ends a sentence or a piece of text: a full stop, a blank line, a list item, a table cell, a heading.
+#: Ends of sentences or pieces of text: a full stop, a blank line, a list item, a table cell, a heading.
 END = re.compile(r"[.!?:;](?=\s|$)|\n\s*\n|\n\s*(?:[-*#>]|\d+\.)\s|\|")
 
 
 class Text(NamedTuple):
-    """A piece of prose and the line on which it begins."""
+    """A piece of prose and its first line."""
 
     line: int
     words: str
-    is_prose: bool = False  # sentences are measured
+    is_prose: bool = False  # its sentences are measured
 
 
 class Find(NamedTuple):
@@ -58,13 +58,13 @@ class Find(NamedTuple):
 
 @cache
 def avoided() -> re.Pattern[str]:
-    """All patterns as one. A file name such as earnings.json is code, also without backticks."""
+    """Join all patterns. A file name such as earnings.json is code, also without backticks."""
     return re.compile(rf"(?<![\w./])(?:{'|'.join(patterns())})(?![\w/]|\.\w|_)", re.IGNORECASE)
 
 
 @cache
 def patterns() -> dict[str, str]:
-    """By pattern what to write instead."""
+    """Return the words to write instead, by pattern."""
     found: dict[str, str] = tomllib.loads(LIST.read_text())
     return found
 
@@ -75,7 +75,7 @@ def instead(word: str) -> str:
 
 @cache
 def finds(path: Path) -> list[Find]:
-    """Every find of a file, in the order of its lines."""
+    """Return the finds of a file in the order of its lines."""
     found: list[Find] = []
     for text in texts(path):
         words = CODE.sub(_blank, text.words)
@@ -93,7 +93,7 @@ def finds(path: Path) -> list[Find]:
 
 
 def _blank(code: re.Match[str]) -> str:
-    """Code counts as one word; its line breaks stay, so that lines keep their numbers."""
+    """Replace code with one word. Keep its line breaks, so that line numbers stay."""
     return "X" + "\n" * code[0].count("\n")
 
 
@@ -107,9 +107,9 @@ def _long(words: str, line: int) -> Iterator[tuple[int, str, str]]:
 
 
 def texts(path: Path) -> Iterator[Text]:
-    """What a file says: prose; of code its docstrings, comments and messages."""
+    """Yield the prose of a document, or the docstrings, comments and messages of code."""
     source = path.read_text(encoding="utf-8", errors="replace")
-    if path.name == "CHANGELOG.md":  # what older versions say is history
+    if path.name == "CHANGELOG.md":  # text about older versions does not change
         source = re.split(r"^## ", source, flags=re.MULTILINE)[1]
     if path.suffix == ".py":
         yield from _python(path, source)
@@ -129,7 +129,7 @@ def _comments(source: str, sign: str) -> Iterator[Text]:
 
 
 def _python(path: Path, source: str) -> Iterator[Text]:
-    """Comments, docstrings, and other strings that have a space: messages."""
+    """Yield comments, docstrings, and messages, which are the other strings with a space."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Text(token.start[0], token.string)
@@ -150,20 +150,20 @@ def _python(path: Path, source: str) -> Iterator[Text]:
 
 @cache
 def read() -> tuple[Path, ...]:
-    """Files whose words count: all of ours, without the licence and the list itself."""
+    """Return the files to check: all except the licence and the list of words."""
     left_out = {"LICENSE", "requirements.txt", "requirements-dev.txt"}
     lists = {LIST, ALLOWED, ROOT / "tests" / "architecture" / "test_words.py"}
     return tuple(p for p in tracked() if p.name not in left_out and p not in lists and not FOREIGN & set(p.parts))
 
 
 def counted() -> dict[str, int]:
-    """Finds of each file that has any."""
+    """Count the finds of each file that has any."""
     by_file = {name(path): len(finds(path)) for path in read()}
     return {file: count for file, count in by_file.items() if count}
 
 
 def allowed() -> dict[str, int]:
-    """Finds that are recorded for each file."""
+    """Return the recorded number of finds by file."""
     lines = (line.split(maxsplit=1) for line in ALLOWED.read_text().splitlines() if not line.startswith("#"))
     return {file: int(count) for count, file in lines}
 

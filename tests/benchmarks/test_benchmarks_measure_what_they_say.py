@@ -1,4 +1,4 @@
-"""The comparisons compare equal work, and the tables show what was measured. No time is asserted."""
+"""Comparisons use equal work, and tables show the measured values. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_a_way_that_is_slow_on_this_processor_is_timed_on_a_slice(monkeypatch: p
 def test_other_items_are_noticed() -> None:
     left, right = np.eye(2, dtype=np.float32), np.array([[3, 1], [2, 2], [2, 1], [1, 3]], np.float32)
     ours = top_k_of(left, Float32Product(right), sparse.csr_matrix((2, 4), dtype=bool), 2)
-    assert differing(ours, np.array([[0, 2], [3, 1]]), left, right) == 0  # item 2 scores as item 1 does
+    assert differing(ours, np.array([[0, 2], [3, 1]]), left, right) == 0  # items 1 and 2 have equal scores
     assert differing(ours, np.array([[0, 3], [3, 2]]), left, right) == 2
 
 
 @pytest.fixture
 def taken() -> dict[str, dict[str, Any]]:
-    """What the steps of a small run said."""
+    """Return what the steps of a small run printed."""
     rates = {
         "rates": {BASE: asdict(Rate(100.0, 20.0)), "plain chain to Redis": asdict(Rate(60.0, 25.0))},
         "differing": {},

@@ -1,4 +1,4 @@
-"""The Gowalla benchmark on a small split in the published form: its input, figures by hand, its table."""
+"""Run the Gowalla benchmark on a small split in the published form: input, figures by hand, table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USERS, ITEMS = 60, 90
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three tastes; of what each user met one in five is hidden."""
+    """Make users of three tastes. One in five of each user's items is in the test split."""
     rng = np.random.default_rng(0)
     met = rng.random((USERS, ITEMS)) < np.where(np.arange(USERS)[:, None] % 3 == np.arange(ITEMS) % 3, 0.6, 0.02)
     hidden = met & (rng.random(met.shape) < 0.2)
@@ -38,7 +38,7 @@ def test_the_split_is_read_and_validation_never_sees_the_test(folder: Path) -> N
 
 
 def test_figures_by_hand() -> None:
-    """Two of three found, in places 1 and 3."""
+    """Two of three items are found, at ranks 1 and 3."""
     hidden = gowalla._matrix(np.zeros(3, int), np.array([0, 2, 4]), (1, 30))
     items = np.array([0, 1, 2, *range(5, 22)], np.int32)
     lists = Proposal(np.array([0, 20]), items, np.arange(20, 0, -1).astype(np.float32))

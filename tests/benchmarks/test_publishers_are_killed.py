@@ -1,4 +1,4 @@
-"""Publishers killed and stopped at random moments; the long run is `python -m benchmarks.faults.publishers`."""
+"""Kill and stop publishers at random moments. The long run is `python -m benchmarks.faults.publishers`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_publisher_killed_or_stopped_at_any_moment_harms_nobody(town: Town) ->
 
 
 def test_the_run_notices_what_it_is_there_for(town: Town) -> None:
-    """A check that cannot fail is a defect: harm is done by hand, and counted."""
+    """The check must be able to fail: harm done by hand is counted."""
     outcome, client, keys = Outcome(), town.client, town.keys
     live = text(client, keys.current)
     client.set(f"{town.settings.namespace}:release:nobody", "x")

@@ -1,4 +1,4 @@
-"""A real Chromium, controlled over its debugging protocol: only the browser is needed."""
+"""Control a real Chromium over its debugging protocol. Only the browser is needed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from typing import Any
 from websockets.sync.client import connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LARGEST = 64 * 1024 * 1024  # a screenshot comes as one message
+LARGEST = 64 * 1024 * 1024  # bytes; a screenshot is one message
 
 
 def found() -> str | None:
-    """The path of the browser, or None."""
+    """Return the path of the browser, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Chromium:
-    """One page of one browser; a context manager."""
+    """Controls one page of one browser, as a context manager."""
 
     def __init__(self, program: str) -> None:
         self._stack = ExitStack()
@@ -57,7 +57,7 @@ class Chromium:
         with self._stack as stack:
             self._page = stack.enter_context(connect(self._page_address(), max_size=LARGEST, proxy=None))
             self.tell("Page.enable")
-            self._stack = stack.pop_all()  # to be ended by __exit__ from here on
+            self._stack = stack.pop_all()  # from here on __exit__ ends it
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -68,7 +68,7 @@ class Chromium:
         self._process.wait(20)
 
     def _page_address(self) -> str:
-        """Where the page listens; the browser writes its port into its profile."""
+        """Return the address of the page. The browser writes its port into its profile."""
         told, deadline = self._profile / "DevToolsActivePort", time.monotonic() + 30
         while not (told.is_file() and told.read_text().count("\n")):
             assert self._process.poll() is None and time.monotonic() < deadline, "the browser could not be started"
@@ -78,7 +78,7 @@ class Chromium:
             return str(next(p["webSocketDebuggerUrl"] for p in json.load(answer) if p["type"] == "page"))
 
     def tell(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send one command and return its answer; events before it are ignored."""
+        """Send one command and return its answer. Ignore earlier events."""
         self._asked += 1
         self._page.send(json.dumps({"id": self._asked, "method": method, "params": params}))
         while True:
@@ -91,7 +91,7 @@ class Chromium:
         self.tell("Page.navigate", url=address)
 
     def ask(self, script: str) -> Any:
-        """The value of a JavaScript expression on the page."""
+        """Return the value of a JavaScript expression on the page."""
         result = self.tell("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         return result["result"].get("value")
 
@@ -107,7 +107,7 @@ class Chromium:
         return text
 
     def type_into(self, selector: str, text: str) -> None:
-        """Focus a field and type with key events, so that scripts of the page react."""
+        """Focus a field and type with key events, so that the scripts of the page react."""
         assert self.ask(f"document.querySelector({json.dumps(selector)})?.focus() === undefined"), selector
         self.tell("Input.insertText", text=text)
 

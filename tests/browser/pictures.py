@@ -1,4 +1,4 @@
-"""Take the pictures of docs/images from the system that `make up` runs: `python -m tests.browser.pictures`."""
+"""Take the pictures of docs/images from a running `make up`: `python -m tests.browser.pictures`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.paths import ROOT
 
 FOLDER = ROOT / "docs" / "images"
 COLOURS = 96
-SETTLED_S = 5.0  # Airflow's graph moves into place
+SETTLED_S = 5.0  # seconds until Airflow's graph stops moving
 
 
 def main() -> None:

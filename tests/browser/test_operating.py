@@ -1,4 +1,4 @@
-"""Tasks of an operator in Airflow's UI: a build with and without a date, three days backfilled, one shard cleared."""
+"""Operate Airflow's UI: build with and without a date, backfill three days, clear one shard."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def api(up: Settings) -> AirflowApi:
 
 @pytest.fixture
 def operator(browser: Chromium, up: Settings) -> Chromium:
-    """The browser, logged in, on the page of the build."""
+    """Open the build's page in a logged-in browser."""
     log_in(browser, up)
     browser.open(f"{address(up)}/dags/{DAG}")
     browser.wait_for(lambda text: "Latest Run" in text and "release" in text)
@@ -47,11 +47,11 @@ def until(question: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
 def click(browser: Chromium, script: str) -> None:
     """Wait for the element of a JavaScript expression and click it."""
     until(lambda: browser.ask(f"(() => {{ const e = {script}; if (!e) return false; e.click(); return true; }})()"), 30)
-    time.sleep(0.7)  # the page moves
+    time.sleep(0.7)  # seconds until the page stops moving
 
 
 def days_ago(up: Settings, days: int) -> datetime:
-    """A midnight before the newest event."""
+    """Return a midnight before the newest event."""
     newest = marketplace.newest(up)
     assert newest is not None
     return (newest - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -65,7 +65,7 @@ def press(browser: Chromium, key: str) -> None:
 
 
 def pick(browser: Chromium, place: int, moment: datetime) -> None:
-    """Choose an instant in the n-th date field of the dialog."""
+    """Enter an instant in the n-th date field of the dialog."""
     click(browser, f"document.querySelectorAll('[role=dialog] [data-testid=datetime-input]')[{place}]")
     for hint, text in (("YYYY/MM/DD", f"{moment:%Y/%m/%d}"), ("HH:mm", f"{moment:%H:%M}")):
         field = f"[...document.querySelectorAll('input[placeholder=\"{hint}\"]')].at(-1)"
@@ -105,7 +105,7 @@ def finished(api: AirflowApi, run: str) -> str:
 
 
 def tries(api: AirflowApi, run: str) -> dict[tuple[str, int], tuple[int, str]]:
-    """(task, map index) -> number of the last try and its state."""
+    """Return the number of the last try and its state, by (task, map index)."""
     return {(t["task_id"], t["map_index"]): (t["try_number"], t["state"]) for t in api.task_instances(DAG, run)}
 
 

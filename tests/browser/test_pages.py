@@ -1,4 +1,4 @@
-"""The pages that a person sees: Airflow's UI with the build, and a list in the reader."""
+"""Show the pages for people: Airflow's UI with the build, and a list in the reader."""
 
 from __future__ import annotations
 

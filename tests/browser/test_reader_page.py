@@ -1,4 +1,4 @@
-"""The reader's page in a real Chromium: a list with reasons, a missing item explained, use by keyboard only."""
+"""Use the reader's page in a real Chromium: a list with reasons, a missing item, keyboard only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A throw-away Airflow with SQLite metadata: its home is set before anything imports airflow."""
+"""Make a temporary Airflow with SQLite metadata. Its home is set before anything imports airflow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ sys.path.insert(0, str(DAGS))
 
 @pytest.fixture(scope="session")
 def airflow_metadata() -> Path:
-    """The home of an Airflow with a metadata database."""
+    """Return the home of an Airflow with a metadata database."""
 
     def migrate(folder: Path) -> None:
         folder.mkdir()
@@ -51,7 +51,7 @@ def airflow_metadata() -> Path:
 
 @pytest.fixture(scope="session")
 def read_dags() -> Callable[[], dict[str, Any]]:
-    """Read the folder as Airflow's DAG processor does: DAG id -> DAG. A file that cannot be read fails the test."""
+    """Read the folder like Airflow's DAG processor: DAG by id. A file that cannot be read fails the test."""
     import airflow  # noqa: F401  first, or the next import goes round in a circle
     from airflow.dag_processing.dagbag import DagBag
 
@@ -69,13 +69,13 @@ def read_dags() -> Callable[[], dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def dags(read_dags: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Every DAG of the folder; tests do not change them."""
+    """Return every DAG of the folder. Tests must not change them."""
     return read_dags()
 
 
 @pytest.fixture
 def metadata(airflow_metadata: Path, tmp_path: Path) -> Any:
-    """An engine over a copy of the migrated metadata, and its tables."""
+    """Return an engine over a copy of the migrated metadata, and its tables."""
     copy = tmp_path / "airflow.db"
     copy.write_bytes((airflow_metadata / "airflow.db").read_bytes())
     engine, tables = create_engine(f"sqlite:///{copy}"), MetaData()

@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def _plant(metadata: Any, dag: str, days: int, since: int = 0) -> None:
-    """One run and one log line for each of `days` days; the newest is `since` days old."""
+    """Store one run and one log line for each of `days` days. The newest is `since` days old."""
     engine, tables = metadata
     with engine.begin() as connection:
         for day in range(since, since + days):
@@ -49,7 +49,7 @@ def _plant(metadata: Any, dag: str, days: int, since: int = 0) -> None:
 def _kept(metadata: Any, table: str) -> Counter[str]:
     engine, tables = metadata
     with engine.begin() as connection:
-        dags = connection.scalars(select(tables[table].c.dag_id))  # a command of Airflow's own is logged with none
+        dags = connection.scalars(select(tables[table].c.dag_id))  # Airflow's own commands are logged without a DAG
         return Counter(dag for dag in dags if dag)
 
 
@@ -73,7 +73,7 @@ def test_old_rows_and_logs_go(metadata: Any, tmp_path: Path) -> None:
     for dag in ("build_recommendations", "drain_events", "monthly"):
         _plant(metadata, dag, 20)
     _plant(metadata, "lately_gone", 1)
-    _plant(metadata, "paused", 3, since=400)  # its newest scheduled run stays however old
+    _plant(metadata, "paused", 3, since=400)  # the newest scheduled run stays at any age
     logs = {
         (dag, days): _log(settings.airflow_log_folder, dag, days)
         for dag in ("build_recommendations", "drain_events")

@@ -23,8 +23,10 @@ def build(dags: dict[str, Any]) -> Any:
 
 
 def test_the_graph_has_the_steps_of_the_build_in_their_order(build: Any) -> None:
-    """The DAG file is written by hand: each task is a step of `pipelines.build.STEPS`, with its group, and every step
-    comes after those whose results it takes, and has a task."""
+    """Each task is a step of `pipelines.build.STEPS`, with its group, and each step has a task.
+
+    Every step comes after the steps that produce its inputs.
+    """
     steps = [step.id for step in STEPS]
     places = {f"train.{model}": steps.index("train") for model in MODELS} | {s: i for i, s in enumerate(steps)}
     names = {t.task_id for t in build.tasks}

@@ -1,4 +1,4 @@
-"""A real run of build_recommendations: every task in one process, tiny marketplace, real PostgreSQL and Redis."""
+"""Run build_recommendations for real: one process, tiny marketplace, real PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SMALL = small_variables(shards=5)
 DAY = timedelta(days=1)
 Build = Callable[..., Any]
 
-# Airflow's own, all over `dag.test()`
+# warnings of Airflow in `dag.test()`
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -44,7 +44,7 @@ pytestmark = [
 
 @pytest.fixture
 def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The tiny marketplace in PostgreSQL, and an environment in which tasks find it."""
+    """Load the tiny marketplace into PostgreSQL, and set the environment of tasks."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     where = {
         "MATCHBOOK_HOME": str(settings.home),
@@ -59,7 +59,7 @@ def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def run_dag(airflow_metadata: Path, read_dags: Callable[[], dict[str, Any]]) -> Build:
-    """Run a DAG to its end; `kind` and `interval` make it like a run of the scheduler."""
+    """Run a DAG to its end. `kind` and `interval` imitate a run of the scheduler."""
     from airflow.models import dagrun
 
     created = dagrun.get_or_create_dagrun
@@ -79,7 +79,7 @@ def run_dag(airflow_metadata: Path, read_dags: Callable[[], dict[str, Any]]) -> 
             given["session"].commit()
             return made
 
-        mine = read_dags()[dag]  # anew: a run leaves its parameters in the DAG object
+        mine = read_dags()[dag]  # read again, because a run leaves its parameters in the DAG object
         for task in mine.tasks:
             task.retries = retries
         with patch.object(dagrun, "get_or_create_dagrun", as_the_scheduler_would):
@@ -97,7 +97,7 @@ def returned(run: Any, task: str) -> Any:
 
 
 def stored_lists(settings: Settings, release: str, surface: Surface) -> list[bytes]:
-    """The lists of one surface of a stored release, as Redis would hold them, however they were sharded."""
+    """Return the stored lists of one surface as Redis holds them, for any number of shards."""
     artifacts = Artifacts(settings)
     directory = artifacts.root / "releases" / release
     return encode_lists(RankedLists.concat(list(release_lists(directory, artifacts.release(release), surface))))
@@ -156,7 +156,7 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
 
 
 def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -> None:
-    """Stored with the release and updated later, so it has the last steps."""
+    """The report is stored with the release and updated later, so it has the last steps."""
     told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
     assert returned(run, "release.write_report")["release"] == told["release"] == release
     ran = {(ti.task_id, None if ti.map_index < 0 else ti.map_index) for ti in run.get_task_instances()}
@@ -167,7 +167,7 @@ def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -
 
 
 def promoted_older_only_by_force_and_back(settings: Settings, run_dag: Build, older: str, live: str) -> None:
-    """The operator's DAG: a dry run, an older release without and with force, and back to the previous one."""
+    """Use the operator's DAG: dry run, older release without and with force, previous release."""
     for given, reason in (({"dry_run": True, "force": True}, "a dry run"), ({}, "newer cutoff")):
         kept = run_dag("promote_release", release=older, **given)
         assert states(kept) == {"promote": "skipped"} and reason in returned(kept, "promote")["reason"]

@@ -38,7 +38,7 @@ def test_every_python_file_of_the_folder_has_an_unmistakable_name() -> None:
 
 
 def test_reading_the_files_imports_nothing_heavy_and_takes_about_a_second() -> None:
-    # what airflow.sdk itself brings is not the files' doing, so it is imported first and only the rest is counted
+    # import airflow.sdk first and count only the other modules
     words = f"""
 import importlib, sys, time
 sys.path[:0] = [{str(DAGS)!r}, {str(ROOT)!r}]
@@ -53,7 +53,7 @@ print(*sorted({{m.partition('.')[0] for m in set(sys.modules) - before}}))
     answer = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     *timings, modules = answer.stdout.splitlines()
-    print(*timings, sep="\n")  # a busy machine is not an error of a file: printed, not asserted
+    print(*timings, sep="\n")  # printed, not asserted: a slow machine is no error
     assert not set(modules.split()) & set(HEAVY)
 
 
@@ -86,7 +86,7 @@ def test_failures_are_reported_and_callbacks_do_nothing_else(dags: dict[str, Any
 
 
 def callbacks(given: Any) -> list[str]:
-    """Names in matchbook_tasks/alerts.py; a mapped task has them as they were given, others as a list."""
+    """Return names in matchbook_tasks/alerts.py. A mapped task has a single name, others a list."""
     found = list(given) if isinstance(given, list | tuple) else [given]
     assert all(f.__module__ == "matchbook_tasks.alerts" for f in found)
     return [f.__name__ for f in found]

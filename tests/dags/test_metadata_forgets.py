@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 @pytest.fixture
 def opened(metadata: Any, tmp_path: Path) -> Any:
-    """Settings with a copy of the migrated metadata; its engine; its tables."""
+    """Return settings with a copy of the migrated metadata, its engine, and its tables."""
     engine, tables = metadata
     return Settings(home=tmp_path, airflow_database_url=Secret(str(engine.url))), engine, tables
 
@@ -75,7 +75,7 @@ def test_whatever_holds_the_id_is_found_and_scrubbed(opened: Any) -> None:
 
     with engine.begin() as connection:
         run = tables["dag_run"].c
-        asked = select(run.run_id, run.conf).where(run.run_id.regexp_match("^(r[0-9]|named-)"))  # others ran here
+        asked = select(run.run_id, run.conf).where(run.run_id.regexp_match("^(r[0-9]|named-)"))  # other runs exist here
         runs = {r.run_id: r.conf for r in connection.execute(asked)}
         log = tables["log"].c
         said = connection.scalars(select(log.extra).where(log.run_id.startswith("about "))).all()
@@ -89,7 +89,7 @@ def test_whatever_holds_the_id_is_found_and_scrubbed(opened: Any) -> None:
 
 
 def test_every_column_that_can_hold_text_or_bytes_is_looked_through(opened: Any) -> None:
-    """One row in every table that takes one without its foreign keys: the id is found in each of these columns."""
+    """Insert one row into each table that allows it without foreign keys: the id is found in each column."""
     settings, engine, tables = opened
     looked, skipped = set(), set()
     for table, column in _columns(list(tables.values())):

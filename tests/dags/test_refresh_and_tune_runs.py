@@ -28,12 +28,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using `httpx`"),
 ]
 
-FIXTURES = (marketplace, run_dag)  # pytest finds them in this module
+FIXTURES = (marketplace, run_dag)  # pytest finds the fixtures in this module
 
 
 @pytest.fixture
 def live(marketplace: Settings) -> str:
-    """A build that is live, made without Airflow."""
+    """Publish a build without Airflow."""
     release = built(Settings.from_env(), AFTER_ALL)
     promote(Settings.from_env(), release)
     return release
@@ -116,4 +116,4 @@ def test_no_trial_begins_after_the_budget(marketplace: Settings, run_dag: Build)
     mapped = [ti for ti in run.get_task_instances() if ti.task_id.startswith("try_")]
     assert {str(ti.state) for ti in mapped} == {"skipped"} and run.state == "success"
     assert returned(run, "keep_best")["trials"] == []
-    assert not (Settings.from_env().artifacts / "tuning.json").exists()  # an earlier finding would have stayed
+    assert not (Settings.from_env().artifacts / "tuning.json").exists()  # an earlier result would have stayed

@@ -1,4 +1,4 @@
-"""Reports behind Airflow's log-in: only files of the home, read only, without scripts."""
+"""Serve reports behind Airflow's log-in: only files of the home, read-only, without scripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One stored report, of a run without its staging folder."""
+    """Store one report of a run without a staging folder."""
     folder = tmp_path / "artifacts" / "reports" / RELEASE
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("<p>the report</p>")
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def client(home: Path, airflow_metadata: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The plugin's application, with a token of the user admin."""
+    """Yield the plugin's application with a token of the user admin."""
     monkeypatch.syspath_prepend(str(PLUGINS))
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "x" * 64)
     with warnings.catch_warnings():

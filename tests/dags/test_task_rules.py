@@ -62,5 +62,5 @@ def test_different_run_ids_never_share_a_directory(run_id: str) -> None:
     from pipelines.run.run import directory_of
 
     assert directory_of(run_id) == directory_of(run_id)
-    assert directory_of(run_id, "refresh_ranked_lists") != directory_of(run_id)  # schedules name runs alike
+    assert directory_of(run_id, "refresh_ranked_lists") != directory_of(run_id)  # DAGs may share run names
     assert directory_of(run_id) != directory_of(run_id.replace("+", "-") + " ")

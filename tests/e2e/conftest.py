@@ -1,4 +1,4 @@
-"""A whole Matchbook for several test files: servers, Airflow and the reader as `make up` starts them, on free ports."""
+"""Run a whole Matchbook for several test files: servers, Airflow and reader from `make up`, on free ports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMALL = small_variables(ranker_cuts=3, shards=4)
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports, all different."""
+    """Return different free ports."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -43,20 +43,20 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class House:
-    """A running installation. settings: addresses of both servers; processes: those of Airflow and the reader."""
+    """A running installation. settings: addresses of both servers. processes: those of Airflow and the reader."""
 
     settings: Settings
     api: AirflowApi
     processes: dict[str, ManagedProcess]
 
     def alive(self) -> None:
-        """Fail, with the end of its log, for the first process that has ended."""
+        """Fail if a process has ended, and show the end of its log."""
         for name, process in self.processes.items():
             log = self.settings.home / "logs" / f"{name}.log"
             assert process.alive(), f"{name} has ended:\n{tail(log, 40)}"
 
     def airflow(self, *words: str) -> str:
-        """Run Airflow's command line as an operator does; returns what it printed."""
+        """Run a command of Airflow as an operator does. Return its output."""
         done = subprocess.run(
             [sys.executable, "-m", "pipelines", "airflow", *words],
             cwd=CHECKOUT,
@@ -76,7 +76,7 @@ Houses = Callable[[dict[str, str]], House]
 
 @pytest.fixture(scope="session")
 def houses() -> Iterator[Houses]:
-    """Give a running installation with these extra variables: the present one, or a new one after it has ended."""
+    """Return an installation with these extra variables: the present one, or a new one after it has ended."""
     with ExitStack() as running:
         given: list[tuple[dict[str, str], House]] = []
 
@@ -91,13 +91,13 @@ def houses() -> Iterator[Houses]:
 
 @pytest.fixture(scope="module")
 def house(houses: Houses) -> House:
-    """The loaded tiny marketplace, Airflow with its pools, and the reader; test files share it one after another."""
+    """Yield the loaded tiny marketplace, Airflow with its pools, and the reader. Test files share it."""
     return houses({})
 
 
 @contextmanager
 def _open_house(more: dict[str, str]) -> Iterator[House]:
-    home = session.open_folder()  # as root the servers run as an unprivileged account, which must pass through
+    home = session.open_folder()  # under root the servers run as another account, which must reach the home
     reader, airflow = free_ports(2)
     given = {**SMALL, **more, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
     with pytest.MonkeyPatch.context() as environment:
@@ -130,7 +130,7 @@ def _furnished(ready: Settings, home: Path) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def patiently() -> Patiently:
-    """Wait for a true answer and return it; `house.alive()` runs between the tries."""
+    """Wait for a true answer and return it. `house.alive()` runs between the attempts."""
     import time
 
     def wait(house: House, question: Callable[[], Any], seconds: float = 180.0) -> Any:

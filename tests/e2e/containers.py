@@ -1,4 +1,4 @@
-"""A container engine, and the compose file run by it as a project of the test's own."""
+"""Run the compose file in a container engine, as a separate project."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.e2e import stand_ins
 from tests.paths import ROOT
 from tests.waiting import until
 
-PATIENCE_S = 420.0  # seconds for containers to become healthy, on a busy machine
+PATIENCE_S = 420.0  # seconds until containers are healthy, on a slow machine
 
 
 def compose_command() -> list[str]:
-    """`docker compose` or the older `docker-compose`; empty without either."""
+    """Return `docker compose` or the older `docker-compose`, or nothing without either."""
     if shutil.which("docker") and run(["docker", "compose", "version"], check=False).returncode == 0:
         return ["docker", "compose"]
     return ["docker-compose"] if shutil.which("docker-compose") else []
 
 
 def lacking() -> str:
-    """Why the compose file cannot run on this machine; empty if no reason is known."""
+    """Explain why the compose file cannot run on this machine. Empty if no reason is known."""
     if not shutil.which("docker") or not compose_command():
         return "there is no container engine: neither `docker compose` nor docker-compose is installed"
     if answers() or (os.geteuid() == 0 and shutil.which("dockerd")):
@@ -45,7 +45,7 @@ def answers() -> bool:
 
 @contextmanager
 def engine_running() -> Iterator[None]:
-    """The running engine, else a new one with its own folders, which are removed with it."""
+    """Use the running engine, else start one with its own folders and remove both at the end."""
     if answers():
         yield
         return
@@ -102,7 +102,7 @@ class Project:
         return run([*compose_command(), "-p", self.name, *chosen, *words], cwd=self.folder, check=check, stdin=stdin)
 
     def container(self, service: str) -> str:
-        """The id of the first container of a service, running or not."""
+        """Return the id of the first container of a service, running or not."""
         found = run(
             [
                 "docker",
@@ -120,7 +120,7 @@ class Project:
         return found[0]
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """The engine's facts about the first container of a service."""
+        """Return the engine's data about the first container of a service."""
         found: dict[str, Any] = json.loads(run(["docker", "inspect", self.container(service)]).stdout)[0]
         return found
 
@@ -148,14 +148,14 @@ class Project:
         os.kill(self.inspect(service)["State"]["Pid"], signal.SIGKILL)
 
     def volumes(self) -> set[str]:
-        """Every volume of the engine."""
+        """List every volume of the engine."""
         return set(run(["docker", "volume", "ls", "-q"]).stdout.split())
 
 
 def checked_out(folder: Path) -> Path:
-    """The tracked files; if no registry answers, with replacements for the images.
+    """Copy the tracked files. If no registry answers, replace the images.
 
-    Raises LookupError saying why no images can be had.
+    Raises LookupError with the reason if there are no images.
     """
     for path in tracked():
         target = folder / path.relative_to(ROOT)
@@ -176,7 +176,7 @@ def checked_out(folder: Path) -> Path:
 
 
 def _had(image: str) -> bool:
-    """Whether an image is here or can be pulled: a registry that does not answer is asked only once."""
+    """Return whether an image exists or can be pulled. A registry that does not answer is asked only once."""
     return run(["docker", "image", "inspect", image], check=False).returncode == 0 or _pulled(image)
 
 
@@ -188,7 +188,7 @@ def _pulled(image: str) -> bool:
 
 
 def run(words: list[Any], check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; a failure shows what it said."""
+    """Run a program to its end. A failure shows its output."""
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, **more)
     assert not check or done.returncode == 0, f"{words}\n{done.stdout[-4000:]}{done.stderr[-8000:]}"
     return done

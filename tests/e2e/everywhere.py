@@ -1,4 +1,4 @@
-"""A search independent of the product: every file, every key of Redis, every row of every database."""
+"""Search, without code of the product, every file, every key of Redis, every row of every database."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ import redis
 
 from tests.stored import cells, entries
 
-#: Pages and write-ahead logs of the embedded servers: their answers are searched instead.
+#: Pages and write-ahead logs of the embedded servers: the test searches their answers instead.
 SERVERS = ("postgres", "redis", "binaries", "valkey-server")
 
 
 class Wanted:
-    """An id in every encoding: text of any case with dashes or without, 16 bytes, hex, base64 at each alignment."""
+    """An id in every encoding: text of any case with or without dashes, 16 bytes, hex, base64 at each alignment."""
 
     def __init__(self, id: str) -> None:
         packed, text = UUID(id).bytes, id.encode()
         self._exact = {packed, packed[::-1], UUID(id).bytes_le, id.encode("utf-16-le"), id.encode("utf-32-le")}
         for content in (packed, text, text.upper(), text.replace(b"-", b"")):
-            for shift in range(3):  # the bytes before it move the groups of three bytes
+            for shift in range(3):  # the bytes before it shift the groups of three bytes
                 coded = base64.b64encode(b"\0" * shift + content)[(shift * 4 + 2) // 3 : -4]
                 self._exact |= {coded, coded.translate(bytes.maketrans(b"+/", b"-_"))}
         self._lowered = {text, text.replace(b"-", b""), text.hex().encode(), b"\\x" + packed.hex().encode()}
@@ -43,7 +43,7 @@ class Wanted:
 
 
 def everywhere(wanted: Wanted, home: Path, redis_url: str, databases: list[str]) -> list[str]:
-    """Every place that holds the id: "file …", "redis …", "database table"."""
+    """Return every place that holds the id: "file …", "redis …", "database table"."""
     return [*_files(wanted, home), *_keys(wanted, redis_url), *(t for url in databases for t in _tables(wanted, url))]
 
 
@@ -58,7 +58,7 @@ def _files(wanted: Wanted, home: Path) -> Iterator[str]:
 
 
 def _layers(content: bytes) -> Iterator[bytes]:
-    """The bytes, and their contents after every possible decoding."""
+    """Yield the bytes, and their content after every possible decoding."""
     yield content
     with suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
@@ -81,7 +81,7 @@ def _parts(client: redis.Redis, key: bytes) -> list[bytes]:
     kind = client.type(key)
     if kind == b"string":
         found = client.get(key)
-        return [found] if isinstance(found, bytes) else []  # it may have expired since
+        return [found] if isinstance(found, bytes) else []  # it may have expired
     if kind == b"hash":
         return [part for pair in cells(client, key).items() for part in pair]
     if kind == b"stream":

@@ -1,9 +1,8 @@
-"""Replacements for the images of Dockerfile and docker-compose.yml, for a machine without an image registry.
+"""Replace the images of Dockerfile and docker-compose.yml on a machine without an image registry.
 
-They are made of Debian's packages and of the wheels of this environment: Python with everything in requirements.txt
-(so that the image's own installation has nothing left to fetch), PostgreSQL and Valkey from the wheels that `make up`
-starts them from, nginx from Debian. Like the slim image Python's stand-in lacks what the project must install itself.
-Never for production.
+The replacements consist of Debian packages and wheels of this environment. Python has everything in requirements.txt,
+so the image's own installation downloads nothing. PostgreSQL and Valkey come from the wheels that `make up` uses, nginx
+from Debian. Like the slim image, the replacement lacks what the project must install itself. Never for production.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from tests.paths import ROOT
 
-PACKAGES = "ca-certificates,nginx-light,python3,redis-tools,wget"  # redis-tools: a redis-cli speaks to Valkey as well
+PACKAGES = "ca-certificates,nginx-light,python3,redis-tools,wget"  # redis-tools: redis-cli can talk to Valkey
 NOT_IN_PYTHON = ("./usr/bin/wget", "./usr/bin/redis-*", "./usr/sbin/nginx", "./usr/lib/*/libgomp*", "./dev/*")
 SITE = "usr/local/lib/python3.11/dist-packages"
 #: The replacement of each named image.
@@ -68,7 +67,7 @@ CMD ["nginx", "-g", "daemon off;"]
 
 
 def lacking() -> str:
-    """Why no replacements can be made on this machine, or empty."""
+    """Explain why this machine cannot make replacements. Empty if it can."""
     if shutil.which("mmdebstrap") is None:
         return "no image registry answers, and mmdebstrap, which makes stand-ins from packages, is not installed"
     if sys.version_info[:2] != (3, 11):
@@ -77,7 +76,7 @@ def lacking() -> str:
 
 
 def named(checkout: Path) -> dict[str, str]:
-    """Every image that the two files name and that is not ours -> its kind."""
+    """Return the kind of each image in the two files that is not built here."""
     text = (checkout / "Dockerfile").read_text() + (checkout / "docker-compose.yml").read_text()
     images = set(re.findall(r"(?:^FROM|image:) +([^\s$]+)", text, re.MULTILINE))
     return {
@@ -88,7 +87,7 @@ def named(checkout: Path) -> dict[str, str]:
 
 
 def make(images: dict[str, str], aside: Path) -> dict[str, str]:
-    """Build a replacement for each image; returns image -> replacement. Equal earlier ones are reused."""
+    """Build a replacement for each image. Return it by image. Equal earlier ones are reused."""
     locks = b"".join((ROOT / lock).read_bytes() for lock in ("requirements.txt", "requirements.in"))
     tag = hashlib.sha256(Path(__file__).read_bytes() + locks).hexdigest()[:12]
     made = {image: f"matchbook-stand-in/{kind}:1.0-{tag}" for image, kind in images.items()}
@@ -118,7 +117,7 @@ def _packages(aside: Path) -> Path:
 
 
 def _import_python(root: Path, aside: Path, name: str) -> None:
-    """Debian's packages and, below /usr/local, every distribution of requirements.txt as it is installed here."""
+    """Import Debian's packages and, in /usr/local, the installed distributions of requirements.txt."""
     tree = aside / "python"
     tree.mkdir()
     left_out = [f"--exclude={path}" for path in NOT_IN_PYTHON]
@@ -152,7 +151,7 @@ def _copy(distribution: importlib.metadata.Distribution, tree: Path) -> None:
         inside = not str(file).startswith("..")
         target = tree / SITE / str(file) if inside else tree / "usr/local/bin" / source.name
         if not inside and "/bin/" not in str(file):
-            continue  # manuals
+            continue  # skip manuals
         target.parent.mkdir(parents=True, exist_ok=True)
         if not inside and source.read_bytes()[:2] == b"#!":
             head, _, rest = source.read_bytes().partition(b"\n")
@@ -165,7 +164,7 @@ def _copy(distribution: importlib.metadata.Distribution, tree: Path) -> None:
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system
+    except OSError:  # on another file system
         shutil.copy2(source, target)
 
 

@@ -59,7 +59,7 @@ def shard_tries(house: House, run: str) -> dict[int, tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def first(house: House) -> str:
-    """The run id of the first build, which succeeded; the DAG is on, as after `make up`."""
+    """Return the run id of the first build, which succeeded. The DAG is on, as after `make up`."""
     run = begin(house.api, AFTER_ALL)
     told: list[str] = []
     assert follow(house.api, run, told.append, house.alive), "\n".join(told)
@@ -72,7 +72,7 @@ def test_the_first_build_is_live_and_served_on_every_surface(house: House, first
     assert returned(house, first, "prepare.choose_cutoff")["as_of"] == AFTER_ALL.isoformat()
     for surface, owner in SURFACES.items():
         path = f"/api/recommendations/{surface}/{owner}?limit=5"
-        for _ in range(4):  # each process of the reader follows the switch within 5 seconds
+        for _ in range(4):  # each reader process follows the switch within 5 seconds
             patiently(house, lambda path=path: answer(house, path)[0] == http.client.OK, 6)
         body = answer(house, path)[1]
         assert (body["release"], body["source"], body["known"]) == (live, "cache", True)

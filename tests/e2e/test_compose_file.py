@@ -20,8 +20,8 @@ from tests.paths import ROOT
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-ONCE = {"roles", "prepare", "load"}  # they end when they are done
-#: Services that may have a secret: part of the variable's name -> services.
+ONCE = {"roles", "prepare", "load"}  # they run once and end
+#: Services that may have a secret, by part of the variable's name.
 KNOWN_TO = {
     "POSTGRES_PASSWORD": {"postgres", "roles"},
     "POSTGRES_OWNER_PASSWORD": {"roles", "prepare", "load"},
@@ -63,7 +63,7 @@ def test_every_part_of_the_system_is_there() -> None:
 
 
 def test_every_variable_must_be_given_and_the_example_gives_none() -> None:
-    """Variables for names, ports, sizes and places have a default, and are in the example as comments."""
+    """Variables for names, ports, sizes and places have a default. The example has them as comments."""
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)", TEXT))
     secret, optional = ({name for name, kind in used if kind == wanted} for wanted in (":?", ":-"))
     assert len(secret) + len(optional) == len({name for name, _ in used}) and secret
@@ -83,7 +83,7 @@ def test_a_service_knows_no_secret_that_it_does_not_need(name: str) -> None:
 
 
 def test_the_environment_file_is_made_and_filled_up(tmp_path: Path) -> None:
-    """Its values stay; variables of a new version get a value; only the owner may read it."""
+    """Existing values stay, new variables get a value, and only the owner may read the file."""
     for part in (".env.example", "docker/new-env.sh"):
         (tmp_path / part).parent.mkdir(exist_ok=True)
         (tmp_path / part).write_text((ROOT / part).read_text())
@@ -110,7 +110,7 @@ def test_a_new_environment_file_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_service_is_bounded(name: str) -> None:
-    """Its memory, and its log."""
+    """The service has limits for memory and log."""
     assert SERVICES[name]["mem_limit"]
     logging = SERVICES[name]["logging"]
     assert logging["driver"] == "json-file" and set(logging["options"]) == {"max-size", "max-file"}
@@ -161,7 +161,7 @@ def test_a_service_is_watched(name: str) -> None:
 
 
 OURS = sorted(name for name, s in SERVICES.items() if "MATCHBOOK_IMAGE" in s["image"] and name != "balancer")
-#: Settings of the environment that this file sets itself, or that have no effect in a container.
+#: Settings of the environment that this file sets, or that have no effect in a container.
 DECIDED = {
     "MATCHBOOK_CONFIG": "the file is mounted at its usual place",
     "MATCHBOOK_HOME": "the image sets it",

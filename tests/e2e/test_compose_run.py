@@ -1,7 +1,7 @@
-"""docker-compose.yml as deployed: build the image, start everything, kill, restart, use both profiles.
+"""Deploy docker-compose.yml: build the image, start everything, kill, restart, use both profiles.
 
-The tests follow one another: each goes on with what the one before left. Skipped, with the reason, where there is no
-container engine; `make test-compose` runs them.
+Each test continues from the state that the test before left. Without a container engine they are skipped with the
+reason. `make test-compose` runs them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SERVERS = ("postgres", "redis")
 OWNER = identity("user", 1)  # a developer
 BUCKET = "matchbook-test"
 SMALL = {"MATCHBOOK_RANKER_CUTS": "2", "MATCHBOOK_SHARDS": "2", "MATCHBOOK_TWO_TOWER_EPOCHS": "1"}
-#: A storage that speaks S3, for the profile `workers`: moto's server out of this environment.
+#: An S3 storage for the profile `workers`: moto's server from this environment.
 STORAGE = {
     "image": "matchbook:test",
     "command": ["python", "-m", "moto.server", "-H", "0.0.0.0", "-p", "9000"],
@@ -46,7 +46,7 @@ STORAGE = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The built image and the .env of the guide; nothing runs yet. All is removed at the end."""
+    """Yield the built image and the .env of the guide, with nothing running. Remove all at the end."""
     with containers.engine_running():
         try:
             folder = containers.checked_out(tmp_path_factory.mktemp("checkout"))
@@ -80,7 +80,7 @@ def environment(project: Project) -> dict[str, str]:
 
 
 def asked(project: Project, path: str, key: str = "", port: str = "READER_PORT") -> tuple[int, Any]:
-    """Status and JSON of a request to the reader; 0 without an answer."""
+    """Return status and JSON of a request to the reader. Status 0 means no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", int(environment(project)[port]), timeout=10)
     try:
         connection.request("GET", path, headers={"X-API-Key": key} if key else {})
@@ -99,7 +99,7 @@ def of_owner(project: Project, key: str, owner: str = OWNER, port: str = "READER
 
 @contextmanager
 def watched(ask: Callable[[], int]) -> Iterator[list[int]]:
-    """Send requests in a loop meanwhile; the statuses."""
+    """Send requests in a loop in the background. Yield their statuses."""
     statuses, over = list[int](), threading.Event()
 
     def loop() -> None:
@@ -137,7 +137,7 @@ def test_what_an_image_lacks_fails_its_build(project: Project) -> None:
 
 
 def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str]) -> None:
-    """The guide's commands in order. Only the owner can read the files of the data folder."""
+    """Run the guide's commands in order. Only the owner can read the files of the data folder."""
     project.compose("up", "--detach")
     project.wait_until_healthy(*SERVERS, *AIRFLOW, "reader")
     for once in ("roles", "prepare"):
@@ -167,7 +167,7 @@ def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str])
 
 
 def _release(project: Project, key: str) -> str:
-    """The release that the reader serves; empty if none."""
+    """Return the release that the reader serves, or an empty text."""
     status, body = of_owner(project, key)
     return str(body["release"]) if status == 200 else ""
 
@@ -178,19 +178,19 @@ def _served(project: Project, key: str) -> tuple[int, Any] | None:
 
 
 def _computed(project: Project, key: str, owner: str) -> Any:
-    """The answer with a live list; None for another answer."""
+    """Return the answer if it has a live list, else None."""
     status, body = of_owner(project, key, owner)
     return body if status == 200 and body["source"] == "live" else None
 
 
 @pytest.fixture(scope="module")
 def key() -> list[str]:
-    """The API key, once it was made."""
+    """Hold the API key after it was made."""
     return []
 
 
 def test_an_unseen_owner_with_a_profile_gets_a_personal_list(project: Project, key: list[str]) -> None:
-    """The live fallback: bundles from the volume, rows from PostgreSQL with the reader's own rights."""
+    """The live fallback uses bundles of the volume and PostgreSQL with the reader's own rights."""
     stranger = str(uuid.uuid4())
     _sql(project, _PERSON.format(stranger))
     body = until(lambda: _computed(project, key[0], stranger), 60, lambda: project.log("reader"))
@@ -252,7 +252,7 @@ def _psql(project: Project, role: str, part: str, database: str, statement: str)
 
 
 def _sql(project: Project, statement: str) -> str:
-    """As the owner of the tables: the platform's own doing."""
+    """Run a statement as the owner of the platform's tables."""
     return _psql(project, "matchbook_owner", "OWNER", "matchbook", statement)
 
 
@@ -299,7 +299,7 @@ def test_two_readers_and_a_balancer_that_finds_them_again(project: Project, key:
     assert set(statuses) == {200}, "one reader went, the other answers"
     old = {service: project.addresses(service) for service in ("reader", "reader-2")}
     project.compose("--profile", "two-readers", "rm", "--stop", "--force", "reader", "reader-2")
-    squatters = [_squat(project) for _ in range(2)]  # so that the readers cannot get their old addresses again
+    squatters = [_squat(project) for _ in range(2)]  # the readers must not get their old addresses again
     try:
         project.compose(*up, "reader", "reader-2")
         assert not {a for s in old for a in project.addresses(s)} & {a for found in old.values() for a in found}
@@ -314,7 +314,7 @@ def _squat(project: Project) -> str:
 
 
 def test_down_and_up_with_workers_over_object_storage(project: Project, key: list[str]) -> None:
-    """The release outlives its containers; then two workers do the work, who share S3, PostgreSQL and Redis."""
+    """The release outlives its containers. Then two workers share S3, PostgreSQL and Redis."""
     release = until(lambda: _release(project, key[0]), 60, lambda: project.log("reader"))
     project.compose("--profile", "two-readers", "down", "--timeout", "20")
     _add_to_env(

@@ -1,4 +1,4 @@
-"""The command of each service of docker-compose.yml, run here: it starts, its health check passes, it stops."""
+"""Run the command of each service of docker-compose.yml here: it starts, its health check passes, it stops."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ GIVEN = {
     **dict.fromkeys(ASKED_FOR, SECRET),
     "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=",
     "AIRFLOW_EXECUTOR": "CeleryExecutor",
-}  # so that the worker has something to do
+}  # gives the worker a task
 
 
 @dataclass
 class Natively:
-    """Run the compose file's commands on this machine: service names become addresses, volumes become folders."""
+    """Runs the compose file's commands here. Service names become addresses, volumes become folders."""
 
     replaced: dict[str, str]
     added: dict[str, str]
@@ -63,7 +63,7 @@ class Natively:
         return [self.text(word) for word in command]
 
     def text(self, text: str) -> str:
-        """As compose fills in variables, then with this machine's addresses."""
+        """Fill in variables as compose does, then this machine's addresses."""
         filled = re.sub(r"(?<!\$)\$\{(\w+):[?-]([^}]*)\}", lambda found: GIVEN.get(found[1], found[2]), str(text))
         filled = filled.replace("$$", "$")
         for there, here in self.replaced.items():
@@ -103,7 +103,7 @@ class Natively:
 
     def end(self) -> None:
         for process in self.running.values():
-            with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
+            with contextlib.suppress(ProcessLookupError):  # no process of its group is left
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
 
@@ -178,7 +178,7 @@ def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(na
 
 @pytest.fixture
 def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Redis as the file starts it: its port, and the password of each user."""
+    """Start Redis as the file does. Yield its port and the password of each user."""
     (port,) = free_ports(1)
     (tmp_path / "valkey-server").symlink_to(_installed())
     mounted = str(ROOT / "docker" / "redis")
@@ -234,7 +234,7 @@ def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
 
 
 def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int, dict[str, str]]) -> None:
-    """Every request of the reader's Redis client. Add new ones here, so that missing rights show in this test."""
+    """Send every request of the reader's Redis client. Add new requests here to check their rights."""
     port, passwords = users_of_redis
     settings = Settings.from_env({"REDIS_URL": f"redis://reader:{passwords['reader']}@127.0.0.1:{port}/0"})
     cache, owner, now = Cache(settings), str(uuid.uuid4()), datetime.now(UTC)
@@ -270,6 +270,6 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
 
 
 def _new_airflow_database(settings: Settings) -> None:
-    """Made by the file, instead of the database that every embedded server has at its start."""
+    """Make Airflow's database with the file, instead of the default of an embedded server."""
     databases.drop(settings, "airflow")
     databases.create(settings, "airflow")

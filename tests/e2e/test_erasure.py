@@ -1,4 +1,4 @@
-"""Users planted everywhere that Matchbook and a real Airflow write, erased through the DAG, searched everywhere."""
+"""Store users everywhere that Matchbook and a real Airflow write, erase them with the DAG, search everywhere."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def sought(house: House, id: str) -> list[str]:
 
 
 def ours(places: list[str]) -> list[str]:
-    """Without the platform's own tables, which Matchbook never writes to."""
+    """Exclude the platform's own tables, which Matchbook never writes."""
     return [p for p in places if p.rpartition(".")[2] not in PLATFORM or p.startswith("file")]
 
 
@@ -72,7 +72,7 @@ def event(number: int, kind: str, user: str, **more: Any) -> dict[str, Any]:
 
 
 def ended(house: House, patiently: Patiently, run: str, dag: str = DAG) -> str:
-    """How a run ended; for a failure with the last log lines of its tasks."""
+    """Return the final state of a run, with the last log lines of its tasks if it failed."""
     state = str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
     tasks = house.api.task_instances(dag, run) if state == "failed" else []
     return "\n".join([state, *(line for t in tasks for line in house.api.log_of(dag, run, t)[-6:])])
@@ -89,13 +89,13 @@ def erase_through_airflow(house: House, patiently: Patiently, id: str, run: str)
 
 @pytest.fixture(scope="module")
 def house(houses: Houses) -> House:
-    """An installation of its own: the search lists every file, and must find none of another test's."""
+    """Use a separate installation: the search reads every file and must not find other tests' files."""
     return houses({"MATCHBOOK_SHARDS": "2"})
 
 
 @pytest.fixture(scope="module")
 def planted(house: House, patiently: Patiently) -> House:
-    """Rows of the platform, with broken ones, before the build; all other data after it."""
+    """Insert rows of the platform, also broken ones, before the build, and all other data after it."""
     settings, database = house.settings, house.settings.database_url.reveal()
     change(
         database,
@@ -103,17 +103,17 @@ def planted(house: House, patiently: Patiently) -> House:
         "FROM user_interactions WHERE user_id = %s LIMIT 1",
         KNOWN,
     )
-    run_build(settings, as_of=AFTER_ALL, fresh=True, force=True)  # another file may have built it before
+    run_build(settings, as_of=AFTER_ALL, fresh=True, force=True)  # another test file may have built it
     change(database, "INSERT INTO users (id, role, created_at, name) VALUES (%s, 'developer', now(), 'New')", NEW)
     for dag in (DAG, OTHER_DAG):
         house.api.unpause(dag)
-    ready = f"{LISTS}/{OTHER}"  # every process of the reader follows within a second or two: several answers in a row
+    ready = f"{LISTS}/{OTHER}"  # reader processes follow within two seconds, so ask until several answers agree
     patiently(house, lambda: all(ask(house, "GET", ready)[0] == http.client.OK for _ in range(12)))
     _ask_for_them(house)
     _post_of_them(house)
     _leave_files(settings.home, settings.artifacts / "runs" / "of-yesterday")
     change(database, "INSERT INTO matchbook_rejected_rows VALUES ('users.csv', 3, 'why', %s)", f"{KNOWN.upper()},x")
-    about = f"about-{KNOWN.upper()}"  # runs of other DAGs can also hold a user's id: in name, parameter and note
+    about = f"about-{KNOWN.upper()}"  # runs of other DAGs can hold a user's id in name, parameter and note
     house.api._ask(
         "POST",
         f"/api/v2/dags/{OTHER_DAG}/dagRuns",
@@ -147,7 +147,7 @@ def _post_of_them(house: House) -> None:
 
 
 def _leave_files(home: Path, staging: Path) -> None:
-    """Files of an older version, a crash or an operator."""
+    """Write files of an older version, a crash or an operator."""
     with (home / "logs" / "airflow-scheduler.log").open("a") as log:
         log.write(f"who is {KNOWN.replace('-', '').upper()}?\n")
     (home / "rejected").mkdir(exist_ok=True)
@@ -211,14 +211,14 @@ def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_bui
     for id in PEOPLE:
         assert ours(sought(house, id)) == []
 
-    for table, column in (("user_interactions", "user_id"), ("users", "id")):  # the platform does its own part
+    for table, column in (("user_interactions", "user_id"), ("users", "id")):  # the platform erases its own rows
         for id in PEOPLE:
             change(settings.database_url.reveal(), f"DELETE FROM {table} WHERE {column} = %s", id)
     assert [sought(house, id) for id in PEOPLE] == [[], []]
 
 
 def _later_events(house: House, patiently: Patiently) -> None:
-    """The platform continues to post and to ask; an old reader lets one event through."""
+    """The platform continues to post and to ask. An old reader accepts one event."""
     client, keys = redis.Redis.from_url(house.settings.redis_url.reveal()), Keys(house.settings.namespace)
     patiently(house, lambda: all(ask(house, "GET", f"{LISTS}/{id}")[1]["known"] is False for id in PEOPLE * 6), 15)
     for id in PEOPLE:

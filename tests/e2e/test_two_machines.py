@@ -1,4 +1,4 @@
-"""Several machines: Celery workers with their own homes share only PostgreSQL, Redis and the artefacts."""
+"""Run Celery workers with separate homes. They share only PostgreSQL, Redis and the artefacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
-    """As started by `make up` with Celery workers, and artefacts in a storage that only fsspec reaches."""
+    """Start `make up` with Celery workers, and artefacts in a storage that only fsspec reaches."""
     storage = tmp_path_factory.mktemp("storage")
     return houses(
         {"MATCHBOOK_EXECUTOR": "celery", "MATCHBOOK_ARTIFACTS": f"local://{storage}", "MATCHBOOK_RANKER_CUTS": "0"}
@@ -33,11 +33,11 @@ def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
 
 @pytest.fixture(scope="module")
 def other(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a second worker, with only the variables that `worker-env` prints."""
+    """Yield the home of a second worker, which has only the variables that `worker-env` prints."""
     home = tmp_path_factory.mktemp("other") / "home"
     told = {**shared_environment(house.settings), "MATCHBOOK_HOME": str(home)}
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}
-    kept = {k: v for k, v in os.environ.items() if k.startswith("MATCHBOOK_")}  # the same settings as the first
+    kept = {k: v for k, v in os.environ.items() if k.startswith("MATCHBOOK_")}  # the same settings as the first worker
     words = [
         sys.executable,
         "-m",
@@ -57,12 +57,12 @@ def other(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 
 def tasks_run_in(home: Path) -> set[str]:
-    """Names of the tasks that left a log in this home."""
+    """Return the names of the tasks with a log in this home."""
     return {p.name.removeprefix("task_id=") for p in (home / "airflow" / "logs").rglob("task_id=*")}
 
 
 def built_alone(house: House, home: Path) -> Path:
-    """The release that one machine makes of the same cutoff, with neither Airflow nor a storage."""
+    """Build the same cutoff on one machine without Airflow and storage. Return the release."""
     env = {k: v for k, v in os.environ.items() if k not in ("MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXECUTOR")}
     alone = {
         **env,

@@ -35,13 +35,13 @@ METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 @pytest.fixture
 def own(server_settings: Settings, tmp_path: Path) -> Settings:
-    """Settings of a home with other servers than the embedded ones: the servers of the test session."""
+    """Return settings of a home with external servers: those of the test session."""
     return replace(server_settings, home=tmp_path / "home", airflow_port=18123)
 
 
 @pytest.fixture
 def poor(own: Settings) -> Iterator[Settings]:
-    """A database user without the right to create databases."""
+    """Yield a database user without the right to create databases."""
     at_once(own, "CREATE ROLE poor LOGIN PASSWORD 'poor'")
     url = make_url(own.sqlalchemy_url).set(drivername="postgresql", username="poor", password="poor")
     yield replace(own, database_url=Secret(url.render_as_string(hide_password=False)))

@@ -1,4 +1,4 @@
-"""The display of a build: each task once, retries as such, and the message of a failed task."""
+"""Show a build: each task once, retries as such, and the message of a failed task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: floa
 
 
 class Scripted(AirflowApi):
-    """The API of a run with these (state, tasks), one for each request."""
+    """Imitates the API of a run that shows these (state, tasks), one per request."""
 
     def __init__(self, *steps: tuple[str, list[dict[str, Any]]], unfinished: str | None = None) -> None:
         super().__init__("http://airflow", "")

@@ -21,7 +21,7 @@ PASSWORD = "a%b/c@d:e?f#g"
 
 @pytest.fixture
 def user(server_settings: Settings) -> Iterator[Settings]:
-    """A database user with a password that needs quoting, and the right to create databases."""
+    """Yield a database user with a password that needs quoting and the right to create databases."""
     connection = psycopg2.connect(server_settings.database_url.reveal())
     connection.autocommit = True
     with connection.cursor() as cursor:

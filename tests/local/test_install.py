@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def install(tmp_path: Path) -> ModuleType:
-    """The script in a separate checkout with empty locks."""
+    """Load the script in a separate checkout with empty locks."""
     shutil.copy2(ROOT / "install.py", tmp_path / "install.py")
     for lock in ("requirements.txt", "requirements-dev.txt"):
         (tmp_path / lock).write_text("# nothing\n")

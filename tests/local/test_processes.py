@@ -31,7 +31,7 @@ DEAF = [
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[list[ManagedProcess]]:
-    """Processes that are ended in any case."""
+    """Collect processes and end them after the test."""
     mine: list[ManagedProcess] = []
     yield mine
     for each in mine:

@@ -1,4 +1,4 @@
-"""The embedded servers: started, kept, shared and removed, as root and as an ordinary user."""
+"""Start, keep, share and remove the embedded servers, as root and as an ordinary user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home that an unprivileged account can reach, with everything stopped and removed at the end."""
+    """Yield a home that an unprivileged account can reach. Stop and remove everything at the end."""
     home = session.memory_folder() / "home"
     yield home
     remove_home(Settings(home=home))
@@ -44,7 +44,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def used_home() -> Iterator[Path]:
-    """A home whose servers ran before."""
+    """Yield a home whose servers ran before."""
     home = session.prepared_home()
     yield home
     remove_home(Settings(home=home))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def home(open_folder: Path) -> Path:
-    """A home in a folder that everybody may write to."""
+    """Return a home in a folder that everyone may write to."""
     open_folder.chmod(0o777)
     return open_folder / "home"
 
@@ -41,7 +41,7 @@ def test_every_name_that_the_code_puts_into_a_home_is_known() -> None:
 
 
 def _live(settings: Settings) -> int:
-    """The files of builds, readers, commands and `make up`, and their files after a kill."""
+    """Write the files of builds, readers, commands and `make up`, and files that a kill leaves."""
     with servers(settings) as ready:
         for key in (ANSWER_KEY, PSEUDONYM_KEY):
             kept_key(ready.home, key)

@@ -1,4 +1,4 @@
-"""Real bundles fitted on the planted world, for tests of later steps."""
+"""Fit real bundles on the planted world for tests of later steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SMALL = small_settings(
 
 @cache
 def planted_bundles() -> dict[str, Bundle]:
-    """Every base bundle of the planted world, with SMALL settings; do not change what it holds."""
+    """Fit every base bundle of the planted world with SMALL settings. Do not change the result."""
     w = world()
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles = [
@@ -57,7 +57,7 @@ def planted_bundles() -> dict[str, Bundle]:
 
 @cache
 def learned_bundles() -> dict[str, Bundle]:
-    """The same with activity_v1 and a learned ranker that knows the groups of owners and items on every surface."""
+    """Add activity_v1 and, on every surface, a learned ranker that knows the groups of owners and items."""
     w, bundles = world(), dict(planted_bundles())
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles["activity_v1"] = fit_activity(MarketState(w.users, w.startups, events, AS_OF_US), [])
@@ -74,7 +74,7 @@ def learned_bundles() -> dict[str, Bundle]:
 
 
 def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> RankerRows:
-    """Every candidate of all owners on a surface; the right answers of the planted world are positive."""
+    """Return every candidate of all owners on a surface, labelled with the right answers."""
     recipe, w = open_recommender(surface, bundles, SMALL), world()
     owners = recipe.batch(recipe.owners.owners_of(surface), w.interactions)
     candidates = wide_candidates(recipe, owners)

@@ -1,4 +1,4 @@
-"""Training data of the planted world: a TrainingData of given events and settings."""
+"""Make a TrainingData of the planted world with given events and settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.marketplace.world import AS_OF_US, world
 
 @dataclass(frozen=True, eq=False)
 class PlantedData:
-    """Events of users and startups; their roles and texts come from the planted world."""
+    """Events of users and startups. Roles and texts come from the planted world."""
 
     spec: ModelSpec
     settings: Settings
@@ -65,13 +65,13 @@ class PlantedData:
 
 
 def fitted(name: str, interactions: Interactions | None = None, settings: Settings | None = None) -> Bundle:
-    """A base model as the registry fits it. interactions: users x startups, those of the planted world by default."""
+    """Fit a base model like the registry. interactions: users x startups, by default the planted world's."""
     spec, events = registry.named(name), world().interactions if interactions is None else interactions
     bundle: Bundle = function(spec.fit)(PlantedData(spec, settings or Settings(), events))
     return bundle
 
 
 def plan_of(settings: Settings) -> Plan:
-    """How the two-tower is trained under these settings."""
+    """Return the training plan of the two-tower model under these settings."""
     config = settings.table("two_tower")
     return Plan(config, settings.of(ContentConfig).terms, settings.train.seed, settings.device)

@@ -1,4 +1,4 @@
-"""Settings whose models are fitted in a moment: the settings of every test are these, changed where it must be."""
+"""Provide settings that fit models quickly. All tests use them, with few changes."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ SMALL: dict[str, Any] = {
     "depth": 10,
 }
 
-#: What draws a picture. Axes and ticks take most of the time.
+#: Functions that draw a picture. Axes and ticks take most of the time.
 PICTURES = ("dots", "bars", "curves", "calibration", "weeks")
 
 
 def small_settings(**changed: Any) -> Settings:
-    """SMALL with these changes; defaults otherwise."""
+    """Return SMALL with these changes, and defaults otherwise."""
     return Settings().layered(SMALL | changed, "given")
 
 
 def small_variables(**changed: Any) -> dict[str, str]:
-    """The same as variables of the environment, without default values."""
+    """Return the same as environment variables, without default values."""
     return {declared(name).variable: str(value).lower() for name, value in (SMALL | changed).items()}
 
 
 @contextmanager
 def quick_builds(pictures: bool = False) -> Iterator[None]:
-    """Builds in this process fit a third of the learned ranker's trees, which learn faster, and draw empty pictures.
+    """Fit a third of the learned ranker's trees with a higher learning rate, and draw empty pictures.
 
-    tests/models/learned_ranker fits all trees. pictures: draw them all the same.
+    tests/models/learned_ranker fits all trees. pictures: draw real pictures.
     """
     fewer = {
         name: (goal, replace(shape, trees=shape.trees // 3, learning_rate=0.2), again)

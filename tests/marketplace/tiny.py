@@ -1,4 +1,4 @@
-"""A marketplace for builds of seconds: 36 users and 15 startups in three fields, as a data folder."""
+"""Write a marketplace for fast builds: 36 users and 15 startups in three fields, as a data folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NAMES = uuid.UUID("7f9c24e8-3b3c-4f0d-9d0b-1a1f5a5e6c11")
 
 
 def identity(kind: str, number: int) -> str:
-    """The id of the n-th "user" or "startup"."""
+    """Return the id of the n-th "user" or "startup"."""
     return str(uuid.uuid5(_NAMES, f"{kind} {number}"))
 
 
 def write_tiny_marketplace(folder: Path) -> Path:
-    """users.csv, startups.csv and interactions.csv; the same bytes every time."""
+    """Write users.csv, startups.csv and interactions.csv, always with the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     users = [_user(n) for n in range(36)]
     startups = [_startup(n) for n in range(15)]
@@ -71,7 +71,7 @@ def _startup(n: int) -> dict[str, str]:
 
 
 def _events() -> list[dict[str, str]]:
-    """Mostly within the user's field; the first six users have no events, the last event is at NEWEST."""
+    """Return events, mostly in the user's field. The first six users have none, the last event is at NEWEST."""
     draw = random.Random(20240101)
     found = []
     for user in range(6, 36):

@@ -1,8 +1,8 @@
-"""Traps in the planted market: platforms that overwrite rows, so that blank values leak the future.
+"""Plant leaks: a platform overwrites rows, so that blank values reveal the future.
 
-`folded`: views are not events but a counter of each startup, ten times the views of logged-in users. Every event
-implies a view, so the counter was last written at the startup's last event. If only counters written before the
-validation split count, they count only for startups without later events.
+In `folded`, views are a counter of each startup, not events: ten times the views of logged-in users. Every event
+includes a view, so the platform last wrote the counter at the startup's last event. A rule that accepts only counters
+written before the validation split then accepts only startups without later events.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TIMES = 10
 
 
 def folded(startups: pd.DataFrame, interactions: pd.DataFrame, as_of: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The startups with `views` and `updated_at` as they stood at an instant, and the events that are no views."""
+    """Return the startups with `views` and `updated_at` at an instant, and the events except views."""
     seen = _views(interactions, as_of).groupby("startup_id").occurred_at.agg(["size", "max"])
     seen = seen.reindex(startups.startup_id)
     views = (seen["size"].fillna(0).astype(int) * TIMES).astype(str)
@@ -26,7 +26,7 @@ def folded(startups: pd.DataFrame, interactions: pd.DataFrame, as_of: str) -> tu
 
 
 def readings(interactions: pd.DataFrame, since: str, as_of: str, days: int = 3) -> pd.DataFrame:
-    """What exports every few days would have read of the counters: startup_id, read_at, views."""
+    """Return the counters that an export every few days would have read: startup_id, read_at, views."""
     parts = [pd.DataFrame({"startup_id": [], "read_at": [], "views": []})]
     for at in pd.date_range(pd.Timestamp(since, tz="UTC"), pd.Timestamp(as_of), freq=f"{days}D", inclusive="left"):
         instant = at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -37,5 +37,5 @@ def readings(interactions: pd.DataFrame, since: str, as_of: str, days: int = 3) 
 
 
 def _views(interactions: pd.DataFrame, before: str) -> pd.DataFrame:
-    """Every event is a look, too. occurred_at is text of one form, which sorts by time."""
+    """Count a view for every event. occurred_at is text of one format, which sorts by time."""
     return interactions[interactions.occurred_at < before]

@@ -1,12 +1,12 @@
-"""The planted world: three taste groups of people and startups whose right answers are known.
+"""Plant a world with known right answers: three taste groups of people and startups.
 
-Everybody meets two in three of the startups of their own group and, rarely, one of another; the third they did not
-meet is what a good model recommends first. Group g's profiles speak g's words. In every group there are
+Each person interacts with two in three startups of their group and, rarely, with one of another group. A good model
+ranks the remaining third first. Profiles of group g use words of g. Every group has
 
-- a developer and an investor who acted exactly once (`cold`), and one of each who never did (`silent`),
-- a developer who opted out, a startup that was withdrawn, and a startup nobody ever met (`unmet`),
-- people of part 8 and above are hot (20 events and more), the others warm,
-- dislikes: everybody's last met startup of the own group is disliked after having been viewed.
+- a developer and an investor with exactly one event (`cold`), and one of each without events (`silent`),
+- a developer who opted out, a withdrawn startup, and a startup without events (`unmet`),
+- hot people from part 8 on (20 events and more); the others are warm,
+- dislikes: each person views and then dislikes the last startup of their own group.
 
 `traps.py` holds rows that leak the future.
 """
@@ -26,8 +26,8 @@ from models.data.interactions import DAY_US, Interactions
 from models.schema import FACETS, Entity, EventType, Role, Surface
 
 GROUPS = 3
-PEOPLE = 12  # of each role in a group
-STARTUPS = 12  # in a group
+PEOPLE = 12  # per role and group
+STARTUPS = 12  # per group
 START_US = 1_577_836_800_000_000  # 2020-01-01
 AS_OF_US = START_US + 100 * DAY_US
 STRANGER = "ffffffff-ffff-5fff-bfff-ffffffffffff"
@@ -38,7 +38,7 @@ _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Rows are those of `users.ids` and `startups.ids`; *_group the planted group, *_part the place within it."""
+    """Entities and events. Rows follow `users.ids` and `startups.ids`. *_group: planted group, *_part: number in it."""
 
     interactions: Interactions
     users: Entities
@@ -57,15 +57,15 @@ class World:
         return self.user_group if entity is Entity.USER else self.startup_group
 
     def rows(self, role: Role, part: int) -> np.ndarray:
-        """The user of this role and part in each group."""
+        """Return the user rows of this role and part, one per group."""
         return np.flatnonzero((self.users.role == role.code) & (self.user_part == part))
 
     def seen_by(self, surface: Surface) -> Interactions:
-        """The events with the owners of a surface as owners."""
+        """Return the events from the view of a surface's owners."""
         return self.interactions if surface.owner is Entity.USER else self.interactions.transposed()
 
     def owners(self, surface: Surface, rows: np.ndarray | None = None, strangers: int = 0) -> Owners:
-        """A batch: these rows (by default all of the surface), then cold-start owners without any data."""
+        """Return a batch: these rows (default: all of the surface), then cold-start owners without any data."""
         mine = self.entities(surface.owner)
         rows = mine.owners_of(surface) if rows is None else np.asarray(rows, np.int32)
         items = self.entities(surface.item).items_of(surface)
@@ -86,7 +86,7 @@ class World:
         )
 
     def right(self, surface: Surface, owner: int) -> set[int]:
-        """Entity rows that a good model lists first: own group, may be listed, never met."""
+        """Return the entity rows that a good model ranks first: own group, listed, no interaction."""
         items = self.entities(surface.item).items_of(surface)
         same = items[self.group(surface.item)[items] == self.group(surface.owner)[owner]]
         return set(same.tolist()) - set(self.seen_by(surface).pairs()[owner].indices.tolist())
@@ -94,7 +94,7 @@ class World:
 
 @cache
 def world() -> World:
-    """Always the same world; do not change what it holds."""
+    """Return the world, always the same. Do not change it."""
     users = IdMap.from_ids(_id("user", i) for i in range(GROUPS * 2 * PEOPLE))
     startups = IdMap.from_ids(_id("startup", i) for i in range(GROUPS * STARTUPS))
     person = _numbers(users, "user", GROUPS * 2 * PEOPLE)  # planted number of each row
@@ -164,7 +164,7 @@ def _events(
             found.append((u, s, EventType.VIEW.code, day + n * DAY_US))
             last = part != 0 and n == len(met) - 1
             found.append((u, s, (EventType.DISLIKE if last else kinds[p % 5]).code, day + n * DAY_US + 60_000_000))
-            if part >= 8:  # hot: came back the next day
+            if part >= 8:  # hot: another visit on the next day
                 found.append((u, s, EventType.VIEW.code, day + (n + 1) * DAY_US))
         if part == 5:
             other = int(np.flatnonzero((startup_group == (own + 1) % GROUPS) & (startup_part == 4))[0])
