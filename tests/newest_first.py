@@ -1,4 +1,4 @@
-"""The toy model of the tutorial, in the registry for a while: one folder, one line."""
+"""Add the toy model of the tutorial to the registry for a test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ NAME, PAGE = "newest_first", ROOT / "docs" / "tutorials" / "add-a-model.md"
 
 @contextmanager
 def newest_first(folder: Path, code: int = 8) -> Iterator[ModelSpec]:
-    """The toy model in the registry, behind the other sources. folder: an empty one, for its files. code: of its
-    source; 8 does not fit into one byte."""
+    """Register the toy model after the other sources.
+
+    folder: an empty one for its files. code: of its source; 8 does not fit into one byte.
+    """
     (folder / NAME).mkdir(parents=True)
     for block in blocks(PAGE):
         if block.path.startswith(f"models/{NAME}/"):

@@ -1,4 +1,4 @@
-"""A Redis of one test's own, with the configuration that the test is about."""
+"""Start a separate Redis for one test, with its own configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OwnRedis:
 
 @contextmanager
 def own_redis(**configuration: object) -> Iterator[OwnRedis]:
-    """Start a server with these settings (an underscore stands for a dash), nothing on disk; ended with the block."""
+    """Start a server with these settings (an underscore means a dash), without files. Stop it after the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     given = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no", **configuration}
@@ -54,7 +54,7 @@ def until_it_answers(client: redis.Redis, process: subprocess.Popen[bytes]) -> N
         try:
             client.ping()
         except redis.ResponseError:
-            return  # it answers, though it may not be asked
+            return  # it answers, although this command is forbidden
         except redis.RedisError:
             assert process.poll() is None and time.monotonic() < end, "the server did not come up"
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The contract of every model and ranker. A model's test class subclasses it and names its spec."""
+"""Check the contract of every model and ranker. A model's test class inherits it and names its spec."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.marketplace.world import world
 from tests.models.scorer_contract import ScorerContract, all_pairs, lists_of
 
 Fit = Callable[[Interactions, Settings], Bundle]
-#: Quick to fit. As many dimensions as planted groups: with more, ALS learns the holes they were planted with.
+#: Fast to fit. Dimensions equal planted groups: with more, ALS would learn the removed cells.
 SMALL = small_settings(
     als_factors=3,
     als_iterations=15,
@@ -47,12 +47,12 @@ SMALL = small_settings(
 
 
 def first_choices(owner_vectors: np.ndarray, item_vectors: np.ndarray, met: np.ndarray) -> np.ndarray:
-    """(owners,) the best item of each owner by dot product that the owner has not met."""
+    """Return each owner's best item without interaction by dot product, (owners,)."""
     return np.asarray(np.where(met, -np.inf, owner_vectors @ item_vectors.T).argmax(axis=1))
 
 
 def vectors(bundle: Bundle, side: str, entity: Entity) -> np.ndarray:
-    """A bundle's factors by entity row of the planted world, zero where it does not know one."""
+    """Return a bundle's factors by entity row of the planted world. Unknown rows are zero."""
     factors = bundle.arrays[f"{side}_factors"]
     ids = world().entities(entity).ids
     found = np.zeros((len(ids), factors.shape[1]), np.float32)
@@ -62,7 +62,7 @@ def vectors(bundle: Bundle, side: str, entity: Entity) -> np.ndarray:
 
 @cache
 def once(name: str, settings: Settings) -> Bundle:
-    """A base model of the planted world; do not change what it holds."""
+    """Fit a base model of the planted world. Do not change the result."""
     return fitted(name, settings=settings)
 
 
@@ -74,7 +74,7 @@ class ModelContract:
 
     @pytest.fixture
     def fit(self) -> Fit:
-        """From interactions (users x startups) and settings to a bundle, as the registry has it."""
+        """Return the function that makes a bundle from interactions (users x startups) and settings."""
         return lambda interactions, settings: fitted(self.spec.name, interactions, settings)
 
     @pytest.fixture
@@ -122,8 +122,7 @@ class ModelContract:
         assert left is None or all((ids.rows_of([person.id]) < 0).all() for ids in left.maps.values())
 
     def test_what_it_proposes_for(self, bundle: Bundle) -> None:
-        """It proposes on the surfaces of its owners and on no other, keeps the promises of a source, and may be
-        switched off."""
+        """A model proposes only on the surfaces of its owners, keeps the contract of a source, and can be disabled."""
         source = self.spec.source
         for surface in Surface if self.spec.scorer and source else ():
             recipe = self.recipe(surface, bundle, self.settings)
@@ -149,13 +148,13 @@ class ModelContract:
                 assert sentences(source.code << 24, source.bit, side, 0, {}, {}) == [source.reason[side]]
 
     def recipe(self, surface: Surface, bundle: Bundle, settings: Settings) -> SurfaceRecommender:
-        """The lists of this model alone."""
+        """Return the lists of this model alone."""
         facts = {name: once(name, SMALL) for name in registry.required()}
         return open_recommender(surface, {**facts, bundle.name: bundle}, settings)
 
 
 class _Promises(ScorerContract):
-    """The promises of a source that need no other knowledge of it."""
+    """Checks the contract of a source without other knowledge of it."""
 
     def kept(self, scorer: Scorer, owners: Owners) -> None:
         self.test_single_equals_batch(scorer, owners)
@@ -180,7 +179,7 @@ def _weighted(recipe: SurfaceRecommender) -> list[tuple[Source, Scorer]]:
 
 
 class RankerContract:
-    """Subclasses give `spec` of a ranker, `bundles` of a release that has it and `features` (n, f) float32."""
+    """Subclasses give `spec` of a ranker, `bundles` of a release with it, and `features` (n, f) float32."""
 
     spec: ModelSpec
 
@@ -199,7 +198,7 @@ class RankerContract:
         return found
 
     def opened(self, bundles: Mapping[str, Bundle]) -> Any:
-        """The ranker, asked for by name."""
+        """Open the ranker by name."""
         surface = Surface.STARTUPS_FOR_DEVELOPER
         asked = RankerAsked(surface, bundles.get(self.spec.bundle), bundles, True, True, frozenset())
         return function(self.spec.scorer)(asked, Settings().table(self.spec.table_name))

@@ -1,4 +1,4 @@
-"""Suites that every member of a family inherits; a scorer's test class subclasses ScorerContract."""
+"""Check the contract of every scorer. A scorer's test class inherits ScorerContract."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.scoring.scorer import Scorer
 
 
 def every_scorer() -> set[type]:
-    """All classes of the models' scorers, and of what they share, that propose and score."""
+    """Return all scorer classes of models, and shared ones, that propose and score."""
     places = [m.name for m in pkgutil.walk_packages(models.__path__, "models.")]
     names = [name for name in places if name.endswith(".scorer") or name.startswith("models.scoring.")]
     found = {c for name in names for _, c in inspect.getmembers(importlib.import_module(name), inspect.isclass)}
@@ -31,7 +31,7 @@ def every_scorer() -> set[type]:
 
 
 def all_pairs(owners: Owners) -> Candidates:
-    """Every owner with every item of the catalogue."""
+    """Pair every owner with every item of the catalogue."""
     items = owners.barred.shape[1]
     pairs = (
         np.repeat(np.arange(len(owners), dtype=np.int32), items),
@@ -41,7 +41,7 @@ def all_pairs(owners: Owners) -> Candidates:
 
 
 def picked(owners: Owners, rows: np.ndarray) -> Owners:
-    """These places of a batch, in this order."""
+    """Return these rows of a batch, in this order."""
     text = None if owners.text is None else tuple(owners.text[i] for i in rows)
     return Owners(
         owners.row[rows], owners.count[rows], owners.opted_out[rows], owners.history[rows], owners.barred[rows], text
@@ -49,14 +49,16 @@ def picked(owners: Owners, rows: np.ndarray) -> Owners:
 
 
 def lists_of(proposal: Proposal) -> list[list[tuple[int, float]]]:
-    """(item, score) of each owner."""
+    """Return the (item, score) pairs of each owner."""
     pairs = list(zip(proposal.item.tolist(), proposal.score.tolist(), strict=True))
     return [pairs[proposal.indptr[i] : proposal.indptr[i + 1]] for i in range(len(proposal))]
 
 
 class ScorerContract:
-    """What every source promises. Subclasses give `scorer` and `owners` fixtures (a batch of 8 owners or more, some
-    with barred items) and `silent`: places of owners that the source cannot know and must not score."""
+    """Checks the contract of a source. Subclasses give the fixtures `scorer`, `owners` and `silent`.
+
+    owners: a batch of at least 8, some with barred items. silent: places of owners that the source must not score.
+    """
 
     K = 7
 
@@ -85,7 +87,7 @@ class ScorerContract:
         assert mixed == [together[i] for i in order]
 
     def test_best_of_all_pairs(self, scorer: Scorer, owners: Owners) -> None:
-        """Each list is the head of all scored, unbarred items by (score, position): propose and score agree."""
+        """Each list starts with the best scored, unbarred items by (score, position): propose and score agree."""
         items, barred = owners.barred.shape[1], owners.barred.toarray()
         scores = scorer.score(owners, all_pairs(owners)).reshape(len(owners), items)
         for i, found in enumerate(lists_of(scorer.propose(owners, self.K))):
@@ -96,7 +98,7 @@ class ScorerContract:
             assert len(found) == len(best) or self.may_stop_early(scores[i, best])
 
     def may_stop_early(self, scores: np.ndarray) -> bool:
-        """Whether a list may be shorter than what could be scored; these are the scores of the best items."""
+        """Return whether a list may be shorter than the number of scored items, given the best scores."""
         return False
 
     def test_asked_for_more_than_exists(self, scorer: Scorer, owners: Owners) -> None:

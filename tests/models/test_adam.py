@@ -1,4 +1,4 @@
-"""Adam: the updates of torch's own, and no import of torch's compiler by any training."""
+"""Compare Adam's updates with torch's. No training imports torch's compiler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_updates_equal_those_of_torch_bit_for_bit(fused: bool) -> None:
         for optimiser in optimisers:
             optimiser.zero_grad()
         for mine, other in zip(ours, theirs, strict=True):
-            mine.grad = torch.randn(mine.shape) * (step % 5 > 0)  # also steps with a gradient of zero
+            mine.grad = torch.randn(mine.shape) * (step % 5 > 0)  # includes steps with a zero gradient
             other.grad = mine.grad.clone()
         for optimiser in optimisers:
             optimiser.step()

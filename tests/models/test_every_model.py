@@ -1,4 +1,4 @@
-"""Every model of the registry passes the contract; models without other tests have their class here."""
+"""Every model of the registry passes the contract. Models without other tests have their class here."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestEnsemble:
 
 
 def covered() -> dict[str, str]:
-    """By `key` of a model the test class that names its spec."""
+    """Return the test class that names a model's spec, by `key` of the model."""
     found: dict[str, str] = {}
     for path in sorted((ROOT / "tests" / "models").rglob("test_*.py")):
         if "spec = " in path.read_text():
@@ -97,12 +97,12 @@ def covered() -> dict[str, str]:
 
 
 def key(spec: ModelSpec) -> str:
-    """What a model is covered by: its name, or for one that was computed elsewhere its kind, as all do the same."""
+    """Return the name of a model, or the kind of an external one: all of a kind behave the same."""
     return spec.fit if spec.fit.startswith("models.external.") else spec.name
 
 
 _REASON = ("suits you", "suits your startup")
-#: What a line of the registry may add: models that were computed elsewhere.
+#: External models that a line of the registry may add.
 EXTERNAL = [external.vectors("theirs", 8, "theirs", _REASON), external.scores("others", 9, "others", _REASON)]
 
 
@@ -113,7 +113,7 @@ def test_every_model_is_under_contract(spec: ModelSpec) -> None:
 
 
 def test_a_reader_that_opens_every_bundle_loads_nothing_that_trains(tmp_path: Path) -> None:
-    """Functions are named by text, which import contracts cannot follow, so all are called in a separate process."""
+    """Functions are named as text, which import contracts cannot follow. So a separate process calls all."""
     from models.data.bundle import write_bundle
 
     for name, bundle in learned_bundles().items():

@@ -1,4 +1,4 @@
-"""Every source on the planted world: the contract of scorers, and the right answers."""
+"""Check every source on the planted world: the contract of scorers, and the right answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def batch(strangers: int = 1) -> Owners:
 
 
 def hits(scorer: Scorer, owners: Owners) -> list[float]:
-    """Share of right answers among as many first places, for each warm owner."""
+    """Return the share of right answers in the first places of each warm owner."""
     w = world()
     items = w.startups.items_of(SURFACE)
     found = lists_of(scorer.propose(owners, 50))
@@ -54,7 +54,7 @@ def hits(scorer: Scorer, owners: Owners) -> list[float]:
 class TestFactors(ScorerContract):
     @pytest.fixture
     def scorer(self) -> Scorer:
-        """A rank-GROUPS factorisation of what happened, one startup in nine unknown to it."""
+        """Factorise the events with rank GROUPS. One startup in nine is unknown to it."""
         w = world()
         left, size, right = sparse.linalg.svds(
             w.interactions.csr().maximum(0).astype(np.float64), GROUPS, v0=np.ones(len(w.startups))
@@ -84,7 +84,7 @@ class TestFactors(ScorerContract):
 class TestContent(ScorerContract):
     @pytest.fixture
     def scorer(self) -> Scorer:
-        """One axis for each group; users without events have no text."""
+        """Give each group one axis. Users without events have no text."""
         w = world()
         axis = np.eye(GROUPS, dtype=np.float32)
         items = w.startups.items_of(SURFACE)
@@ -126,7 +126,7 @@ class TestContent(ScorerContract):
 
 
 class TestTower(ScorerContract):
-    """The towers fitted on the planted world; one of the last three unseen owners has the words of group 1."""
+    """The towers are fitted on the planted world. One of the last three unseen owners has words of group 1."""
 
     @pytest.fixture
     def bundle(self) -> Bundle:
@@ -160,7 +160,7 @@ class TestTower(ScorerContract):
 
     @pytest.mark.parametrize("most", [2, WORDS_READ])
     def test_words_are_read_as_in_training(self, bundle: Bundle, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every entity of each side again, as an unseen owner with the same words: id 0, no history."""
+        """Each entity again as an unseen owner with the same words: id 0, no history."""
         monkeypatch.setattr(tower_inputs, "WORDS", most)
         bundle = replace(bundle, config={**bundle.config, "words": most})
         w = world()
@@ -213,7 +213,7 @@ class TestNeighbours(ScorerContract):
         return bool(scores.min() <= 0)
 
     def test_hand_computed(self) -> None:
-        """2 x 0.5 of item 0 and -1 x 0.25 of item 1 make 0.75 for item 2; item 3 resembles nothing."""
+        """2 x 0.5 of item 0 and -1 x 0.25 of item 1 give 0.75 for item 2. Item 3 is similar to nothing."""
         similarity = sparse.csr_matrix(
             np.array([[0, 0, 0.5, 0], [0, 0, 0.25, 0], [0.5, 0.25, 0, 0], [0, 0, 0, 0]], np.float32)
         )
@@ -224,12 +224,12 @@ class TestNeighbours(ScorerContract):
         assert lists_of(NeighbourScorer(similarity, ITEM_NEIGHBOURS).propose(owner, 5)) == [[(2, 0.75)]]
 
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
-        """Except the startup without events, which a neighbour model cannot know."""
+        """A neighbour model cannot know the startup without events."""
         assert min(hits(scorer, owners)) >= 0.7 and np.mean(hits(scorer, owners)) > 0.74
 
 
 class TestNeighboursInParts(TestNeighbours):
-    """A catalogue so large that a batch is laid out in parts, and more owners than are multiplied at once."""
+    """A large catalogue splits a batch into parts, and there are more owners than one product takes."""
 
     @pytest.fixture(autouse=True)
     def parts(self, monkeypatch: pytest.MonkeyPatch, scorer: NeighbourScorer) -> None:

@@ -1,4 +1,4 @@
-"""Which owners get which arm, what an arm may change, and what is refused (O01-O03, M08, R15)."""
+"""Assign owners to arms, limit what an arm may change, refuse the rest (O01-O03, M08, R15)."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def ids(n: int) -> IdMap:
 
 
 def uneven(counts: np.ndarray, weights: Sequence[float]) -> float:
-    """The p-value of a chi-square test."""
+    """Return the p-value of a chi-square test."""
     expected = counts.sum() * np.array(weights) / sum(weights)
     return float(special.chdtrc(len(weights) - 1, ((counts - expected) ** 2 / expected).sum()))
 
 
 def test_arms_are_drawn_in_proportion_to_their_weights() -> None:
-    """R15: the ids are a plain sequence, the hash must not show it."""
+    """R15: the ids are a plain sequence, and the hash must hide it."""
     for weights in ([1, 1, 1], [8, 1, 1], [0.5, 0.5]):
         e = Experiment.from_json(BLEND | {"arms": [{"name": str(i), "weight": w} for i, w in enumerate(weights)]})
         counts = np.bincount(e.places(ids(30_000).packed()), minlength=len(weights))
@@ -83,7 +83,7 @@ def test_taking_part_is_independent_of_the_arm() -> None:
 
 
 def test_one_id_gets_the_same_arm_alone_and_in_a_batch() -> None:
-    """The reader asks for one, the batch for all; and both as they did in the release before."""
+    """The reader asks for one owner, the batch for all. Both agree with the release before."""
     e, table = Experiment.from_json(BLEND | {"share": 0.7}), ids(300)
     found = e.places(table.packed())
     for i, place in zip(table.ids.tolist(), found.tolist(), strict=True):
@@ -109,7 +109,7 @@ def test_an_owner_takes_part_in_the_first_experiment_that_draws_them() -> None:
 
 
 def test_one_weight_of_the_blend_gives_the_other_its_rest() -> None:
-    """O01: 0.5 is half ALS, half two-tower, and nothing learned in place of it."""
+    """O01: 0.5 is half ALS, half two-tower, and no learned blend replaces it."""
     half, _, most = (a.apply(Settings()) for a in read_experiments(settings_with(BLEND))[0].arms)
     assert (
         half.of(EnsembleConfig).als_weight,
@@ -174,7 +174,7 @@ def test_an_arm_cannot_switch_on_what_was_not_trained() -> None:
 
 
 def test_the_content_of_the_file_is_what_is_recorded(tmp_path: Path) -> None:
-    """The same cutoff built again gives the same bytes, for any later state of the file."""
+    """A build with the same cutoff has the same bytes, even after changes of the file."""
     file = tmp_path / "experiments.json"
     file.write_text(json.dumps([BLEND], indent=3))
     given = Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(file)})

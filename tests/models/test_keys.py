@@ -1,4 +1,4 @@
-"""API keys are found by id and checked by hash, in a stored form that outlives releases (L01); keys kept in files."""
+"""Find API keys by id, check them by hash, and keep their stored form over releases (L01)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.paths import GOLDEN
 
 NOW = datetime(2024, 5, 1, 2, tzinfo=UTC)
 GOLDEN_FILE = GOLDEN / "api_keys_1.json"
-SPELT = "mbk_3f9a2c1b04de_" + "A" * 42 + "B"  # the key behind the golden file
+SPELT = "mbk_3f9a2c1b04de_" + "A" * 42 + "B"  # the key of the golden file
 
 
 def test_a_key_is_known_by_its_spelling_alone() -> None:

@@ -64,7 +64,7 @@ def test_the_version_of_the_rules_is_that_of_their_weights() -> None:
 
 @given(st.sampled_from(list(Surface)), st.sampled_from(list(Method)), st.sampled_from(["", "learned", "mlp", "rules"]))
 def test_every_bundle_that_can_order_a_list_changes_its_version(surface: Surface, method: Method, ranker: str) -> None:
-    """Those of other owners, and of rankers that did not order it, do not."""
+    """Bundles of other owners, and of rankers without effect, do not change it."""
     before = version(surface, method, ranker)
     others = {name: version(surface, method, ranker, {**BUNDLES, name: "other"}) for name in BUNDLES}
     changes = {name for name, found in others.items() if found.model_version != before.model_version}
@@ -79,7 +79,7 @@ def test_every_bundle_that_can_order_a_list_changes_its_version(surface: Surface
 
 
 def other(name: str) -> Any:
-    """A value that the setting does not have."""
+    """Return another value for a setting."""
     d, now = DECLARED[name], Settings().value(name)
     if isinstance(now, bool):
         return not now
@@ -105,7 +105,7 @@ def test_what_bars_items_changes_the_version() -> None:
 
 @pytest.mark.parametrize("name", [n for n in MODES[SEED] if n in CHANGEABLE])
 def test_a_setting_that_the_mode_overrules_changes_nothing(name: str) -> None:
-    """Neither the version of the list nor that of the rules, whose weights the mode decides."""
+    """Neither the version of the list nor that of the rules changes: the mode sets their weights."""
     assert version(by="rules", ranking_mode=SEED, **{name: other(name)}) == version(by="rules", ranking_mode=SEED)
 
 
@@ -142,7 +142,7 @@ def test_the_popular_list_depends_on_popularity_alone() -> None:
 
 
 def test_each_part_of_a_refreshed_release_knows_what_its_lists_were_made_with() -> None:
-    """A list that is carried over keeps its version; one that was made again has the newest bundles and code."""
+    """A copied list keeps its version. A new list has the newest bundles and code."""
     parts = [
         {"bundles": {"als_v1": "a", "content_v1": "a"}, "code_version": "1"},
         {"bundles": {"content_v1": "b"}, "code_version": "2"},

@@ -1,4 +1,4 @@
-"""The registry: light imports, unique names, and existing functions."""
+"""The registry has light imports, unique names, and existing functions."""
 
 from __future__ import annotations
 

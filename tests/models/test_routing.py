@@ -1,4 +1,4 @@
-"""Thresholds and chains."""
+"""Apply thresholds and fallback chains."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_every_chain_ends_in_popular(surface: Surface, on: bool) -> None:
 
 
 def test_the_ensemble_needs_both_halves() -> None:
-    """Without one half the other answers (A15, B10)."""
+    """Without one part the other answers (A15, B10)."""
     assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_two_tower": False}, "given"))[0] is Method.ALS
     assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_als": False}, "given"))[0] is Method.TWO_TOWER
 
 
 def test_a_cold_owner_without_text_gets_other_models_before_popular() -> None:
-    """Below the threshold ALS is worse than content, but not useless (B01, B08)."""
+    """Below the threshold ALS is worse than content, but better than nothing (B01, B08)."""
     assert [m.value for m in chain(FORWARD, Method.CONTENT_BASED, Settings())] == [
         "content_based",
         "als",
@@ -79,7 +79,7 @@ def test_a_cold_owner_without_text_gets_other_models_before_popular() -> None:
 
 
 def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
-    """A setting, with the measured default (R24, docs/decisions/0011-founder-ensemble.md)."""
+    """The setting has a measured default (R24, docs/decisions/0011-founder-ensemble.md)."""
     asked = Settings().layered({"founder_ensemble": True}, "given")
     routed = route(BACK, np.array([4, 5, 19, 20]), asked).method
 

@@ -1,4 +1,4 @@
-"""Declared codes are stable: nothing counts positions, and a gap in the codes changes nothing."""
+"""Declared codes are stable: no code counts positions, and a gap in the codes changes nothing."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ def sources() -> Iterator[Path]:
 
 
 def positions(tree: ast.AST) -> Iterator[int]:
-    """Lines on which the members of a coded enum are counted: `tuple(Method)[i]`, `list(Role).index(…)`,
-    `enumerate(Surface)`, `range(len(EventType))`, `pd.Categorical(…).codes`."""
+    """Yield the lines that count members of a coded enum.
+
+    Examples: `tuple(Method)[i]`, `list(Role).index(…)`, `enumerate(Surface)`, `range(len(EventType))`,
+    `pd.Categorical(…).codes`.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.value, ast.Call):
             call, name = node.value, getattr(node, "attr", "[]")
@@ -66,7 +69,7 @@ def positions(tree: ast.AST) -> Iterator[int]:
                 yield node.lineno
 
 
-#: What takes a length: of an array, of a count of codes, of a range of positions.
+#: Arguments that may be a length: of an array, a count of codes, a range of positions.
 SIZED = {"arange", "bincount", "range", "zeros", "ones", "full"}
 
 
@@ -108,7 +111,7 @@ def test_every_code_stands_once_and_fits_its_cell() -> None:
 
 
 def test_a_surface_says_its_owner_and_role() -> None:
-    """Two surfaces never share both: whose list, and of what role."""
+    """No two surfaces have the same owner and role."""
     assert len({(s.owner, s.role) for s in Surface}) == len(Surface) == 4
     for surface in Surface:
         assert surface.value.startswith("startups/") == (surface.owner.value == "user")
@@ -140,7 +143,7 @@ def test_words_of_events_become_codes() -> None:
 
 
 def test_the_codes_of_reasons_stand_once_and_fit() -> None:
-    """Into the bits of models/lists/reasons.py. A facet's code is taken whether or not it gives a reason."""
+    """They fit into the bits of models/lists/reasons.py. Every facet has a code, also without a reason."""
     facets = {f.name: f.facet.code for table in TABLES for f in table.fields if f.facet}
     codes = [*facets.values(), *(s.code for s in Standing)]
     assert len(set(codes)) == len(codes), f"a code is given twice: {facets}"

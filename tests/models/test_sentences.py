@@ -1,4 +1,4 @@
-"""Reasons in words: every source, facet and event type has its own; at most three, the most specific first."""
+"""Write reasons in words: each source, facet and event type has its own. At most three, most specific first."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_by_hand() -> None:
         "one person in {location} & co applied to your startup"
     )
     assert told(False, people=12, people_event=apply)[0] == "12 people with your history applied to this startup"
-    assert told(True, people=3, people_event=EventType.LIKE.code) == told(True)  # it would name what one person did
+    assert told(True, people=3, people_event=EventType.LIKE.code) == told(True)  # it would show what one person did
 
 
 @SIDES
 def test_the_most_specific_comes_first(founders: bool) -> None:
-    """People, facet, source, standing; a source with a count is not named again."""
+    """The order is people, facet, source, market state. A source with a count is not named again."""
     everything = {"facet": 0, "number": 2, "people": 4, "standing": standing_bit(Standing.NEW)}
     facet, source = told(founders, **everything)[-3 if founders else -2 :][:2]
     assert "two" in facet and source == TWO_TOWER.reason[founders]
@@ -78,7 +78,7 @@ def test_the_most_specific_comes_first(founders: bool) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), st.booleans(), st.booleans())
 def test_any_bits_give_at_most_three_different_sentences(reason: int, source: int, founders: bool, blank: bool) -> None:
-    """Also codes that are not declared, and a facet that the item does not have: of a newer version, or damaged."""
+    """Also for undeclared codes of a newer version, and for a facet that the item does not have."""
     facets = {f: np.full(1, -1 if blank else 0, np.int32) for f in FACETS}
     found = sentences(reason, source, founders, 0, facets, dict.fromkeys(FACETS, ()) if blank else LABELS)
     assert len(found) <= MOST and len(set(found)) == len(found) and all(found)

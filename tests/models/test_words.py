@@ -1,4 +1,4 @@
-"""How text is compared: one normal form, words of every script whole or in pairs, places in parts."""
+"""Compare text: one normal form, whole words or pairs in every script, places in parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Demand: a planted rhythm is found if there is enough data, else recent events replace it."""
+"""Predict demand: find a planted rhythm if there is enough data, else use recent events."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from models.schema import Entity
 from tests.models.features.market_by_hand import entities, interactions, people, standing
 
 PEOPLE, STARTUPS, NOW = 200, 400, 90
-#: Day that each startup was founded on, evenly over a hundred days.
+#: The day of each startup's founding, evenly over a hundred days.
 BORN = np.arange(STARTUPS) / 4
 CUTS = (70, 60, 50, 40, 30)
 
 
 def rhythm() -> Interactions:
-    """One meets a startup on the day it was founded, eight others ten days after; the first forty were much talked of
-    in their first week, and never again."""
+    """One owner meets a startup on its founding day, eight others ten days later.
+
+    The first forty startups had many events in their first week and none afterwards.
+    """
     rng = np.random.default_rng(0)
     events = [(int(rng.integers(PEOPLE)), s, "like", b + 0.01) for s, b in enumerate(BORN)]
     events += [
@@ -68,7 +70,7 @@ def test_demand_counts_partners() -> None:
 
 
 def test_with_little_data_recent_events_decide() -> None:
-    """Startup 2 has one of six events, the newest, of age 1/6: 2 ** (-10/6); a startup without events has no demand."""
+    """Startup 2 has one of six events, the newest, of age 1/6: 2 ** (-10/6). Without events there is no demand."""
     bundle = fit_activity(standing(), [])
 
     assert bundle.name == NAME and bundle.config["startup_demand"] == {"by": "recent events", "pairs": 0}
@@ -90,7 +92,7 @@ def test_the_same_bytes_again() -> None:
 
 
 def test_what_is_stored_of_facets_by_hand() -> None:
-    """Met by interest: games, games by person 0, games by person 1, bio by person 2; the dislike is no meeting."""
+    """Interest in games by persons 0 and 1, in bio by person 2. The dislike does not count."""
     arrays = fit_activity(standing(), []).arrays
 
     assert arrays["category_values"].tolist() == ["bio", "games"]

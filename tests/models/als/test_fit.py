@@ -1,4 +1,4 @@
-"""ALS in both directions: right answers, meaning of a cell, refusals (A02, A04, C21-C24, C31, C59, P01, P02, R07)."""
+"""Fit ALS in both directions: right answers, cells, errors (A02, A04, C21-C24, C31, C59, P01, P02, R07)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventTyp
 
 
 def events(cells: list[tuple[int, int, int]], owners: int = 6, items: int = 6) -> Interactions:
-    """(owner, item, kind) one day after another."""
+    """Make events of (owner, item, kind), one per day."""
     mine, theirs = (
         IdMap.from_ids(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n))
         for side, n in ((1, owners), (2, items))
@@ -53,7 +53,7 @@ class TestReverse(ModelContract):
     spec = als.REVERSE
 
     def test_owners_are_startups(self, fit: Fit) -> None:
-        """R20: in this bundle `user` is the solver's word for a startup."""
+        """R20: in this bundle the solver's `user` is a startup."""
         w, bundle = world(), fit(world().interactions, SMALL)
         assert set(bundle.maps["user"].ids) <= set(w.startups.ids.ids)
         assert set(bundle.maps["item"].ids) <= set(w.users.ids.ids)
@@ -81,7 +81,7 @@ def test_factors_solve_the_normal_equations() -> None:
 
 
 def test_a_dislike_pushes_below_what_was_never_met() -> None:
-    """One dimension, so that owner 0's liking of item 0 speaks for its twin 1, until the owner disliked that."""
+    """With one dimension, owner 0's like of item 0 also raises its twin, item 1, until a dislike of that item."""
     liked = [(u, i, LIKE) for u in range(1, 6) for i in (0, 1, 2)] + [(0, 0, LIKE)]
     settings = SMALL.layered({"als_factors": 1, "als_alpha": 40.0}, "given")
     score = {}
@@ -106,7 +106,7 @@ def test_damping_and_half_life_shape_the_weights() -> None:
         :2, 0
     ].tolist() == [1.0, 1.0]
     faded = _confidences(twice, SMALL.layered({"als_half_life_share": 0.5}, "given").of(AlsConfig)).toarray()[:2, 0]
-    halves = np.exp2(-np.array([3.0, 2.0, 1.0]) / 1.5)  # three days of data, so a half-life of one day and a half
+    halves = np.exp2(-np.array([3.0, 2.0, 1.0]) / 1.5)  # three days of data give a half-life of a day and a half
     assert faded.tolist() == pytest.approx([2 * halves[0] + 2 * halves[1], 2 * halves[2]])
 
 

@@ -1,4 +1,4 @@
-"""Fold-in of events since the training: ALS against implicit's partial fit, the tower against torch."""
+"""Fold in events since the training: ALS against implicit's partial fit, the two-tower model against torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def recipe(surface: Surface = SURFACE, settings: Settings = SMALL) -> SurfaceRec
 def events(
     surface: Surface, rows: list[int], kinds: list[EventType], after_days: float = 1.0, owner: str = STRANGER
 ) -> Interactions:
-    """One owner's events with the other side, a second apart from `after_days` after the cutoff on."""
+    """Make one owner's events with the other side, one per second from `after_days` after the cutoff."""
     items = world().entities(surface.item).ids
     at = AS_OF_US + int(after_days * DAY_US) + np.arange(len(rows), dtype=np.int64) * 1_000_000
     kind = np.array([k.code for k in kinds], np.int8)
@@ -77,14 +77,14 @@ def test_als_gives_the_factors_of_implicits_partial_fit(surface: Surface, name: 
     solver.item_factors = bundle.arrays["item_factors"]
     weights = new.csr(config["half_life_days"] or None, r.as_of_us, config["damping"])
     known = bundle.maps["item"].rows_of(new.items.ids)
-    weights = weights[:, np.flatnonzero(known >= 0)]  # the solver knows its own items only, in the same order
+    weights = weights[:, np.flatnonzero(known >= 0)]  # the solver knows only its own items, in the same order
     weights.data = np.sign(weights.data) * np.maximum(np.abs(weights.data), 1 / config["alpha"])
     assert vector is not None
     assert vector == pytest.approx(solver.recalculate_user(0, weights), rel=1e-3, abs=1e-5)
 
 
 def test_weights_fade_as_in_training() -> None:
-    """An owner of the training set, folded in with what training knew, has the very weights it was solved with."""
+    """Folding in the events of training gives an owner the same weights as the training."""
     w, settings = world(), SMALL.layered({"als_half_life_share": 0.3, "als_damping": "log"}, "given")
     bundle = fitted("als", w.interactions, settings)
     newest = bundle.config["faded_from_us"]
@@ -112,7 +112,7 @@ def test_without_usable_data_als_has_no_scores() -> None:
 
 
 def tower_vectors(history: Interactions, user: int) -> np.ndarray:
-    """The vector of torch for a user with this history, with id and words as trained."""
+    """Compute with torch the vector of a user with this history, with id and words as trained."""
     w, bundle = world(), planted_bundles()["two_tower_v1"]
     heard = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)

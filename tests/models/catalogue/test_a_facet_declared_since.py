@@ -1,4 +1,4 @@
-"""Catalogues stored before a facet was declared still open: the facet is blank, all else is unchanged."""
+"""Open catalogues stored before a facet was declared: the facet is blank, all else is unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEW = "ffffffff-0000-4000-8000-000000000000"
 
 
 def lacking(bundle: Bundle, facet: str) -> Bundle:
-    """The bundle as it was before the facet was declared."""
+    """Remove a facet from a bundle, as before its declaration."""
     of_facet = (f"user_{facet}", f"startup_{facet}", *(f"{facet}_{part}" for part in PARTS))
     arrays = {name: array for name, array in bundle.arrays.items() if name not in of_facet}
     labels = bundle.config.get("labels", {})
@@ -71,7 +71,7 @@ def test_affinities_without_it(facet: str) -> None:
 
 @pytest.mark.parametrize("facet", FACETS)
 def test_a_refresh_adds_owners_who_state_it(facet: str) -> None:
-    """The words of newcomers count; those of known owners do not."""
+    """The words of new owners count, those of known owners do not."""
     market = world()
     before = entities_of(lacking(catalogue_bundle(market.users, market.startups, {}), facet))
     arrival = Arrival(NEW, -1, 0, False, "", "", {facet: "New Word"})

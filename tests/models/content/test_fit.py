@@ -1,4 +1,4 @@
-"""The text space: weights worked by hand, right answers, unseen owners, blanks (A01)."""
+"""Fit the text space: weights by hand, right answers, unseen owners, blanks (A01)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestContent(ModelContract):
 
 
 def test_rarity_by_hand() -> None:
-    """Four profiles with words: "a" in three, "b" in one: ln(5/4) + 1 and ln(5/2) + 1; a blank one does not count."""
+    """Four profiles have words: "a" in three, "b" in one: ln(5/4) + 1 and ln(5/2) + 1. The blank one does not count."""
     lists = [["a", "b"], ["a"], ["a"], ["c"], []]
     matrix = incidence(lists, np.array(["a", "b", "c"]))
     assert idf(matrix) == pytest.approx([np.log(5 / 4) + 1, np.log(5 / 2) + 1, np.log(5 / 2) + 1])

@@ -1,4 +1,4 @@
-"""The union of the candidates of several sources."""
+"""Merge the candidates of several sources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rows_of(items: int) -> st.SearchStrategy[Lists]:
 @settings(deadline=None, max_examples=60)
 @given(als=rows_of(9), content=rows_of(2**31 - 1))
 def test_union_by_the_obvious_loop(als: Lists, content: Lists) -> None:
-    """Item numbers up to the largest there can be take the way without room for positions in the sort."""
+    """The largest item numbers leave no room for positions in the sort key, so they use the other code path."""
     sources = {ALS: als, CONTENT_BASED: content}
     union = Candidates.union(3, {s: proposal(lists) for s, lists in sources.items()})
     for i in range(3):
@@ -43,7 +43,7 @@ def test_union_by_the_obvious_loop(als: Lists, content: Lists) -> None:
 
 
 def test_many_owners_with_huge_items() -> None:
-    """Owner, item and position do not fit 64 bits together."""
+    """Owner, item and position together exceed 64 bits."""
     n = 40_000
     item = np.full(n, 2**31 - 1, np.int32)
     same = Proposal(indptr_of(np.ones(n, np.int64)), item, np.ones(n, np.float32))

@@ -1,4 +1,4 @@
-"""A bundle is read back unchanged, is readable only by its owner, and is refused after any change."""
+"""Read a bundle back unchanged, keep it private to its owner, refuse it after any change."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
 
 
 def test_format_1_is_still_read() -> None:
-    """The golden files were written by the first version of this format; new code must read them or raise FORMAT."""
+    """The first version of this format wrote the golden files. New code must read them or raise FORMAT."""
     found = open_bundle("als_v1", GOLDEN_FILE)
 
     assert found.digest() == example().digest()

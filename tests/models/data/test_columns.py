@@ -1,4 +1,4 @@
-"""Features stored by what they depend on equal the features of each candidate."""
+"""Features stored by their inputs equal the features of each candidate."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_weighted_sum_by_hand() -> None:
 
 
 def test_a_weighted_sum_has_the_same_bits_for_some_rows_and_for_few_or_many_items() -> None:
-    """A group with fewer values than candidates is summed by value, a larger one by candidate."""
+    """A group with fewer values than candidates is summed by value, a larger group by candidate."""
     rng = np.random.default_rng(0)
     facts, weight = rng.normal(size=(6, 50)).astype(np.float32), rng.normal(size=8)
     for n in (20, 20_000):
@@ -62,7 +62,7 @@ def test_a_weighted_sum_has_the_same_bits_for_some_rows_and_for_few_or_many_item
 
 
 def test_a_large_group_that_few_values_serve_is_a_part() -> None:
-    """Of 40 items 3 are used by 12 candidates; a small group and one with a value for each candidate stay whole."""
+    """12 candidates use 3 of 40 items. A small group, and one with a value per candidate, stay whole."""
     rng = np.random.default_rng(1)
     item, owner, each = np.repeat([4, 9, 30], 20), np.repeat([0, 1], 30), np.arange(60)
     facts = rng.normal(size=(8, 40)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""An erased entity leaves a blank row: it keeps its number, and no search finds it."""
+"""An erased entity leaves a blank row, which keeps its number and is never found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IDS = st.lists(st.integers(1, 2**128 - 1), min_size=1, max_size=12, unique=True)
 
 @given(IDS, st.data())
 def test_all_others_keep_their_rows_and_bytes(numbers: list[int], data: st.DataObject) -> None:
-    """Neighbouring ids, too: no id is made up in the place of the one that went."""
+    """Also with neighbouring ids: no new id replaces the removed one."""
     ids = IdMap.from_ids(str(uuid.UUID(int=n)) for n in numbers)
     gone = data.draw(st.sets(st.integers(0, len(ids) - 1)))
     left = ids

@@ -1,4 +1,4 @@
-"""An entity that is new since the last build gets a row after the last: old numbers stay, without duplicates."""
+"""An entity that is new since the last build gets a row at the end. Old numbers stay, without duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One event: as posted, in the stream, and in the since hashes."""
+"""Encode one event as posted, in the stream, and in the since hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The meaning of absent, zero and negative cells, and the one place that sets the orientation."""
+"""Define absent, zero and negative cells, and set the orientation in one place."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_last_explicit_opinion_decides_the_sign() -> None:
 
 
 def test_no_cell_is_ever_zero() -> None:
-    """R07: two views and a dislike would add up to a stored 0, "no opinion" to the solver."""
+    """R07: two views and a dislike would add to a stored 0, which the solver reads as "no opinion"."""
     m = events((0, 0, "view", 1), (0, 0, "view", 2), (0, 0, "dislike", 1)).csr()
 
     assert m.nnz == 1 and m[0, 0] == -1.0

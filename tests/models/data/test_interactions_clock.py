@@ -1,4 +1,4 @@
-"""Age by events, compared with counting."""
+"""Measure age as a share of events, compared with counting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.data.interactions import TICKS, EventTime
 
 
 def test_age_is_the_share_of_events_at_or_after_an_instant() -> None:
-    """At 10, 20, 20 and 50: all of them, three of four twice over, one of four."""
+    """Events at 10, 20, 20 and 50: all of them, three of four (twice), one of four."""
     clock = EventTime.from_times(np.array([50, 20, 10, 20]))
 
     assert clock.age(np.array([10, 20, 50])).tolist() == [1.0, 0.75, 0.25]
@@ -36,7 +36,7 @@ def test_many_events_keep_few_ticks_and_the_age_within_one_of_them() -> None:
 
 
 def test_the_clock_keeps_the_pace_of_the_market() -> None:
-    """Twice as busy a market ages twice as fast by the calendar, and alike by events."""
+    """A market with twice the events ages twice as fast by the calendar, and equally by events."""
     slow, fast = (EventTime.from_times(np.arange(100) * day) for day in (10, 5))
 
     assert slow.age(np.array([500])) == pytest.approx(fast.age(np.array([250])))

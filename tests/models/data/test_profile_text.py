@@ -1,4 +1,4 @@
-"""The tokeniser and the embedding of an unseen owner's text."""
+"""Tokenise text, and embed the text of an unseen owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learned blend finds a planted rule, is reproducible, and serves what it learned (C17)."""
+"""The learned blend finds a planted rule, is reproducible, and serves its fitted weights (C17)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTINGS = Settings()
 
 
 def planted(n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    """log odds = -2 + 3 x ALS + 1 x two-tower + 0.5 x log count, nothing of the age."""
+    """Plant log odds = -2 + 3 x ALS + 1 x two-tower + 0.5 x log count, without the age."""
     rng = np.random.default_rng(0)
     als, tower = rng.random(n), rng.random(n)
     x = learned_features(als, tower, rng.integers(20, 200, n), rng.random(n) * 900)

@@ -1,4 +1,4 @@
-"""Scaling and blending: numbers by hand, and properties for any input."""
+"""Scale and blend scores: numbers by hand, and properties for any input."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def blended(
 
 
 def test_min_max_by_hand() -> None:
-    """C09: (score - min) / (max - min), owner by owner."""
+    """C09: (score - min) / (max - min), per owner."""
     found = min_max(np.array([1, 3, 2, 10, 10, 5], np.float32), np.array([0, 3, 5, 6]))
 
-    assert found.tolist() == [0, 1, 0.5, 0.5, 0.5, 0.5]  # equal scores, or a single one, are 0.5 (R06)
+    assert found.tolist() == [0, 1, 0.5, 0.5, 0.5, 0.5]  # equal scores, or a single one, give 0.5 (R06)
 
 
 def test_an_abstention_stays_one() -> None:
@@ -63,7 +63,7 @@ def test_min_max_keeps_order_and_range(rows: list[list[float]]) -> None:
 
 
 def test_weighted_blend_by_hand() -> None:
-    """C08: 0.6 x ALS + 0.4 x two-tower, each scaled over the union; an item only one scored counts 0 for the other."""
+    """C08: 0.6 x ALS + 0.4 x two-tower, each scaled over the union. An item counts 0 for a model without a score."""
     assert blended(Settings(), [0, 5, 10, NAN], [2, 4, NAN, 3]) == [0.0, 0.7, 0.6, 0.2]
 
 
@@ -94,7 +94,7 @@ def test_dynamic_weight_falls_with_the_interaction_count() -> None:
 
 
 def test_reciprocal_rank_fusion_by_hand() -> None:
-    """C16: sum of 1 / (60 + rank), ranks from 1; then stretched over 0..1."""
+    """C16: sum of 1 / (60 + rank), ranks from 1, then scaled to 0..1."""
     fused = [1 / 61 + 1 / 63, 1 / 62 + 1 / 61, 1 / 63 + 1 / 62]
     low, high = min(fused), max(fused)
 

@@ -1,4 +1,4 @@
-"""Vectors of another program: taken whole and in time, or refused with a clear error; a source like all others."""
+"""Read vectors of another program: complete and from the right time, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def fitted(spec: ModelSpec, files: Path | str, as_of: datetime = AS_OF, max_age_
 
 
 def vectors(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
-    """The group of every entity, except the last startup, which is unknown."""
+    """Return the group of every entity, except the last startup, which is unknown."""
     w = world()
     groups = np.append(w.user_group, w.startup_group)[:-1]
     ids = [*w.users.ids.ids.tolist(), *w.startups.ids.ids.tolist()][:-1]
@@ -67,7 +67,7 @@ def vectors(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
 
 
 def scores(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
-    """Every pair of a group; the first of them scores nothing."""
+    """Return every pair of a group. The first pair scores nothing."""
     w = world()
     user, startup = np.nonzero(w.user_group[:, None] == w.startup_group)
     score = (np.random.default_rng(4).random(len(user)) * scale).tolist()
@@ -80,13 +80,13 @@ def scores(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
 
 
 def write(path: Path, *sets: Columns) -> Path:
-    """One Parquet file of these sets."""
+    """Write one Parquet file of these sets."""
     pq.write_table(pa.concat_tables([pa.table(dict(s)) for s in sets]), path)
     return path
 
 
 def changed(columns: Columns, **rows: Mapping[int, Any]) -> dict[str, list[Any]]:
-    """Columns with other values in some rows."""
+    """Replace values of columns in some rows."""
     return {name: [rows.get(name, {}).get(i, v) for i, v in enumerate(c)] for name, c in columns.items()}
 
 
@@ -98,7 +98,7 @@ def in_registry(spec: ModelSpec) -> Iterator[None]:
 
 
 class ExternalContract(ModelContract):
-    """Subclasses give `spec` and `columns`, what the other program wrote."""
+    """Subclasses give `spec` and `columns`, the output of the other program."""
 
     columns: Callable[[datetime, float], Columns]
 

@@ -1,4 +1,4 @@
-"""A market of four users, four startups and six events, small enough for calculation by hand."""
+"""Make a market of four users, four startups and six events, small enough for calculation by hand."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from models.data.training_data import MarketState
 from models.schema import FACETS, Entity, EventType
 
 NOW = 100 * DAY_US
-#: Its hands move evenly: day 10 has the age 0.9, day 98 the age 0.02.
+#: Ages are linear in time: day 10 has the age 0.9, day 98 the age 0.02.
 EVEN = EventTime(np.array([0, NOW]), np.array([1.0, 0.0]))
-#: user, startup, kind, day; startup 3 was founded on day 150 and is not known yet.
+#: user, startup, kind, day; startup 3 is founded on day 150 and not known yet
 EVENTS = (
     (0, 0, "like", 10),
     (1, 0, "view", 10.5),
@@ -29,7 +29,7 @@ PLACES = ("Pittsburgh, PA, USA", "Philadelphia, PA, USA", "Basel, Switzerland", 
 
 
 def ids(kind: int, n: int) -> IdMap:
-    """n ids whose last digits are their rows."""
+    """Make n ids whose last digits are their rows."""
     return IdMap.from_ids(f"0000000{kind}-0000-4000-8000-{i:012d}" for i in range(n))
 
 
@@ -51,7 +51,7 @@ def interactions(
 def entities(
     entity: Entity, owned: Interactions, born: list[float | None], listed: list[bool], **facets: tuple[str, ...]
 ) -> Entities:
-    """owned: the events with these as owners. born: day, None where unknown. facets: a text each, blank unknown."""
+    """Make entities. owned: the events with these as owners. born: day, None if unknown. facets: text, or blank."""
     n, counts = len(owned.owners), owned.counts()
     texts = {f: facets.get(f, ("",) * n) for f in FACETS}
     labels = {f: tuple(sorted(set(t) - {""})) for f, t in texts.items()}
@@ -73,7 +73,7 @@ def entities(
 
 
 def startups(of: Interactions | None = None, last: str = "", **facets: tuple[str, ...]) -> Entities:
-    """last: the category of startup 3, which does not exist yet."""
+    """Make the startups. last: the category of startup 3, which does not exist yet."""
     told = {"category": ("games", "games", "bio", last), "location": PLACES, **facets}
     return entities(
         Entity.STARTUP, (of or interactions()).transposed(), [90, None, 69, 150], [True, True, True, False], **told
@@ -95,7 +95,7 @@ def standing() -> MarketState:
 
 
 def owners(rows: list[int], mine: Interactions, text: tuple[str, ...] | None = None) -> Owners:
-    """A batch with everything as the catalogue; a row of -1 has no history."""
+    """Make a batch with everything as in the catalogue. A row of -1 has no history."""
     matrix = sparse.csr_matrix(
         sparse.vstack(
             [mine.csr()[[r]] if r >= 0 else sparse.csr_matrix((1, len(mine.items)), dtype=np.float32) for r in rows]
@@ -107,5 +107,5 @@ def owners(rows: list[int], mine: Interactions, text: tuple[str, ...] | None = N
 
 
 def later(known: Entities) -> Entities:
-    """The same, with all listed."""
+    """Return the same entities, all listed."""
     return replace(known, listed=np.ones(len(known), bool))

@@ -1,4 +1,4 @@
-"""Facts of four startups, each number calculated by hand (see market_by_hand.py)."""
+"""Compute facts of four startups, each number by hand (see market_by_hand.py)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def facts(last: str = "") -> dict[str, np.ndarray]:
     [
         ("met", [1, 1, 1, 0]),
         ("first_age", [0.9, 0.8, 0.02, NEVER]),
-        ("last_age", [0.6, 0.8, 0.02, NEVER]),  # the dislike of startup 1 on day 60 is no interest
+        ("last_age", [0.6, 0.8, 0.02, NEVER]),  # the dislike of startup 1 on day 60 does not count
         ("first_days", [LN(90), LN(80), LN(2), NEVER_DAYS]),
         ("last_days", [LN(60), LN(80), LN(2), NEVER_DAYS]),
         ("born", [1, 0, 1, 1]),
         ("born_days", [LN(10), 0, LN(31), 0]),  # unknown and future startups are 0
         ("events", [LN(3), LN(1), LN(1), 0]),
         ("partners", [LN(2), LN(1), LN(1), 0]),
-        ("rounds", [LN(2), LN(1), LN(1), 0]),  # days 10 and 40; 10.5 is day 10
+        ("rounds", [LN(2), LN(1), LN(1), 0]),  # days 10 and 40; 10.5 counts as day 10
         ("events_a_round", [1.5, 1, 1, 0]),
         ("days_a_round", [LN(30), 0, 0, 0]),
         ("views", [LN(1), 0, 0, 0]),
@@ -38,13 +38,13 @@ def facts(last: str = "") -> dict[str, np.ndarray]:
         ("events_in_0.01", [0, 0, 0, 0]),
         ("events_in_0.03", [0, 0, LN(1), 0]),
         ("heat_0.01", [LN(100 * 2**-60), LN(100 * 2**-80), LN(25), 0]),  # 2 half-lives old: 100 / 4
-        # person 0 did three things, the last at 0.6; person 1 one at 0.895; person 2 one, besides a dislike, at 0.02
+        # person 0 has three events, the last at 0.6; person 1 has one at 0.895; person 2 has one at 0.02 and a dislike
         ("partners_busy", [(LN(3) + LN(1)) / 2, LN(3), LN(1), 0]),
         ("partners_busiest", [LN(3), LN(3), LN(1), 0]),
         ("partners_age", [(0.6 + 0.895) / 2, 0.6, 0.02, 0]),
-        # of 5 events 4 are of games, 1 of bio; one more for each of games, bio and blank
+        # 4 of 5 events are of games, 1 of bio; add one to each of games, bio and blank
         ("category_share", [math.log(x / 8) for x in (5, 5, 2, 1)]),
-        # the only recent one is of bio: (1 + 1) / (1 + 3) of it, a quarter of each other
+        # the only recent event is of bio: (1 + 1) / (1 + 3) for bio, a quarter for each other
         ("category_momentum", [math.log(x) for x in (0.25 / (5 / 8), 0.25 / (5 / 8), 0.5 / (2 / 8), 0.25 / (1 / 8))]),
         ("category_density", [math.log(x) for x in (0.5 / 7, 0.5 / 7, 1.5 / 6, 0.5 / 5)]),
         ("country_density", [math.log(x) for x in (0.5 / 7, 0.5 / 7, 1.5 / 6, 0.5 / 5)]),
@@ -79,5 +79,5 @@ def test_order_of_events_has_no_effect() -> None:
 
 
 def test_last_age_of_people() -> None:
-    """Any event counts, a dislike too; the fourth person never did anything."""
+    """Any event counts, also a dislike. The fourth person has no event."""
     assert last_age(interactions(), EVEN) == pytest.approx([0.6, 0.895, 0.02, NEVER])

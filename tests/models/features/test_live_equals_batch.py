@@ -1,4 +1,4 @@
-"""A build and the reader read the same features from a profile, however untidy it is."""
+"""A build and the reader compute the same features from any profile."""
 
 from __future__ import annotations
 

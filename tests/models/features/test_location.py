@@ -1,4 +1,4 @@
-"""Regions, facet codes, and whether two entities are in the same place."""
+"""Compare regions, facet codes, and the places of two entities."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_same_place_by_hand() -> None:
-    """People in Pittsburgh, in the USA, in Zug and nowhere; startups in Pittsburgh, Philadelphia, Basel and nowhere."""
+    """People in Pittsburgh, in the USA, in Zug and nowhere. Startups in Pittsburgh, Philadelphia, Basel and nowhere."""
     found = LocationMatch.from_entities(people(), startups(), np.arange(4)).columns(
         owners([0, 1, 2, 3], interactions()), *pairs(4)
     )
@@ -58,7 +58,7 @@ def test_same_place_by_hand() -> None:
 
 
 def test_the_text_of_an_unseen_owner_has_the_form_of_an_entity() -> None:
-    """A user who arrived since the build is compared by profile text, like all others."""
+    """A user who is new since the build is compared by profile text, like all others."""
     places = LocationMatch.from_entities(people(), startups(), np.arange(4))
     known = owners([0, 1, 2, 3], interactions())
     homes = ("Pittsburgh, PA, USA", "USA", "Zug, Switzerland", "")

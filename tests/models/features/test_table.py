@@ -1,4 +1,4 @@
-"""The columns of the learned ranker on the planted world: names, numbers by hand, the same alone and in a batch."""
+"""Make the learned ranker's columns on the planted world: names, numbers by hand, one owner and a batch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def columns(surface: Surface) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_an_owner_alone_has_the_rows_they_have_in_a_batch(surface: Surface) -> None:
-    """Equal to the bit; otherwise a tree would give other scores live than in the batch (A31)."""
+    """Equal to the bit. Otherwise a tree would score live lists unlike the batch (A31)."""
     recipe = recipe_of(surface)
     owners, candidates = everybody(recipe)
     names, together = learned_table(recipe, owners, candidates)
@@ -123,7 +123,7 @@ def test_columns_match_their_names() -> None:
 
 
 def test_ranks_by_hand() -> None:
-    """Two owners: 0.2, 0.9, NaN, 0.2 are third, first, last and fourth: ties go by place, NaN is last."""
+    """0.2, 0.9, NaN, 0.2 of two owners rank third, first, last, fourth. Ties follow the place."""
     score = np.array([0.2, 0.9, np.nan, 0.2, 5.0], np.float32)
     found = np.exp(log_rank(score, np.array([0, 4, 5])))
     assert found == pytest.approx([2, 1, 4, 3, 1])
@@ -131,7 +131,7 @@ def test_ranks_by_hand() -> None:
 
 
 def test_a_history_fades_by_half_lives() -> None:
-    """Just now 1, one half-life ago a half, three ago an eighth; without ages there is no history."""
+    """1 now, a half after one half-life, an eighth after three. Without ages there is no history."""
     age = sparse.csr_matrix(
         (np.array([0, 0.02, 0.06], np.float32), np.array([1, 0, 2]), np.array([0, 1, 3])), shape=(2, 3)
     )
@@ -165,8 +165,10 @@ def lift(met: float, total: float, share: float) -> float:
 
 
 def test_lift_by_hand() -> None:
-    """Met by interest: person 0 startups 0 and 1 (games), person 1 startup 0, person 2 startup 2 (bio): 3 of 4 are
-    games. Startup 3 states nothing, person 3 did nothing: both say 0."""
+    """Interest: person 0 in startups 0 and 1 (games), person 1 in 0, person 2 in 2 (bio): 3 of 4 are games.
+
+    Startup 3 has no value and person 3 no events: both give 0.
+    """
     batch = owners([0, 1, 2, 3], interactions())
 
     found, met = facets(True)["category"].columns(batch, np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4))
@@ -194,7 +196,7 @@ def test_lift_by_hand() -> None:
 
 
 def test_a_common_value_has_no_lift_and_a_rare_one_has_much() -> None:
-    """All owners meet games: the lift of the only value is about ln 1.05, of a value that no owner met ln 0.05."""
+    """All owners meet games. The only value has a lift of about ln 1.05, a value without events ln 0.05."""
     assert lift(3, 3, 1.0) == pytest.approx(math.log(1.05), abs=1e-3)
     assert lift(0, 3, 0.0) == pytest.approx(math.log(0.05))
 
@@ -219,7 +221,7 @@ def test_an_unseen_owner_has_no_preference() -> None:
 
 
 def test_a_value_that_came_since_the_bundle_is_blank() -> None:
-    """The bundle's values count; entities that state others are numbered into them."""
+    """The bundle's values count. Entities with other values are numbered into them."""
     activity = fit_activity(standing(), [])
     other = startups(category=("games", "zeppelins", "bio", ""))
 
@@ -232,7 +234,7 @@ NOW = 20_000 * DAY_US
 
 
 def test_recency_at_the_required_checkpoints() -> None:
-    """C46, C47: 1.0 new, 0.37 after 30 days, 0.14 after 60."""
+    """C46, C47: 1.0 when new, 0.37 after 30 days, 0.14 after 60."""
     created = np.array([NOW, NOW - 30 * DAY_US, NOW - 60 * DAY_US])
 
     assert recency(created, NOW, 30.0) == pytest.approx([1.0, 0.3679, 0.1353], abs=1e-4)
@@ -252,13 +254,13 @@ def test_popularity_by_hand() -> None:
 
 
 def test_popularity_stays_in_0_to_1_whatever_the_maximum() -> None:
-    """R05: a maximum of 1 does not divide by zero, one from the past is clipped."""
+    """R05: a maximum of 1 does not divide by zero, and a maximum from the past is clipped."""
     assert popularity(np.array([0, 7]), np.array([0, 0]), 1.0).tolist() == [0.0, 0.0]
     assert popularity(np.array([1000]), np.array([0]), 10.0).tolist() == [1.0]
 
 
 def test_a_third_of_similarity_for_each_shared_facet() -> None:
-    """C51; a blank shares nothing with a blank."""
+    """C51: a blank shares nothing with a blank."""
     facets = {"category": np.array([1, 1, 1, -1]), "field": np.array([2, 2, 0, -1]), "type": np.array([3, 0, 0, -1])}
 
     assert overlap(facets, np.array([0]), np.array([1, 2, 3])) == pytest.approx([2 / 3, 1 / 3, 0])

@@ -1,4 +1,4 @@
-"""Fitting trees: LightGBM and our arrays give the same scores, on any number of threads."""
+"""Fit trees: LightGBM and our arrays give the same scores, on any number of threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def planted(n: int = 3000, seed: int = 0) -> Data:
-    """Features of many kinds: two that matter together, steps, a rare flag, a constant, huge and tiny numbers."""
+    """Plant features of many kinds: two that interact, steps, a rare flag, a constant, huge and tiny numbers."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 8)).astype(np.float32)
     x[:, 2] = np.round(x[:, 2])
@@ -33,7 +33,7 @@ def planted(n: int = 3000, seed: int = 0) -> Data:
 
 @pytest.fixture
 def boosters(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[lightgbm.Booster]]:
-    """What LightGBM itself had fitted."""
+    """Collect the boosters that LightGBM fitted."""
     made: list[lightgbm.Booster] = []
     create = lightgbm.Booster
 
@@ -46,7 +46,7 @@ def boosters(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[lightgbm.Booster]
 
 
 def at_thresholds(arrays: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Rows whose values are thresholds of the trees, or the next number above or below one."""
+    """Make rows whose values are thresholds of the trees, or the next number above or below one."""
     rows = x[:500].copy()
     rng = np.random.default_rng(0)
     for f in np.unique(arrays["feature"]):
@@ -82,7 +82,7 @@ def test_equals_lightgbm(objective: Objective, trees: int, leaves: int, boosters
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
 def test_numbers_next_to_one_another(objective: Objective, boosters: list[lightgbm.Booster]) -> None:
-    """The double threshold between two neighbours in float32 must part them in float32 too."""
+    """The double threshold between two neighbours in float32 must also separate them in float32."""
     low = np.float32(0.1)
     x = np.where(np.arange(400) % 2, low, np.nextafter(low, np.float32(1)))[:, None].astype(np.float32)
 
@@ -125,7 +125,7 @@ def test_the_same_bytes_on_any_number_of_threads(objective: Objective) -> None:
 
 
 def test_order_within_groups_is_what_lambdarank_learns() -> None:
-    """A level that only the group knows says nothing; rows of a group need not stand together."""
+    """A level that is constant in a group has no information. Rows of a group need not be adjacent."""
     rng = np.random.default_rng(0)
     group = rng.permutation(np.repeat(np.arange(150), 20))
     x = np.stack([rng.random(150)[group], rng.random(3000)], axis=1).astype(np.float32)

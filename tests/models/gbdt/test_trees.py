@@ -1,4 +1,4 @@
-"""Trees as bit masks, compared with a simple walk from the root."""
+"""Score trees as bit masks, compared with a simple walk from the root."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_arrays(forest: list[Split | float], prefix: str = "") -> dict[str, np.nda
 
 
 def grown(rng: np.random.Generator, leaves: int, features: int, steps: int) -> Split | float:
-    """A random tree with thresholds among `steps` + 1 values, so that many rows stand exactly at one."""
+    """Make a random tree with thresholds among `steps` + 1 values, so that many rows equal one."""
     if leaves == 1:
         return float(rng.normal())
     left = int(rng.integers(1, leaves))
@@ -83,7 +83,7 @@ def walked(forest: list[Split | float], rows: np.ndarray) -> np.ndarray:
 
 
 def test_by_hand() -> None:
-    """Left at the threshold, right just above it."""
+    """A value at the threshold goes left, a value just above it right."""
     trees = Trees.from_arrays(
         {
             "leaves": np.array([3, 1]),
@@ -118,7 +118,7 @@ def test_equals_the_walk(seed: int, trees: int, leaves: int, features: int, step
 
 @pytest.mark.parametrize(("trees", "leaves"), [(1, 1), (5, 2), (30, 8), (9, 64)])
 def test_features_in_parts_score_as_they_do_together(trees: int, leaves: int) -> None:
-    """Columns 1, 2 and 4 come from 7 items; some parts have columns that no tree tests."""
+    """Columns 1, 2 and 4 come from 7 items. Some parts have columns that no tree tests."""
     scored = Trees.from_arrays(as_arrays(forest_of(leaves, trees, leaves)))
     items, place = rows_of(1, 7), np.random.default_rng(2).integers(0, 7, 9000)
     rows = rows_of(3, 9000)
@@ -151,7 +151,7 @@ def test_a_chain_of_all_leaves(way: str) -> None:
 
 
 def test_more_thresholds_than_are_counted() -> None:
-    """Past some number a binary search finds the interval."""
+    """Above a limit, a binary search finds the interval."""
     forest, rows = forest_of(1, 60, 40, features=2, steps=1000), rows_of(2, 200, 2, 1000)
     arrays = as_arrays(forest)
     assert len(np.unique(arrays["threshold"][arrays["feature"] == 0])) > 256
@@ -161,7 +161,7 @@ def test_more_thresholds_than_are_counted() -> None:
 
 @pytest.mark.parametrize(("leaves", "trees"), [(8, 120), (40, 31)])
 def test_a_row_scores_the_same_in_any_company(leaves: int, trees: int) -> None:
-    """Alone, in another order, across blocks, from strided memory, for any order of the trees: equal to the bit."""
+    """Alone, reordered, across blocks, from strided memory, for any order of the trees: equal to the bit."""
     forest, rows = forest_of(3, trees, leaves), rows_of(4, 9001)
     by_masks = Trees.from_arrays(as_arrays(forest))
     together = by_masks.score(rows)

@@ -1,4 +1,4 @@
-"""The graph filter: equal to dense algebra, bounded, current, skipped where it does not help."""
+"""The graph filter equals dense algebra, is bounded and current, and is skipped where it does not help."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def events(liked: np.ndarray, at: np.ndarray | None = None) -> Interactions:
 
 
 def random(owners: int = 60, items: int = 37) -> np.ndarray:
-    """Four tastes, the last the rarest, so that as many eigenvectors stand out."""
+    """Plant four tastes, the last the rarest, so that four eigenvectors are large."""
     rng = np.random.default_rng(0)
     same = np.arange(owners)[:, None] % 10 // 3 == np.arange(items) % 10 // 3
     liked = rng.random((owners, items)) < np.where(same, 0.9, 0.05)
@@ -52,7 +52,10 @@ def random(owners: int = 60, items: int = 37) -> np.ndarray:
 
 
 def by_definition(liked: np.ndarray, settings: Settings) -> np.ndarray:
-    """P q(P) within the kept eigenvectors, P beyond them, and the weighted low pass; 0 for items without events."""
+    """Compute P q(P) within the kept eigenvectors, P beyond them, and the weighted low pass.
+
+    Items without events get 0.
+    """
     per_item, e = np.maximum(liked.sum(0), 1), settings.of(GraphFilterConfig).exponent
     n = liked / (np.maximum(liked.sum(1, keepdims=True), 1) * per_item) ** e
     n /= np.linalg.norm(n, 2)

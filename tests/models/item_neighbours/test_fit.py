@@ -1,4 +1,4 @@
-"""Item-item cosine: numbers by hand and against plain dense algebra, bounds, ties."""
+"""Compute item-item cosines: by hand, against dense algebra, bounds, ties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, Fit, ModelContract
 
-#: Nothing fades: cosines as the books have them.
+#: No decay: textbook cosines.
 PLAIN = SMALL.layered({"neighbours_half_life_share": 0.0}, "given")
 LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventType.DISLIKE))
 
@@ -40,7 +40,7 @@ def events(cells: list[tuple[int, int, int]], owners: int, items: int, at: np.nd
 
 
 def by_definition(liked: np.ndarray) -> np.ndarray:
-    """Cosine of columns of rows that were divided by the fourth root of their length."""
+    """Compute cosines of columns, after dividing each row by the fourth root of its length."""
     weight = liked / np.maximum(liked.sum(1, keepdims=True), 1) ** 0.25
     length = np.linalg.norm(weight, axis=0)
     cosine = weight.T @ weight / np.maximum(length[:, None] * length[None, :], 1e-30)
@@ -72,10 +72,10 @@ class TestReverse(ModelContract):
 
 
 def test_cosines_by_hand() -> None:
-    """Owner 0 met items 0, 1; owner 1 met 0, 1, 2, 3 (and one of them twice); a dislike is no meeting."""
+    """Owner 0 met items 0, 1. Owner 1 met 0, 1, 2, 3, one of them twice. The dislike does not count."""
     cells = [(0, 0, LIKE), (0, 1, VIEW), *[(1, i, LIKE) for i in range(4)], (1, 3, LIKE), (2, 3, DISLIKE), (2, 2, LIKE)]
     similar = matrix_of(fitted("item_neighbours", events(cells, 3, 5), PLAIN))
-    two, four = 2**-0.5, 4**-0.5  # what a common owner of two, of four items counts
+    two, four = 2**-0.5, 4**-0.5  # weight of a common owner of two and of four items
     assert similar[0, 1] == pytest.approx(1.0)
     assert similar[0, 3] == pytest.approx(four / np.sqrt((two + four) * four))
     assert similar[2, 3] == pytest.approx(four / np.sqrt((four + 1) * four))
@@ -123,7 +123,7 @@ def test_no_interest_at_all() -> None:
 
 
 def test_old_events_of_a_neighbour_count_less() -> None:
-    """Owners 0 and 1 met items 0 and 1: item 1 a day ago, the whole span, and item 0 now and a day ago."""
+    """Owners 0 and 1 met items 0 and 1: item 1 a day ago, the full span, item 0 now and a day ago."""
     cells, at = [(0, 0, LIKE), (0, 1, LIKE), (1, 0, LIKE), (1, 1, LIKE)], np.array([86_400, 0, 0, 0])
     faded = SMALL.layered({"neighbours_half_life_share": 0.5}, "given")
     similar = matrix_of(fitted("item_neighbours", events(cells, 2, 2, at), faded))
@@ -139,7 +139,7 @@ def test_the_reverse_model_may_have_a_half_life_of_its_own() -> None:
 
 
 def people_of(bundle: Bundle) -> dict[tuple[int, int], tuple[int, int]]:
-    """By pair of items the type of event and the number of people."""
+    """Return the type of event and the number of people, by pair of items."""
     n, arrays = len(bundle.maps["item"]), bundle.arrays
     parts = (arrays["people_data"], arrays["people_indices"], arrays["people_indptr"])
     cells = sparse.csr_matrix(parts, shape=(n, n)).tocoo()
@@ -148,8 +148,10 @@ def people_of(bundle: Bundle) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def test_users_of_each_event_type_with_a_neighbour_are_counted() -> None:
-    """Four people met items 0 and 1. Three applied to 1, but two to 0: too few to tell. One of the three who met
-    item 2 disliked it."""
+    """Four people met items 0 and 1. Three applied to 1 but two to 0: too few to show.
+
+    One of the three who met item 2 disliked it.
+    """
     apply = EventType.APPLY.code
     cells = [(p, i, VIEW) for p in range(4) for i in (0, 1)]
     cells += [(0, 1, apply), (1, 1, apply), (2, 1, apply), (0, 0, apply), (1, 0, apply)]
@@ -159,7 +161,7 @@ def test_users_of_each_event_type_with_a_neighbour_are_counted() -> None:
 
 
 def test_numbers_of_people_are_those_of_plain_algebra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the strongest type with enough users, for any blocks."""
+    """The counts are of the strongest type with enough users, for any blocks."""
     monkeypatch.setattr(neighbours, "BLOCK", 50)
     w = world()
     events, positive = w.interactions, (w.interactions.csr() > 0).toarray()

@@ -1,4 +1,4 @@
-"""Training the learned ranker: planted signals are found, the bytes repeat, too little data is refused."""
+"""Fit the learned ranker: it finds planted signals, repeats its bytes, refuses too little data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ SETTINGS = Settings(train_threads=1)
 
 
 def planted(seed: int = 0) -> RankerRows:
-    """Two of twenty are met: those best in `straight`, and in `corner` by how near it is to zero. The rest says
-    nothing."""
+    """Plant two positives of twenty: the best in `straight`, and the nearest to zero in `corner`."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(LISTS * LENGTH, len(NAMES))).astype(np.float32)
     x[:, 4] = 7
@@ -33,7 +32,7 @@ def planted(seed: int = 0) -> RankerRows:
 
 
 def hits(score: np.ndarray, rows: RankerRows) -> float:
-    """Share of lists' first two places that were met."""
+    """Return the share of positives in the first two places of lists."""
     best = np.argsort(-score.reshape(LISTS, LENGTH), axis=1)[:, :2]
     return float(np.take_along_axis(rows.label.reshape(LISTS, LENGTH), best, 1).mean())
 
@@ -44,11 +43,11 @@ def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
     gain = taught.about["gain"]
     assert gain["straight"] + gain["corner"] > 0.9 and EVENTS not in gain
     assert max(gain["noise_a"], gain["noise_b"]) < 0.06
-    assert hits(taught.ranker.score(unseen.features), unseen) > 0.7  # chance finds 0.1
+    assert hits(taught.ranker.score(unseen.features), unseen) > 0.7  # random order gives 0.1
 
 
 def test_each_learner_finds_what_it_can() -> None:
-    """The regression cannot see a corner, trees can; their raw scores are put on one scale."""
+    """Trees can learn a corner, the regression cannot. Their raw scores are put on one scale."""
     rows = planted()
     ranker = fit_learned_ranker(rows, *teaching(SETTINGS)).ranker
     average = ranker.parts[EVERYBODY]
@@ -101,7 +100,7 @@ def test_its_report() -> None:
 
 
 def test_unseen_owners_are_trained_apart_if_there_are_enough() -> None:
-    """The same signal attracts known owners and repels unseen owners; each part learns its own sign."""
+    """A signal attracts known owners and repels unseen owners. Each part learns its own sign."""
     known, other = planted(), planted(seed=2)
     strange = other.features.copy()
     strange[:, 0] *= -1

@@ -1,4 +1,4 @@
-"""The average of learners, by hand."""
+"""Average learners, by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.errors import BundleCorrupt
 from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, LEARNED, STRANGERS, LearnedRanker
 from models.schema import Surface
 
-#: 2 x the first column; and a tree: -1 up to 0.5 in the second column, 3 beyond.
+#: 2 x the first column; and a tree: -1 up to 0.5 in the second column, 3 above.
 AVERAGE = {
     "logistic_weight": np.array([2.0, 0.0]),
     "centre": np.array([1.0, 0.0]),
@@ -29,7 +29,7 @@ ABOUT = {"features": ["one", "two"], "learners": ["logistic", "trees"], "parts":
 
 
 def arrays(*parts: str, prefix: str = "") -> dict[str, np.ndarray]:
-    """The same average for each part, but the regression for unseen owners has the opposite sign."""
+    """Return the same average for each part. The regression for unseen owners has the opposite sign."""
     found = {f"{prefix}{part}-{name}": array for part in parts for name, array in AVERAGE.items()}
     return {name: -array if name == f"{prefix}{STRANGERS}-logistic_weight" else array for name, array in found.items()}
 

@@ -1,4 +1,4 @@
-"""The ids of answers: their content, the owner of each, and that nobody else can make or read one."""
+"""Make answer ids: content, owner, and protection against reading and forging."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_id_of_an_earlier_version_is_still_read() -> None:
 
 
 def test_an_id_of_codes_that_need_more_room_has_the_wide_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Surfaces from 4 and methods from 8 on do not fit into format 1; an id of either format is read."""
+    """Surfaces from 4 and methods from 8 do not fit into format 1. Both formats are read."""
     stored = json.loads(WIDE.read_text())
     for member, code in ((Surface.INVESTORS_FOR_STARTUP, 4), (Method.TWO_TOWER, 9)):
         known = dict(type(member).by_code())

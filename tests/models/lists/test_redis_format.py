@@ -1,4 +1,4 @@
-"""The bytes in Redis: they round-trip, are small, and those written by earlier versions are still read."""
+"""Encode lists for Redis: round-trips, small size, and bytes of earlier versions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def lists_of(lengths: list[int], seed: int = 0) -> RankedLists:
 
 
 def counted(lists: RankedLists, seed: int = 0) -> RankedLists:
-    """The same, each with a ranker and reasons with numbers."""
+    """Add a ranker and reasons with numbers to each list."""
     rng, n = np.random.default_rng(seed), len(lists.item)
     most = (7, 200, 7, 200, 7, 4)
     reason = packed(rng.integers(-1, 5, n), *(rng.integers(0, high, n) for high in most))
@@ -85,7 +85,7 @@ def test_format_1_is_still_read() -> None:
 
 
 def wide(lists: RankedLists, which: list[int]) -> RankedLists:
-    """The same with a ninth source at the last place of these lists, and a tenth reason at their first."""
+    """Add a ninth source at the last place of these lists, and a tenth reason at their first."""
     source, reason = lists.source.astype(np.uint16), lists.reason.copy()
     for i in which:
         row = lists.row(i)
@@ -118,7 +118,7 @@ def test_formats_3_and_4_as_they_were_written_then_are_still_read(ninth: bool) -
 
 
 def test_each_list_is_written_by_what_it_holds() -> None:
-    """Old lists keep their bytes, and so the digest of their release, beside new ones; empty lists have one format."""
+    """Old lists keep their bytes, and so the digest of their release, beside new ones. Empty lists have one format."""
     old, new = lists_of([3, 0, 2]), counted(lists_of([4, 0]), 1)
     both = encode_lists(RankedLists.concat([old, new]))
 
@@ -127,7 +127,7 @@ def test_each_list_is_written_by_what_it_holds() -> None:
 
 
 def test_an_old_file_of_lists_gives_the_bytes_that_it_gave(tmp_path: Path) -> None:
-    """Releases stored before rankers had codes and reasons had numbers can be promoted: their digest holds."""
+    """Releases stored before rankers had codes and reasons had numbers can be promoted: their digest is valid."""
     lists = lists_of([7], seed=5)
     columns = {f.name: getattr(lists, f.name) for f in fields(lists) if f.name not in ("ranker", "part")}
     columns |= {"reranked": lists.ranker > 0, "reason": bits_of(lists.reason).astype(np.uint8)}
@@ -147,7 +147,7 @@ def test_only_a_list_with_a_ninth_source_is_written_wide() -> None:
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.sets(st.integers(0, 7)), st.data())
 def test_bounds_of_shards_change_no_list(lengths: list[int], which: set[int], data: st.DataObject) -> None:
-    """In one file or in several, stored and opened again: the same bytes, list by list."""
+    """One file or several, stored and opened again, give the same bytes, list by list."""
     lists = wide(lists_of(lengths), [i for i in which if i < len(lengths) and lengths[i]])
     cuts = sorted(data.draw(st.sets(st.integers(0, len(lengths)))) | {0, len(lengths)})
     shards = [lists.take(np.arange(a, b)) for a, b in itertools.pairwise(cuts)]

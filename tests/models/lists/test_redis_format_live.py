@@ -1,4 +1,4 @@
-"""Live and trending lists in Redis: they round-trip, and those written by earlier versions are still read."""
+"""Encode live and trending lists for Redis: round-trips, and bytes of earlier versions."""
 
 from __future__ import annotations
 

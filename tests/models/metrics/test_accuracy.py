@@ -1,4 +1,4 @@
-"""Accuracy against numbers worked out by hand and against two independent libraries."""
+"""Compare accuracy metrics with numbers by hand and with two independent libraries."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ def test_ndcg_and_map_agree_with_sklearn(relevance: list[bool]) -> None:
 
 
 def test_all_four_agree_with_ir_measures() -> None:
-    """Lists of every length against truths of every size. Its AP is over all relevant items, ours over min(10, all):
-    the most that ten places can reach is 1."""
+    """Lists and relevant sets of every length. Their AP divides by all relevant items, ours by min(10, all)."""
     rng = np.random.default_rng(11)
     owners, items = 60, 40
     truth = sparse.csr_matrix(rng.random((owners, items)) < rng.choice([0.03, 0.1, 0.6], owners)[:, None])
@@ -115,7 +114,7 @@ def test_overlap_by_hand(mine: str, theirs: str, shared: float) -> None:
         ("abc", "bac", 0.9),
         # agreement 1, 1/2, 2/3: (0.1 / 0.9) (0.9 + 0.5 * 0.81 + 2/3 * 0.729) + 2/3 * 0.729
         ("abc", "axb", 0.1 / 0.9 * (0.9 + 0.405 + 0.486) + 0.486),
-        # lengths 1 and 2, nothing new at depth 2 but assumed to go on as before: it is 1
+        # lengths 1 and 2: depth 2 adds nothing, and the extrapolation gives 1
         ("a", "ab", 0.1 / 0.9 * (0.9 + 0.5 * 0.81 + 1 * 1 / (1 * 2) * 0.81) + 1 * 0.81),
         # lengths 1 and 3: X = 0, 1, 1 against s = 1: (0.1 / 0.9) (0 + 0.5 * 0.81 + 0.729 / 3) + (1 / 3) 0.729
         ("a", "bac", 0.1 / 0.9 * (0.405 + 0.243) + 0.243),
@@ -127,7 +126,7 @@ def test_rank_biased_overlap_by_hand(mine: str, theirs: str, found: float) -> No
 
 
 def by_the_book(mine: list[int], theirs: list[int], p: float) -> float:
-    """Equation 32, list by list."""
+    """Compute equation 32, list by list."""
     short, long = sorted((mine, theirs), key=len)
     s, n = len(short), len(long)
     x = [len(set(short[:d]) & set(long[:d])) for d in range(n + 1)]

@@ -1,4 +1,4 @@
-"""Confidence intervals of means, compared with the central limit theorem; pairs against their own variance."""
+"""Compare confidence intervals of means with the central limit theorem, and pairs with their own variance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_bootstrap_repeats_covers_the_mean_and_pairs_columns() -> None:
     assert (low, high) == metrics.bootstrap(values)
     assert low[0] < values.mean() < high[0]
     spread = 1.96 * values.std() / np.sqrt(len(values))
-    assert (high[0] - low[0]) / 2 == pytest.approx(spread, rel=0.15)  # the central limit's half width
+    assert (high[0] - low[0]) / 2 == pytest.approx(spread, rel=0.15)  # half width from the central limit theorem
     both_low, both_high = metrics.bootstrap(np.column_stack([values, values + 1]))
     assert both_low[1] - both_low[0] == pytest.approx(1) and both_high[0] == pytest.approx(high[0])
     assert np.isnan(metrics.bootstrap(np.array([1.0]))[0]).all()

@@ -1,4 +1,4 @@
-"""A choice by owners: clearly better or not at all, for any number of candidates (Student 1908, Bonferroni 1936)."""
+"""Choose only clearly better candidates, for any number of them (Student 1908, Bonferroni 1936)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.metrics.intervals import LEAST, ONE_ERROR, SURE, choose
 
 
 def drawn(n: int, mean: float, seed: int, spread: float = 0.3) -> np.ndarray:
-    """Paired differences as NDCG makes them: many are 0, the others lie within -1..1."""
+    """Draw paired differences like those of NDCG: many are 0, the others are within -1..1."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(n) < 0.5, 0.0, np.clip(rng.normal(2 * mean, spread, n), -1, 1))
 
@@ -25,7 +25,7 @@ def test_the_interval_is_students() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_many_validation_owners_never_take_a_worse_ranker(seed: int) -> None:
-    """0.4998 against 0.5173 of thousands of owners."""
+    """A ranker of 0.4998 against 0.5173, over thousands of owners."""
     found = choose({"learned": drawn(4000, -0.0175, seed)})
     assert found.taken is None and found.best == "learned" and found.gains["learned"]["high"] < 0
 
@@ -38,7 +38,7 @@ def test_many_validation_owners_take_a_better_ranker(seed: int) -> None:
 @pytest.mark.parametrize("level", [SURE, ONE_ERROR])
 @pytest.mark.parametrize("owners", [0, 1, 2, 5, LEAST - 1, LEAST, 60, 1000])
 def test_an_equal_ranker_is_seldom_taken_for_any_number_of_owners(owners: int, level: float) -> None:
-    """By chance an equal ranker is taken one time in 40, at one standard error one in six, for any number of owners."""
+    """An equal ranker wins by chance one time in 40, at one standard error one in six, for any number of owners."""
     taken = sum(choose({"learned": drawn(owners, 0.0, seed)}, level).taken is not None for seed in range(400))
     assert taken <= 400 * (1 - level) / 2 + 20
 
@@ -56,7 +56,7 @@ def test_too_few_owners_choose_nothing_however_sure_they_look(owners: int) -> No
 
 @pytest.mark.parametrize("challengers", [2, 7, 30])
 def test_the_best_of_many_that_are_no_better_is_seldom_taken(challengers: int) -> None:
-    """The winner's curse: without sharing the chance, a third of such choices would be wrong with seven blends."""
+    """Without the correction, a third of such choices would be wrong with seven blends (winner's curse)."""
     alone = together = 0
     for seed in range(200):
         gains = {f"c{i}": drawn(300, 0.0, 1000 * seed + i) for i in range(challengers)}

@@ -1,4 +1,4 @@
-"""Reach, spread, novelty and freshness against numbers worked out by hand."""
+"""Compare coverage, spread, novelty and freshness with numbers by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_reach_and_spread_by_hand() -> None:
     assert rank[:2].tolist() == [25, 87.5] and np.isnan(rank[2])
     category = np.array([1, 1, 2, -1, 7])
     spread = metrics.diversity(SHOWN, category)
-    assert spread[0] == pytest.approx(1 - 1 / 3)  # of three pairs, one shares its category
+    assert spread[0] == pytest.approx(1 - 1 / 3)  # one of three pairs shares its category
     assert np.isnan(spread[1]) and np.isnan(spread[2])  # one blank, one empty
     assert metrics.diversity(np.array([[0, 1]]), category).tolist() == [0.0]
 
@@ -33,7 +33,7 @@ def test_gini_by_hand() -> None:
 
 
 def test_novelty_is_the_information_that_an_item_carries() -> None:
-    """Of 16 users, 16, 8, 1 and 0 had met them (Zhou et al. 2010)."""
+    """16, 8, 1 and 0 of 16 users had met the items (Zhou et al. 2010)."""
     bits = metrics.self_information(np.array([16, 8, 1, 0]), 16)
     assert bits.tolist() == [0, 1, 4, 4]
     assert metrics.mean_over_shown(np.array([[0, 1, 2]]), bits)[0] == pytest.approx(5 / 3)

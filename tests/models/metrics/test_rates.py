@@ -1,4 +1,4 @@
-"""Rates over owners: by hand, with simulated owners of a known true rate, and at the edges (C55-C57, J17)."""
+"""Estimate rates over owners: by hand, on simulated owners with a known rate, at the edges (C55-C57, J17)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_difference_of_two_is_newcombes() -> None:
 
 
 def test_the_variance_is_that_of_the_ratio() -> None:
-    """By hand: three owners, 1/2, 0/2, 3/4: R = 1/2, residuals 0, -1, 1; var = 3/2 * 2 / 64."""
+    """Three owners, 1/2, 0/2, 3/4: R = 1/2, residuals 0, -1, 1; var = 3/2 * 2 / 64."""
     found = rate(np.array([1, 0, 3]), np.array([2, 2, 4]))
     assert found.value == 0.5
     assert found.effective == pytest.approx(0.25 / (1.5 * 2 / 64))
@@ -67,8 +67,10 @@ def test_nobody_and_a_single_owner() -> None:
 
 @pytest.mark.parametrize("true", [0.02, 0.3])
 def test_intervals_cover_the_truth_as_often_as_they_say(true: float) -> None:
-    """Owners of very different zeal and numbers of impressions. At 0.02 hardly ten of 150 owners ever click: there the
-    intervals may be somewhat short."""
+    """Owners differ much in click rate and number of impressions.
+
+    At 0.02 fewer than ten of 150 owners ever click, so the intervals may be slightly too short.
+    """
     rng = np.random.default_rng(7)
     covered, gaps, times = 0, 0, 600
     for _ in range(times):
@@ -92,7 +94,7 @@ def test_a_mean_of_what_is_no_share() -> None:
 
 
 def test_arms_of_the_right_size_are_even() -> None:
-    """The textbook's die: 5, 8, 9, 8, 10, 20 of 60 is 13.4 with five degrees of freedom, p = 0.0199."""
+    """A textbook example of a die: 5, 8, 9, 8, 10, 20 of 60 is 13.4 with five degrees of freedom, p = 0.0199."""
     statistic, p = unevenness(np.array([5, 8, 9, 8, 10, 20]), np.ones(6))
     assert statistic == pytest.approx(13.4) and p == pytest.approx(0.0199, abs=1e-4)
     assert unevenness(np.array([0, 0]), np.ones(2)) == (0.0, 1.0)

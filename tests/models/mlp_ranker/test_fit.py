@@ -1,4 +1,4 @@
-"""The ranking network: shape, learning, reproducibility, and errors for poor rows (C33-C40, C53, P08)."""
+"""Fit the ranking network: shape, learning, reproducibility, errors for bad rows (C33-C40, C53, P08)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01,
 
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
-    """The arguments of `fit_mlp_ranker` besides the rows."""
+    """Return the arguments of `fit_mlp_ranker` besides the rows."""
     return settings.of(RankerConfig), settings.train.seed
 
 
 def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:
-    """Owners who like popular and old items, for any model score: a third of each owner's rows is positive."""
+    """Plant owners who like popular and old items. A third of each owner's rows is positive."""
     rng = np.random.default_rng(seed)
     x = rng.random((owners, each, 4)).astype(np.float32)
     taste = 2 * x[:, :, 2] - x[:, :, 1] + 0.2 * rng.standard_normal((owners, each))
@@ -32,7 +32,7 @@ def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:
 
 
 def right_pairs(score: np.ndarray, rows: PairwiseRows) -> float:
-    """Share of an owner's (positive, negative) pairs in the right order."""
+    """Return the share of (positive, negative) pairs of an owner in the right order."""
     same = rows.group[:, None] == rows.group[None, :]
     pair = same & (rows.label[:, None] == 1) & (rows.label[None, :] == 0)
     return float((score[:, None] > score[None, :])[pair].mean())
@@ -72,11 +72,11 @@ def test_it_learns_the_planted_taste_and_labels_matter() -> None:
     )
     assert right_pairs(learned, fresh) > 0.93
     assert right_pairs(learned, fresh) > right_pairs(blind, fresh) + 0.1
-    assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help
+    assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score does not help
 
 
 def test_only_order_within_an_owner_is_learned() -> None:
-    """An owner-wide offset separates the labels across owners; within owners the feature says nothing."""
+    """An offset per owner separates labels across owners. Within owners the feature has no information."""
     rows = planted(80)
     offset = (rows.group % 2).astype(np.float32)
     x = np.stack([offset, *rows.features.T[1:]], axis=1)
@@ -104,7 +104,7 @@ def test_default_training_guards_itself() -> None:
     assert bundle.config["validated_on"] == 24
     assert set(bundle.files) == {"ranker_v1.pth", "ranker_v1_best.pth"}
     assert len(bundle.config["validation_loss"]) == len(bundle.config["loss"]) == 4
-    assert bundle.config["loss"][-1] < bundle.config["loss"][0]  # the loss falls (J11)
+    assert bundle.config["loss"][-1] < bundle.config["loss"][0]  # the loss decreases (J11)
 
 
 def test_too_few_owners_for_a_guard() -> None:
@@ -113,7 +113,7 @@ def test_too_few_owners_for_a_guard() -> None:
 
 
 def test_the_best_epoch_is_served() -> None:
-    """Validation owners of the opposite taste: the longer it learns, the more wrong it is."""
+    """Validation owners have the opposite taste, so more training makes the network worse."""
     rows = planted()
     contrary = PairwiseRows(rows.features, 1 - rows.label, rows.group)
     bundle = fit_mlp_ranker(rows, *asked(SETTINGS), validation=contrary)

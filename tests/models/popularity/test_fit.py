@@ -1,4 +1,4 @@
-"""Popularity and trending against numbers worked out by hand (C49, R05)."""
+"""Compare popularity and trending with numbers by hand (C49, R05)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TestPopularity(ModelContract):
 
 
 def events(rows: list[tuple[int, int, int, float]]) -> Interactions:
-    """(user, startup, kind, days before the cutoff) in the planted world."""
+    """Make events of (user, startup, kind, days before the cutoff) in the planted world."""
     w = world()
     user, startup, kind, age = np.array(rows, float).reshape(-1, 4).T
     return Interactions(
@@ -58,7 +58,7 @@ def test_nothing_happened_divides_by_nothing() -> None:
 
 
 def test_trending_by_hand() -> None:
-    """A like now 2.0, a like a half-life ago 1.0, an apply before the window and a dislike nothing."""
+    """A like now gives 2.0, one a half-life ago 1.0. An earlier apply and a dislike give nothing."""
     settings = SMALL.layered({"trending_days": 30.0, "trending_half_life_days": 7.0}, "given")
     some = events([(0, 0, LIKE, 0), (0, 1, LIKE, 7), (1, 2, APPLY, 31), (1, 3, DISLIKE, 1), (2, 1, CLICK, 14)])
     heat = trending(some.transposed(), AS_OF_US, settings.of(PopularityConfig))

@@ -1,4 +1,4 @@
-"""The explanation of one list, with the rules and with the learned ranker."""
+"""Explain one list, with the rules and with the learned ranker."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_rules_features_are_the_seeds() -> None:
 
 
 def test_the_learned_rankers_columns_come_by_name() -> None:
-    """The columns of a candidate, and the score in the list from them."""
+    """The explanation has the columns of a candidate and its score in the list."""
     recipe = recipe_of("learned")
     batch = recipe.batch(np.array([owner(recipe)]), world().interactions)
 

@@ -1,4 +1,4 @@
-"""The cap on exposure: by hand, and properties for any input."""
+"""Cap exposure: by hand, and properties for any input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEMS = 24
 
 
 def lists_of(rows: list[list[tuple[int, float]]]) -> RankedLists:
-    """A list a row of (item, score); the owner's number is its row."""
+    """Make one list per row of (item, score). The row is the owner's number."""
     n, places = len(rows), [pair for row in rows for pair in row]
     item = np.array([i for i, _ in places], np.int32)
     code = np.zeros(n, np.uint8)
@@ -48,7 +48,7 @@ def load(lists: RankedLists) -> np.ndarray:
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[RankedLists, int]:
-    """A few owners with lists of any length over few items, many of equal score, and a cap."""
+    """Draw a few owners with lists of any length over few items, many with equal scores, and a cap."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     rows = []
     for _ in range(draw(st.integers(0, 8))):
@@ -60,7 +60,7 @@ def batches(draw: st.DrawFn) -> tuple[RankedLists, int]:
 
 
 def excess(lists: RankedLists, most: int) -> int:
-    """The least number of places above the cap, by a maximum flow over all lists."""
+    """Return the least possible number of places above the cap, by a maximum flow over all lists."""
     n, length = len(lists), np.diff(lists.indptr)
     owner = np.repeat(np.arange(n), length)
     start, end, wanted = n + ITEMS, n + ITEMS + 1, np.minimum(length, K)
@@ -130,13 +130,13 @@ def part_of(lists: RankedLists, rows: list[int]) -> RankedLists:
 
 
 def test_by_hand_two_owners_and_one_item() -> None:
-    """Item 0 may be shown once. Owner 0 would fall from 0.9 to 0.1, owner 1 from 0.9 to 0.5: owner 1 gives way."""
+    """Item 0 may be shown once. Owner 0 would fall from 0.9 to 0.1, owner 1 to 0.5, so owner 1 loses it."""
     first = [(0, 0.9), *((i, 0.7) for i in range(1, 10)), (20, 0.1)]
     other = [(0, 0.9), *((i, 0.7) for i in range(10, 19)), (21, 0.5), (22, 0.4)]
     found = apply_cap(lists_of([first, other]), 1)
 
     assert found.item[found.row(0)].tolist() == [0, *range(1, 10), 20]
-    assert found.item[found.row(1)].tolist() == [*range(10, 19), 21, 0, 22]  # pushed out: right behind the tenth
+    assert found.item[found.row(1)].tolist() == [*range(10, 19), 21, 0, 22]  # moved to the place after the tenth
     np.testing.assert_allclose(found.score[found.row(1)], [0.7] * 9 + [0.5, 0.5, 0.4])
     assert share_moved(found, lists_of([first, other])) == 0.05
     assert exposure_stats(found, np.arange(ITEMS)) == {
@@ -147,7 +147,7 @@ def test_by_hand_two_owners_and_one_item() -> None:
 
 
 def test_by_hand_an_exchange_makes_room() -> None:
-    """Owner 1 has only ten candidates, all used by owner 0, who has others: owner 0 gives up all ten."""
+    """Owner 1 has ten candidates, all used by owner 0, who has others. Owner 0 loses all ten."""
     short = [(i, 0.5) for i in range(10)]
     long = [*((i, 0.9) for i in range(10)), *((i, 0.1) for i in range(10, 20))]
     found = apply_cap(lists_of([long, short]), 1)
@@ -156,7 +156,7 @@ def test_by_hand_an_exchange_makes_room() -> None:
 
 
 def test_the_cap_in_places() -> None:
-    """Five times the mean: 3 lists of ten over 20 items are 1.5 places an item, so 8 of them."""
+    """Five times the mean: 3 lists of ten over 20 items are 1.5 places per item, so the cap is 8."""
     rows = lists_of([[(i, 0.5) for i in range(12)]] * 3)
 
     assert [cap_of(x, rows, 20) for x in (5, 2, 1, 0.1)] == [8, 3, 2, 1]

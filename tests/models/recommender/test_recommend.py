@@ -1,4 +1,4 @@
-"""The recipe on the planted world: method and items of each owner, the same alone and in a batch."""
+"""Run the recommender on the planted world: method and items of each owner, alone and in a batch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def items(lists: RankedLists, i: int) -> list[int]:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_every_owner_gets_a_full_list_without_repeats_or_anything_barred(surface: Surface) -> None:
-    """I12, R08: coverage is 100%, as deep as unseen items allow."""
+    """I12, R08: coverage is 100%, and lists are as long as unseen items allow."""
     recipe = recipe_of(surface)
     owners = everybody(recipe)
 
@@ -79,7 +79,7 @@ def test_lists_of_every_surface_are_ranked(surface: Surface) -> None:
 
 
 def test_the_route_follows_the_thresholds_and_the_method_follows_the_chain() -> None:
-    """All owners here have a text, so content never falls through (B01-B03, B06)."""
+    """All owners here have text, so content always answers (B01-B03, B06)."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -104,7 +104,7 @@ def test_founders_are_answered_by_reverse_als_from_five_people_on() -> None:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_the_planted_group_comes_first(surface: Surface) -> None:
-    """Unmet items of the owner's group come first: one in two places, not one in six."""
+    """Unmet items of the owner's group have one in two places, not one in six."""
     recipe, w = recipe_of(surface, ranker="off"), world()
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -148,7 +148,7 @@ def test_without_a_models_bundle_the_next_of_the_chain_answers() -> None:
 
 
 def test_popular_lists_are_not_reranked_and_come_in_order_of_popularity() -> None:
-    """An opted-out user gets the popular list, and nothing learned about them (A14, L07)."""
+    """An opted-out user gets the popular list, without any learned fact (A14, L07)."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
     owners = everybody(recipe)
     out = int(np.flatnonzero(owners.opted_out)[0])
@@ -176,7 +176,7 @@ def test_a_founder_is_not_shown_their_own_startup_nor_it_its_founder() -> None:
 
 
 def test_every_item_names_a_source() -> None:
-    """A21: an item's sources are those that proposed it, popular where it only fills the list."""
+    """A21: an item names the sources that proposed it. Items that only fill the list name popular."""
     lists = recommend(
         recipe_of(Surface.STARTUPS_FOR_INVESTOR), everybody(recipe_of(Surface.STARTUPS_FOR_INVESTOR)), DEPTH
     )

@@ -1,4 +1,4 @@
-"""Lists ordered by the learned ranker on the planted world, and what it does not change."""
+"""Order lists by the learned ranker on the planted world, without changing what the rules require."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_rules_rank_if_a_source_of_the_training_is_silent(
 
 
 def test_it_draws_on_more_than_the_sources_name() -> None:
-    """Items in demand, and items of both a source and demand, are candidates too."""
+    """Items in demand, and items from a source and demand, are candidates too."""
     recipe = recipe_of(FORWARD, ranker_candidates=10)
     owners = everybody(recipe)
     plain, wide = candidates_of(recipe, owners, 10), wide_candidates(recipe, owners)

@@ -1,4 +1,4 @@
-"""An owner who opted out gets the list of an unseen owner without a profile, on all surfaces and rankers (R23, L07)."""
+"""An opted-out owner gets the list of an unseen owner without profile, for all rankers (R23, L07)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.schema import REASONS, Entity, Standing, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
-#: What is compared of lists: all except the owner and the owner's route.
+#: Compared parts of lists: all except the owner and the owner's route.
 COLUMNS = ("method", "ranker", "indptr", "item", "score", "source", "reason")
 
 
@@ -29,14 +29,14 @@ def recipe_of(surface: Surface, ranker: str) -> SurfaceRecommender:
 
 
 def out(recipe: SurfaceRecommender) -> Owners:
-    """All owners of the surface with all events, as if they had opted out; half of them also with text."""
+    """Return all owners of the surface with all events, as if opted out. Half also have text."""
     rows = recipe.owners.owners_of(recipe.surface)
     owners = recipe.batch(rows, world().interactions, ["games unity" if i % 2 else "" for i in range(len(rows))])
     return replace(owners, opted_out=np.ones(len(owners), bool))
 
 
 def stranger(recipe: SurfaceRecommender, owners: Owners, i: int) -> Owners:
-    """An owner without any data except the items that owner i must not see."""
+    """Return an owner without data except the items that owner i must not see."""
     nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
     return recipe.unseen_owner(0, nothing, owners.barred[i], "", opted_out=True)
 
@@ -73,7 +73,7 @@ def test_an_owner_in_a_batch_does_not_change_other_lists(surface: Surface) -> No
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_taken_apart_it_shows_nothing_of_the_owner(surface: Surface) -> None:
-    """What `explain` and the page print."""
+    """This covers `explain` and the page."""
     recipe, founders = recipe_of(surface, "rules"), surface.owner is Entity.STARTUP
     owners = out(recipe)
     impersonal = {POPULAR.reason[founders], *(s.words[founders] for s in Standing)}
@@ -83,7 +83,7 @@ def test_taken_apart_it_shows_nothing_of_the_owner(surface: Surface) -> None:
 
 
 def test_a_stored_list_says_whether_it_is_impersonal() -> None:
-    """A popular list is personal where it was reranked, or where a reason is a facet of the owner's history."""
+    """A popular list is personal if it was reranked or if a reason is a facet of the owner's history."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER, "rules")
     lists = recommend(recipe, out(recipe).part(0, 1), SMALL.lists.depth)
 
@@ -91,7 +91,7 @@ def test_a_stored_list_says_whether_it_is_impersonal() -> None:
         return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal
 
     def reason(**columns: int) -> np.ndarray:
-        """The second place has this reason, the others have none."""
+        """Give the second place this reason and the others none."""
         one, none = {"facet": -1, "source": POPULAR.code, **columns}, {"facet": -1}
         names = ("facet", "event", "number", "people_event", "people", "source", "standing")
         places = [one if i == 1 else none for i in range(len(lists.item))]

@@ -1,4 +1,4 @@
-"""The reasons of a place: counted by hand, the same alone and in a batch, and true of the item."""
+"""Check the reasons of a place: counts by hand, alone and in a batch, true of the item."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
 VIEW, LIKE, APPLY = (1 << t.code for t in (EventType.VIEW, EventType.LIKE, EventType.APPLY))
-#: Codes of eight items; blank is -1. Every other facet is blank throughout.
+#: Codes of eight items; blank is -1. All other facets are blank.
 CATEGORY = np.array([0, 0, 1, 1, 1, 1, 2, -1], np.int32)
 BLANK = np.full(8, -1, np.int32)
 
@@ -61,7 +61,7 @@ def found(
 
 @pytest.mark.parametrize("cells", [reasons._CELLS, 0])
 def test_counted_by_hand(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
-    """Of the weightiest type of event, how many items of the value; both ways of looking up."""
+    """Count the owner's items of the value by the event type of highest weight, with both lookups."""
     monkeypatch.setattr(reasons, "_CELLS", cells)
     met = kinds([APPLY | VIEW, APPLY, VIEW, 0, 0, 0, 0, 0], [0, LIKE, VIEW, VIEW, 0, 0, 0, LIKE], [0] * 8)
     category, none = REASONS["category"], (-1, 0, 0)
@@ -76,7 +76,7 @@ def test_counted_by_hand(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
 
 
 def test_a_facet_of_few_people_is_not_counted() -> None:
-    """No reason says what one or two people did. A lighter type may have enough people."""
+    """No reason shows what one or two people did. A type of lower weight may have enough people."""
     met = kinds([APPLY | VIEW, APPLY | VIEW, VIEW, 0, 0, 0, 0, 0])
     codes = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
     few = [shared_facets(facets(category=codes), met, np.array([0]), np.array([3], np.int32), n) for n in (1, 2, 3, 4)]
@@ -85,12 +85,12 @@ def test_a_facet_of_few_people_is_not_counted() -> None:
 
 
 def test_no_more_than_chance_ties_nothing() -> None:
-    """Half of the catalogue and half of the met items are of category 1."""
+    """Half of the catalogue and half of the owner's items have category 1."""
     assert found(kinds([VIEW, 0, VIEW, 0, 0, 0, 0, 0]), [0], [3]) == [(-1, 0, 0)]
 
 
 def test_the_facet_that_ties_most_is_named() -> None:
-    """Both startups met are of type 0 and of category 0; a quarter of the catalogue is, all are b2b."""
+    """Both startups have type 0 and category 0, as a quarter of the catalogue. All startups are b2b."""
     met, b2b = kinds([VIEW, VIEW, 0, 0, 0, 0, 0, 0]), np.zeros(8, np.int32)
     assert found(met, [0], [0], type=b2b) == [(REASONS["category"], EventType.VIEW.code, 2)]
     rare = np.array([0, 0, 0, 1, 1, 1, 1, 1], np.int32)
@@ -98,7 +98,7 @@ def test_the_facet_that_ties_most_is_named() -> None:
 
 
 def test_the_source_that_put_an_item_highest() -> None:
-    """Of those that proposed it: 0 is high by the second source, which did not propose 1."""
+    """Only proposing sources count: item 0 ranks high in the second source, which did not propose item 1."""
     one, two = Source("one", 3, "one", ("", "")), Source("two", 9, "two", ("", ""))
     scores = {one: np.array([1, 2, 3], np.float32), two: np.array([9, 7, np.nan], np.float32)}
     candidates = Candidates(
@@ -130,7 +130,7 @@ def test_alone_as_in_a_batch(surface: Surface, data: st.DataObject) -> None:
 
 @given(st.sampled_from(list(Surface)), st.data())
 def test_every_reason_is_true(surface: Surface, data: st.DataObject) -> None:
-    """Recounted from the events: the owner's items of a value, the people behind an item, source and standing."""
+    """The events confirm the owner's items of a value, the people behind an item, source and market state."""
     recipe, owners, lists = listed(surface)
     i = data.draw(st.integers(0, len(owners) - 1))
     place = data.draw(st.sampled_from(range(*lists.indptr[i : i + 2])))
@@ -151,7 +151,7 @@ def test_every_reason_is_true(surface: Surface, data: st.DataObject) -> None:
             assert len(np.intersect1d(same, stronger)) < least
     event, number = people_of(reason)
     if number:
-        told = world().interactions  # to the models: nothing about opted-out users
+        told = world().interactions  # the models do not read events of opted-out users
         told = told.where(~world().users.opted_out[told.owner])
         told = told if surface.owner is Entity.USER else told.transposed()
         positive = (told.csr() > 0).toarray()
@@ -169,7 +169,7 @@ def test_every_reason_is_true(surface: Surface, data: st.DataObject) -> None:
 @pytest.mark.parametrize("surface", list(Surface))
 @pytest.mark.parametrize("ranker", ["off", "rules"])
 def test_only_a_source_that_ordered_the_list_is_named(surface: Surface, ranker: str) -> None:
-    """With the candidates of the route alone, the other sources order nothing, though they propose the same items."""
+    """With only the candidates of the route, other sources order nothing, even if they propose the same items."""
     settings = SMALL.layered({"candidate_sources": "route", "ranker": ranker}, "given")
     recipe = open_recommender(surface, learned_bundles(), settings)
     owners = recipe.batch(recipe.owners.owners_of(surface), world().interactions)
@@ -181,7 +181,7 @@ def test_only_a_source_that_ordered_the_list_is_named(surface: Surface, ranker: 
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_rows_of_a_list_say_different_things(surface: Surface) -> None:
-    """Most lists of owners with a history; at most three reasons a row, none twice."""
+    """Most lists of owners with a history vary their reasons: at most three per row, none twice."""
     recipe, owners, lists = listed(surface)
     founders, facets, labels = surface.owner is Entity.STARTUP, recipe.items.facets, recipe.items.labels
     different = []

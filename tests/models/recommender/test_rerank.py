@@ -1,4 +1,4 @@
-"""The second stage: rules by hand, the network, and greedy placing compared with a simple loop."""
+"""Rerank: rules by hand, the network, and greedy placing compared with a simple loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Facets = dict[str, np.ndarray]
 def ruled(
     features: np.ndarray, facets: Facets, present: np.ndarray, places: int, depth: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places by the rules, which get each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+    """Return places by the rules. features: (b, w, 4) with neutral diversity, which the rules replace."""
     base = np.where(present, RULES.score(features), np.float32(-np.inf)).astype(np.float32)
     return place_greedily(rescore_with_diversity(RULES, features), base, facets, places, depth)
 
@@ -61,11 +61,11 @@ def test_mlp_by_hand() -> None:
 
 
 def naive(features: np.ndarray, codes: list[list[int]], places: int) -> list[int]:
-    """The rule-based greedy order of one owner, written as a loop."""
+    """Return the greedy order of one owner by the rules, as a loop."""
 
     def score(i: int, placed: list[int], greedy: bool) -> float:
         x = features[i].astype(np.float32).copy()
-        if greedy and placed:  # else nothing is placed yet: neutral, as in the network's training
+        if greedy and placed:  # before the first placed item: neutral, as in the network's training
             same = sum(sum(c[i] == c[j] >= 0 for c in codes) for j in placed)
             x[FEATURES.index("diversity")] = np.float32(1) - np.float32(same) / (len(placed) * len(codes))
         return float(RULES.score(x[None])[0])
@@ -90,7 +90,7 @@ def test_placing_equals_the_obvious_loop(n: int, places: int, seed: int) -> None
 
     order, score = ruled(features[None], facets, np.ones((1, n), bool), places, n)
 
-    if n <= 3 * places or not places:  # beyond, the pool of the greedy places is the 3 x places best by base score
+    if n <= 3 * places or not places:  # otherwise the greedy places use the best 3 x places by base score
         assert order[0].tolist() == naive(features, codes.tolist(), places)
     assert sorted(order[0].tolist()) == list(range(n))
     assert (np.diff(score[0]) <= 0).all()
@@ -118,7 +118,7 @@ def test_diversity_separates_equals() -> None:
 
 
 def variety(order: np.ndarray, facets: Facets, first: int) -> float:
-    """Mean share of facets in which two of the first places differ; a blank shares nothing."""
+    """Return the mean share of facets in which two of the first places differ. A blank shares nothing."""
     codes = np.stack([facets[f][0, order[0, :first]] for f in DIVERSITY_FACETS])
     same = ((codes[:, :, None] == codes[:, None, :]) & (codes[:, :, None] >= 0)).mean(axis=0)
     return float(1 - same[np.triu_indices(first, 1)].mean())
@@ -136,7 +136,7 @@ def test_likeness_costs_score_by_hand() -> None:
     order, score = spread(base, facets, 0.6, 3)
 
     assert order[0].tolist() == [0, 2, 1]
-    # the third: similarity 2/3 to one of two placed, 0.8 - 0.6 x 1/3 = 0.6, but a score never rises along a list
+    # third place: similarity 2/3 to one of two placed, 0.8 - 0.6 x 1/3 = 0.6, but scores never increase along a list
     assert score[0] == pytest.approx([0.9, 0.5, 0.5])
     assert spread(base, facets, 0.4, 3)[0][0].tolist() == [0, 1, 2]  # 0.8 - 0.4 x 2/3 = 0.53
 
@@ -153,7 +153,7 @@ def test_no_weight_is_plain_order() -> None:
 
 
 def test_more_weight_is_no_less_variety_and_touches_the_first_places_alone() -> None:
-    """Sixty candidates; better ones are more often games. All sixty compete for the first twenty places."""
+    """All sixty candidates compete for the first twenty places. Better ones are more often games."""
     rng = np.random.default_rng(4)
     base = np.sort(rng.random((1, 100)).astype(np.float32))[:, ::-1].copy()
     facets = {f: np.where(rng.random((1, 100)) < base, 0, rng.integers(1, 5, (1, 100))) for f in DIVERSITY_FACETS}

@@ -1,4 +1,4 @@
-"""Models that no list uses are not trained: checked for each switch against the bundles that the recipe reads."""
+"""Models without a list are not trained. Compare each switch with the bundles that the recommender reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network() -> Bundle:
 
 
 def bundles(settings: Settings) -> dict[str, Bundle]:
-    """All bundles; the learned ranker was trained with the enabled sources."""
+    """Return all bundles. The learned ranker was trained with the enabled sources."""
     found = {**learned_bundles(), "ranker_v1": network()}
     about = {
         s: {
@@ -49,7 +49,7 @@ def bundles(settings: Settings) -> dict[str, Bundle]:
 
 
 def told(recipe: SurfaceRecommender) -> tuple[object, ...]:
-    """The parts of a recipe that depend on bundles: its sources and its ranker."""
+    """Return the sources and the ranker, which depend on bundles."""
     return type(recipe.ranker), sorted(map(str, recipe.scorers)), sorted(map(str, recipe.folds))
 
 
@@ -64,7 +64,7 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
         assert told(open_recommender(surface, taught, settings)) == told(whole)
         for name in (
             set(taught) - set(registry.required()) - {"ranker_v1", "activity_v1"}
-        ):  # the network waits behind the learned
+        ):  # the network ranks only without the learned ranker
             if any(
                 told(open_recommender(s, {n: b for n, b in taught.items() if n != name}, settings))
                 != told(open_recommender(s, taught, settings))

@@ -1,4 +1,4 @@
-"""The exact top k against a naive sort, on random ragged barred sets."""
+"""Compare the exact top k with a naive sort, on random ragged barred sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.scoring.top_k import Float32Product, best_of, pair_scores, top_k
 
 
 def naive(owners: np.ndarray, items: np.ndarray, barred: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
-    """The definition: all pairs scored one by one, a stable sort, the first k."""
+    """Score all pairs one by one, sort stably, and return the first k."""
     b, m = len(owners), len(items)
     pairs = pair_scores(owners, items, np.repeat(np.arange(b), m), np.tile(np.arange(m), b)).reshape(b, m)
     lists = []
@@ -31,7 +31,10 @@ def found(proposal: Proposal) -> list[list[tuple[int, float]]]:
 
 
 def world(seed: int, b: int, m: int, d: int, share: float, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random vectors of few levels (many exact ties) or, with 0 levels, of any value; some owners barred from all."""
+    """Make random vectors with few levels (many exact ties) or, for 0 levels, any values.
+
+    Some owners are barred from all items.
+    """
     rng = np.random.default_rng(seed)
     owners, items = (rng.standard_normal((n, d)).astype(np.float32) for n in (b, m))
     if levels:
@@ -84,7 +87,7 @@ def test_threads_chunks_and_company_change_nothing() -> None:
 
 
 def test_more_owners_than_sort_bits() -> None:
-    """With items beyond 2^24 only few owners share one sort; the rest is done in parts."""
+    """With items beyond 2^24 only few owners fit into one sort. The rest is sorted in parts."""
     rng = np.random.default_rng(0)
     owner = np.repeat(np.arange(600), 5)
     item = rng.permutation(3000) + (1 << 25)
@@ -105,7 +108,7 @@ def test_nothing_asked_nothing_given() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_orders_are_stable_sorts(seed: int) -> None:
-    """The ranker's order: best first, ties by column, absent ones (-inf) last, 0.0 and -0.0 equal."""
+    """The ranker sorts best first, ties by column, absent items (-inf) last, 0.0 and -0.0 equal."""
     rng = np.random.default_rng(seed)
     score = rng.choice(np.array([-np.inf, -2, -0.0, 0.0, 1e-30, 3, 3.5], np.float32), (20, 50))
     assert np.array_equal(order_by_score(score), np.argsort(-score, axis=1, kind="stable"))

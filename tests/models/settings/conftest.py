@@ -1,4 +1,4 @@
-"""Settings without the matchbook.toml of the checkout, which its owner may edit."""
+"""Load settings without the checkout's matchbook.toml, which its owner may edit."""
 
 from __future__ import annotations
 

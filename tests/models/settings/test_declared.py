@@ -1,4 +1,4 @@
-"""Every setting is declared once, and all texts about settings follow from its declaration."""
+"""Every setting is declared once. All texts about settings follow from its declaration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.models.settings.values import another
 ALL = list(DECLARED.values())
 FILED = [d for d in ALL if d.table]
 CHECKOUT = USUAL.parent
-#: The names of the source documents: they are both in the environment and in the file.
+#: Names in the source documents. They are valid in the environment and in the file.
 NINE = {
     "ENABLE_ALS",
     "ENABLE_TWO_TOWER",
@@ -115,7 +115,7 @@ def test_an_arm_changes_exactly_what_acts_on_finished_models() -> None:
 
 def test_the_shipped_file_is_made_from_the_declarations(tmp_path: Path) -> None:
     shipped = (CHECKOUT / "matchbook.toml").read_text()
-    if any(tomllib.loads(shipped).values()):  # the owner of the checkout changed the file: it must only be valid
+    if any(tomllib.loads(shipped).values()):  # the owner of the checkout changed the file, so it must only be valid
         Settings.from_env({"MATCHBOOK_CONFIG": str(CHECKOUT / "matchbook.toml")})
     else:
         assert shipped == toml(), "run `python -m pipelines settings --write`"

@@ -1,4 +1,4 @@
-"""What is said of settings that have no effect, and what the mode makes of single settings."""
+"""Report settings without effect, and apply the mode to single settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the environment: any value of any variable is a setting or a SettingsError that names the variable."""
+"""Read the environment: each value gives a setting or a SettingsError that names the variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that docs/requirements.md requires, as defaults of settings or as constants."""
+"""Compare the numbers of docs/requirements.md with default settings and constants."""
 
 from __future__ import annotations
 

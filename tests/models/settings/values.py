@@ -1,4 +1,4 @@
-"""Values for walks over all settings."""
+"""Make values for loops over all settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.settings.environment import ADDRESSES, Instant, Secret
 
 
 def another(d: Declared) -> Any:
-    """A value within the bounds that is not the default."""
+    """Return a value within the bounds that is not the default."""
     if d.rule.choices:
         return next(c for c in d.rule.choices if c != d.default)
     if d.kind is bool:

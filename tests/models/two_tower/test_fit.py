@@ -1,4 +1,4 @@
-"""The two towers: right answers also for cold-start owners and items, the loss by hand, bytes, refusals (A05, C32)."""
+"""Fit the two towers: right answers also for cold-start entities, the loss by hand, bytes, errors (A05, C32)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_epochs_are_chosen_by_late_events_and_recorded(monkeypatch: pytest.Monke
 
 
 def test_the_loss_by_hand() -> None:
-    """Softmax both ways with logQ, a repeated startup left out, one dislike as one more negative."""
+    """Softmax in both directions with logQ, without a repeated startup, with one dislike as another negative."""
     w = world()
     settings = SMALL.layered({"two_tower_half_life_share": 0.0}, "given")
     pairs = Pairs.from_interactions(w.interactions, settings.table("two_tower").half_life_share)
@@ -154,7 +154,7 @@ def test_the_loss_by_hand() -> None:
 
 
 def test_a_dislike_moves_a_startup_away() -> None:
-    """The same events with and without dislikes of a startup of their own group that they never met."""
+    """The same events with and without dislikes of an unmet startup of the same group."""
     w = world()
     target = int(np.flatnonzero((w.startup_group == 1) & (w.startup_part == 5))[0])
     haters = np.flatnonzero((w.user_group == 1) & np.isin(w.user_part, (4, 7, 10))).astype(np.int32)
