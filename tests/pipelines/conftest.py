@@ -1,4 +1,4 @@
-"""A planted marketplace as a stored snapshot with bundles, ready for scoring and release without PostgreSQL."""
+"""Store a planted marketplace as a snapshot with bundles, so that scoring and release need no PostgreSQL."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tests.pipelines.train.market import AS_OF, market, small
 
 @pytest.fixture(scope="module", autouse=True)
 def quick(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Builds are quick; tests of reports look at real pictures."""
+    """Make builds fast. Tests of reports draw real pictures."""
     with quick_builds(pictures="report" in request.path.parts):
         yield
 
 
 class PlantedSnapshot:
-    """What scoring asks of a snapshot: its events."""
+    """Gives scoring the events of a snapshot."""
 
     @classmethod
     def open(cls, path: object) -> PlantedSnapshot:
@@ -48,7 +48,7 @@ class PlantedSnapshot:
 
 
 class Town:
-    """One home with the planted world in it; `build` makes a release of any cutoff."""
+    """One home with the planted world. `build` makes a release of any cutoff."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = SMALL.layered(
@@ -69,7 +69,7 @@ class Town:
     def score(self, run: Run) -> tuple[BuildRef, list[ScoredShard]]:
         bundles = {}
         for name, bundle in planted_bundles().items():
-            if name == "catalogue_v1":  # a later cutoff is another catalogue, and so another digest of lists
+            if name == "catalogue_v1":  # a later cutoff needs another catalogue, so lists get another digest
                 bundle = replace(bundle, config={**bundle.config, "as_of_us": run.as_of_us})
             bundles[name] = run.artifacts.store_bundle(bundle, run.slug)
         build = run.reference(snapshot="planted", bundles=bundles)
@@ -107,7 +107,7 @@ def holdout(planted_run: Run, planted: Snapshot) -> Holdout:
 
 @pytest.fixture
 def learning_run(planted_run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The planted run, with `Snapshot.open` finding the planted rows and the base models already in its staging."""
+    """Return the planted run. `Snapshot.open` finds the planted rows, its staging the base models."""
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
     return replace(planted_run)
 

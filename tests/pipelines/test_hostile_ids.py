@@ -1,4 +1,4 @@
-"""Unusual ids are imported, built, served and erased like all others; the nil UUID is nobody."""
+"""Import, build, serve and erase unusual ids like all others. The nil UUID is no user."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from serving.clients.postgres import Database
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
 from tests.pipelines.erase.conftest import SMALL
 
-#: As gzip, zip, Parquet and NumPy files begin; line ends and zeros; the last id; the name of the popular list's field.
+#: First bytes of gzip, zip, Parquet and NumPy files; line ends and zeros; the last id; the field of the popular list.
 HOSTILE = [
     str(uuid.UUID(bytes=(head + b"\0" * 16)[:16]))
     for head in (
@@ -84,7 +84,7 @@ def test_the_nil_uuid_names_nobody() -> None:
 
 
 def test_the_search_of_keys_guesses_nothing(settings: Settings, redis_url: str) -> None:
-    """The search reads the id field of keys with id fields; it finds every hostile id, and no other."""
+    """The search reads the id field of keys. It finds every hostile id and no other."""
     client, keys = redis.Redis.from_url(redis_url), Keys(settings.namespace)
     packed = [uuid.UUID(id).bytes for id in HOSTILE]
     client.hset(keys.since(Entity.USER, HOSTILE[0]), mapping={p: since_value(1, 5) for p in packed[::2]})
@@ -116,7 +116,7 @@ def test_nil_rows_of_the_platform_are_rejected(settings: Settings, tmp_path: Pat
 
 @pytest.fixture
 def house(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The tiny marketplace under hostile ids, some of a person and a startup alike, and nil rows in every file."""
+    """Load the tiny marketplace with hostile ids, some shared by a person and a startup, and nil rows."""
     monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
     folder = write_tiny_marketplace(tmp_path / "data")
     new = {identity("user", n + 8): id for n, id in enumerate(HOSTILE)}

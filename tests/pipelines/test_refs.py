@@ -1,4 +1,4 @@
-"""References of a build pass through XCom unchanged, and nothing else is accepted."""
+"""Pass references of a build through XCom unchanged, and accept nothing else."""
 
 from __future__ import annotations
 

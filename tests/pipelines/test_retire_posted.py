@@ -1,5 +1,4 @@
-"""Since hashes hold what loaded releases need, however long somebody is active; what is pruned of the table bars
-nobody."""
+"""Keep in since hashes what loaded releases need, for any activity. Rows removed from the table hide nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ def met(client: redis.Redis, keys: Keys) -> set[int]:
 def test_of_daily_active_users_only_data_of_loaded_builds_stays(
     town: Town, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    """Ten builds, 50 meetings before each: three builds stay loaded."""
+    """Ten builds, 50 events before each: three builds stay loaded."""
     settings = town.settings.layered({"keep_releases": 3}, "given")
     start, most = datetime(2020, 4, 10, tzinfo=UTC), 0
     for day in range(10):

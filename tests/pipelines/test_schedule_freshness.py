@@ -1,4 +1,4 @@
-"""Outdated live lists are detected by the clock, with the right one of two reasons."""
+"""Detect outdated live lists by the clock, and report the right one of two reasons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def live(settings: Settings, tmp_path: Path) -> Settings:
-    """The tiny marketplace, and a release that has only a manifest."""
+    """Publish a release of the tiny marketplace that has only a manifest."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return settings
 

@@ -1,4 +1,4 @@
-"""When a scheduled run builds (K01-K09, R13): the rule by hand, and the facts from real rows."""
+"""Decide whether a scheduled run builds (K01-K09, R13): the rule by hand, and facts from real rows."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Setting
     lives(settings, snapshot, run)
     as_of = AFTER_ALL + timedelta(days=2)
     with transaction(engine(settings)) as connection:
-        for n in range(5):  # a silent person crosses 5, one more came
+        for n in range(5):  # a user without events crosses 5, another has one more
             connection.execute(
                 text("INSERT INTO user_interactions VALUES (:u, :s, 'like', :at)"),
                 {"u": identity("user", 0), "s": identity("startup", n), "at": AFTER_ALL + timedelta(hours=n)},
@@ -120,7 +120,7 @@ def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Setting
 
 
 def drift_by_hand(settings: Settings, as_of: datetime) -> float:
-    """Shares of cold, warm and hot people before and after, differences summed and halved."""
+    """Sum the differences of the shares of cold, warm and hot people before and after, and halve it."""
     with transaction(engine(settings)) as connection:
         counts = [
             connection.execute(
@@ -139,7 +139,7 @@ def drift_by_hand(settings: Settings, as_of: datetime) -> float:
 
 
 def lives(settings: Settings, snapshot: str, run: Run) -> None:
-    """As if a release of this snapshot had been published."""
+    """Pretend that a release of this snapshot was published."""
     release = Release(
         "r1", run.as_of.isoformat(), run.as_of.isoformat(), "d", snapshot, {}, {}, [], settings.recorded()
     )

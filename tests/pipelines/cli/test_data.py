@@ -20,7 +20,7 @@ ACME, BOLT = (f"a000000{i}-0000-4000-8000-000000000000" for i in "12")
 
 @pytest.fixture
 def command(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs `export` with arguments in the environment of the test's servers; gives its exit status."""
+    """Run `export` with arguments against the test's servers. Return its exit status."""
     monkeypatch.setenv("MATCHBOOK_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", settings.database_url.reveal())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.reveal())

@@ -23,7 +23,7 @@ BLEND = {
 
 @pytest.fixture
 def file(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of experiments, in an environment whose servers are the test's."""
+    """Return the path of an experiments file. The environment names the test's servers."""
     for name, value in {
         "MATCHBOOK_HOME": str(settings.home),
         "MATCHBOOK_NAMESPACE": settings.namespace,

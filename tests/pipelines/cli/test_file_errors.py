@@ -1,4 +1,4 @@
-"""For a wrong file or folder the answer is one sentence, never a traceback or a wait."""
+"""A wrong file or folder gives one sentence, never a traceback or a wait."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.marketplace.tiny import write_tiny_marketplace
 
 @pytest.fixture
 def place(open_folder: Path) -> Path:
-    """A folder that every user may enter."""
+    """Return a folder that every user may enter."""
     return open_folder
 
 
 def _folder_with(path: Path) -> Path:
-    """The tiny marketplace in the folder of `path`, which stands for its users.csv."""
+    """Make the tiny marketplace with `path` as its users.csv."""
     if not path.parent.joinpath("startups.csv").exists():
         aside = path.parent / "aside"
         write_tiny_marketplace(aside)
@@ -44,7 +44,7 @@ def _folder_with(path: Path) -> Path:
 
 
 NO_RELEASE = Release("", "", "", "", "", {}, {}, [], {})
-#: By name: what is called with a path; what the file is called; variables.
+#: By name: the function to call with a path, the name of the file, variables.
 READ: dict[str, tuple[str, Callable[[Path, Settings], Any]]] = {
     "data folder": ("users.csv", lambda p, s: main(["import", str(p.parent)])),
     "experiments": ("experiments.json", lambda p, s: Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(p)})),
@@ -137,7 +137,7 @@ def test_what_is_written(variable: str, stands: str, place: Path, settings: Sett
 
 def test_a_disk_that_takes_no_more(place: Path, settings: Settings) -> None:
     def full() -> int:
-        sys.dont_write_bytecode = True  # a compiled module would be cut off and break later imports
+        sys.dont_write_bytecode = True  # a compiled module would be truncated and break later imports
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         return main(["sample", str(place / "sample"), "--users", "50", "--startups", "10"])
 

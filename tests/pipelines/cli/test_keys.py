@@ -1,4 +1,4 @@
-"""The commands of API keys: a key is shown once, stored as a hash, and readable only by its owner (L01)."""
+"""Manage API keys by command: a key is shown once, stored as a hash, readable only by its owner (L01)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
-    """What a command prints, one JSON line each."""
+    """Decode the output of a command, one JSON object per line."""
     assert main(["keys", *words]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 

@@ -17,7 +17,7 @@ from pipelines.sample.sample import write_sample
 
 @pytest.fixture
 def command(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a step in the environment of the test's servers; returns its JSON output or its exit status."""
+    """Run a step against the test's servers. Return its JSON output or its exit status."""
     monkeypatch.setenv("MATCHBOOK_HOME", str(settings.home))
     monkeypatch.setenv("DATABASE_URL", settings.database_url.reveal())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.reveal())
@@ -32,7 +32,7 @@ def command(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 @pytest.fixture
 def exported(command: Any, settings: Settings, tmp_path: Path) -> str:
-    """The name of a snapshot of a small sample marketplace."""
+    """Export a small sample marketplace. Return the name of the snapshot."""
     write_sample(tmp_path / "sample", users=80, startups=40, events_per_user=20)
     import_folder(settings, tmp_path / "sample")
     return str(command("export")["snapshot"])
@@ -84,7 +84,7 @@ def test_each_model_is_trained_evaluated_and_shown(command: Any, exported: str, 
 def test_check_lists_files_and_names_what_is_missing(
     command: Any, exported: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """E15, D23: exit status 1 while a bundle of every build is missing."""
+    """E15, D23: exit status 1 if a bundle of every build is missing."""
     trained = command("train-als")
     capsys.readouterr()
     assert main(["check"]) == 1

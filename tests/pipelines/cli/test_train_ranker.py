@@ -26,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def csv(path: Path, owners: int = 60, seed: int = 0) -> str:
-    """A ranking set whose owners like popular items."""
+    """Write a ranking set whose owners like popular items."""
     rng = np.random.default_rng(seed)
     x = rng.random((owners * 6, 4)).round(4)
     label = (x[:, 2] > 0.6).astype(int)

@@ -1,4 +1,4 @@
-"""Early ends of `make up` and `make down`: taken ports, nothing to stop, a partial start."""
+"""End `make up` and `make down` early: used ports, nothing to stop, a partial start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Make = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Make]:
-    """Run a step in this process with a home and these variables; gives its exit status and what it printed."""
+    """Run a step here with a home and these variables. Return its exit status and output."""
     signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
 
     def run(step: str, **variables: object) -> tuple[int, str]:
@@ -135,8 +135,8 @@ def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(
 
 
 def test_data_that_is_not_a_folder_is_refused_with_an_error(make: Make, tmp_path: Path) -> None:
-    """In a process of its own, as `make up` starts it: it starts servers and stops them."""
-    with listening() as reader:  # a port that is free again when it is asked for
+    """A separate process starts servers and stops them, as in `make up`."""
+    with listening() as reader:  # a port that will be free
         pass
     with listening() as airflow:
         pass

@@ -1,4 +1,4 @@
-"""Each diagnosis (P01-P09) is found where it is planted, with its figure and a remedy, and nowhere else."""
+"""Diagnose P01-P09: find each planted problem, with its figure and a remedy, and no other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SURFACE = "startups/for-investor"
 
 @pytest.fixture
 def built(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, dict[str, Any]]:
-    """The tiny marketplace, one release live; figures are planted, not measured."""
+    """Publish one release of the tiny marketplace. Figures are planted, not measured."""
     monkeypatch.setattr("pipelines.evaluate.evaluate.evaluate_build", lambda *_: {})
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     small = settings.layered(SMALL, "given")
@@ -81,7 +81,7 @@ def test_what_is_well_and_what_was_planted(built: tuple[Settings, dict[str, Any]
     settings, done = built
     plant_figures(settings, done, high=0.01)
     well = asked(settings)
-    assert {id_ for id_, d in well.items() if d.state is State.FOUND} == {"P06"}  # it is a tiny marketplace
+    assert {id_ for id_, d in well.items() if d.state is State.FOUND} == {"P06"}  # the marketplace is tiny
     assert "only" in well["P06"].says and well["P06"].figures["interactions"] < 1000
     assert well["P01"].figures["users"] > 0 and well["P07"].figures["counting"][0]["ms"] >= 0
     assert 0 < well["P05"].figures["surfaces"][SURFACE]["overlap"] <= 1

@@ -1,4 +1,4 @@
-"""Engagement with answers, from a real PostgreSQL: each event counts once, for one answer (C55-C57, J04-J10)."""
+"""Measure engagement from a real PostgreSQL: each event counts once, for one answer (C55-C57, J04-J10)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def startup(n: int) -> str:
 
 
 class Ledger:
-    """Writes what the drain would have kept: answers, and events that may name one."""
+    """Writes what the drain would store: answers, and events that may name one."""
 
     def __init__(self, settings: Settings) -> None:
         self._engine, self._n = engine(settings), 0
@@ -81,7 +81,7 @@ class Ledger:
         )
 
     def platform(self, u: int, s: int, kind: str, hours: float) -> None:
-        """A row of the platform, without an answer id."""
+        """Write a row of the platform, without an answer id."""
         self._insert(
             "user_interactions",
             {
@@ -133,8 +133,8 @@ def test_clicks_of_one_item_count_once(settings: Settings, ledger: Ledger) -> No
     ledger.event(1, 1, "impression", 0, a)
     for hours in (0.1, 0.2, 3):
         ledger.event(1, 1, "click", hours, a)
-    ledger.platform(1, 1, "click", 0.1)  # the same act in the platform's own table
-    ledger.platform(1, 1, "click", 0.15)  # and once more, with a clock of its own
+    ledger.platform(1, 1, "click", 0.1)  # the same event in the platform's own table
+    ledger.platform(1, 1, "click", 0.15)  # and again, with another clock
     assert counts(settings, "clicked") == (1, 1)
 
 
@@ -165,7 +165,7 @@ def test_what_counts_comes_within_the_window(settings: Settings, ledger: Ledger,
 
 
 def test_on_the_founders_side_only_what_names_its_answer_counts(settings: Settings, ledger: Ledger) -> None:
-    """An event of the user without an answer is not a click of the founder."""
+    """A user's event without an answer is not a founder's click."""
     ledger.event(1, 1, "impression", 0, ledger.answer("a", FOUNDERS, "als_reverse"))
     ledger.event(2, 1, "impression", 0, "a")
     ledger.platform(1, 1, "apply", 1)
@@ -185,7 +185,7 @@ def test_an_act_on_what_was_never_shown_counts_nowhere(settings: Settings, ledge
 
 
 def test_the_last_opinion_is_the_one_that_counts(settings: Settings, ledger: Ledger) -> None:
-    """C57, R07: a like and then a dislike is a dislike."""
+    """C57, R07: a like and then a dislike count as a dislike."""
     ledger.answer("a")
     for s, opinions in ((1, ["like"]), (2, ["like", "dislike"]), (3, ["dislike", "like"]), (4, [])):
         ledger.event(1, s, "impression", 0, "a")
@@ -197,7 +197,7 @@ def test_the_last_opinion_is_the_one_that_counts(settings: Settings, ledger: Led
 
 
 def test_both_readings_of_conversion_stand_side_by_side(settings: Settings, ledger: Ledger) -> None:
-    """Applies plus interests, or applications only (C56, R16)."""
+    """One counts applies plus interests, the other applications only (C56, R16)."""
     ledger.answer("a")
     for s, kinds in ((1, ["apply", "interest"]), (2, ["interest"]), (3, ["click"]), (4, [])):
         ledger.event(1, s, "impression", 0, "a", 10 + (s == 4))
@@ -209,7 +209,7 @@ def test_both_readings_of_conversion_stand_side_by_side(settings: Settings, ledg
 
 
 def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
-    """Items with an unknown time of birth do not count (J09, I21)."""
+    """Items with an unknown birth time do not count (J09, I21)."""
     ledger.answer("a")
     for s, days in ((1, 10), (2, 30)):
         ledger.born(s, days)
@@ -219,7 +219,7 @@ def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
 
 
 def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> None:
-    """Interactions of each day and their users, without impressions (J04)."""
+    """Counts interactions of each day and their users, without impressions (J04)."""
     ledger.event(1, 1, "impression", 0)
     for u, s, hours in ((1, 1, 1), (1, 2, 2), (2, 1, 3), (1, 3, 24)):
         ledger.platform(u, s, "click", hours)
@@ -245,8 +245,10 @@ def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledg
 
 
 def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None:
-    """`off` and `on` owners, each shown ten startups; every tenth item is clicked by those of "off", every fourth by
-    those of "on"."""
+    """Show ten startups each to `off` and `on` owners.
+
+    Owners of "off" click every tenth item, owners of "on" every fourth.
+    """
     edition = Experiment.from_json(EXPERIMENT).edition
     release = Release(
         "20260301T000000Z-00000000",
@@ -334,7 +336,7 @@ def test_nothing_that_names_anybody_is_kept(settings: Settings, ledger: Ledger) 
 
 
 def test_days_are_the_answers_own(settings: Settings, ledger: Ledger) -> None:
-    """Shown before midnight and clicked after it, it is one answer of one day."""
+    """An answer shown before midnight and clicked after it belongs to one day."""
     ledger.event(1, 1, "impression", 14.9, ledger.answer("a", day=0))
     ledger.event(1, 2, "impression", 15.1, "a")
     assert [(d["name"], d["answers"]) for d in measure(settings, AS_OF)["by"]["day"]] == [(str(date(2026, 3, 1)), 1)]

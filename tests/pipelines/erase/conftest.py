@@ -1,4 +1,4 @@
-"""A marketplace built twice, a user in every place that stores data, and a search of every place."""
+"""Build a marketplace twice, put a user into every place that stores data, and search every place."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.stored import cells
 
 SMALL = small.SMALL | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
 MOULD = "erasure_mould"
-#: A hot developer with events of every kind, founder of a startup, in a place without other users.
+#: A hot developer with all kinds of events, founder of a startup, in a place without other users.
 PERSON = identity("user", 23)
 
 
 @dataclass(frozen=True, eq=False)
 class City(Published):
-    """The settings, both releases, and what Redis says."""
+    """The settings, both releases, and the content of Redis."""
 
     older: str
     live: str
@@ -47,7 +47,7 @@ class City(Published):
         return databases.at_once(self.settings, statement, *values)
 
     def lists(self, release: str | None = None) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
-        """(surface, owner or *) -> (id, score, source and reason bytes) of every place, as Redis has them."""
+        """Return (id, score, source and reason bytes) of each place in Redis, by (surface, owner or *)."""
         name = release or self.current
         catalogue = Artifacts(self.settings).open_bundle(
             CATALOGUE, Artifacts(self.settings).release(name).bundles[CATALOGUE]
@@ -71,7 +71,7 @@ Traces = Callable[[City], list[str]]
 
 @pytest.fixture(scope="session")
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> City:
-    """Two stored releases; every test gets a copy of the home and of the database."""
+    """Build two stored releases. Each test copies the home and the database."""
     home = tmp_path_factory.mktemp("mould")
     settings = databases.create(server_settings, MOULD, template_database).layered({**SMALL, "home": home}, "given")
     import_folder(settings, _folder(home / "data"))
@@ -97,7 +97,7 @@ def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def _folder(path: Path) -> Path:
-    """The tiny marketplace, with the user as a founder in a place without others."""
+    """Write the tiny marketplace, with the user as a founder in a place without others."""
     write_tiny_marketplace(path)
     for file, change in (("users", _moved), ("startups", _founded)):
         with (path / f"{file}.csv").open(newline="") as f:
@@ -119,7 +119,7 @@ def _founded(row: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def planted(city: City) -> City:
-    """Traces of the person wherever the reader, imports, builds and logs leave them."""
+    """Leave data of the person wherever the reader, imports, builds and logs leave it."""
     settings, client, keys = city.settings, city.client, city.keys
     startup, packed = identity("startup", 4), UUID(PERSON).bytes
     city.execute(
@@ -141,7 +141,7 @@ def planted(city: City) -> City:
         client.hset(keys.since(Entity.USER, PERSON), UUID(other).bytes, b"\x02" + bytes(8))
         for met in (packed, b"n" * 16):
             client.hset(keys.since(Entity.STARTUP, other), met, b"\x02" + bytes(8))
-    # the person's own hash has expired before that of the other side: nothing names this one any more
+    # the person's own hash has expired first, so nothing names the hash of the other side
     client.hset(keys.since(Entity.STARTUP, identity("startup", 13)), packed, b"\x00" + bytes(8))
     client.sadd(keys.hidden(Entity.USER), packed, b"n" * 16)
     client.set(keys.hidden_version, 5)
@@ -166,7 +166,7 @@ def _leave_files(settings: Settings) -> None:
 
 @pytest.fixture
 def traces() -> Traces:
-    """Where the person stands, looked for with other eyes than those of the product: raw bytes, keys and rows."""
+    """Search raw bytes, keys and rows for the person, without code of the product."""
 
     def look(city: City) -> list[str]:
         forms = [UUID(PERSON).bytes, PERSON.encode(), PERSON.encode("utf-32-le"), PERSON.replace("-", "").encode()]

@@ -1,4 +1,4 @@
-"""An erasure removes a user's dismissals from stored snapshots, on both sides; those of others stay."""
+"""Erase a user's dismissals from stored snapshots, on both sides. Those of others stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user is erased everywhere, no other user is changed, and nothing restores the user."""
+"""Erase a user everywhere. No other user changes, and nothing restores the user."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ def test_neither_rollback_nor_promote_nor_a_new_build_brings_the_person_back(cit
     with pytest.raises(ReleaseNotFound):
         promote(city.settings, city.live)
 
-    run_build(city.settings, as_of=AFTER_ALL + timedelta(hours=1), force=True)  # the platform still names them
+    run_build(city.settings, as_of=AFTER_ALL + timedelta(hours=1), force=True)  # the platform still has the user's id
     assert traces(city) == [] and all(PERSON not in key for key in city.lists())
 
 
 def test_a_cutoff_is_built_again_without_the_person_and_twice_the_same(city: City, traces: Traces) -> None:
-    """Determinism holds for successors: the same snapshot and person, the same bytes; and so do their builds."""
+    """The same snapshot and person give the same bytes. This holds for successors and their builds."""
     copy = city.settings.home.with_name("copy")
     shutil.copytree(city.settings.artifacts, copy)
     first = erase(city.settings, PERSON)
@@ -174,14 +174,14 @@ def test_the_reader_forgets_the_user_and_shows_them_to_no_owner(city: City) -> N
             url = f"/api/recommendations/developers/for-startup/{identity('startup', n)}?limit=100"
             listed = asking.get(url).get_json()["users"]
             assert listed and all(user["id"] not in ("", PERSON) for user in listed)
-        # unknown ids are remembered for a moment, erased ids are not
+        # unknown ids are kept for a short time, erased ids are not
         assert not [k for k in city.client.scan_iter(f"{city.settings.namespace}:*") if PERSON.encode() in k]
     finally:
         reader.close()
 
 
 def test_a_build_that_was_under_way_is_stopped_and_what_it_left_is_taken_out(city: City, traces: Traces) -> None:
-    """Its files came after the erasure had looked: the daily cleaning finds them by the marks."""
+    """The build wrote its files after the erasure's search. The daily cleaning finds them by the marks."""
     artifacts = Artifacts(city.settings)
     late = artifacts.open_bundle(CATALOGUE, artifacts.release(city.live).bundles[CATALOGUE])
     erase(city.settings, PERSON)
@@ -202,7 +202,7 @@ def test_a_startup_can_be_erased_too(city: City) -> None:
 
 @pytest.mark.parametrize("gone", [PERSON, identity("startup", 1)], ids=["person", "startup"])
 def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city: City, gone: str) -> None:
-    """They stand on the platform as before, withdrawn or opted out even, and a client goes on posting about them."""
+    """The platform keeps the rows, some withdrawn or opted out, and a client still posts about them."""
     erase(city.settings, gone)
     city.execute("UPDATE users SET opted_out_at = now() - interval '1 hour' WHERE id = %s", gone)
     city.execute("UPDATE startups SET withdrawn_at = now() - interval '1 hour', updated_at = now() WHERE id = %s", gone)

@@ -1,4 +1,4 @@
-"""An erasure continues after a kill at any moment, and readers never see a gap."""
+"""Continue an erasure after a kill at any moment. Readers never see a gap."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipelines.store.artifacts import Artifacts
 from tests.pipelines.erase.conftest import PERSON, City, Traces
 from tests.stored import text, value
 
-#: What an erasure calls, in order; it is killed right after.
+#: The calls of an erasure, in order. The test kills it after one of them.
 STAGES = ["rewrite_snapshots", "rewrite_releases", "replace_loaded", "forget_keys", "_delete"]
 
 
 class Killed(BaseException):
-    """As if by SIGKILL: nothing of the product catches it."""
+    """Imitates SIGKILL: no code of the product catches it."""
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ def test_killed_between_two_loaded_releases_it_completes(
 
 
 def test_really_killed_and_run_again_by_command(city: City, traces: Traces) -> None:
-    """A process and a SIGKILL, then the command to its end."""
+    """Kill the process with SIGKILL, then run the command to its end."""
     command = [sys.executable, "-m", "pipelines", "erase", PERSON]
     there = os.environ | {
         "MATCHBOOK_HOME": str(city.settings.home),
@@ -116,7 +116,7 @@ def test_really_killed_and_run_again_by_command(city: City, traces: Traces) -> N
 def test_readers_see_one_release_or_its_successor_and_nothing_between(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that read the pointer before the switch still finds every list until all readers have followed."""
+    """A reader with the old pointer finds every list until all readers have followed."""
     client, keys, stop = city.client, city.keys, threading.Event()
     wrong: list[str] = []
     seen: set[str] = set()
@@ -139,7 +139,7 @@ def test_readers_see_one_release_or_its_successor_and_nothing_between(
 
 
 def check_whole(city: City) -> None:
-    """The live release is complete: every list that its manifest counts."""
+    """Check that the live release has every list that its manifest counts."""
     client, keys = city.client, city.keys
     name = text(client, keys.current)
     manifest = Release.from_json(value(client, keys.manifest(name)))

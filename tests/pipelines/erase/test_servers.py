@@ -1,4 +1,4 @@
-"""The parts of an erasure alone: marks, the search in archives, a platform that still has the user."""
+"""Test the parts of an erasure: marks, archive search, a platform that still has the user."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_embedding_of_one_id_is_zeroed_and_twice_gives_the_same_bytes() -> N
 
 
 def test_an_export_skips_erased_users_and_reports_nothing_about_them(settings: Settings, tmp_path: Path) -> None:
-    """Their profile is gone from the platform, their events are not: those are no rows of unknown people."""
+    """The platform has events but no profile of them. They must not count as rows of unknown users."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     startup, founder = identity("startup", 4), identity("user", 9)
     with transaction(engine(settings)) as connection:

@@ -1,4 +1,4 @@
-"""Our figures against `shared/evaluation`, two independent scripts: equal to the fourth digit."""
+"""Compare figures with `shared/evaluation`, two independent scripts: equal to four digits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Only investors; late users and startups, blank categories, dislikes, owners with few and many events."""
+    """Make rows: only investors, late users and startups, blank categories, dislikes, few and many events."""
     users, startups, events = rows(people=300, events=4000, kinds=("view", "like", "dislike", "apply"))
     users = users.assign(role="investor", opted_out_at="")
     users.loc[users.index % 10 == 7, "created_at"] = "2024-02-25"
@@ -67,7 +67,7 @@ def snapshot() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The split as the outside makes it."""
+    """Make the split as the independent scripts expect it."""
     home = tmp_path_factory.mktemp("split")
     for name, table in zip(("users", "startups", "interactions"), tables(), strict=True):
         table.to_csv(home / f"{name}.csv", index=False)
@@ -80,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ours(
     snapshot: Snapshot, surface: Surface
 ) -> tuple[SurfaceRecommender, Owners, dict[str, np.ndarray], dict[str, Any]]:
-    """Three kinds of lists of all owners with an outcome, and our figures for them."""
+    """Make three kinds of lists for all owners with relevant items, and our figures for them."""
     events, settings = snapshot.interactions(), small()
     cut = split_time(events, 0.2)
     names = ("catalogue_v1", "popularity_v1", "content_v1", "item_neighbours_v1", "item_neighbours_reverse_v1")
@@ -102,7 +102,7 @@ def ours(
 
 
 def faulty(owners: Owners, items: int) -> np.ndarray:
-    """Random places: repeated items, seen ones, unknown ones (-1), short lists and empty ones."""
+    """Return random places: repeated, seen and unknown (-1) items, short and empty lists."""
     rng = np.random.default_rng(5)
     shown = rng.integers(0, items, (len(owners), 10))
     shown[:, 3] = shown[:, 1]

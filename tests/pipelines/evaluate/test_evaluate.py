@@ -1,4 +1,4 @@
-"""The evaluation: which models are compared, over which owners, and that it finds the planted truth (design 5.6)."""
+"""Evaluate: which models, over which owners, and whether the planted truth is found (design 5.6)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SURFACE = Surface.STARTUPS_FOR_INVESTOR
 def found(planted_run: Run, holdout: Holdout, planted: Snapshot) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
-        # in a small market the validation owners may refuse the network; this test compares it all the same
+        # validation may reject the network in a small market, but this test compares it anyway
         patch.setattr(
             second_stage,
             "_passed",
@@ -93,7 +93,7 @@ def test_the_table_names_every_model_and_segment(found: dict[str, Any], learning
 def test_the_recipe_of_the_source_documents_stands_beside_what_serves(
     found: dict[str, Any], learning_run: Run, holdout: Holdout
 ) -> None:
-    """Over the same owners, with the interval of the difference, first of all in the report."""
+    """Both use the same owners. The interval of the difference comes first in the report."""
     page = (learning_run.directory / "evaluation.html").read_text()
     assert page.index("the source documents&#x27; recipe</th>") < page.index('<section id="s0">')
     for name, surface in found["surfaces"].items():
@@ -116,7 +116,7 @@ def test_missing_evaluation_data_is_reported(learning_run: Run, monkeypatch: pyt
 
 
 def test_evaluated_lists_are_served_lists(holdout: Holdout) -> None:
-    """The rules' contender is the head of what `recommend` would store, and nothing barred is ever shown."""
+    """The lists of the rules start like the output of `recommend`, and nothing barred is shown."""
     recipe = holdout.recipe(SURFACE)
     owners, _ = holdout.owners(recipe, teaching=False)
     lists = shown(contenders(holdout, SURFACE, None), owners, 2)
@@ -204,7 +204,7 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
     ],
 )
 def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str, holdout: Holdout) -> None:
-    """It needs all sources, must be accepted or requested, and is evaluated as it was before the cutoff."""
+    """It needs all sources, acceptance or a request, and is evaluated as before the cutoff."""
     learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
     settings = holdout.settings.layered({"ranker": asked, "candidate_sources": sources}, "given")
     stage = SecondStage(replace(holdout, settings=settings), None, None, learned, learned, [])

@@ -1,4 +1,4 @@
-"""Ablations: cost and gain of caps, calibration, gains of columns, and the columns of each ingredient."""
+"""Run ablations: cost and gain of caps, calibration, gains of columns, columns of each ingredient."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_columns_make_ingredients() -> None:
 
 
 def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With rankers that differ only in their columns, so that no training is needed."""
+    """The rankers differ only in their columns, so no training is needed."""
     names = ("score_als", "demand", "item_met", "owner_events")
     rows = RankerRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
     met = np.array([holdout.cut_us - 5, 0, 0])
@@ -180,7 +180,7 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
 
 
 def test_a_catalogue_of_what_had_been_met_is_no_leak_and_any_other_is(holdout: Holdout, planted: Snapshot) -> None:
-    """As narrowed by `open_cut` on a marketplace that lists only items with events."""
+    """`open_cut` narrows the catalogue of a marketplace that lists only items with events."""
     catalogue = holdout.bundles["catalogue_v1"]
     met = catalogue.arrays["startup_listed"] & (catalogue.arrays["startup_count"] > 0)
     fewer = met & (np.arange(len(met)) != np.flatnonzero(met)[0])

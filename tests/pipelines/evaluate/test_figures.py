@@ -1,4 +1,4 @@
-"""The figures: groups, facts of items, differences, requirements, and chance level for noise."""
+"""Compute figures: groups, item facts, differences, requirements, and chance level for noise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.train.holdout import Holdout
 
 @pytest.mark.parametrize("surface", [Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP])
 def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -> None:
-    """Noise planted among the models: not different from random, far below trained models."""
+    """A planted noise model does not differ from random and is far below trained models."""
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=False)
     rng = np.random.default_rng(17)

@@ -1,4 +1,4 @@
-"""The process that drains events as they arrive: no event is lost or stored twice, whatever is killed or restarted."""
+"""Drain events as they arrive: none is lost or stored twice after any kill or restart."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_it_waits_for_servers_that_restart(open_folder: Path, log: Path) -> None
                 posted += 1
                 until_stored(ready, posted, log)
                 ManagedProcess.from_json(_read(settings)[name]).stop(sign)
-                time.sleep(2.5)  # so that it meets the stopped server
+                time.sleep(2.5)  # long enough to reach the stopped server
                 assert replace(start_servers(settings), home=ready.home) == ready
                 assert process.poll() is None, log.read_text()
             with redis.Redis.from_url(ready.redis_url.reveal()) as client:

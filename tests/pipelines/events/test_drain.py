@@ -1,4 +1,4 @@
-"""From the stream to PostgreSQL: no event is lost or stored twice, whatever process dies at any moment."""
+"""Drain the stream to PostgreSQL: no event is lost or stored twice if a process dies at any moment."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_drain_killed_between_commit_and_acknowledgement_keeps_nothing_twice(
     assert sql("SELECT count(*) FROM matchbook_events") == [(5,)]
     assert client.xlen(keys.events) == 5
     append(client, keys, an_event().entry())
-    assert drain_events(settings)["drained"] == 1  # what another holds is left to it for a minute
+    assert drain_events(settings)["drained"] == 1  # entries of another consumer wait for a minute
     done = drain_events(settings, claim_after_s=0)
     assert (done["drained"], done["new"], client.xlen(keys.events)) == (5, 0, 0)
     assert sql("SELECT count(*) FROM matchbook_events") == [(6,)]
@@ -167,4 +167,4 @@ def test_two_drains_at_once_keep_each_event_once(settings: Settings, client: red
     assert sum(d["drained"] for d in done) == sum(d["new"] for d in done) == 5000
     assert sql("SELECT count(*) FROM matchbook_events") == [(5000,)]
     assert client.xlen(keys.events) == 0
-    assert client.xinfo_consumers(keys.events, DRAIN_GROUP) == []  # a minute a drain would add up
+    assert client.xinfo_consumers(keys.events, DRAIN_GROUP) == []  # otherwise one consumer per drain would accumulate

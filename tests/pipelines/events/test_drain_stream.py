@@ -1,5 +1,4 @@
-"""For any content and state of the stream, a drain succeeds, stores every valid event, and rejects all others with a
-reason."""
+"""Drain any stream: store every valid event and reject the others with a reason."""
 
 from __future__ import annotations
 
@@ -23,13 +22,13 @@ from tests.pipelines.conftest import Sql
 from tests.stored import append, command
 
 Fields = dict[Any, Any]
-#: Seconds that the fuzzing takes; FUZZ_SECONDS=600 makes a long run of it.
+#: Seconds of fuzzing. FUZZ_SECONDS=600 gives a long run.
 BUDGET_S = float(os.environ.get("FUZZ_SECONDS", "4"))
 FAR = 18_446_744_073_709_551_615
 
 
 def good(rng: random.Random) -> Event:
-    """An event as the reader takes it, of any kind and time."""
+    """Make a valid event of any kind and time."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=rng.randrange(0, 1_700_000_000))
     kind = rng.choice([k for k in EventType if k is not EventType.RETRACT])
     return Event(
@@ -42,7 +41,7 @@ def good(rng: random.Random) -> Event:
 
 
 def odd(rng: random.Random) -> str | bytes:
-    """A value that is no value of an event."""
+    """Make a value that is invalid in an event."""
     values: list[str | bytes] = [
         b"",
         b"\x00",
@@ -67,7 +66,7 @@ def odd(rng: random.Random) -> str | bytes:
 
 
 def bad(rng: random.Random) -> Fields:
-    """An entry that is not a valid event: a field is changed, missing or duplicated in another case, or all differs."""
+    """Make an invalid entry: a field is changed, missing or repeated in another case, or all differ."""
     entry = Fields(good(rng).entry())
     name = rng.choice(["event_id", "user_id", "startup_id", "type"])
     way = rng.randrange(4)
@@ -101,7 +100,7 @@ def test_random_entries_of_any_id_stop_nothing(settings: Settings, client: redis
             else:
                 append(client, keys, bad(rng))
                 aside += 1
-        if rng.random() < 0.3:  # from now on every id of the stream is ahead of the clock
+        if rng.random() < 0.3:  # from now on stream ids are ahead of the clock
             event, soon = good(rng), int(time.time() * 1000) + 10**9
             ahead = rng.choice([FAR - 1, 253_402_300_800_000, soon, 10**14])
             taken.add(event.event_id)
@@ -171,7 +170,7 @@ def test_an_odd_state_of_the_stream_stops_nothing(
 def test_a_taken_event_is_never_rejected_for_its_time(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    """The same clock accepts an event and checks its time; a clock that is minutes behind has no effect."""
+    """One clock accepts an event and checks its time. A clock that is minutes late has no effect."""
     for minutes in (6, 60, 60 * 24 * 365):
         ahead = datetime.now(UTC) + timedelta(minutes=minutes)
         append(client, keys, {**good(random.Random(minutes)).entry(), "at": ahead.isoformat()})

@@ -1,5 +1,7 @@
-"""What was posted of a pair and is retracted counts no more: in PostgreSQL, in Redis, whatever came first; what is the
-platform's own stays."""
+"""A retracted pair of posted events stops counting in PostgreSQL and Redis, in any order.
+
+The platform's own rows stay.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ MEET = "INSERT INTO user_interactions VALUES (:u, :s, :kind, :at)"
 
 @pytest.fixture
 def live(town: Town) -> Settings:
-    """The settings under which a release with the cutoff 10 April 2020 is live."""
+    """Publish a release with the cutoff 10 April 2020. Return its settings."""
     publish_release(town.settings, town.build())
     return town.settings
 
@@ -37,7 +39,7 @@ def event(kind: EventType, minutes: float, startup: str = STARTUP, name: str = "
 
 
 def known(client: redis.Redis, keys: Keys) -> list[dict[str, EventType]]:
-    """What the since hashes of the user and of the startup hold."""
+    """Read the since hashes of the user and of the startup."""
     found = (cells(client, keys.since(e, o)) for e, o in ((Entity.USER, USER), (Entity.STARTUP, STARTUP)))
     return [
         {str(uuid.UUID(bytes=k)): EventType.of_code(since_meaning(v)[0]) for k, v in side.items()} for side in found
@@ -133,7 +135,7 @@ def test_a_drain_that_read_the_rows_just_before_is_put_right_by_the_next(
     cache.post("x", [event(EventType.RETRACT, 0)], cache.now())
     waiting = entries(client, keys.events)
     client.delete(keys.events)
-    drain_events(live, full=True)  # the retraction still waits elsewhere
+    drain_events(live, full=True)  # the retraction is still in another place
     assert known(client, keys)[0] == {STARTUP: EventType.DISMISS}
     for fields in waiting:
         append(client, keys, fields)

@@ -1,4 +1,4 @@
-"""The export on a real PostgreSQL: a marketplace worked out by hand, broken rows, cutoffs, repeats, kills."""
+"""Export from a real PostgreSQL: a marketplace by hand, broken rows, cutoffs, repeats, kills."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def exported(settings: Settings, run_id: str = "r", as_of: str = "2024-03-01", f
 def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
     snapshot = exported(market)
     events = snapshot.interactions()
-    assert events.owners.ids.tolist() == [ANA, BEN]  # Cy is born later and acts later
-    assert events.items.ids.tolist() == [ACME, BOLT]  # Bolt is born at the cutoff, but was met before
+    assert events.owners.ids.tolist() == [ANA, BEN]  # Cy is created and acts later
+    assert events.items.ids.tolist() == [ACME, BOLT]  # Bolt is created at the cutoff but has earlier events
     assert list(zip(events.owner.tolist(), events.item.tolist(), events.kind.tolist(), strict=True)) == [
         (0, 0, 0), (0, 0, 1), (0, 1, 4), (1, 0, 5), (1, 0, 3), (1, 1, 2)]  # fmt: skip
     assert events.at[3] == -(365 * 86_400 - 200 * 86_400 - 73_060) * 1_000_000  # the 201st day of 1969
@@ -72,7 +72,7 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
     assert startups.founder.tolist() == [1, -1]
     assert startups.created_at[0] % 1_000_000 == 1
     users = snapshot.entities(Entity.USER)
-    assert users.opted_out.tolist() == [True, False]  # Ben leaves at the cutoff instant, not before it
+    assert users.opted_out.tolist() == [True, False]  # Ben opts out at the cutoff instant, not before it
     assert snapshot.profiles(Entity.USER)["headline"] == ['two\nlines, "quoted"', ""]
     assert users.labels["location"] == ("Bern, CH",)
 
@@ -227,7 +227,7 @@ def test_a_view_that_lost_a_column_is_named(market: Settings) -> None:
 def test_rows_that_arrive_while_the_export_runs_are_not_in_it(
     market: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user and an event of theirs are committed between the copy of the people and the copy of the events."""
+    """A user and their event are committed between the copy of users and the copy of events."""
     from pipelines.export import export
 
     def copy_events_late(connection: Connection, *given: Any) -> None:
@@ -288,13 +288,13 @@ def test_many_events_agree_with_the_database(settings: Settings) -> None:
 
 
 def test_an_export_that_is_killed_leaves_nothing_visible(market: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process ends without any clean-up right before the rename; the next run exports as if nothing had been."""
+    """The process ends right before the rename, without clean-up. The next run exports normally."""
     child = os.fork()
     if child == 0:
         monkeypatch.setattr("pipelines.export.export._move", lambda *_: os._exit(9))
         exported(market)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     run = Run.open(market, "r")
-    assert list(run.directory.glob("snapshot-*/users.parquet"))  # it was that close
+    assert list(run.directory.glob("snapshot-*/users.parquet"))  # all files were written
     assert run.stored_snapshot() is None
     assert exported(market).manifest["counts"]["interactions"] == 6

@@ -1,4 +1,4 @@
-"""Rows with impossible times in a real PostgreSQL: each is counted and rejected, or read as blank; nothing stops."""
+"""Export impossible times from a real PostgreSQL: count and reject the row, or read a blank."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from serving.clients.postgres import Database
 from tests.databases import execute
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
 
-#: As PostgreSQL writes them: BC, in the year 1, of a clock that was never set, in the future.
+#: PostgreSQL's text of times BC, in the year 1, of an unset clock, in the future.
 PAST = (
     "-infinity",
     "4713-01-01 BC",

@@ -1,5 +1,4 @@
-"""Rows about people and startups that the platform does not know: counted apart, by whose they are, and no build stops
-for them; really broken rows stop it as ever."""
+"""Count rows about unknown users and startups separately. They stop no build; broken rows still do."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ POST = """INSERT INTO matchbook_events SELECT 'e' || n, {user}, {startup}, '{kin
 
 @pytest.fixture
 def market(settings: Settings) -> Settings:
-    """40 people, 20 startups, 400 events of them."""
+    """Insert 40 people, 20 startups and 400 events."""
     execute(
         settings,
         f"INSERT INTO users (id, role) SELECT {USER.format('n')}, 'developer' FROM generate_series(1, 40) n",

@@ -1,4 +1,4 @@
-"""Rows of an earlier snapshot must still exist: if half of them are gone, the build stops before training."""
+"""Stop a build before training if half of the rows of an earlier snapshot are missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NIGHT = timedelta(days=1)
 
 @pytest.fixture
 def platform(settings: Settings, tmp_path: Path) -> Settings:
-    """The tiny marketplace, with the snapshot of the previous build."""
+    """Load the tiny marketplace and store the snapshot of the previous build."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     export_snapshot(Run.start(settings, "last-night", AFTER_ALL))
     return settings
@@ -42,7 +42,7 @@ def test_half_of_the_rows_missing_stops_it_and_nothing_is_stored_until_they_are_
     before = stored(platform)
     execute(platform, "CREATE TABLE lost AS SELECT * FROM user_interactions WHERE ctid::text ~ '[02468].$'")
     execute(platform, "DELETE FROM user_interactions WHERE ctid::text ~ '[02468].$'")
-    for _ in range(2):  # a retry stops too: the shrunken one is not the reference
+    for _ in range(2):  # a retry stops too: the smaller snapshot is not the reference
         with pytest.raises(SnapshotShrunk, match=r"of \d+ interactions \(\d\d%\).*are gone.*`force`"):
             tonight(platform)
         assert stored(platform) == before
@@ -60,7 +60,7 @@ def test_people_who_vanished_stop_it_and_force_goes_on(platform: Settings) -> No
     assert tonight(platform, force=True) in stored(platform)
     assert read_decisions(platform)[0]["forced"] is True
     later = Run.start(platform, "next-night", AFTER_ALL + 2 * NIGHT)
-    assert export_snapshot(later) in stored(platform)  # the accepted one is the new reference
+    assert export_snapshot(later) in stored(platform)  # the accepted snapshot is the new reference
 
 
 def test_who_was_erased_is_not_missed_nor_a_few_rows(platform: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A marketplace of three users and three startups, every number worked out by hand."""
+"""Export a marketplace of three users and three startups, every number by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USERS = pd.DataFrame(
             "role": " Investor",
             "created_at": "2024-06-01",
             "location": "Bern",
-        },  # born later, but acted before
+        },  # created later, but acted before
         {"user_id": ANA, "role": "developer", "created_at": "", "skills": "rust", "opted_out_at": "2024-02-10"},
         {"user_id": BEN, "role": "founder", "created_at": "2024-01-01", "location": "Aarau"},
     ]
@@ -70,12 +70,12 @@ STARTUPS = pd.DataFrame(
 EVENTS = pd.DataFrame(
     [
         (ANA, ACME, "view", "2024-01-01T00:00:00Z"),
-        (ANA, ACME, "view", "2024-01-01T00:00:00Z"),  # twice the same
+        (ANA, ACME, "view", "2024-01-01T00:00:00Z"),  # the same row twice
         (ANA, ACME, "view", "2024-01-02T00:00:00Z"),
         (BEN, ACME, "dislike", "2024-01-05T00:00:00Z"),
         (CY, BOLT, "interest", "2024-02-21T00:00:00.000001Z"),
         (BEN, BOLT, "like", "2024-02-29T23:59:59.999999Z"),
-        (BEN, BOLT, "apply", "2024-03-01T00:00:00Z"),  # the cutoff instant itself is not before the cutoff
+        (BEN, BOLT, "apply", "2024-03-01T00:00:00Z"),  # an event at the cutoff is not before the cutoff
     ],
     columns=["user_id", "startup_id", "interaction_type", "occurred_at"],
 )
@@ -89,7 +89,7 @@ def snapshot() -> Snapshot:
 def test_interactions_hold_each_event_before_the_cutoff_once_in_order(snapshot: Snapshot) -> None:
     events = snapshot.interactions()
     assert events.owners.ids.tolist() == [ANA, BEN, CY]
-    assert events.items.ids.tolist() == [ACME, BOLT]  # Core is born at the cutoff: not before it
+    assert events.items.ids.tolist() == [ACME, BOLT]  # Core is created at the cutoff, not before it
     assert events.owner.tolist() == [0, 0, 1, 1, 2]
     assert events.item.tolist() == [0, 0, 0, 1, 1]
     assert [EventType.of_code(k) for k in events.kind] == ["view", "view", "dislike", "like", "interest"]
@@ -98,7 +98,7 @@ def test_interactions_hold_each_event_before_the_cutoff_once_in_order(snapshot: 
 
 def test_users_at_the_cutoff(snapshot: Snapshot) -> None:
     users = snapshot.entities(Entity.USER)
-    assert users.count.tolist() == [2, 2, 1]  # R09: rows, a duplicate once
+    assert users.count.tolist() == [2, 2, 1]  # R09: rows, with a duplicate once
     assert users.views.tolist() == [2, 0, 0]
     assert users.interactions.tolist() == [0, 2, 1]
     assert users.role.tolist() == [0, -1, 1]
@@ -126,10 +126,10 @@ def test_an_earlier_instant_keeps_the_rows_and_forgets_what_came_later(snapshot:
     instant = us("2024-02-10")
     users, startups = (snapshot.entities(e, instant) for e in (Entity.USER, Entity.STARTUP))
     assert users.ids.ids.tolist() == [ANA, BEN, CY]
-    assert users.opted_out.tolist() == [False, False, False]  # she left at that very instant, not before it
-    assert users.listed.tolist() == [True, True, False]  # Cy had not acted yet
+    assert users.opted_out.tolist() == [False, False, False]  # opted out at that instant, not before it
+    assert users.listed.tolist() == [True, True, False]  # Cy has no events yet
     assert users.count.tolist() == [2, 1, 0]
-    assert startups.listed.tolist() == [True, False]  # Bolt is not born
+    assert startups.listed.tolist() == [True, False]  # Bolt is not created yet
     assert startups.views.tolist() == [2, 0]
 
 
@@ -145,7 +145,7 @@ def read(*rows: tuple[str, str, int]) -> Snapshot:
 
 
 def test_a_counter_is_the_newest_reading_before_an_instant() -> None:
-    """The temporal validation split leaves the last of five events after it; the first reading is earlier (R05)."""
+    """Four of five events are before the temporal validation split. The first reading is earlier (R05)."""
     later, unborn = (BOLT, "2024-03-01", 90), (CORE, "2024-01-01", 9)
     snapshot = read((ACME, "2024-02-09", 40), (ACME, "2024-01-03", 30), later, unborn)
     assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-03T00:00:00+00:00", "readings": 2}
@@ -156,7 +156,7 @@ def test_a_counter_is_the_newest_reading_before_an_instant() -> None:
 
 @pytest.mark.parametrize(("first", "counts"), [("2024-02-25T23:59:59.999999", True), ("2024-02-26", False)])
 def test_readings_count_where_they_reach_back_before_the_week_of_the_inner_cut(first: str, counts: bool) -> None:
-    """Else view events count at every instant: a ranker must serve with the kind of number it was evaluated with."""
+    """Otherwise view events count at every instant, so that a ranker serves with the evaluated kind of number."""
     snapshot = read((ACME, first, 30))
     assert snapshot.views_from == ("readings" if counts else "events")
     assert snapshot.entities(Entity.STARTUP).views.tolist() == [30 if counts else 2, 0]

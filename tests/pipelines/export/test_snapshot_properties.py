@@ -1,4 +1,4 @@
-"""Any small marketplace at any instant: the columns of a snapshot agree with a count row by row."""
+"""Export any small marketplace at any instant: columns agree with a count row by row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STARTUPS = [f"a000000{i}-0000-4000-8000-000000000000" for i in range(4)]
 START = datetime(2024, 1, 1, tzinfo=UTC)
 AS_OF = 12
 
-#: Hours since START; every border case is a tie with some other instant.
+#: Hours since START. Border cases have the time of another instant.
 hours = st.integers(0, 15)
 perhaps = st.none() | hours
 events_of = st.lists(

@@ -1,4 +1,4 @@
-"""The required training files, for a marketplace with a matrix worked out by hand (D02-D10, P02, R07, R20, R23)."""
+"""Write the required training files for a matrix by hand (D02-D10, P02, R07, R20, R23)."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_forward_and_reverse_files_hold_the_same_matrix_both_ways_round(tmp_path
         "two_tower_train.csv": 5}  # fmt: skip
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(sizes)
     forward, users, startups = read_matrix(tmp_path)
-    assert users.ids.tolist() == [ANA, BEN]  # Cy opted out (R23), Dee did nothing
-    assert startups.ids.tolist() == [ACME, CORE]  # only Cy met Bolt
+    assert users.ids.tolist() == [ANA, BEN]  # Cy opted out (R23), Dee has no events
+    assert startups.ids.tolist() == [ACME, CORE]  # only Cy has events with Bolt
     assert forward.toarray().tolist() == [[3.5, -1.0], [0.0, 3.5]]  # 0.5 + 3.0; the last opinion decides (R07)
     reverse, rows, columns = read_matrix(tmp_path, reverse=True)
     assert (rows.ids.tolist(), columns.ids.tolist()) == (startups.ids.tolist(), users.ids.tolist())  # the axes (R20)

@@ -1,4 +1,4 @@
-"""Readings of the platform's view counter: stored by every export, few, and removed by an erasure (R05)."""
+"""Read the platform's view counter: every export stores few readings, an erasure removes them (R05)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kept(settings: Settings) -> list[tuple[str, int]]:
 
 
 def older(settings: Settings, hours: int = 24) -> None:
-    """Let time pass."""
+    """Make all readings older."""
     execute(settings, f"UPDATE matchbook_view_readings SET read_at = read_at - interval '{hours} hours'")
 
 
@@ -63,7 +63,7 @@ def test_an_export_reads_every_counter_that_moved_by_a_tenth_once_a_day(market: 
     exported(market, "r")
     assert kept(market) == [(ACME, 100), (BOLT, 0)]
     execute(market, "UPDATE startups SET views = views + 5000")
-    exported(market, "r")  # the snapshot is stored already; the counter is read all the same
+    exported(market, "r")  # the snapshot exists, but the counter is still read
     assert kept(market) == [(ACME, 100), (BOLT, 0)]  # read less than a day ago
     older(market)
     execute(
@@ -85,13 +85,13 @@ def test_an_export_reads_every_counter_that_moved_by_a_tenth_once_a_day(market: 
 
 
 def test_readings_are_bounded(market: Settings) -> None:
-    """A counter that goes up and down is not read again; its first readings stay."""
+    """After many changes a counter is not read again. Its first readings stay."""
     execute(
         market,
         f"""INSERT INTO matchbook_view_readings
         SELECT '{ACME}', timestamptz '2023-01-01+00' + n * interval '1 day', n FROM generate_series(1, {MOST}) AS n""",
     )
-    assert keep_readings(engine(market)) == 1  # Bolt's
+    assert keep_readings(engine(market)) == 1  # the reading of Bolt
     assert [views for id, views in kept(market) if id == ACME] == list(range(1, MOST + 1))
 
 
@@ -117,7 +117,7 @@ def test_a_snapshot_holds_what_was_read_before_its_cutoff(market: Settings) -> N
     assert snapshot.readings["views"].to_pylist() == [30, 40, 8]
     assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-02T00:00:00+00:00", "readings": 3}
     assert snapshot.entities(Entity.STARTUP).views.tolist() == [40, 8, 0]
-    again = exported(market, "second", fresh=True)  # which has added its own readings, of now
+    again = exported(market, "second", fresh=True)  # this adds readings of now
     assert (again.name, again.manifest["digest"]) == (snapshot.name, snapshot.manifest["digest"])
 
 
@@ -148,7 +148,7 @@ def test_an_erased_startup_leaves_no_reading_and_is_read_no_more(market: Setting
 
 
 def test_a_snapshot_of_format_1_still_opens(market: Settings) -> None:
-    """It held the counter as of the export and no readings: view events count."""
+    """It has the counter of the export and no readings: view events count."""
     path = market.artifacts / "snapshots" / exported(market, "r").name
     startups = pq.read_table(path / "startups.parquet")
     pq.write_table(
@@ -170,7 +170,7 @@ def test_a_snapshot_of_format_1_still_opens(market: Settings) -> None:
 
 
 def test_a_field_that_a_format_lacks_is_blank(market: Settings) -> None:
-    """New columns of a later format are blank in an earlier snapshot, at their places in the layout."""
+    """New columns of a later format are blank, in their places of the layout."""
     path = market.artifacts / "snapshots" / exported(market, "r").name
     manifest = json.loads((path / "manifest.json").read_text())
     for file, lacks in (("users", ["location", "opted_out_at"]), ("startups", ["category", "withdrawn_at"])):
@@ -191,7 +191,7 @@ Event = tuple[UUID, UUID, str, datetime]
 
 
 def events() -> list[Event]:
-    """Random events of few people within few instants: many repeat, some are of an unknown type."""
+    """Make random events of few people at few instants: many repeat, some have an unknown type."""
     random = np.random.default_rng(3)
     kinds = [*(t.value for t in INTERACTION_TYPES), "share"]
     drawn = zip(*(random.integers(0, n, 300).tolist() for n in (4, 4, len(kinds), 12)), strict=True)
@@ -236,7 +236,7 @@ def db(settings: Settings) -> Engine:
             ),
             dict(zip("uskt", columns, strict=True)),
         )
-        # some reach Matchbook first, some of those the platform too
+        # some reach Matchbook first, then some of those the platform
         connection.execute(text("INSERT INTO matchbook_events SELECT n, u, s, k, t, t FROM e WHERE n % 5 = 0"))
         connection.execute(text("INSERT INTO user_interactions SELECT u, s, k, t FROM e WHERE n % 5 > 0 OR n % 2 = 1"))
     return database
@@ -261,7 +261,7 @@ def test_an_older_cutoff_does_not_replace_a_newer_one(db: Engine) -> None:
     new, old = BEGIN + timedelta(hours=9), BEGIN + timedelta(hours=2)
     assert store_counts(db, new, counted(events(), Entity.USER, new))
     assert not store_counts(db, old, counted(events(), Entity.USER, old))
-    assert store_counts(db, new, counted(events(), Entity.USER, new))  # again is the same
+    assert store_counts(db, new, counted(events(), Entity.USER, new))  # again without a change
     assert interaction_count(db, Entity.USER, USER_IDS[0], new) == scanned(events(), Entity.USER, USER_IDS[0], new)
 
 

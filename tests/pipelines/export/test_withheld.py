@@ -1,4 +1,4 @@
-"""Text that is filled because of a later interaction is left out of a snapshot, and reported."""
+"""Withhold text from a snapshot if a later interaction caused it, and report it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from tests.pipelines.train.market import AS_OF, rows
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A market whose descriptions are written when a startup is met in the last fifth of the events.
+    """Make a market where descriptions appear when a startup gets an event in the last fifth.
 
-    Headlines are blank at random, tags of the unpopular."""
+    Headlines are blank at random, tags are blank for unpopular startups.
+    """
     users, startups, events = rows(people=300, startups=900, events=4500)
     events = events.sort_values("occurred_at")
     late = events.iloc[int(len(events) * 0.8) :]
@@ -62,4 +63,4 @@ def test_a_column_that_leaks_the_future_is_left_out(
             {"id": "00000000-0000-4000-8000-0000000000aa"},
         )
     (came,) = arrivals(settings, startups, [], run.as_of, run.as_of)
-    assert "airships" in came.text and "zeppelins" not in came.text  # a refresh reads as the build did
+    assert "airships" in came.text and "zeppelins" not in came.text  # a refresh reads like the build

@@ -1,4 +1,4 @@
-"""Builds on a planted marketplace, step by step, without PostgreSQL: each ends in a stored release."""
+"""Build on a planted marketplace without PostgreSQL, up to a stored release."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PERSONAL = tuple(name for name in registry.bundles() if name not in ("catalogue_
 
 
 class Nights:
-    """Builds of one home; `weighed` says what the gate found of the last one. live: the release that was published."""
+    """The builds of one home. `weighed`: the findings of the last gate. live: the published release."""
 
     def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
         self.settings, self.patch, self.live = settings, patch, ""
@@ -44,7 +44,7 @@ class Nights:
         patch.setattr(assemble, "check_erased", lambda settings, entities: None)
 
     def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, ReleaseRef]:
-        """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
+        """Build a cutoff. Return (run, release). left_out: models without scoring. changed: settings of this build."""
         settings = self.settings.layered(changed, "given")
         run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
         self.snapshots.setdefault(as_of, Snapshot.from_frames(*rows(), as_of, self.settings.recorded(), as_of))
@@ -62,13 +62,15 @@ class Nights:
         return run, compare_with_live(run, run.reference(snapshot=as_of), release)
 
     def spoil(self, patch: pytest.MonkeyPatch) -> None:
-        """From here on every personal model learns from shuffled pairs and shuffled profiles."""
+        """Train every later personal model on shuffled pairs and profiles."""
         noisy = {}
         for name in PERSONAL:
             noisy[name] = _noisy(training.fitter_of(registry.named(name)))
         honest = training.fitter_of
         patch.setattr(training, "fitter_of", lambda spec: noisy.get(spec.bundle) or honest(spec))
-        patch.setattr(cutoffs, "code_version", lambda: "other code")  # so no kept model of a past cutoff is used
+        patch.setattr(
+            cutoffs, "code_version", lambda: "other code"
+        )  # prevents the use of a stored model of a past cutoff
 
 
 def _noisy(fitter: Callable[[TrainingData], Bundle]) -> Callable[[TrainingData], Bundle]:
@@ -86,7 +88,7 @@ def _noisy(fitter: Callable[[TrainingData], Bundle]) -> Callable[[TrainingData],
 
 @pytest.fixture(scope="module")
 def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
-    """A home of its own whose live release is that of the FIRST build."""
+    """Yield a separate home with the FIRST build as its live release."""
     from pipelines.publish.publish import publish_release
 
     with pytest.MonkeyPatch.context() as patch:

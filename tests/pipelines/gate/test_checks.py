@@ -1,4 +1,4 @@
-"""Verdicts of the gate: sure, likely and chance differences, planted, and every limit of the lists."""
+"""Decide the gate: planted sure, likely and chance differences, and every limit of the lists."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ SAME = {
 
 
 def night(rng: np.random.Generator, better: float = 0.0, n: int = 300) -> dict[Surface, Accuracy]:
-    """Every surface with n owners in three segments; NDCG 0 for half of them, else around 0.4, and `better` on top."""
+    """Make accuracies of n owners in three segments per surface.
+
+    NDCG is 0 for half of them and about 0.4 for the others, plus `better`.
+    """
     found = {}
     for surface in Surface:
         live = np.where(rng.random(n) < 0.5, 0, rng.beta(2, 3, n))
-        moved = rng.permutation(live[: n // 3])  # a third of the owners fare otherwise, with the same mean
+        moved = rng.permutation(live[: n // 3])  # a third of the owners change, with the same mean
         new = np.concatenate([moved, live[n // 3 :]]) * (1 + better)
         part = np.arange(n) % 3
         masks = {"overall": np.ones(n, bool), **{name: part == i for i, name in enumerate(("cold", "warm", "hot"))}}
@@ -61,7 +64,7 @@ def test_ordinary_builds_pass_and_a_sure_loss_does_not(monkeypatch: pytest.Monke
 
 
 def test_worse_but_not_by_how_much_is_asked() -> None:
-    """The interval ends between no loss and the loss that is tolerated."""
+    """The interval ends between no loss and the tolerated loss."""
     rng = np.random.default_rng(5)
     live = rng.random(400)
     a = Accuracy(live - 0.04 - rng.normal(0, 0.12, 400), live * 0, live, {"overall": np.ones(400, bool)})

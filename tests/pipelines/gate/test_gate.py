@@ -1,4 +1,4 @@
-"""Planted releases through the real steps: a good one passes, noise and popular lists stop, others need an answer."""
+"""Gate planted releases: a good one passes, noise and popular lists stop, others need an answer."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_failure_that_gives_all_owners_popular_lists_is_stopped(nights: Nights
 
 
 def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
-    """Accidentally changed settings: other lists, not surely worse."""
+    """Settings changed by accident give other lists that are not surely worse."""
     wide: dict[str, Any] = {
         "gate_overlap_ask": 0.02,
         "gate_overlap_stop": 1.0,
@@ -110,7 +110,7 @@ def compare_them(nights: Nights, other: str) -> None:
 
 
 def weighed_again(nights: Nights, run: Run, found: GateRef) -> Run:
-    """A cleared task asks anew: the earlier answer is gone."""
+    """Repeat the gate after a clear: the earlier answer is gone."""
     compare_with_live(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}), "backfill")
     assert read_gate(run)["answer"] is None
     return run
@@ -120,7 +120,7 @@ def test_an_older_cutoff_and_the_live_release_itself_are_only_described(nights: 
     run, found = nights.weighed("2024-02-20", left_out=PERSONAL)
     gate = read_gate(run)
     assert found.verdict == "go" and gate["older"] and "stored for comparison" in gate["notes"][-1]
-    assert "stored for comparison" in str(why_held_back(run, found.release))  # whatever is live by then
+    assert "stored for comparison" in str(why_held_back(run, found.release))  # for any live release at that time
     assert publish_release(nights.settings, found.release).published is False
     run, found = nights.weighed(FIRST)
     assert found.release == nights.live and "it is live already" in read_gate(run)["notes"][-1]
@@ -139,7 +139,7 @@ def test_a_live_release_with_damaged_models_is_evaluated_by_its_lists(nights: Ni
 
 
 def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights) -> None:
-    """The last published release is what counts, or a bad one would go live as if it were the first."""
+    """The gate compares with the last published release. Otherwise a bad release could pass as the first."""
     run, found = nights.weighed(NEXT, left_out=PERSONAL)
     connect(nights.settings).delete(Keys(nights.settings.namespace).current)
     again = compare_with_live(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}))
@@ -150,7 +150,7 @@ def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights)
 
 
 def test_a_run_asks_one_question_only(nights: Nights) -> None:
-    """Airflow would show the text of the first question again for a release that a cleared run made later."""
+    """Airflow would show the first question again for a later release of a cleared run."""
     run, _ = nights.weighed(NEXT)
     ask_once(run, "Publish A?", "because")
     ask_once(run, "Publish A?", "because")

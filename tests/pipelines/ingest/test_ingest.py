@@ -1,4 +1,4 @@
-"""Load a data folder with every kind of broken row into a real PostgreSQL: broken rows are rejected, others stored."""
+"""Load a folder with all kinds of broken rows into PostgreSQL: reject them, store the others."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ GARBAGE = [
 
 def test_every_kind_of_garbage_is_rejected_with_its_line(lenient: Settings, tmp_path: Path) -> None:
     good = f"{V},{T},like,2024-01-02T00:00:00Z"
-    events = EVENTS + "".join(f"{row}\n\n" for row, _ in GARBAGE) + good  # blank lines count, but are no rows
+    events = EVENTS + "".join(f"{row}\n\n" for row, _ in GARBAGE) + good  # blank lines count but are not rows
     data = folder(tmp_path / "d", interactions=events)
     loaded = import_folder(lenient, data)
     assert rejects(lenient) == [("interactions.csv", 3 + 2 * i, reason) for i, (_, reason) in enumerate(GARBAGE)]
@@ -148,12 +148,14 @@ def test_every_kind_of_garbage_is_rejected_with_its_line(lenient: Settings, tmp_
     assert import_folder(lenient, data) == loaded
 
 
-ALONE = [g for g in GARBAGE if not g[1].startswith(("unknown u", "unknown s", "duplicate"))]  # needs no other row
+ALONE = [
+    g for g in GARBAGE if not g[1].startswith(("unknown u", "unknown s", "duplicate"))
+]  # rows that need no other row
 
 
 @pytest.mark.parametrize("row,reason", ALONE, ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(ALONE)])
 def test_both_ways_of_reading_accept_the_same_rows(row: str, reason: str) -> None:
-    """The block reader and the line reader set the same row aside for the same reason."""
+    """The block reader and the line reader reject the same rows for the same reason."""
     names = INTERACTIONS.names
     found = []
     for quote in ("", '"'):  # a quoted cell sends the whole block to the line reader
@@ -242,7 +244,7 @@ def test_another_folder_and_foreign_rows_are_refused(settings: Settings, tmp_pat
     expected = r"holds .*/one \(2 users, 2 startups, 1 interactions\).*make reset.*MATCHBOOK_HOME"
     with pytest.raises(DataError, match=expected):
         import_folder(settings, folder(tmp_path / "two", interactions=EVENTS + f"{V},{S},view,2024-01-01\n"))
-    assert import_folder(settings, folder(tmp_path / "copy")).folder.endswith("/one")  # the same data elsewhere
+    assert import_folder(settings, folder(tmp_path / "copy")).folder.endswith("/one")  # the same data in another folder
 
 
 def test_rows_of_no_folder_are_not_mixed_with_one(settings: Settings, tmp_path: Path) -> None:

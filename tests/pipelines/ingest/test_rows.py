@@ -1,4 +1,4 @@
-"""Any output of a CSV writer is read back cell by cell, with the first line of each row."""
+"""Read back any output of a CSV writer, cell by cell, with the first line of each row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.ingest.cells import Ids, Verdict
 from pipelines.ingest.rows import OPEN_QUOTE, TOO_LONG, Chunk, chunks
 
 NAMES = ("a", "b", "c")
-ODD_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line ends to Python, not to CSV
+ODD_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line ends in Python, not in CSV
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0" + ODD_ENDS), max_size=6)
 PLAIN = st.text(st.sampled_from("abc ;.-0é"), min_size=1, max_size=6)
 
@@ -36,7 +36,7 @@ def read(data: bytes) -> tuple[list[tuple[str, ...]], list[int], list[tuple[int,
     st.integers(1, 60),
 )
 def test_what_is_written_is_read(rows: list[tuple[str, ...]], end: str, quoting: Literal[0, 1], block: int) -> None:
-    # Python's writer leaves a lone \r without quotes where lines end in \n: such a file says something else
+    # Python's writer does not quote a lone \r if lines end in \n, so such a file means something else
     assume(quoting == csv.QUOTE_ALL or not any("\r" in cell for row in rows for cell in row))
     texts = []
     for row in rows:
@@ -44,7 +44,7 @@ def test_what_is_written_is_read(rows: list[tuple[str, ...]], end: str, quoting:
         csv.writer(sink, lineterminator=end, quoting=quoting).writerow(row)
         texts.append(sink.getvalue())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "BLOCK_BYTES", block)  # rows and quotes across the ends of blocks
+        patch.setattr(reader, "BLOCK_BYTES", block)  # rows and quotes cross the ends of blocks
         cells, lines, rejected = read("".join(texts).encode())
     assert rejected == []
     assert cells == rows
@@ -63,7 +63,7 @@ def test_an_open_quote_costs_one_line_not_the_rest_of_the_file(broken: str) -> N
 
 def test_an_open_quote_that_a_later_one_closes_does_not_swallow_rows() -> None:
     cells, lines, _ = read(b'1,"b,c\n2,b,c\n3,b",c\n4,b,c\n')
-    assert [c[0] for c in cells] == ["1", "4"] and lines == [2, 5]  # a cell may hold lines: this one is well formed
+    assert [c[0] for c in cells] == ["1", "4"] and lines == [2, 5]  # a cell may have lines: this one is valid
     cells, _, rejected = read(b'1,b,c,"d\n2,b,c\n3,b,c"\n4,b,c\n')
     assert [c[0] for c in cells] == ["2", "3", "4"] and rejected == [(2, "4 cells where the header has 3")]
 

@@ -1,4 +1,4 @@
-"""Data folders with every separator, encoding, line end, quoting and blank line give the same rows."""
+"""Read data folders with any separator, encoding, line end, quoting and blank line: same rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.ingest.rows import SEPARATORS, filled_rows, header_of, opened, pl
 from pipelines.postgres import engine, transaction
 from tests.marketplace.tiny import write_tiny_marketplace
 
-#: Python's name of an encoding, and the mark in front.
+#: Python's name of an encoding, and its byte order mark.
 ENCODINGS = {
     "utf-8": b"",
     "utf-8-sig": b"",
@@ -64,7 +64,7 @@ def test_every_combination_gives_the_same_rows(
 ) -> None:
     lines = [NAMES, *ROWS]
     body = written(lines[:1], separator, end, quoting) + end * 2 * blank + written(lines[1:], separator, end, quoting)
-    body += (end + separator * (len(NAMES) - 1) + end) * blank  # Excel ends a sheet in rows of empty cells
+    body += (end + separator * (len(NAMES) - 1) + end) * blank  # Excel ends a sheet with rows of empty cells
     content = ENCODINGS[encoding] + body.encode(encoding.split()[0])
     assert read(content, tmp_path / "users.csv") == ROWS
 
@@ -118,7 +118,7 @@ def test_a_whole_folder_is_imported_as_if_it_were_plain(
 
 
 def test_events_of_one_day_are_several_and_of_one_instant_one(settings: Settings, tmp_path: Path) -> None:
-    """Equal lines with only a day are separate events; equal lines with a time of day are one event."""
+    """Equal lines with only a date are separate events. Equal lines with a time are one event."""
     u, s = ("00000000-0000-4000-8000-00000000000a", "a0000000-0000-4000-8000-00000000000a")
     days = ["2024-05-01", "2024-05-01", "20240501", "2024-05-02", "2024-05-01T10:00:00Z", "2024-05-01 10:00"]
     (tmp_path / "users.csv").write_text(f"user_id,role\n{u},developer\n")
@@ -148,7 +148,7 @@ def test_of_a_gigantic_rejected_row_the_beginning_is_kept(settings: Settings, tm
 
 
 def look(content: bytes) -> int:
-    """Read bytes as startups.csv; only a DataError may end it. Returns the lines accounted for."""
+    """Read bytes as startups.csv and count the lines. Only a DataError may end it."""
     stream = io.BytesIO(content)
     try:
         body = plain(stream, Path("startups.csv"))

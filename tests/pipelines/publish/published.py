@@ -1,4 +1,4 @@
-"""A marketplace with published lists: its settings, and the content of Redis."""
+"""Hold a marketplace with published lists: its settings and the content of Redis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.redis_client import current_release
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """What tests of published lists begin with."""
+    """Gives tests their published lists."""
 
     settings: Settings
 
@@ -23,7 +23,7 @@ class Published:
 
     @property
     def current(self) -> str:
-        """The id of the live release."""
+        """Return the id of the live release."""
         return str(current_release(self.settings))
 
     @property

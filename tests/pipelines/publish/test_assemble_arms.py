@@ -1,4 +1,4 @@
-"""Arms in one release: in its manifest, reproducible to the byte, and without effect on owners outside experiments."""
+"""Assemble arms: in the manifest, reproducible to the byte, without effect outside experiments."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def built(town: Town, days: int = 0, **changes: Any) -> Release:
 
 
 def places(town: Town, release: Release) -> np.ndarray:
-    """The arm of each list's owner, -1 for none."""
+    """Return the arm of each list's owner, -1 for none."""
     users = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))[SURFACE.owner]
     rows = lists_of(town, release).owner
     return np.where(users.opted_out[rows], -1, Experiment.from_json(EXPERIMENT).places(users.ids.packed()[rows]))

@@ -1,4 +1,4 @@
-"""The cap on exposure in a release: over all shards at once, reported, repeatable."""
+"""Cap exposure in a release: over all shards at once, reported, repeatable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def release_of(town: Town, shards: int, name: str) -> Release:
     run = town.run(name=name)
     build, done = town.score(run)
     first = assemble_release(run, build, done)
-    assert assemble_release(run, build, done) == first  # the task cleared and run again
+    assert assemble_release(run, build, done) == first  # clear the task and run it again
     return Artifacts(town.settings).release(first.release)
 
 

@@ -1,4 +1,4 @@
-"""New rows of the platform since the build, read incrementally."""
+"""Read new rows of the platform since the build, incrementally."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def live(town: Town) -> Settings:
-    """The settings under which a release with the cutoff 10 April 2020 is live."""
+    """Publish a release with the cutoff 10 April 2020. Return its settings."""
     publish_release(town.settings, town.build())
     return town.settings
 
@@ -64,7 +64,7 @@ def test_rows_since_the_cutoff_are_known_to_both_sides(
 
 
 def test_only_what_is_new_is_read(live: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
-    """A row that arrives hours late is found by the next full reading, which comes every hour or when asked for."""
+    """The next full reading finds a row that arrives hours late. It is hourly or on request."""
     assert drain_events(live)["full"] is True
     sql(MEET, u=USER, s=STARTUP, kind="like", at=now())
     sql(MEET, u=USER, s=OTHER, kind="like", at=now() - 5 * HOUR)
@@ -133,7 +133,7 @@ def test_returning_entities_are_shown_again_and_deleted_ones_stay_hidden(
     version = int(stored.value(client, keys.hidden_version))
     sql("UPDATE startups SET withdrawn_at = NULL WHERE id = :s", s=STARTUP)
     sql("DELETE FROM startups WHERE id = :s", s=OTHER)
-    assert drain_events(live)["shown"] == 0  # not new: the hourly reading finds it
+    assert drain_events(live)["shown"] == 0  # the row is not new, so the hourly reading finds it
     assert drain_events(live, full=True)["shown"] == 1
     assert client.smembers(keys.hidden(Entity.STARTUP)) == {OTHER.bytes}
     assert int(stored.value(client, keys.hidden_version)) == version + 1

@@ -1,4 +1,4 @@
-"""One publisher at a time on a real Redis; a late one can write nothing."""
+"""Let one publisher at a time write to a real Redis. A late one can write nothing."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def late(client: redis.Redis, keys: Keys) -> Iterator[Lease]:
-    """A publisher that was admitted and then paused until its lease had ended."""
+    """Pause a publisher after its admission until its lease has ended."""
     token = leases._admitted(client, keys)
     client.delete(keys.publisher)
     yield Lease(client, keys, token)
 
 
 def everything(client: redis.Redis, keys: Keys) -> dict[bytes, object]:
-    """Every key but those that the lease itself writes."""
+    """Return every key except those of the lease itself."""
     own = {keys.publisher.encode(), keys.fence.encode()}
     return {k: content(client, k) for k in client.scan_iter(f"{keys.namespace}:*") if k not in own}
 
@@ -62,7 +62,7 @@ def test_tokens_only_grow_even_where_redis_lost_its_data(client: redis.Redis, ke
 def test_a_late_publisher_writes_nothing_of_the_release_that_another_one_loaded_meanwhile(
     town: Town, client: redis.Redis, keys: Keys, late: Lease
 ) -> None:
-    """Both load the same release: the late one must not even touch its keys."""
+    """Both load the same release. The late publisher must not touch even its keys."""
     older, newer = town.build(days=0), town.build(days=1)
     publish_release(town.settings, older)
     publish_release(town.settings, newer)
@@ -107,7 +107,7 @@ def test_a_publisher_that_wakes_up_in_the_middle_of_its_load_is_stopped_there(
         return write(self, *words, **more)
 
     monkeypatch.setattr(Lease, "write", slowly)
-    monkeypatch.setattr(Lease, "keep", lambda self, stop: None)  # its machine is frozen: it renews nothing either
+    monkeypatch.setattr(Lease, "keep", lambda self, stop: None)  # its machine is frozen, so it renews nothing
 
     def sleepy() -> None:
         try:
@@ -234,12 +234,12 @@ def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
     manifest = Artifacts(town.settings).release(release)
     taken = sum(client.memory_usage(keys.lists(release, s), samples=0) or 0 for s in Surface)
 
-    assert taken <= needed_bytes(manifest) <= 2 * taken  # lists of eight places: the overhead is at its largest
+    assert taken <= needed_bytes(manifest) <= 2 * taken  # lists of eight places have the largest overhead
     assert told.lists and told.redis_bytes_per_list == pytest.approx(taken / told.lists, rel=0.1)
 
 
 def test_a_future_cutoff_blocks_no_build(town: Town) -> None:
-    """A release of a version that took a row of the year 2106 for its cutoff."""
+    """A release of an old version used a row of the year 2106 as its cutoff."""
     odd, today = town.build(days=30_000), town.build(days=1)
     assert publish_release(town.settings, odd).published
     assert publish_release(town.settings, today).published

@@ -1,4 +1,4 @@
-"""A release that was truncated or changed on disk is refused with a clear error, and the live one stays."""
+"""Refuse a release that was truncated or changed on disk, with a clear error. The live one stays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.pipelines.conftest import Town
 
 
 def files(town: Town, release: str) -> dict[str, Path]:
-    """One file of every kind that publishing reads."""
+    """Return one file of every kind that publishing reads."""
     artifacts = Artifacts(town.settings)
     version, folder = artifacts.release(release).bundles[CATALOGUE], artifacts.directory(release)
     bundle = artifacts.root / "bundles" / CATALOGUE / version
@@ -43,7 +43,7 @@ def test_a_damaged_file_keeps_a_release_from_becoming_live(town: Town, kind: str
     if harm == "missing":
         path.unlink()
     else:
-        # a digit for another one: JSON stays JSON
+        # one digit changes, so JSON stays valid
         place = max(body.rfind(c, 0, -40) for c in b"123456789") if path.suffix == ".json" else len(body) // 2
         changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
         path.write_bytes(body[:-7] if harm == "truncated" else changed)
@@ -72,7 +72,7 @@ def test_a_manifest_changed_by_hand_is_refused_though_it_is_json(town: Town) -> 
 
 
 def test_only_the_owner_may_read_stored_files(town: Town) -> None:
-    """L03: 0600 in 0700."""
+    """L03: mode 0600 in 0700."""
     publish_release(town.settings, town.build())
     everything = [p for kind in ("bundles", "releases") for p in (town.settings.artifacts / kind).rglob("*")]
     files = {stat.S_IMODE(p.stat().st_mode) for p in everything if p.is_file()}

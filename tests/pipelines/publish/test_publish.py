@@ -1,4 +1,4 @@
-"""A release from shards to readers and back, on a real Redis."""
+"""Publish a release from shards to readers and back, on a real Redis."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_failed_shard_blocks_the_release(town: Town, harm: str) -> None:
 
 
 def test_shards_of_different_code_are_never_in_one_release(town: Town) -> None:
-    """The code was changed between a clear and the run after it: nothing is stored, and the cure is said."""
+    """The code changed between a clear and the next run: nothing is stored, and the error has a remedy."""
     run = town.run()
     build, done = town.score(run)
     assert len({s.code for s in done}) == 1
@@ -122,7 +122,7 @@ def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town: Town) -> Non
 
 
 def test_three_builds_stay_loaded_and_rollback_goes_one_back(town: Town) -> None:
-    """M05: the live one and the two before it; M01, M02: rollback is one pointer move."""
+    """M05: the live release and two before it stay. M01, M02: rollback moves one pointer."""
     releases = [town.build(days=d) for d in range(4)]
     for r in releases:
         publish_release(town.settings, r)
@@ -187,7 +187,7 @@ def test_a_list_lost_before_the_switch_leaves_the_pointer_where_it_was(
 
 
 def test_a_reader_never_sees_a_mix(town: Town) -> None:
-    """While two releases take turns, pointer and list read in one transaction always belong together."""
+    """Two releases alternate. Pointer and list, read in one transaction, always belong together."""
     releases = [town.build(days=0), town.build(days=1)]
     publish_release(town.settings, releases[0])
     client, keys = client_of(town), Keys(town.settings.namespace)
@@ -217,7 +217,7 @@ def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town: Town) -> 
     publish_release(town.settings, releases[0])
     town.settings = town.settings.layered({"keep_artifacts": 3}, "given")
     judges = Artifacts(town.settings)
-    for name in ("a", "b", "c", "d"):  # no release names them: the newest three stay for a build under way
+    for name in ("a", "b", "c", "d"):  # no release names them: the newest three stay for a running build
         judges.store_bundle(Bundle("als_v1", {"name": name}, {}), f"2020010{ord(name) - 96}T000000Z", HOLDOUTS)
     old = time.time() - 7 * 86_400
     for path in (p for p in Artifacts(town.settings).root.glob("*/**") if p.is_dir()):

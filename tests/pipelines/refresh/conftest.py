@@ -1,4 +1,4 @@
-"""The tiny marketplace with one live build; each test changes its own copy and refreshes."""
+"""Build the tiny marketplace once. Each test changes a copy and refreshes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, eq=False)
 class Town(Published):
-    """A platform that goes on, and what Redis says of it. built: the release that was live first."""
+    """A changing platform and its Redis. built: the first live release."""
 
     built: str
 
@@ -110,7 +110,7 @@ class Town(Published):
         return cells(self.client, self.keys.lists(name or self.live, surface))
 
     def listing(self, surface: Surface, owner: str) -> StoredList:
-        """The live list of an owner."""
+        """Return the live list of an owner."""
         return decode_list(self.raw(surface)[UUID(owner).bytes])
 
     def items(self, surface: Surface, owner: str) -> list[str]:
@@ -118,17 +118,17 @@ class Town(Published):
         return [str(i) for i in ids[self.listing(surface, owner).item]]
 
     def listing_ids(self, surface: Surface, item: str) -> set[str]:
-        """Owners whose live list holds an item."""
+        """Return the owners whose live list has an item."""
         owners = [str(UUID(bytes=f)) for f in self.raw(surface) if f != POPULAR_FIELD]
         return {o for o in owners if item in self.items(surface, o)}
 
     def build(self, hours: float) -> str:
-        """Another build, stored."""
+        """Store another build. Return its release."""
         return built(self.settings, self.at(hours))
 
 
 def built(settings: Settings, as_of: datetime) -> str:
-    """A build without its evaluation and training of rankers, stored."""
+    """Build and store without evaluation and training of rankers. Return the release."""
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:8]}", as_of)
     snapshot = export_snapshot(run)
     build = run.reference(snapshot=snapshot)
@@ -139,7 +139,7 @@ def built(settings: Settings, as_of: datetime) -> str:
 
 @pytest.fixture(scope="session")
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Town:
-    """One stored build; every test gets a copy of the home and of the database."""
+    """Store one build. Each test copies the home and the database."""
     home, name = tmp_path_factory.mktemp("refresh-mould"), f"refresh_mould_{uuid.uuid4().hex[:8]}"
     settings = databases.create(server_settings, name, template_database).layered({**SMALL, "home": home}, "given")
     import_folder(settings, write_tiny_marketplace(home / "data"))

@@ -1,4 +1,4 @@
-"""A refresh evicts nothing, yields to a build, is covered by erasures, and removes no list."""
+"""A refresh evicts nothing, yields to a build, obeys erasures, and removes no list."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_refresh_takes_a_place_and_a_build_goes_live_over_it_whatever_its_hour
     refreshed, built = (Artifacts(town.settings).release(name) for name in (last, town.built))
     assert (refreshed.bundles_at(0), refreshed.bundles_at(2)) == (built.bundles, refreshed.bundles)
     assert len({refreshed.bundles_at(part)["catalogue_v1"] for part in range(3)}) == 3
-    # its cutoff is an hour before that of the refresh, but its models know more than those behind the refresh
+    # its cutoff is an hour before the refresh, but its models know more than those of the refresh
     build = town.build(1.5)
     assert publish_release(town.settings, build).published and town.history == [last, older]
     assert rollback(town.settings).release == last
@@ -111,7 +111,7 @@ def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: 
 
 
 def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[Surface, RankedLists]:
-    """Every list of the live release, changed."""
+    """Return every list of the live release after a change."""
     directory = Artifacts(town.settings).directory(town.built)
     return {s: change(RankedLists.concat(list(release_lists(directory, town.release(), s)))) for s in Surface}
 

@@ -1,4 +1,4 @@
-"""Between builds, owners with new events and new owners get a new list; all other lists stay the same to the byte."""
+"""Rescore, between builds, new owners and owners with new events. Other lists keep their bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEVELOPERS, INVESTORS = Surface.STARTUPS_FOR_DEVELOPER, Surface.STARTUPS_FOR_INV
 
 
 def crossing(town: Town, threshold: int) -> tuple[str, int]:
-    """A developer who is below a threshold, and how many interactions are missing."""
+    """Return a developer below a threshold, and the number of missing interactions."""
     users = town.entities()[Entity.USER]
     mine = (users.role == Role.DEVELOPER.code) & (users.count < threshold) & (users.count > threshold - 9)
     row = int(np.flatnonzero(mine)[np.argmax(users.count[mine])])
@@ -167,7 +167,7 @@ def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_is_in_no_new_on
 
 
 def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
-    """Between two builds, the ranker stays off for owners whose arm turns it off (M08)."""
+    """Between builds, the ranker stays off for owners whose arm disables it (M08)."""
     told = [
         {
             "name": "ranker",

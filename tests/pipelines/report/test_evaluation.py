@@ -1,4 +1,4 @@
-"""The report: one page without external files, with every figure, a text for every chart, no empty section."""
+"""Write the report: one page without external files, all figures, text for each chart, no empty section."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def evaluation() -> dict[str, Any]:
 
 
 class Page(HTMLParser):
-    """What a browser and a screen reader look for."""
+    """Reads a page like a browser and a screen reader."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ def test_what_is_absent_is_left_out(
     evaluation: dict[str, Any], gone: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for drawn in ("dots", "bars", "curves", "calibration"):
-        monkeypatch.setattr(plots, drawn, lambda *_, **__: "<svg></svg>")  # drawing is the slow part
+        monkeypatch.setattr(plots, drawn, lambda *_, **__: "<svg></svg>")  # drawing is slow
     less = copy.deepcopy(evaluation)
     for name in gone:
         less.pop(name, None)
@@ -209,7 +209,7 @@ def test_figures_without_numbers_draw_nothing() -> None:
     nothing = {"mean": None, "low": None, "high": None}
     assert "<svg" in plots.dots({"overall (0)": {"als": nothing}}, ["als", "absent"])
     assert "<svg" in plots.bars({"Gini": {"als": None}}, ["als"])
-    assert "0.012" in plots.bars({"Gini": {"als": 0.0123456}}, ["als"])  # numbers are not rounded away with coordinates
+    assert "0.012" in plots.bars({"Gini": {"als": 0.0123456}}, ["als"])  # coordinates are rounded, numbers are not
 
 
 def test_cells_and_verdicts() -> None:

@@ -1,4 +1,4 @@
-"""The report of a whole build: every section with data, and none without."""
+"""Write the report of a whole build: each section with data, none without."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SURFACE = "startups/for-investor"
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     for drawn in ("bars", "weeks"):
-        monkeypatch.setattr(plots, drawn, lambda *_, **__: "<svg></svg>")  # drawing is the slow part
+        monkeypatch.setattr(plots, drawn, lambda *_, **__: "<svg></svg>")  # drawing is slow
 
 
 def gate(**more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A build's report on disk: made from the results, updated, found by run, retired with its release."""
+"""Store a build's report: made from results, updated, found by run, removed with its release."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = small.SMALL | {"ranker_cuts": 0, "shards": 2}
 
 @pytest.fixture
 def built(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, dict[str, Any]]:
-    """Two builds of the tiny marketplace by the command, the older one first; no figures are measured."""
+    """Build the tiny marketplace twice by command, the older first. Figures are not measured."""
     monkeypatch.setattr("pipelines.evaluate.evaluate.evaluate_build", lambda *_: {})
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     small = settings.layered(SMALL, "given")
@@ -42,7 +42,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     told = json.loads((Path(done["report"]).parent / "report.json").read_text())
     assert list(dict.fromkeys(line["step"] for line in told["steps"])) == list(
         done["seconds"]
-    )  # publish came after it was written
+    )  # publish ran after the report was written
     assert sum(told["lists"]["lists"].values()) == done["lists"] and told["bundles"]
     assert told["gate"]["verdict"] == done["gate"]
     assert told["data"]["late"] == {"against": told["data"]["late"]["against"], "came": 0, "went": 0}
@@ -73,7 +73,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     refreshed = replace(live, id="r", parts=[{"release": live.id, "as_of": live.as_of}, {"as_of": live.as_of}])
     assert refreshed.build == live.build == live.id
 
-    shutil.rmtree(settings.artifacts / "runs")  # staging goes after three days, the report stays
+    shutil.rmtree(settings.artifacts / "runs")  # staging is removed after three days, the report stays
     assert "hold by ada" in (page_of_run(settings, run.id) or "")
     first, second = reports(settings)
     assert first["release"] == done["release"] and first["as_of"] > second["as_of"]
@@ -103,5 +103,9 @@ def test_late_rows_are_found_by_completed_weeks(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Artifacts, "stored", lambda *_: stored)
     monkeypatch.setattr(data, "read_manifest", lambda path: {"s-before": before, "s-now": now}[path.name])
     run = Run("r", AFTER_ALL.replace(year=2024, month=2, day=1, hour=0, minute=0, second=0), Settings(home=tmp_path))
-    assert data._late(run, now) == {"against": "s-before", "came": 3, "went": 2}  # the week of 15 January was not over
+    assert data._late(run, now) == {
+        "against": "s-before",
+        "came": 3,
+        "went": 2,
+    }  # the week of 15 January was not complete
     assert data._late(replace(run, as_of=run.as_of - timedelta(days=30)), now) is None

@@ -1,4 +1,4 @@
-"""An alert is sent once, over a real socket; whatever the receiver does, the sender continues within seconds."""
+"""Send an alert once, over a real socket. For any receiver the sender continues within seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PERSON = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """The posted requests, and the answers to give."""
+    """Holds the posted requests and the answers to give."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,4 +1,4 @@
-"""Files of JSON lines are bounded, although lines are always appended."""
+"""Bound the files of JSON lines, to which lines are always appended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rule for every kind of run (interfaces: Meaning); a wrong cutoff is a leak, so each kind has a case here."""
+"""Check one cutoff rule for every kind of run: a wrong cutoff is a leak."""
 
 from __future__ import annotations
 

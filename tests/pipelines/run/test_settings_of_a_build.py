@@ -1,4 +1,4 @@
-"""The settings of a build: recorded ones win and are reported; file and variables give the same release."""
+"""Apply settings of a build: recorded ones win and are reported. File and variables agree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.store.artifacts import Artifacts
 from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
 
-#: Of every phase some, none with its default.
+#: Some settings of every phase, none with its default.
 SMALL: dict[str, Any] = small.SMALL | {
     "als_reverse_factors": None,
     "ranker_hidden": (8, 4),
@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = small.SMALL | {
 
 @pytest.fixture
 def loaded(settings: Settings, tmp_path: Path) -> Settings:
-    """The tiny marketplace in the database."""
+    """Load the tiny marketplace into the database."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return settings
 
@@ -92,7 +92,7 @@ def test_a_recorded_setting_that_wins_is_in_log_and_report(loaded: Settings, cap
 
 
 def test_a_build_by_the_recipe_of_the_source_documents(loaded: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    """The mode wins over single settings, is recorded with the release, and is what the report compares."""
+    """The mode wins over single settings, is recorded with the release, and is shown in the report."""
     seed = loaded.layered({**SMALL, "blend": "rrf", "ranking_mode": "seed"}, "own.toml")
     with caplog.at_level(logging.INFO):
         done = run_build(seed, AFTER_ALL)

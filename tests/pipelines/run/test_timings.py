@@ -1,4 +1,4 @@
-"""Time and memory of a step: only its own; a damaged line affects only itself."""
+"""Measure time and memory of one step only. A damaged line affects only itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_step_is_noted_with_its_own_time_and_memory(tmp_path: Path) -> None:
     assert small["wall_s"] >= 0.05 and small["cpu_s"] >= 0
     assert large["peak_mb"] > 200 and large["at"].endswith("+00:00")
     if sys.platform == "linux":
-        assert small["peak_mb"] < large["peak_mb"] - 100  # the peak of the step before is forgotten
+        assert small["peak_mb"] < large["peak_mb"] - 100  # the peak of the step before is reset
     assert (tmp_path / STEPS).stat().st_mode & 0o777 == 0o600
 
 

@@ -1,4 +1,4 @@
-"""The sample marketplace is as documented: same bytes, every trait, and a truth that a model can find."""
+"""Check the sample marketplace: same bytes, all documented traits, a truth that models can find."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tables(market: Path) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def events(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every event with the tastes of both its sides."""
+    """Return every event with the tastes of both sides."""
     truth = tables["truth.csv"].set_index("id")[["category", "field", "second_category"]]
     events = tables["interactions.csv"].join(truth, on="user_id").join(truth.add_suffix("_s"), on="startup_id")
     return events.assign(at=pd.to_datetime(events["occurred_at"]))

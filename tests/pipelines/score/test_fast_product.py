@@ -1,4 +1,4 @@
-"""The faster product gives exactly the lists of the float32 product, and detects when it cannot."""
+"""The fast product gives exactly the lists of the float32 product, and detects when it cannot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.models.scorer_contract import ScorerContract
 
 
 def same(one: Proposal, other: Proposal) -> bool:
-    """Equal to the last bit."""
+    """Return whether both are equal to the last bit."""
     return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in ("indptr", "item")) and np.array_equal(
         one.score.view(np.int32), other.score.view(np.int32)
     )
@@ -38,7 +38,7 @@ def same(one: Proposal, other: Proposal) -> bool:
     tail=st.sampled_from([0.0, 2.0]),
 )
 def test_lists_are_equal(seed: int, b: int, m: int, d: int, k: int, share: float, shift: float, tail: float) -> None:
-    """shift -1 makes most scores negative; tail gives a few items far longer vectors, as popular ones have."""
+    """shift -1 makes most scores negative. tail gives some items far longer vectors, like popular items."""
     rng = np.random.default_rng(seed)
     owners, items = (rng.standard_normal((n, d)).astype(np.float32) + np.float32(s) for n, s in ((b, 1.0), (m, shift)))
     items *= np.exp(tail * rng.standard_normal((m, 1))).astype(np.float32)
@@ -48,7 +48,7 @@ def test_lists_are_equal(seed: int, b: int, m: int, d: int, k: int, share: float
 
 
 def test_nearly_equal_scores_are_distinct() -> None:
-    """Scores that differ by far less than bfloat16 can see."""
+    """The scores differ by less than bfloat16 can represent."""
     rng = np.random.default_rng(0)
     items = np.ones((2000, 8), np.float32)
     items[:, 0] += rng.permutation(2000).astype(np.float32) * np.float32(1e-5)

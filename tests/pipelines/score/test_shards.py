@@ -1,4 +1,4 @@
-"""Arms in one batch: each owner gets the recipe of their arm; owners outside experiments are not affected."""
+"""Score arms in one batch: each owner gets the settings of their arm, others do not change."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def everybody(recipe: SurfaceRecommender) -> RankedLists:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_every_owner_gets_the_list_of_their_arm_and_the_others_theirs(surface: Surface) -> None:
-    """M08: the ranker off for half; the bytes of owners without an arm do not change."""
+    """M08: the ranker is off for half. The bytes of owners without an arm do not change."""
     settings, bundles = with_ranker(), planted_bundles()
     recipe = open_recommender(surface, bundles, settings)
     rows = recipe.owners.owners_of(surface)

@@ -1,4 +1,4 @@
-"""Artefacts in object storage (MATCHBOOK_ARTIFACTS): two machines with separate homes see the same store."""
+"""Mirror artefacts to object storage (MATCHBOOK_ARTIFACTS): two homes see the same store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KIND, NAME = "bundles/als_v1", "20240501T000000Z-0123abcd"
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """The address of a storage that speaks S3, which the environment names as a user's would."""
+    """Yield the address of an S3 storage, which the environment names as a user's would."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in {
             "AWS_ACCESS_KEY_ID": "one",
@@ -43,7 +43,7 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture(params=["memory", "local", "s3"])
 def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, Settings]]:
-    """Two homes, one storage: two kinds know no directories, the other is a disk treated as a storage."""
+    """Yield two homes with one storage. Two kinds have no directories, one is a disk used as storage."""
     name = uuid.uuid4().hex
     if request.param == "s3":
         boto3.client("s3", endpoint_url=request.getfixturevalue("s3")).create_bucket(Bucket=name)
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_what_was_stored_is_refused_and_nothing_is_left(machi
 
 
 def test_what_is_removed_on_one_machine_goes_from_the_other(machines: tuple[Settings, Settings]) -> None:
-    """Retirement and erasure reach every copy."""
+    """Retirement and erasure remove every copy."""
     one, other = machines
     placed(one)
     placed(one, KIND, "kept")
@@ -195,7 +195,7 @@ def test_a_directory_that_all_see_is_the_store_itself(tmp_path: Path, place: str
 
 
 def test_builds_before_the_storage_are_copied_whole(machines: tuple[Settings, Settings]) -> None:
-    """Before that it is only here, never as single files, which would reach other machines one by one."""
+    """Builds stay local until then. Single files would reach other machines one by one."""
     one, other = machines
     before = replace(one, artifacts_place="")
     assert before.artifacts == one.artifacts
@@ -206,7 +206,7 @@ def test_builds_before_the_storage_are_copied_whole(machines: tuple[Settings, Se
     push(one, EVERY)
     pull(other, EVERY)
     assert not [kind for kind in kinds if (other.artifacts / kind).exists()]
-    for _ in range(2):  # again is a no-op
+    for _ in range(2):  # the second time does nothing
         assert copy_artifacts(one, before.artifacts) == sorted(f"{kind}/{NAME}" for kind in kinds)
     push(one, EVERY)
     pull(other, EVERY)

@@ -1,4 +1,4 @@
-"""A small planted marketplace as rows: three taste groups with the same taste at every cutoff."""
+"""Make a small planted marketplace: three taste groups, the same at every cutoff."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 
 def ids(kind: str, n: int) -> list[str]:
-    """The same n ids every time."""
+    """Return n ids, the same every time."""
     return [str(uuid.uuid5(_SPACE, f"{kind} {i}")) for i in range(n)]
 
 
@@ -28,7 +28,7 @@ def rows(
     events: int = 4200,
     kinds: tuple[str, ...] = ("view", "like", "apply", "interest"),
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """users, startups, interactions: nine events in ten stay within the group, the first startups of it are popular."""
+    """Make users, startups, interactions. Nine in ten events stay in the group, its first startups are popular."""
     rng = np.random.default_rng(0)
     user, startup = ids("user", people), ids("startup", startups)
     taste, theme = np.arange(people) % 3, np.arange(startups) % 3
@@ -68,7 +68,7 @@ def rows(
 
 
 def small(**changed: Any) -> Settings:
-    """Small settings for this market, with these changes."""
+    """Return small settings for this market, with these changes."""
     mine = {
         "als_factors": 8,
         "als_iterations": 5,
@@ -84,5 +84,5 @@ def small(**changed: Any) -> Settings:
 
 
 def market(settings: Settings | None = None, **changed: Any) -> Snapshot:
-    """The snapshot of `rows`."""
+    """Return the snapshot of `rows`."""
     return Snapshot.from_frames(*rows(**changed), AS_OF, (settings or small()).recorded())

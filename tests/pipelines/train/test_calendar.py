@@ -1,4 +1,4 @@
-"""Cutoffs on a fixed calendar: by hand, and from day to day."""
+"""Place cutoffs on a fixed calendar: by hand, and from day to day."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from pipelines.train.calendar import cuts, split_time
 from tests.models.features.market_by_hand import interactions
 
 HOUR_US = DAY_US // 24
-#: An event a day, four hundred days.
+#: One event per day over four hundred days.
 DAILY = interactions(tuple((i % 4, i // 4 % 4, "like", i) for i in range(400)))
 
 
 def before(day: int) -> list[tuple[int, int]]:
-    """The cutoffs of a snapshot taken at a day, in hours."""
+    """Return the cutoffs of a snapshot of this day, in hours."""
     found = cuts(DAILY.before(day * DAY_US), 0.2, day * DAY_US, 6)
     assert all(us % HOUR_US == 0 for pair in found for us in pair)
     return [(cut // HOUR_US, until // HOUR_US) for cut, until in found]
 
 
 def test_cutoffs_by_hand() -> None:
-    """The last fifth of a hundred days spans 19 days. An eighth of it is next to 64 hours."""
+    """The last fifth of a hundred days spans 19 days. The step nearest to an eighth of it is 64 hours."""
     assert before(100) == [(2176, 2400), (1920, 2400), (1664, 2176), (1408, 1920), (1216, 1728), (960, 1408)]
     assert split_time(DAILY.before(100 * DAY_US), 0.2) == 1920 * HOUR_US
 
 
 def test_a_nightly_snapshot_adds_less_than_one_cutoff() -> None:
-    """From day 200 to 400: six cutoffs move by half a day to a day every day, over places three to five days apart."""
+    """From day 200 to 400 six cutoffs move by half a day to one day per day.
+
+    Their places are three to five days apart.
+    """
     known = {cut for cut, _ in before(200)}
     added = []
     for day in range(201, 401):

@@ -1,4 +1,4 @@
-"""A platform that overwrites a view counter: the evaluated gain is real, and the counter harms no list."""
+"""Train on a platform that overwrites a view counter: the gain is real and no list is worse."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stage_of(snapshot: Snapshot, home: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dict[str, float]:
-    """Mean NDCG@10 of the learned ranker and the rules over the evaluation half, or over all owners."""
+    """Return mean NDCG@10 of the learned ranker and the rules, over the evaluation half or all owners."""
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.everybody(recipe, 4000) if teaching is None else holdout.owners(recipe, teaching)
     those = {n: c for n, c in contenders(holdout, SURFACE, None, learned).items() if n in (TAUGHT, RULES)}
@@ -56,7 +56,7 @@ def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dic
 
 
 def future(run: Run, snapshot: Snapshot) -> Holdout:
-    """The real events after the cutoff, which are not in the snapshot, for the models of the cutoff."""
+    """Return the real events after the cutoff, which the snapshot lacks, for the models of the cutoff."""
     users, startups, events = tables()
     whole = Snapshot.from_frames(users, startups, events, AS_OF, small().recorded())
     assert whole.user_ids.ids.tolist() == snapshot.user_ids.ids.tolist()
@@ -66,7 +66,7 @@ def future(run: Run, snapshot: Snapshot) -> Holdout:
 
 
 def test_a_counter_without_readings_changes_nothing() -> None:
-    """For any value of the platform's counter, the models are equal to the byte."""
+    """For any value of the counter, the models have equal bytes."""
     _, startups, _ = tables()
     with_it, without = before(startups), before(startups.assign(views="", updated_at=""))
     cut_us = split_time(with_it.interactions(), 0.2)
@@ -77,7 +77,7 @@ def test_a_counter_without_readings_changes_nothing() -> None:
 
 
 def test_readings_at_the_validation_split_are_those_of_that_time() -> None:
-    """The counter is a feature where it is known: popularity is of what it said at each instant (C49, R05)."""
+    """The counter is a feature where it is known. Popularity uses its value at each instant (C49, R05)."""
     _, startups, _ = tables()
     everything = rows(people=300, startups=300, events=6000)[2]
     snapshot = before(startups, readings(everything, "2024-01-02", CUTOFF))
@@ -86,7 +86,7 @@ def test_readings_at_the_validation_split_are_those_of_that_time() -> None:
         seen = everything[everything.occurred_at < f"{day}T00:00:00Z"].groupby("startup_id").size()
         views = snapshot.entities(Entity.STARTUP, microseconds(parse_instant(day)) + 1).views
         expected = seen.reindex(snapshot.startup_ids.ids).fillna(0).to_numpy() * TIMES
-        late = (pd.Timestamp(day) - pd.Timestamp("2024-01-02")).days % 3  # days since it was last read
+        late = (pd.Timestamp(day) - pd.Timestamp("2024-01-02")).days % 3  # days since the last reading
         assert (views <= expected).all() and views.sum() > 0.8 * expected.sum()
         assert late or (views == expected).all()
     read, unread = (fit("popularity_v1", s, small()).arrays["startup_popularity"] for s in (snapshot, before(startups)))
@@ -108,7 +108,7 @@ def test_the_evaluated_gain_of_the_ranker_is_real(read: bool, tmp_path: Path, mo
 
 
 def test_the_old_rule_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A counter believed where it was written before the instant: both checks that the build makes name it."""
+    """It accepts a counter written before the instant. Both checks of the build name it."""
     _, startups, _ = tables()
     snapshot = before(startups)
 

@@ -1,4 +1,4 @@
-"""What is made at a past cutoff is kept, used by later builds, and made again where its rows changed."""
+"""Store models of past cutoffs, use them in later builds, and fit them again if rows changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def same(frames: Frames) -> Frames:
 
 
 def newcomer(frames: Frames) -> Frames:
-    """Somebody who arrived after the cut and sorts first, so that all row numbers change."""
+    """Add a user who arrives after the cutoff and sorts first, so that all row numbers change."""
     users, startups, events = frames
     user = {"user_id": "00000000-0000-4000-8000-000000000001", "role": "investor", "created_at": "2024-02-28"}
     met = {"user_id": user["user_id"], "startup_id": startups.startup_id[0], "interaction_type": "like"}
@@ -81,7 +81,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the models that were fitted to be kept."""
+    """Collect the names of fitted models that are to be stored."""
     names: list[str] = []
 
     def counted(name: str, market: Snapshot, settings: Settings) -> Bundle:
@@ -103,14 +103,14 @@ def test_a_cutoff_is_kept_until_its_rows_change(change: Callable[[Frames], Frame
 
 
 def test_a_model_of_a_cutoff_does_not_depend_on_later_rows() -> None:
-    """Fitted again from a later snapshot, with other row numbers, it has the same bytes."""
+    """A fit from a later snapshot with other row numbers has the same bytes."""
     for name in ("als_v1", "item_neighbours_v1", "content_v1"):
         one, other = (fit_at(name, market, SETTINGS, CUT) for market in (snapshot(), snapshot(newcomer)))
         assert one.digest() == other.digest() and name not in FACTS
 
 
 def test_the_next_build_uses_what_is_kept(run: Run, fitted: list[str]) -> None:
-    """A newcomer has a row in the catalogue of the cutoff, and no score of a kept model."""
+    """A new user has a row in the catalogue of the cutoff, and no score of a stored model."""
     one = open_holdout_at(run, snapshot(), CUT)
     assert {"als_v1", "two_tower_v1", "content_v1"} <= {*fitted}
     fitted.clear()
@@ -124,7 +124,7 @@ def test_the_next_build_uses_what_is_kept(run: Run, fitted: list[str]) -> None:
 
 @pytest.mark.slow
 def test_samples_of_complete_windows_are_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day later only windows that were still open are sampled again; the models of their cutoffs are kept."""
+    """A day later only incomplete windows are sampled again. The models of their cutoffs stay."""
     made: list[int] = []
 
     def counted(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
@@ -152,7 +152,7 @@ def test_samples_of_complete_windows_are_kept(run: Run, monkeypatch: pytest.Monk
 
 
 def test_a_build_adds_what_it_can_afford_and_records_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four cutoffs the first build makes the newest two, and uses no others when it is repeated."""
+    """Of four cutoffs the first build makes the newest two. A repeated build uses no others."""
     monkeypatch.setattr(sampling, "NEW_EVENTS", 1)
     made: list[int] = []
 
@@ -185,7 +185,7 @@ def test_what_is_not_used_is_removed(run: Run) -> None:
     old = time.time() - 10 * 86_400
     for name in ("als_v1", "item_neighbours_v1"):
         os.utime(cutoff.directory(name), (old, old))
-    cutoff.model("als_v1")  # a use
+    cutoff.model("als_v1")  # this counts as a use
 
     assert run.artifacts.remove_cuts(time.time() - 86_400) == [f"cuts/{cutoff.name}/item_neighbours_v1"]
     assert cutoff.directory("als_v1").is_dir()

@@ -1,4 +1,4 @@
-"""The temporal validation split: relevant items, validation owners, and no knowledge of anything after the cutoff."""
+"""Split by time: relevant items, validation owners, no data after the cutoff."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VIEW, LIKE, DISLIKE, APPLY = (EventType(k).code for k in ("view", "like", "disli
 
 
 def events(*told: tuple[int, int, int, int]) -> Interactions:
-    """(user, startup, kind, time) each."""
+    """Make events of (user, startup, kind, time)."""
     user, startup, kind, at = np.array(told).T
     people, companies = IdMap.from_ids(ids("user", 3)), IdMap.from_ids(ids("startup", 4))
     return Interactions(people, companies, user.astype(np.int32), startup.astype(np.int32), kind.astype(np.int8), at)
@@ -54,14 +54,14 @@ def test_only_new_pairs_count_and_dislikes_never() -> None:
     found = outcome_of(
         events(
             (0, 0, VIEW, 1),
-            (0, 0, APPLY, 20),  # met before: not new
+            (0, 0, APPLY, 20),  # met before, so not new
             (0, 1, VIEW, 20),  # viewed, not engaged
             (0, 2, LIKE, 20),
-            (0, 2, APPLY, 21),  # engaged; the strongest event counts
+            (0, 2, APPLY, 21),  # engaged: the strongest event counts
             (1, 0, LIKE, 20),
             (1, 0, DISLIKE, 22),  # the last opinion is a dislike
             (1, 1, DISLIKE, 20),
-            (1, 1, LIKE, 22),  # and here it is a like
+            (1, 1, LIKE, 22),  # here it is a like
             (2, 3, DISLIKE, 25),
         ),
         10,
@@ -98,7 +98,7 @@ def test_opted_out_users_are_in_no_training_and_no_evaluation(holdout: Holdout, 
 def test_moving_what_comes_later_changes_nothing_before(
     tmp_path_factory: pytest.TempPathFactory, holdout: Holdout, planted: Snapshot, planted_run: Run
 ) -> None:
-    """No leak: shuffled pairs after the cutoff do not change models, features and catalogue by a bit."""
+    """Shuffled pairs after the cutoff change no bit of models, features and catalogue."""
     users, startups, interactions = rows()
     later = interactions["occurred_at"] >= holdout.cut.replace("+00:00", "Z")
     assert 0.15 < later.mean() < 0.25
@@ -132,7 +132,7 @@ def test_base_models_are_fitted_once(
 
 @pytest.mark.parametrize("d", [d for d in DECLARED.values() if d.flat != "home"], ids=lambda d: d.flat)
 def test_the_key_of_its_models_holds_exactly_what_base_models_read(d: Declared, planted: Snapshot) -> None:
-    """A setting of another phase lets them stand; one of this phase fits them anew."""
+    """A setting of another phase keeps the models, a setting of this phase fits them again."""
     settings = Settings()
     changed = settings.layered({d.flat: another(d)}, "here")
     places = {holdout_place(Run("r", parse_instant(AS_OF), s), planted, 7) for s in (settings, changed)}

@@ -1,4 +1,4 @@
-"""Leak checks pass without a leak, and each planted leak is found and named."""
+"""Check for leaks: the checks pass without a leak and name each planted one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Fitter = Callable[[TrainingData], Bundle]
 
 @cache
 def snapshot() -> Snapshot:
-    """A market with many changes after the cutoff: new users with new words, opt-outs, withdrawals, readings."""
+    """Make a market with many later changes: new users, new words, opt-outs, withdrawals, readings."""
     users, startups, events = rows()
     users.loc[7, "opted_out_at"], startups["withdrawn_at"] = "2024-02-27", ""
     startups.loc[3, "withdrawn_at"] = "2024-02-28"
@@ -97,13 +97,15 @@ def test_what_is_forgotten_is_what_came_later() -> None:
     assert "zeppelins" in now.profiles(Entity.STARTUP)["category"] and "zeppelins" not in then["category"]
     assert then["stage"][later] == "" and "seed" in then["stage"]
     assert past.startups["withdrawn_at"].null_count == len(past.startups)
-    out = past.users["opted_out_at"].drop_null().to_pylist()  # out by the cutoff is out at every cut (R23)
+    out = (
+        past.users["opted_out_at"].drop_null().to_pylist()
+    )  # an opt-out before the cutoff counts at every historical cutoff (R23)
     assert len(out) == 2 and max(microseconds(at) for at in out) < CUT
     assert 0 < 2 * len(past.readings) == len(now.readings) and past.views_from == now.views_from == "readings"
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, fitter: Fitter) -> None:
-    """From here on this function fits the model."""
+    """Replace the function that fits a model."""
     honest = train.fitter_of
     monkeypatch.setattr(train, "fitter_of", lambda spec: fitter if spec.bundle == name else honest(spec))
 
@@ -113,7 +115,7 @@ def _everything(lesson: TrainingData) -> TrainingData:
 
 
 def _popularity(lesson: TrainingData) -> Bundle:
-    """Counts the future, and says that it did not."""
+    """Counts the future but claims otherwise."""
     x = _everything(lesson)
     bundle = fit_popularity(x.users, x.startups, x.interactions, lesson.as_of_us, x.config)
     return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
@@ -175,7 +177,7 @@ def test_a_profile_read_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_stage_logged_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage is that of the first round, and not known before it (stage_known)."""
+    """The stage is that of the first round, unknown before it (stage_known)."""
     profiles = TrainingData.profiles
 
     def leaking(self: TrainingData, entities: Entities) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""A blank at a cutoff must not predict later events; every column in which it does is found and named."""
+"""Blanks at a cutoff must not predict later events. Find and name every column in which they do."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.slow
 CUT = "2024-02-17"
 CUT_US = microseconds(parse_instant(CUT))
 SETTINGS = small()
-#: An owner with one of these before the cutoff may not be shown at it; a later one is not known yet.
+#: An owner with such an event before the cutoff may not be shown. A later event is not known yet.
 HIDES = ("opted_out_at", "withdrawn_at")
 FILLED = {"created_at": "2023-01-01", "role": "developer"}
 
 
 @cache
 def market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """So sparse that half of both sides have no events after the cutoff."""
+    """Make a market so sparse that half of both sides have no events after the cutoff."""
     return rows(people=900, startups=900, events=4500)
 
 
@@ -52,7 +52,7 @@ COLUMNS = [
 
 
 def test_every_column_is_looked_at() -> None:
-    """A new column of the snapshot is checked, or listed as one that no model reads."""
+    """Each column of the snapshot is checked, or listed as one that no model reads."""
     snapshot = Snapshot.from_frames(*market(), AS_OF, SETTINGS.recorded())
     lesson = TrainingData(snapshot, SETTINGS, CUT_US)
     looked_at = {name for who in (lesson.users, lesson.startups) for name in blanks(lesson, who)}
@@ -80,7 +80,7 @@ def test_a_column_written_because_of_later_events_is_found(place: int, column: s
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_blanks_by_chance_and_blanks_of_the_unpopular_pass(share: float) -> None:
-    """Earlier facts explain it: startups with more earlier events have filled profiles more often."""
+    """Earlier facts explain it: startups with more earlier events fill their profiles more often."""
     users, startups, events = (table.copy() for table in market())
     rng = np.random.default_rng(3)
     before = events[events.occurred_at < CUT].groupby("startup_id").size().reindex(startups.startup_id).fillna(0)
@@ -93,7 +93,7 @@ def test_blanks_by_chance_and_blanks_of_the_unpopular_pass(share: float) -> None
 def test_a_counter_that_counts_only_where_it_was_written_before_the_cut_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rule that was: a counter of the platform where it was written before the instant, else view events."""
+    """The old rule: use the platform's counter if written before the instant, else view events."""
     users, startups, events = market()
     startups, events = folded(startups, events, AS_OF)
     checked(users, startups, events)

@@ -33,7 +33,7 @@ def identity(kind: int, n: int) -> str:
 
 
 def snapshot(at: list[datetime], born: list[datetime | None]) -> Snapshot:
-    """Twelve people, eight startups and an event an instant, all before the last microsecond of the calendar."""
+    """Make twelve people, eight startups, one event per instant, before the calendar's last microsecond."""
     told = [None if b is None else b.isoformat() for b in born]
     users = pd.DataFrame(
         {
@@ -82,7 +82,7 @@ def test_no_instant_overflows_in_any_model(at: list[datetime], born: list[dateti
 
 @cache
 def _steady(odd: datetime | None) -> Snapshot:
-    """3,000 events over a year; one of them may happen at an odd time instead."""
+    """Make 3,000 events over a year. One may have an odd time."""
     start = datetime(2023, 1, 1, tzinfo=UTC)
     at = [start + timedelta(minutes=175 * n) for n in range(3000)]
     return snapshot(at if odd is None else [odd, *at[1:]], [None])
@@ -91,7 +91,7 @@ def _steady(odd: datetime | None) -> Snapshot:
 @pytest.mark.parametrize("odd", [datetime(1970, 1, 1, tzinfo=UTC), YEAR_1, datetime(2030, 1, 1, tzinfo=UTC), LAST])
 @pytest.mark.parametrize("model", registry.bundles())
 def test_one_odd_event_changes_no_model_much(model: str, odd: datetime) -> None:
-    """A half-life is a share of a span: similarities stay as they were to a fiftieth, scores of factors agree."""
+    """Half-lives are shares of a span. Similarities change by at most a fiftieth, factor scores agree."""
     plain, spoiled = (fit(model, _steady(o), SMALL.layered({"two_tower_epochs": 0}, "given")) for o in (None, odd))
     if "data" in plain.arrays:
         was, now = plain.arrays["data"], spoiled.arrays["data"]
@@ -116,7 +116,7 @@ def test_weights_fade_between_1_and_a_little_and_few_events_span_all() -> None:
 
 
 def test_only_span_measures_the_time_of_events() -> None:
-    """Code that needs the time span of events uses `Span`: an extreme comes from one row, which may be wrong."""
+    """Code uses `Span` for the time span of events, because one wrong row can set an extreme."""
     found = [name(p) for p in python(*CODE) if "ptp(" in p.read_text()]
     assert found == []
 

@@ -1,7 +1,7 @@
-"""Users who opted out by the build's cutoff are in no training and no evaluation, as owner or as item (R23).
+"""Users who opted out by the cutoff are in no training or evaluation, as owner or item (R23).
 
-Two marketplaces differ in the events and texts of a quarter of the users. All of these opted out between the temporal
-validation split and the build, so training and evaluation must give the same results for both.
+Two marketplaces differ in the events and texts of a quarter of the users. These opted out between the temporal
+validation split and the build. So both must give the same training and evaluation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CUT = microseconds(parse_instant("2024-02-17"))
 SETTINGS = small(graph_filter_min_pairs=0.0)
 MODELS = [
     name for name in registry.bundles() if name != CATALOGUE
-]  # the catalogue counts the events of all users, for routing
+]  # the catalogue counts events of all users, for routing
 Two = tuple[Holdout, Holdout]
 
 
@@ -57,7 +57,7 @@ def market(otherwise: bool) -> Snapshot:
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Two]:
-    """Each in a store of its own, so that neither finds what the other kept."""
+    """Use separate stores, so that neither finds results of the other."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         homes = (replace(SETTINGS, home=Path(home)) for home in (one, other))
         runs = [Run.start(settings, "silent", parse_instant(AS_OF), fresh=True) for settings in homes]
@@ -92,7 +92,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
 
 
 def test_training_and_evaluation_see_no_difference(two: Two) -> None:
-    """Samples of the learned ranker, the network's set, owners of the blend, tuning, every challenger, and the gate."""
+    """Compare samples of both rankers, blend owners, tuning, challengers and the gate."""
     assert two[0].cut_us == two[1].cut_us
     for surface in Surface:
         mine, other = (_samples_of(h, surface, h.snapshot.as_of_us) for h in two)
@@ -128,12 +128,12 @@ def test_tuning_cannot_tell() -> None:
 
 
 def test_no_leak_check_takes_it_for_a_leak(two: Two) -> None:
-    """A later opt-out is the one thing of the future that is heeded before the cut."""
+    """A later opt-out is the only future fact that is used before the cutoff."""
     assert check_leaks(market(False), SETTINGS, two[0].cut_us, two[0].bundles, MODELS)
 
 
 def test_training_and_evaluation_read_only_counted_users() -> None:
-    """A new reader of all events stands out here: only what makes lists may."""
+    """This test finds a new reader of all events: only list making may read them."""
     found: dict[str, int] = {}
     for folder in ("pipelines/train", "pipelines/evaluate"):
         for path in sorted((ROOT / folder).rglob("*.py")):

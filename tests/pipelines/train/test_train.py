@@ -1,4 +1,4 @@
-"""The training step: the data of a model, the users it leaves out, what it stores (R23, P01, P02, E09, design 5.1)."""
+"""Train a model: its data, excluded users, stored files (R23, P01, P02, E09, design 5.1)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.pipelines.train.market import AS_OF, rows, small
 
 CUT = "2024-02-10T00:00:00+00:00"
 CUT_US = int((parse_instant(CUT) - EPOCH).total_seconds() * 1e6)
-OUT = 5  # the person of `rows` who opted out
+OUT = 5  # the user of `rows` who opted out
 MODELS = [name for name in registry.bundles() if name != "catalogue_v1"]
 SETTINGS = small(two_tower_epochs=2, als_factors=6, graph_filter_min_pairs=0.0)
 
@@ -48,7 +48,7 @@ def at_the_cut(name: str) -> Bundle:
 
 @cache
 def otherwise() -> Snapshot:
-    """The same people and startups; everything that happened from the cut on is different, and there is more of it."""
+    """Use the same people and startups, but other and more events after the cutoff."""
     users, startups, events = rows()
     late = events.occurred_at >= CUT
     changed = events[late].assign(startup_id=np.roll(events.startup_id[late], 7), interaction_type="interest")
@@ -58,7 +58,7 @@ def otherwise() -> Snapshot:
 
 @cache
 def with_newcomers() -> Snapshot:
-    """A startup and a user who arrive after the cutoff, with unique words and events."""
+    """Add a startup and a user who arrive after the cutoff, with unique words and events."""
     users, startups, events = rows()
     born = {"created_at": "2024-02-11", "name": "Later"}
     startup = {"startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff", "category": "zeppelins", **born}
@@ -80,7 +80,7 @@ def with_newcomers() -> Snapshot:
 
 @cache
 def without_the_opted_out() -> Snapshot:
-    """The opted-out user has other events and another text."""
+    """Give the opted-out user other events and another text."""
     users, startups, events = rows()
     mine = events.user_id == users.user_id[OUT]
     moved = events[mine].assign(interaction_type="dislike")
@@ -96,7 +96,7 @@ def test_nothing_from_the_cut_on_is_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_at_the_cutoff_the_same_change_would_show(name: str) -> None:
-    """The test above can fail."""
+    """This shows that the test above can fail."""
     assert fit(name, otherwise(), SETTINGS).digest() != fit(name, plain(), SETTINGS).digest()
 
 

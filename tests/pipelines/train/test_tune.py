@@ -1,4 +1,4 @@
-"""The search of the base models: its trials, resuming, the winner, and the use of its result in the next build."""
+"""Search the base models' settings: trials, resuming, the winner, its use in the next build."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MODELS = ("als_v1", "item_neighbours_v1")
 
 
 def reverse_of(settings: Settings) -> AlsConfig:
-    """What reverse ALS is fitted with."""
+    """Return the settings that fit reverse ALS."""
     config: AlsConfig = settings.table("als_reverse").completed(settings.of(AlsConfig))
     return config
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Small, but free to be tuned where the defaults stand."""
+    """Return small settings where tuning may change the defaults."""
     return small(home=tmp_path, als_factors=Settings().value("als_factors"), als_iterations=2)
 
 

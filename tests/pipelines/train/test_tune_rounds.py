@@ -1,4 +1,4 @@
-"""The search as rounds of tasks: the plan, no repeated trials, and the ensemble's weight."""
+"""Search in rounds of tasks: the plan, no repeated trials, the ensemble's weight."""
 
 from __future__ import annotations
 

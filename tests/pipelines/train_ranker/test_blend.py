@@ -1,4 +1,4 @@
-"""The blend of the ensemble is chosen only if it is significantly better, and serves as recorded."""
+"""Choose another blend only if it is significantly better, and serve it as recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
 
 def asked(n: int, hot: int, **more: float) -> BlendScores:
-    """n owners, `hot` of them hot: noisy NDCG of 0.2 with every blend, and a noisy gain with some blends."""
+    """Make n owners, `hot` of them hot: noisy NDCG of 0.2, with a noisy gain for some blends."""
     rng = np.random.default_rng(0)
     noise = rng.random(n) * 0.1
     ndcg = {name: 0.2 + noise + more.get(name, 0.0) * rng.random(n) for name in (*BLENDS, "als", "two_tower")}
@@ -34,7 +34,7 @@ def test_a_significantly_better_ranker_is_taken() -> None:
     found = choice(asked(300, 120, rrf=0.1, equal=0.05))
 
     assert (found["name"], found["blend"], found["profile"]) == ("rrf", "rrf", "")
-    assert found["over"] == "hot" and found["owners"] == 120  # a hundred hot owners speak for themselves
+    assert found["over"] == "hot" and found["owners"] == 120  # a hundred hot owners are enough
     assert found["difference"]["low"] > 0 and "of rrf" in found["reason"] and set(found["ndcg"]) > {"als", "two_tower"}
 
 
@@ -88,7 +88,7 @@ def test_the_step_stores_the_choice_and_evaluate_finds_it(
 
 
 def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
-    """In the batch and in the live reader alike: both open the same bundle by `open_recommender`."""
+    """The batch and the live reader open the same bundle by `open_recommender`."""
     chosen = Bundle("ensemble_v1", {"blend": "weighted", "profile": "semantic"}, {})
     bundles, settings = {**holdout.bundles, "ensemble_v1": chosen}, holdout.settings.layered({"blend": "auto"}, "given")
     recipe = open_recommender(Surface.STARTUPS_FOR_INVESTOR, bundles, settings)

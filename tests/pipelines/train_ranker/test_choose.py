@@ -1,4 +1,4 @@
-"""Which ranker serves: lenient with few validation owners, strict if the paired interval is clear."""
+"""Choose a ranker: lenient with few validation owners, strict if the paired interval is clear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.train_ranker.choose import learned_choice, network_choice, verdic
 
 
 def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
-    """NDCG@10 of the rules and, by name, of a ranker with this mean gain over them."""
+    """Return NDCG@10 of the rules and of a ranker with this mean gain."""
     rng = np.random.default_rng(seed)
     rules = np.where(rng.random(owners) < 0.4, rng.random(owners), 0)
     return {RULES: rules, **{name: rules + mean + rng.normal(0, 0.15, owners) for name, mean in gain.items()}}
@@ -18,7 +18,7 @@ def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_surely_worse_learned_ranker_never_serves(seed: int) -> None:
-    """0.4998 against 0.5173 of thousands of owners."""
+    """A ranker of 0.4998 against 0.5173, over thousands of owners."""
     asked = ballot(4000, seed, **{TAUGHT: -0.0175})
     serves, said = verdict_of(asked, learned_choice(asked), TAUGHT)
     assert not serves and said.endswith("it does not serve") and f"gain of {RULES}" in said

@@ -1,4 +1,4 @@
-"""Every declaration of a setting without effect is true, and none is missing: lists are built both ways."""
+"""Build lists with and without each setting: exactly the declared settings have no effect."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from pipelines.train.holdout import Holdout
 from pipelines.train_ranker import second_stage
 from tests.models.settings.values import another
 
-#: Two of each that a change may show in a list of either kind.
+#: Two lists of each kind that may show a change.
 SURFACES = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
 TABLES = ("ranking", "routing", "lists", "ensemble", "ranker", "rules", "holdout")
-#: Paths of directories, and the share of events that also decides which columns a snapshot withholds.
+#: Paths, and the share of events that also decides which columns a snapshot withholds.
 NOT_HERE = ("als_model_path", "two_tower_model_path", "holdout_share")
 SMALL: dict[str, Any] = {"ranker_cuts": 2, "ranker_epochs": 2, "ranker_candidates": 30, "blend": "weighted"}
-#: By name the settings under which declarations are tried.
+#: By name: the settings with which declarations are tested.
 WAYS: dict[str, dict[str, Any]] = {
     "learned": {"ranker": "learned"},
     "learned, diverse": {"ranker": "learned", "diversity_weight": 0.3},
@@ -48,7 +48,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "no ALS": {"ranker": "rules", "enable_als": False},
     SEED: {"ranking_mode": SEED},
 }
-#: Values that show an effect where there is one.
+#: Values that show an effect if there is one.
 TELLING: dict[str, Any] = {
     "cold_start_threshold": 30,
     "warm_user_threshold": 40,
@@ -78,7 +78,7 @@ Lists = dict[Surface, RankedLists]
 
 
 class Town:
-    """The planted market, built under any settings."""
+    """The planted market, built with any settings."""
 
     def __init__(self, run: Run, snapshot: Snapshot, holdout: Holdout) -> None:
         self._run, self._snapshot, self._holdout = run, snapshot, holdout
@@ -88,7 +88,7 @@ class Town:
         return self._run.settings.layered({**SMALL, **WAYS[way], **changes}, "given")
 
     def build(self, settings: Settings) -> Mapping[str, Bundle]:
-        """The bundles of a build, fitted again for other settings."""
+        """Return the bundles of a build, fitted again for other settings."""
         if settings.digest() not in self._built:
             run = replace(self._run, settings=settings)
             refs = second_stage.train_ranker(run, run.reference(snapshot=self._snapshot.name))
@@ -109,7 +109,7 @@ class Town:
 
 @pytest.fixture(scope="module")
 def town(planted_run: Run, planted: Snapshot, holdout: Holdout) -> Iterator[Town]:
-    """The network is not compared with the rules here: it serves wherever it can be fitted."""
+    """Build without comparing the network with the rules: it serves whenever it can be fitted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
         patch.setattr(second_stage, "_seed_network", lambda *_: None)
@@ -119,7 +119,7 @@ def town(planted_run: Run, planted: Snapshot, holdout: Holdout) -> Iterator[Town
 
 
 def telling(d: Declared, settings: Settings) -> Any:
-    """A value that differs from the one that holds."""
+    """Return a value that differs from the present one."""
     if d.flat == "ranker":
         return "rules" if settings.of(RankerConfig).kind != "rules" else "off"
     if d.flat == "ranking_mode":
@@ -138,8 +138,7 @@ def same(one: Lists, other: Lists) -> bool:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.slow
 def test_a_setting_has_no_effect_exactly_where_declared(way: str, town: Town) -> None:
-    """A way with a comma is scored with the models of the way before it: what acts while models are fitted is tried
-    there."""
+    """A way with a comma scores with the models of the way before it, where fitting settings are tested."""
     settings, fits = town.settings(way), "," not in way
     bundles = town.build(settings if fits else town.settings(way.partition(",")[0]))
     kinds = serving_rankers(bundles, settings)
@@ -171,7 +170,7 @@ def test_the_required_mode_has_its_settings_one_by_one(town: Town) -> None:
 
 
 def test_an_arm_may_rank_by_the_required_recipe(town: Town) -> None:
-    """The models are the release's; what acts on them is the mode's. The network is fitted for the arm's sake."""
+    """The release has the models, and the mode sets their use. The network is fitted for the arm."""
     arms = [{"name": "now", "weight": 1}, {"name": "then", "weight": 1, "settings": {"ranking.mode": SEED}}]
     one = {"name": "e", "salt": "s", "surfaces": [s.value for s in SURFACES], "share": 1, "arms": arms}
     settings = town.settings("learned", experiments=json.dumps([one]))

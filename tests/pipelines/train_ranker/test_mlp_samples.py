@@ -1,4 +1,4 @@
-"""The ranking set: the required columns, its sampling, its two recipes (D11, C41-C51, R03, R04)."""
+"""Make the ranking set: required columns, sampling, both recipes (D11, C41-C51, R03, R04)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_positives_are_engaged_items_and_only_training_owners_give_samples(made:
 
 
 def test_features_are_what_serving_would_compute(made: RankingSet, holdout: Holdout) -> None:
-    """R03: the model score is the engine's, over the whole union, for positives and negatives alike."""
+    """R03: the model score comes from serving code, over the whole union, for positives and negatives."""
     surface = Surface.STARTUPS_FOR_INVESTOR
     recipe = holdout.recipe(surface)
     part = made.of(made.surface == surface.code)
@@ -53,12 +53,12 @@ def test_features_are_what_serving_would_compute(made: RankingSet, holdout: Hold
         np.testing.assert_allclose(mine.features[:, 0], ranking.score[at], atol=1e-6)
         np.testing.assert_allclose(mine.features[:, 1], recipe.item_recency[ranking.candidates.item][at])
         np.testing.assert_allclose(mine.features[:, 2], recipe.item_popularity[ranking.candidates.item][at])
-    assert part.features[part.label == 0, 0].max() > 0.3  # the seed would say 0.0 here
+    assert part.features[part.label == 0, 0].max() > 0.3  # the required recipe would give 0.0 here
     assert len(np.unique(part.features[:, 3].round(3))) > 5  # and 0.5 everywhere here
 
 
 def test_diversity_by_hand(holdout: Holdout) -> None:
-    """Base order by score: first, second, third; each against those above it, a third of similarity a shared facet."""
+    """Each item is compared with those above it by score: a third of similarity per shared facet."""
     recipe = holdout.recipe(Surface.STARTUPS_FOR_INVESTOR)
     items = np.array([3, 7, 11])
     facets = {f: recipe.facets[f][items] for f in ("category", "field", "type")}
@@ -75,13 +75,13 @@ def test_declined_first_then_others_and_no_more_than_asked() -> None:
     for seed in range(5):
         kept = sampled(owner, positive, declined, 2, np.random.default_rng(seed))
         assert kept[positive].all()
-        assert kept[:6].sum() == 3 and kept[[2, 4, 5]].sum() == 2  # one positive: two negatives, both of the declined
-        assert kept[8:10].all()  # two positives ask for four, there are two
-        assert not kept[10:].any()  # an owner without a positive gives no samples
+        assert kept[:6].sum() == 3 and kept[[2, 4, 5]].sum() == 2  # one positive: two negatives, both of declined items
+        assert kept[8:10].all()  # two positives need four negatives, but there are two
+        assert not kept[10:].any()  # an owner without a positive has no samples
 
 
 def test_viewed_items_without_engagement_can_be_the_first_negatives(holdout: Holdout, made: RankingSet) -> None:
-    """An option (C42); by default every candidate without engagement is a negative."""
+    """This is optional (C42). By default every candidate without engagement is a negative."""
     declined = [holdout.seen_from(s).declined for s in Surface]
 
     def share(rows: RankingSet) -> float:

@@ -1,4 +1,4 @@
-"""Training data of the learned ranker: cutoffs and outcomes by hand, and the same features as in serving."""
+"""Sample for the learned ranker: cutoffs and labels by hand, same features as in serving."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSa
 
 
 def lesson(cut: int, owner: list[int], met: list[int]) -> RankerSamples:
-    """Features say which row it is."""
+    """Make samples whose features are their row numbers."""
     features = np.array([[cut, i] for i in range(len(owner))], np.float32)
     return RankerSamples(("cut", "row"), features, np.array(met, np.int64), np.array(owner, np.int32), cut)
 
@@ -27,8 +27,7 @@ HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 7
 
 
 def test_only_earlier_events_are_training_data() -> None:
-    """Before day 80: the cutoff of day 80 gives no samples, and owner 3 has no list yet, because their first event is
-    on day 85."""
+    """The cutoff of day 80 gives no samples. Owner 3 has no list, because their first event is on day 85."""
     rows = samples_until(HAND, 80)
 
     assert rows.features.tolist() == [[60, 0], [60, 1], [60, 2], [60, 3], [40, 0], [40, 1]]
@@ -48,7 +47,7 @@ def test_all_events_are_training_data_in_the_end() -> None:
 
 
 def test_a_dislike_counts_from_its_time() -> None:
-    """Rows 0 and 1 met on day 45; row 0 is disliked on day 70, and row 1 was, until it was liked on day 60."""
+    """Rows 0 and 1 met on day 45. Row 0 is disliked on day 70. Row 1 was, until a like on day 60."""
     said = Opinions(np.array([0, 0, 1, 1]), np.array([46, 70, 50, 60]), np.array([False, True, True, False]))
     drawn = np.array([False, False, True])
     those = replace(lesson(40, [1, 1, 1], [45, 45, 0]), opinions=said, drawn=drawn)
@@ -80,7 +79,7 @@ def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, RankerSamples]:
 
 
 def served(holdout: Holdout, surface: Surface) -> SurfaceRecommender:
-    """The recipe as a reader would open it at the cut."""
+    """Open the recommender as a reader would at the cutoff."""
     return open_recommender(surface, holdout.bundles, holdout.settings.layered({"ranker": "learned"}, "given"))
 
 
@@ -88,7 +87,7 @@ def served(holdout: Holdout, surface: Surface) -> SurfaceRecommender:
 def test_a_candidate_has_the_same_features_in_training_and_serving(
     surface: Surface, holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
-    """Equal to the bit, for an owner alone (R03, A31)."""
+    """Equal to the bit, for a single owner (R03, A31)."""
     recipe, lessons = served(holdout, surface), taught[surface]
     relevant = holdout.seen_from(surface).relevant
     for owner in np.unique(lessons.owner)[:6].tolist():
@@ -122,7 +121,7 @@ def test_a_pair_is_dated_by_its_first_meeting(
 def test_the_evaluated_ranker_is_not_trained_on_its_cutoff(
     holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
-    """A ranker that is evaluated at a cutoff is not trained on later events; its newest label is earlier."""
+    """A ranker that is evaluated at a cutoff does not learn from later events."""
     for lessons in taught.values():
         with pytest.raises(TrainingError, match="there are no training samples"):
             samples_until([lessons], holdout.cut_us)

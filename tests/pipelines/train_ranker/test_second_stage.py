@@ -1,4 +1,4 @@
-"""Training the second stage as a step: stored, reproducible, refused, guarded (C17, C53, D11, R03)."""
+"""Train the second stage: stored, reproducible, refused, compared (C17, C53, D11, R03)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_step_stores_a_ranker_and_writes_the_set(poor: Run, planted: Snapsho
     bundle = poor.artifacts.open_bundle("ranker_v1", refs[0].version)
     assert bundle.config["recipe"] == "honest" and set(bundle.config["judged"]) == {s.value for s in Surface}
     assert bundle.config["surfaces"] and set(bundle.config["surfaces"]) <= set(bundle.config["judged"])
-    assert train_ranker(poor, poor.reference(snapshot=planted.name)) == refs  # doing it again gives the same
+    assert train_ranker(poor, poor.reference(snapshot=planted.name)) == refs  # a second run gives the same
 
 
 def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeyp
     assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0].version
     assert stage.seed_network is not None and stage.seed_network.config["recipe"] == "honest"
     assert stage.learned is not None and stage.learned.version == refs[1].version and stage.judged is not None
-    for name, before in stored.items():  # the required network, and that of before the cutoff, are not among them
+    for name, before in stored.items():  # except the required network and that of before the cutoff
         added = {p.name for p in set(poor.artifacts.stored(f"bundles/{name}")) - before}
         assert added <= {r.version for r in refs if r.name == name}
 
@@ -92,7 +92,7 @@ def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None
 def test_a_ranker_worse_than_the_rules_is_refused(
     learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that learned everything upside down."""
+    """The network learned reversed labels."""
 
     def upside_down(rows: PairwiseRows, *args: Any, **kwargs: Any) -> Bundle:
         return fit_mlp_ranker(PairwiseRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)
@@ -137,8 +137,7 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
 def test_a_ranker_that_cannot_serve_is_not_trained(
     ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No samples are made, no tree grows and, if the network cannot serve either, only the required network is fitted,
-    which the report compares."""
+    """There are no samples and no trees. The required network is fitted for the report only."""
 
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("trained all the same")

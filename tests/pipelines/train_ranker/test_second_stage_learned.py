@@ -1,4 +1,4 @@
-"""The learned ranker of a build: where it serves, what refuses it, and that evaluation data is not training data."""
+"""Train a build's learned ranker: where it serves, what refuses it, no evaluation data in training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lessons(planted_run: Run, holdout: Holdout, planted: Snapshot) -> LESSONS:
 
 @pytest.fixture
 def run(planted_run: Run, lessons: LESSONS, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The planted run with the samples of two surfaces."""
+    """Return the planted run with the samples of two surfaces."""
     monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: {s: lessons[s] for s in TWO})
     return planted_run
 
@@ -91,12 +91,12 @@ def test_later_events_do_not_train_the_evaluated_ranker(
     planted: Snapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without later outcomes its bytes are the same."""
+    """Without later outcomes it has the same bytes."""
     rng = np.random.default_rng(0)
 
     def otherwise(x: RankerSamples) -> RankerSamples:
         late = np.flatnonzero(x.met_us >= holdout.cut_us)
-        gone = late[rng.random(len(late)) < 0.5]  # half of them never happened
+        gone = late[rng.random(len(late)) < 0.5]  # half of the later events are removed
         met = x.met_us.copy()
         met[gone] = 0
         return replace(x, met_us=met)
@@ -117,7 +117,7 @@ def test_later_events_do_not_train_the_evaluated_ranker(
 def test_a_ranker_worse_than_a_single_model_is_refused(
     how: str, run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A ranker learns nothing from random outcomes, and the worst order from reversed ones."""
+    """Random labels give chance order, reversed labels the worst order."""
 
     def spoiled(run: Run, rows: RankerRows) -> FittedRanker:
         rng = np.random.default_rng(0)

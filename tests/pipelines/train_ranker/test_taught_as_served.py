@@ -1,4 +1,4 @@
-"""Every feature is the same to the bit in training and in serving, for the same owner and cutoff (A31, R03)."""
+"""Each feature has the same bits in training and serving, for one owner and cutoff (A31, R03)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DIVERSITY = FEATURES.index("diversity")
 
 @dataclass(frozen=True)
 class Recorder:
-    """Orders by the model score alone, and keeps the features that it gets."""
+    """Ranks by the model score alone and keeps its features."""
 
     inputs: list[np.ndarray] = field(default_factory=list)
     name: str = "mlp"
@@ -39,7 +39,7 @@ class Recorder:
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_the_network_gets_the_same_features_in_serving(holdout: Holdout, surface: Surface) -> None:
-    """All four columns of every candidate at the place that it gets, the greedy places and those behind them."""
+    """All four columns of every candidate are compared, in the greedy places and those after them."""
     settings = holdout.settings.layered({"diversity_places": 6}, "given")
     recipe = replace(holdout.recipe(surface), settings=settings)
     owners, outcome = holdout.owners(recipe, teaching=True)
@@ -71,12 +71,12 @@ def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
     rank(replace(recipe, ranker=recorder), owners, recipe.settings.lists.depth)
     assert (recorder.inputs[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
     asked = min(recipe.settings.of(RankerConfig).diversity_places, recipe.settings.lists.depth)
-    assert len(recorder.inputs) == asked  # once for all by the base score, then once a place from the second on
+    assert len(recorder.inputs) == asked  # once for all by the base score, then once per place from the second on
 
 
 @pytest.mark.parametrize("surface", [s for s in Surface if s.owner is Entity.USER])
 def test_a_newcomer_is_trained_as_an_unseen_owner_is_served(surface: Surface) -> None:
-    """A user who came after the cutoff has a row in training, and only a text in serving."""
+    """A user who is new after the cutoff has a row in training, and only text in serving."""
     users, startups, events = rows()
     users["location"], startups["location"] = "Basel, Switzerland", "Basel, Switzerland"
     users.loc[::5, "created_at"] = "2024-02-20"
@@ -99,8 +99,7 @@ def test_a_newcomer_is_trained_as_an_unseen_owner_is_served(surface: Surface) ->
 
 
 def test_labels_know_only_their_window() -> None:
-    """Dislikes after the validation split of items met before it: they do not change the evaluated ranker, but the
-    served ranker learns from them."""
+    """Later dislikes of earlier items change the served ranker, not the evaluated one."""
     users, startups, events = rows(kinds=("view", "like"))
     settings = small(ranker_cuts=3)
     plain = Snapshot.from_frames(users, startups, events, AS_OF, settings.recorded(), name="plain")

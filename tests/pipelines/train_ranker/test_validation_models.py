@@ -1,4 +1,4 @@
-"""Models of an earlier build applied to today's users: rows follow ids, new users have none."""
+"""Apply models of an earlier build to present users: rows follow ids, new users have none."""
 
 from __future__ import annotations
 
