@@ -1,4 +1,4 @@
-"""One session of tests, in one process or in several: its temporary folder, its threads, what is made once."""
+"""Manage a test session in one or several processes: temporary folder, threads, shared results."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 
 PREFIX = "matchbook-tests-"
 LOCK = "session.lock"
-#: A file system in memory: copying a database costs half as much there. Used with FREE bytes left, else the disk.
+#: A file system in memory, where copies of a database cost half. Used while FREE bytes are left, else the disk.
 MEMORY, FREE = Path("/dev/shm"), 1 << 30
 _IN_MEMORY = "TESTS_MEMORY"
-#: Folders whose files share what takes long to make: one process runs all of them.
+#: Folders whose files share slow fixtures. One process runs all of them.
 TOGETHER = ("tests/e2e/", "tests/pipelines/erase/", "tests/pipelines/refresh/")
 
 
@@ -32,7 +32,7 @@ def begin() -> None:
     sys.dont_write_bytecode = False
     parent = tempfile.gettempdir()
     _remove_orphans(Path(parent))
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", parent)  # pytest keeps its own folders of the last three sessions
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", parent)  # pytest keeps its folders of the last three sessions
     os.environ["TMPDIR"] = tempfile.tempdir = os.environ[_IN_MEMORY] = str(_folder(Path(parent)))
     if _usable(MEMORY):
         _remove_orphans(MEMORY)
@@ -40,9 +40,9 @@ def begin() -> None:
 
 
 def _folder(parent: Path) -> Path:
-    """A folder of this session, locked while the session runs and removed at its end."""
+    """Make a folder of this session, locked during the session and removed at its end."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    folder.chmod(0o1777)  # tests run as other accounts, too
+    folder.chmod(0o1777)  # tests also run under other accounts
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     lock = (folder / LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -51,7 +51,7 @@ def _folder(parent: Path) -> Path:
 
 
 def _usable(memory: Path) -> bool:
-    """Whether servers can run there. As root they may run from a copy of their programs in their home."""
+    """Return whether servers can run there. As root they may run a copy of their programs in their home."""
     return (
         memory.is_dir()
         and os.access(memory, os.W_OK | os.X_OK)
@@ -61,15 +61,18 @@ def _usable(memory: Path) -> bool:
 
 
 def share_cores() -> None:
-    """Give each worker that starts from here on one thread for linear algebra: workers would fight over the cores."""
+    """Give each later worker one thread for linear algebra, so that workers do not compete for cores."""
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
 def _remove_orphans(parent: Path) -> None:
-    """Stop the servers of sessions that were killed, and remove their folders."""
+    """Stop the servers of killed sessions and remove their folders."""
     for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
-        with contextlib.suppress(OSError), lock.open("w") as held:  # OSError: it lives, or is another account's
+        with (
+            contextlib.suppress(OSError),
+            lock.open("w") as held,
+        ):  # OSError: the session runs, or another account owns it
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _stop_servers(lock.parent)
             shutil.rmtree(lock.parent, ignore_errors=True)
@@ -84,22 +87,22 @@ def _stop_servers(folder: Path) -> None:
 
 
 def open_folder(parent: str | None = None) -> Path:
-    """A new folder of the session that every account can reach."""
+    """Make a folder of the session that every account can reach."""
     folder = Path(tempfile.mkdtemp(dir=parent))
     folder.chmod(0o755)
     return folder
 
 
 def memory_folder() -> Path:
-    """A new folder in memory, if there is space, that every account can reach; for servers' homes."""
+    """Make a folder for servers' homes that every account can reach, in memory if there is space."""
     return open_folder(os.environ[_IN_MEMORY])
 
 
 def prepared_home() -> Path:
-    """A new home in memory whose PostgreSQL was initialised once in the session and is stopped."""
+    """Make a home in memory whose PostgreSQL was initialised once in the session and is stopped."""
     home = memory_folder() / "home"
     prepared = once("prepared-home", _prepare).resolve()
-    subprocess.run(["cp", "-a", prepared, home], check=True)  # as root, owners stay
+    subprocess.run(["cp", "-a", prepared, home], check=True)  # under root the owners stay
     return home
 
 
@@ -114,13 +117,13 @@ def _prepare(target: Path) -> None:
         pass
     notes = json.loads((home / "servers.json").read_text())
     for kind in ("postgres", "redis"):
-        notes[kind]["port"] = None  # each copy takes a port of its own
+        notes[kind]["port"] = None  # each copy gets its own port
     (home / "servers.json").write_text(json.dumps(notes))
     target.symlink_to(home)
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that the first process of the session makes and all of them use; tests do not change what it holds."""
+    """Return a folder that the first process makes and all processes use. Tests must not change it."""
     folder = Path(tempfile.gettempdir()) / name
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -133,7 +136,7 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def scheduler(config: Any, log: Any) -> Any:
-    """How `--dist loadfile` hands tests out: whole files, and the folders of TOGETHER whole."""
+    """Distribute whole files as `--dist loadfile` does, and whole folders of TOGETHER."""
     from xdist.scheduler import LoadFileScheduling
 
     class WholeFolders(LoadFileScheduling):  # type: ignore[misc]

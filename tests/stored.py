@@ -1,4 +1,4 @@
-"""What Redis holds, as bytes: redis-py declares `bytes | str | None` for every answer, whatever the client decodes."""
+"""Read Redis as bytes: redis-py declares `bytes | str | None` for every answer of any client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Entry = dict[bytes, bytes]
 
 
 def value(client: redis.Redis, key: str | bytes) -> bytes:
-    """The string under a key, which must be there."""
+    """Return the string under a key, which must exist."""
     return _bytes(client.get(key))
 
 
@@ -22,27 +22,27 @@ def text(client: redis.Redis, key: str | bytes) -> str:
 
 
 def texts(client: redis.Redis, key: str | bytes) -> list[str]:
-    """A whole list."""
+    """Return a whole list."""
     return [_bytes(v).decode() for v in client.lrange(key, 0, -1)]
 
 
 def cell(client: redis.Redis, key: str | bytes, field: bytes) -> bytes:
-    """One field of a hash, which must be there."""
+    """Return one field of a hash, which must exist."""
     return _bytes(client.hget(key, field))
 
 
 def cells(client: redis.Redis, key: str | bytes) -> Entry:
-    """A whole hash."""
+    """Return a whole hash."""
     return {_bytes(f): _bytes(v) for f, v in client.hgetall(key).items()}
 
 
 def entries(client: redis.Redis, stream: str | bytes) -> list[Entry]:
-    """The fields of every entry."""
+    """Return the fields of every entry."""
     return [{_bytes(f): _bytes(v) for f, v in (fields or {}).items()} for _, fields in client.xrange(stream) or ()]
 
 
 def append(client: redis.Redis, keys: Keys, fields: Mapping[Any, Any], id: str = "*") -> bytes:
-    """Put an entry into the stream of events; gives its id."""
+    """Add an entry to the stream of events. Return its id."""
     return _bytes(client.xadd(keys.events, dict(fields), id=id))
 
 

@@ -1,4 +1,4 @@
-"""What a session of tests leaves, what it removes of others, and what its processes make once."""
+"""Check what a test session leaves, removes and shares between its processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SESSION = (
 
 
 def begun(parent: Path) -> tuple[subprocess.Popen[str], list[Path]]:
-    """A session in a process of its own, and its folders: below `parent` and in memory."""
+    """Start a session in a separate process. Return its folders, in `parent` and in memory."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     process = subprocess.Popen(
         [sys.executable, "-c", SESSION],

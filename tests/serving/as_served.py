@@ -1,4 +1,4 @@
-"""A Flask app answered as in production, the hit path first, for tests that use Flask's client."""
+"""Answer with a Flask app as in production, hit path first, for tests that use Flask's client."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Scope:
 
 @cache
 def loop() -> asyncio.AbstractEventLoop:
-    """The event loop of all readers of the tests, in a thread of its own."""
+    """Return the event loop of all readers of the tests, which has its own thread."""
     made = asyncio.new_event_loop()
     threading.Thread(target=made.run_forever, name="event-loop", daemon=True).start()
     return made
 
 
 def by_hits(hits: Hits, environ: WSGIEnvironment) -> Reply | Asked | None:
-    """What the hit path makes of a WSGI request."""
+    """Return the answer of the hit path to a WSGI request."""
     asked = hits.answer(Scope(environ), environ["PATH_INFO"])
     return asyncio.run_coroutine_threadsafe(asked, loop()).result(timeout=60)
 
 
 def as_served(app: WSGIApplication, hits: Hits) -> WSGIApplication:
-    """The app, with the hit path before it."""
+    """Return the app with the hit path before it."""
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         reply: Any = by_hits(hits, environ)

@@ -1,4 +1,4 @@
-"""Fixtures of a reader over the planted world: really fitted bundles, a published release, rows in PostgreSQL."""
+"""Run a reader over the planted world: fitted bundles, a published release, rows in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tests.serving.as_served import as_served
 from tests.serving.proxy import Proxy, Wires
 from tests.waiting import until
 
-# what the fixtures below are to a test, and an answer of the reader
+# Types of the fixtures below, and an answer of the reader.
 Body = dict[str, Any]
 Start = Callable[..., Flask]
 Publish = Callable[..., str]
@@ -71,7 +71,7 @@ SMALL: dict[str, Any] = small.SMALL | {
 
 
 def ask(app: Flask, tail: str, query: Any = None, surface: Surface = Surface.STARTUPS_FOR_DEVELOPER) -> Body:
-    """The answer for an owner, "popular" or "trending". query: as Flask's client takes it."""
+    """Ask for the list of an owner, "popular" or "trending". query: as for Flask's client."""
     answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
     assert answer.status_code == 200, answer.text
     return answer.get_json()
@@ -84,7 +84,7 @@ def planted() -> World:
 
 @pytest.fixture(scope="session")
 def bundles(planted: World) -> dict[str, Bundle]:
-    """Every model except the two-tower, fitted on the planted world."""
+    """Fit every model except the two-tower on the planted world."""
     w, settings = planted, Settings().layered(SMALL, "given")
     found = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US, "as_of": "2020-04-10T00:00:00+00:00"}),
@@ -107,7 +107,7 @@ def bundles(planted: World) -> dict[str, Bundle]:
 
 @pytest.fixture(scope="session")
 def scored(planted: World, bundles: dict[str, Bundle]) -> Scored:
-    """By surface the lists of every owner, and the popular list."""
+    """Return the lists of every owner and the popular list, by surface."""
     settings = Settings().layered(SMALL, "given")
     return {s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
 
@@ -128,14 +128,16 @@ def _scored(recipe: SurfaceRecommender, w: World, depth: int) -> tuple[RankedLis
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """The usual test settings with small models and long time-outs: a busy machine must not change an answer."""
+    """Return test settings with small models and long time-outs: a slow machine must not change an answer."""
     return settings.layered({**SMALL, "live_budget_s": 20.0}, "given")
 
 
 @pytest.fixture
 def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> Publish:
-    """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id. experiments: what its
-    manifest tells; the stored lists are nobody's arm."""
+    """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id.
+
+    experiments: recorded in its manifest; no stored list belongs to an arm.
+    """
 
     def make(
         day: int = 10,
@@ -167,7 +169,7 @@ def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> P
 
 
 def _backwards(lists: RankedLists) -> RankedLists:
-    """The same lists with the items of each in reverse order, and the scores unchanged."""
+    """Reverse the items of each list. The scores stay in place."""
     place = np.concatenate(
         [np.arange(b - 1, a - 1, -1) for a, b in zip(lists.indptr[:-1], lists.indptr[1:], strict=True)]
     )
@@ -176,7 +178,7 @@ def _backwards(lists: RankedLists) -> RankedLists:
 
 @pytest.fixture
 def rows(settings: Settings, planted: World) -> str:
-    """The planted world as rows of the sample platform; the URL of the database."""
+    """Insert the planted world into the sample platform. Return the URL of the database."""
     w, url = planted, settings.database_url.reveal()
     people = [
         (
@@ -221,9 +223,10 @@ def execute(settings: Settings) -> Execute:
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Start]:
-    """Start readers: `start()` or `start(other settings)`; all are closed at the end of the test.
+    """Start readers: `start()` or `start(other settings)`. All are closed at the end of the test.
 
-    They answer as in production: the hit path first, Flask what it leaves."""
+    As in production, the hit path answers first and Flask the rest.
+    """
     apps: list[Flask] = []
 
     def begin(given: Settings | None = None) -> Flask:
@@ -242,13 +245,13 @@ def start(settings: Settings) -> Iterator[Start]:
 
 @pytest.fixture
 def running() -> Running:
-    """The readers that `served` started, by port."""
+    """Return the readers that `served` started, by port."""
     return {}
 
 
 @pytest.fixture
 def served(settings: Settings, running: Running) -> Iterator[Served]:
-    """Run a reader process: `served(VARIABLE=value)` returns its port. At the end it must stop without errors."""
+    """Run a reader process: `served(VARIABLE=value)` returns its port. It must stop without errors."""
 
     def begin(**variables: str) -> int:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -295,7 +298,10 @@ def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None
 
 @pytest.fixture
 def person(planted: World) -> Person:
-    """A planted user's id by role and part, all of group 0: 0 acted once, 1 never, 3 opted out, 4 is warm, 9 hot."""
+    """Return a planted user's id by role and part, in group 0.
+
+    Part 0 has one event, 1 none, 3 opted out, 4 is warm, 9 is hot.
+    """
     return lambda role, part: str(
         planted.users.ids.ids[next(r for r in planted.rows(role, part) if planted.user_group[r] == 0)]
     )
@@ -303,7 +309,7 @@ def person(planted: World) -> Person:
 
 @pytest.fixture
 def company(planted: World) -> Company:
-    """The id of the planted startup of a part in group 0: 1 is withdrawn, 2 was never met."""
+    """Return the id of the startup of a part in group 0. 1 is withdrawn, 2 has no events."""
     return lambda part: str(
         planted.startups.ids.ids[np.flatnonzero((planted.startup_part == part) & (planted.startup_group == 0))[0]]
     )
@@ -327,13 +333,13 @@ def wires(settings: Settings) -> Iterator[Wires]:
 
 @pytest.fixture
 def server() -> Iterator[OwnRedis]:
-    """The test's own Redis, which it may break."""
+    """Start a separate Redis that the test may break."""
     with own_redis() as server:
         yield server
 
 
 def ask_list(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
-    """A list of 100 places by default."""
+    """Ask for a list, by default of 100 places."""
     return ask(app, tail, {"limit": 100} | query, surface)
 
 
@@ -351,5 +357,5 @@ def post(app: Flask, *events: Body) -> None:
 
 
 def within_a_second(true: Callable[[], bool]) -> None:
-    """The watcher looks once a second: after two looks the change must be visible."""
+    """Wait for two checks of the watcher, one per second: the change must then be visible."""
     until(true, 2.5)

@@ -1,4 +1,4 @@
-"""A small TCP proxy that can be slow, frozen or down, to imitate failures of a server."""
+"""Run a small TCP proxy that can be slow, frozen or down, to imitate failures of a server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from models.settings.settings import Settings
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to a target. `down()` refuses and cuts, `up()` serves again, `frozen` holds every byte
-    back while connections stay open, `delay_s` is waited before each piece of an answer; `asked` counts the pieces that
-    clients sent: one a round trip, as long as each waits for its answer."""
+    """Forwards 127.0.0.1:`port` to a target.
+
+    `down()` refuses and cuts connections, `up()` serves again. `frozen` holds every byte back on open connections.
+    `delay_s` delays each piece of an answer. `asked` counts the pieces that clients sent: one per round trip if each
+    waits for its answer.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

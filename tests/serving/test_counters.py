@@ -1,4 +1,4 @@
-"""The processes of a reader: their common metrics, and the state after one or all are killed."""
+"""Add the metrics of a reader's processes, also after one or all are killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}/popular"
 
 
 def workers(reader: int) -> set[int]:
-    """The worker processes, children of the started one."""
+    """Return the worker processes, which are children of the started one."""
     return {int(pid) for pid in Path(f"/proc/{reader}/task/{reader}/children").read_text().split()}
 
 

@@ -1,4 +1,4 @@
-"""Events since the build hide items in the next answer, for lists of every origin and on both sides."""
+"""Events since the build hide items in the next answer, in all lists of both sides."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_withdrawn_startup_is_gone_from_every_list_within_a_second(
 def test_a_user_who_opts_out_gets_popular_lists_and_is_in_none(
     app: Flask, settings: Settings, execute: Execute, owner: str, planted: World
 ) -> None:
-    """As owner and as item, without a new build; never items met before the build (R23, L07)."""
+    """As owner and as item, without a new build. Items met before the build stay hidden (R23, L07)."""
     startup = ids(ask_list(app, MINE, owner))[0]
     assert owner in ids(ask_list(app, THEIRS, startup))
     execute("UPDATE users SET opted_out_at = CURRENT_TIMESTAMP WHERE id = %s", owner)
@@ -115,7 +115,7 @@ def test_a_personal_list_computed_before_the_opt_out_is_not_served(
 ) -> None:
     newcomer = str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'biotech;genomics')", newcomer)
-    assert ask_list(app, MINE, newcomer)["method_used"] == "content_based"  # and it is kept in Redis for half an hour
+    assert ask_list(app, MINE, newcomer)["method_used"] == "content_based"  # Redis keeps it for half an hour
     execute("UPDATE users SET opted_out_at = CURRENT_TIMESTAMP WHERE id = %s", newcomer)
     drain_events(settings)
     within_a_second(lambda: ask_list(app, MINE, newcomer)["method_used"] == "popular")
@@ -183,7 +183,7 @@ def test_hidden_is_hidden_while_redis_is_down_and_after_it_lost_its_data(
 def test_a_hit_is_one_round_trip_with_every_filter_on(
     start: Start, publish: Publish, rows: str, wires: Wires, settings: Settings, execute: Execute, person: Person
 ) -> None:
-    """Counted between reader and Redis, with rate limit and filters on; several owners need one trip too."""
+    """Counted between reader and Redis, with rate limit and filters on. Several owners also need one trip."""
     publish()
     app, owners = start(wires.settings), [person(Role.DEVELOPER, p) for p in (4, 5, 9)]
     startup = ids(ask_list(app, MINE, owners[0]))[0]
@@ -191,7 +191,7 @@ def test_a_hit_is_one_round_trip_with_every_filter_on(
     drain_events(settings)
     within_a_second(lambda: startup not in ids(ask_list(app, MINE, owners[0])))
     post(app, event(owners[0], ids(ask_list(app, MINE, owners[0]))[0]))
-    app.extensions["matchbook"].releases.stop()  # it looks at Redis by itself
+    app.extensions["matchbook"].releases.stop()  # it reads Redis by itself
     before = wires.redis.asked
     for _ in range(10):
         assert ask_list(app, MINE, owners[0])["total"] == 18
@@ -208,7 +208,7 @@ def test_an_owner_who_met_very_many_costs_a_second_round_trip(
     app = start(wires.settings)
     whole = ids(ask_list(app, MINE, owner))
     post(app, *(event(owner, s) for s in whole[2:5]))
-    for _ in range(4):  # a hash of a few hundred fields is sent as a whole however little was asked for
+    for _ in range(4):  # Redis sends a hash of a few hundred fields whole
         post(app, *(event(owner, str(uuid.uuid4())) for _ in range(200)))
     app.extensions["matchbook"].releases.stop()
     before = wires.redis.asked

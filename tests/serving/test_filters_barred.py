@@ -1,4 +1,4 @@
-"""A dismissed pair is in no list, on both sides, for lists of every origin and after every loss in Redis."""
+"""A dismissed pair is in no list of both sides, after any loss in Redis."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 NEWCOMER = "0b6f5d9a-7c10-4c57-8e21-3f2b8c1e9d4a"
 Reader = Callable[[], Flask]
 
-FIXTURES = (mould, town)  # pytest finds them in this module
+FIXTURES = (mould, town)  # pytest finds the fixtures in this module
 
 
 @pytest.fixture
 def reader(town: Town) -> Iterator[Reader]:
-    """A new reader, without anything held in the process."""
+    """Start a new reader that holds nothing in memory."""
     apps: list[Flask] = []
 
     def begin() -> Flask:
@@ -44,7 +44,7 @@ def reader(town: Town) -> Iterator[Reader]:
 
 @pytest.fixture
 def pair(town: Town) -> tuple[str, str]:
-    """A developer and a startup that are in each other's lists."""
+    """Return a developer and a startup that are in each other's lists."""
     users = town.entities()[Entity.USER]
     for owner in users.ids.ids[users.owners_of(MINE)].tolist():
         for startup in town.items(MINE, owner):
@@ -54,13 +54,13 @@ def pair(town: Town) -> tuple[str, str]:
 
 
 def forget(town: Town, release: str) -> None:
-    """Redis loses everything, and a release is made live again; no drain has run since."""
+    """Delete everything in Redis and make a release live again, without a drain."""
     town.client.flushdb()
     promote(town.settings, release)
 
 
 def apart(app: Flask, user: str, startup: str) -> None:
-    """Neither is in any list of the other."""
+    """Check that neither is in any list of the other."""
     for surface, owner, other in ((MINE, user, startup), (THEIRS, startup, user)):
         body = ask_list(app, surface, owner)
         assert other not in ids(body), (surface, body["source"], body["method_used"])
@@ -98,7 +98,7 @@ def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tu
     town.joined(NEWCOMER)
     dismissed(town, reader(), *pair)
     dismissed(town, reader(), NEWCOMER, pair[1])
-    forget(town, town.built)  # which knows neither
+    forget(town, town.built)  # this release knows neither
     for key in town.client.scan_iter(f"{town.keys.namespace}:since:*"):
         town.client.delete(key)
     for surface, owner in ((MINE, pair[0]), (THEIRS, pair[1])):

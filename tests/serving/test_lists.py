@@ -1,4 +1,4 @@
-"""The body of answers, field by field, for hits and for owners without a list."""
+"""Check the body of answers, field by field, for hits and for owners without a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With any damaged key in Redis, the reader starts and answers; one owner's key affects only that owner."""
+"""The reader starts and answers with any damaged key in Redis. An owner's key affects only that owner."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def owners(person: Person) -> tuple[str, str]:
 def filled(
     settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish, owners: tuple[str, str]
 ) -> redis.Redis:
-    """A Redis with every kind of key."""
+    """Fill Redis with every kind of key."""
     publish()
     client = start().test_client()
     for owner in owners:
@@ -140,7 +140,7 @@ def test_damaged_bytes_are_refused_with_an_error(filled: redis.Redis, start: Sta
 
 
 def _damaged(whole: bytes, chance: random.Random) -> bytes:
-    """Cut off, or with some bytes changed."""
+    """Truncate the bytes or change some."""
     if chance.random() < 0.2:
         return whole[: chance.randrange(len(whole))]
     found = bytearray(whole)

@@ -1,4 +1,4 @@
-"""The log of the reader: complete, in order, and written without a wait."""
+"""Write the reader's log complete, in order, and without a wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A release with a ninth source, whose lists need two bytes of bits for each place, from storage to the page."""
+"""Serve a release with a ninth source, whose lists need two bytes of bits per place."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Scored = dict[Surface, tuple[RankedLists, RankedLists]]
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of the toy model, registered while the tests of this file run."""
+    """Register the toy model while the tests of this file run. Yield its name."""
     with newest_first(tmp_path_factory.mktemp("models")) as spec:
         yield spec.name
 
 
 @pytest.fixture(scope="module")
 def scored(toy: str, planted: World, bundles: dict[str, Bundle]) -> Iterator[Scored]:
-    """Lists made also with the toy model, whose bundle is in the release."""
+    """Make lists with the toy model too. Its bundle is in the release."""
     settings = Settings().layered(SMALL, "given")
     found = fitted(toy, planted.interactions, settings)
     bundles[found.name] = found

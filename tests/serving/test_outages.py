@@ -1,4 +1,4 @@
-"""While a server is down, answers come within the time-outs and are marked degraded; the reader recovers by itself."""
+"""While a server is down, answer within the time-outs, marked degraded. Recover without a restart."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def test_a_restart_of_redis_between_two_requests_goes_unnoticed(
     publish()
     app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
     stored = ask(app, owner)
-    app.extensions["matchbook"].releases.stop()  # its look at Redis would notice first
+    app.extensions["matchbook"].releases.stop()  # its check of Redis would notice first
     wires.redis.down()
     wires.redis.up()
     assert ask(app, owner) == stored
@@ -261,7 +261,7 @@ def test_a_restart_of_redis_between_two_requests_goes_unnoticed(
 def test_a_late_answer_is_not_read_by_the_next_request(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
-    """A late answer of Redis on a closed connection is never read as the answer to the next request."""
+    """A late answer of Redis on a closed connection is never read as the next answer."""
     publish()
     app, one, other = start(wires.settings), person(Role.DEVELOPER, 4), person(Role.DEVELOPER, 9)
     stored = [ask(app, one), ask(app, other)]

@@ -1,4 +1,4 @@
-"""A failing request of one purpose does not stop the others; a failover behind one host name is followed."""
+"""A failure of one purpose does not stop the others. The reader follows a failover behind one host name."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_refusal_begins_no_pause_and_silence_does() -> None:
 def test_a_failover_behind_one_name_is_followed(
     settings: Settings, start: Start, rows: str, publish: Publish, person: Person
 ) -> None:
-    """Open connections lead to the demoted server; new ones lead to the primary."""
+    """Open connections lead to the demoted server, new ones to the primary."""
     with own_redis() as old, own_redis() as new:
         proxy = Proxy("127.0.0.1", old.port)
         there = settings.layered(
@@ -99,7 +99,7 @@ def test_a_failover_behind_one_name_is_followed(
         new.client.replicaof("NO", "ONE")
         old.client.replicaof("127.0.0.1", new.port)
         proxy._target = ("127.0.0.1", new.port)
-        time.sleep(1.1)  # a connection that is quite new is not given up
+        time.sleep(1.1)  # a new connection is not replaced
         until(lambda: app.test_client().post("/api/events", json=one).status_code == 202)
         assert ask(app, person(Role.DEVELOPER, 4))["degraded"] is False
         proxy.down()

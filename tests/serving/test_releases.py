@@ -1,4 +1,4 @@
-"""Releases change during requests: none is mixed, none is lost, and the newest answers within seconds."""
+"""Change releases during requests: none is mixed or lost, and the newest answers within seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def test_no_answer_mixes_two_releases(start: Start, publish: Publish, settings: Settings, person: Person) -> None:
-    """Two releases with opposite orders alternate while threads read; each answer is from one of them."""
+    """Two releases with opposite orders alternate while threads read. Each answer is from one of them."""
     owner = person(Role.DEVELOPER, 4)
     first = publish(day=10)
     app = start()
@@ -76,7 +76,7 @@ def held_with(settings: Settings, caplog: pytest.LogCaptureFixture, **recorded: 
 
 
 def test_the_settings_of_a_release_are_kept_with_it(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    """What shapes lists as it was recorded, the mode too; the rest is the reader's own."""
+    """Settings that change lists, also the mode, come from the release. The rest is the reader's own."""
     recorded = settings.layered({"cold_start_threshold": 7, "ranking_mode": "seed"}, "given").recorded()
     held = held_with(settings.layered({"live_budget_s": 3.0, "depth": 7}, "given"), caplog, **recorded)
     assert held.settings.ranking.mode == "seed" and held.settings.routing.cold_start_threshold == 5
@@ -93,7 +93,7 @@ def test_a_changed_recorded_constant_is_reported(settings: Settings, caplog: pyt
 
 
 def test_a_live_list_by_other_code_has_another_version(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    """After an upgrade the reader makes live lists with its own code until the next build."""
+    """After an upgrade the reader computes live lists with its own code until the next build."""
 
     def versions(code: str) -> tuple[str, str]:
         held = held_with(settings, caplog)

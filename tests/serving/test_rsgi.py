@@ -1,4 +1,4 @@
-"""Slow clients do not block other clients: real sockets and a real reader process."""
+"""Slow clients do not block others: real sockets and a real reader process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.schema import Role, Surface
 from tests.serving.conftest import Person, Publish, Running, Served
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-CLIENTS = 200  # many times the threads of both processes
+CLIENTS = 200  # far more than the threads of both processes
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_answers_come_while_slow_clients_hold_their_connections(port: int, perso
 
 
 def answered(port: int, kinds: Mapping[str, bytes], asked: Request, posted: Request) -> None:
-    """Other requests are answered while clients of these kinds hold their connections."""
+    """Check that requests are answered while clients of these kinds hold their connections."""
     with Crowd(port, CLIENTS, kinds):
         for _ in range(5):
             with urlopen(asked, timeout=60) as said:
@@ -67,14 +67,14 @@ def test_a_running_request_is_answered_when_the_reader_is_stopped(
     head = f"POST {AT}/many HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
         wire.sendall(head.encode() + b"\r\n\r\n" + body[:5])
-        time.sleep(0.5)  # it has been taken by then
+        time.sleep(0.5)  # by then the server has read it
         running[port].terminate()
         wire.sendall(body[5:])
         assert _all(wire).startswith(b"HTTP/1.1 200 ")
 
 
 def _all(wire: socket.socket) -> bytes:
-    """All bytes until the answer is complete or the connection is closed."""
+    """Read until the answer is complete or the connection is closed."""
     said = b""
     while more := wire.recv(65536):
         said += more

@@ -1,4 +1,4 @@
-"""The process: its imports, its log at start and per request, its metrics, and those of several processes."""
+"""Check the process: its imports, its log at start and per request, its metrics."""
 
 from __future__ import annotations
 

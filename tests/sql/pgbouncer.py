@@ -1,5 +1,7 @@
-"""A PgBouncer of the tests' own, in transaction pooling mode with its defaults: it refuses start-up options, and every
-transaction may run on another connection."""
+"""Run a separate PgBouncer in transaction pooling mode with its defaults.
+
+It refuses start-up options, and each transaction may use another connection.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ import pytest
 
 
 def binary() -> str:
-    """Debian's pgbouncer; the test is skipped, saying why, where there is none: no wheel brings it."""
+    """Return Debian's pgbouncer. Without it skip the test with the reason: no wheel has it."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
         pytest.skip("no pgbouncer on this machine: install the Debian package `pgbouncer` to run this test")
@@ -27,7 +29,10 @@ def binary() -> str:
 
 @contextmanager
 def pgbouncer(folder: Path, url: str) -> Iterator[str]:
-    """The address of the database of `url` behind a pool of one connection. Every account can reach the folder."""
+    """Yield the address of the database of `url` behind a pool of one connection.
+
+    Every account can reach the folder.
+    """
     program, parts = binary(), urlsplit(url)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])

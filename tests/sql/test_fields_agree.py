@@ -1,5 +1,4 @@
-"""The texts of SQL agree with `models/schema.py`: every field and event type that is declared comes out where it must,
-and each under its own name."""
+"""SQL agrees with `models/schema.py`: each field and event type is in each query, under its own name."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ from pipelines.postgres import engine, transaction
 from tests.paths import ROOT
 
 AS_OF = datetime(2024, 1, 1, tzinfo=UTC)
-#: By query the side that it describes, and whether it must give all that a snapshot has, or only what models read.
+#: By query: its side, and whether it must return the whole snapshot or only what models read.
 QUERIES = {
     "users": (Entity.USER, True),
     "startups": (Entity.STARTUP, True),
@@ -49,12 +48,12 @@ _COLUMNS = (
 
 
 def wanted(table: Table, whole: bool) -> list[str]:
-    """The fields that a query must give."""
+    """Return the fields that a query must return."""
     return [f.name for f in table.fields if (f.snapshot is not None if whole else f.tokens or f.facet)]
 
 
 def lacking(settings: Settings, tables: Mapping[Entity, Table]) -> Iterator[str]:
-    """What the queries lack of the declaration of people and startups, one sentence a column."""
+    """Yield one sentence for each column of people and startups that a query lacks."""
     for name, (entity, whole) in QUERIES.items():
         given = set(row_of(settings, name, entity))
         for column in wanted(tables[entity], whole):
@@ -63,7 +62,7 @@ def lacking(settings: Settings, tables: Mapping[Entity, Table]) -> Iterator[str]
 
 
 def missing(settings: Settings, table: Table) -> Iterator[str]:
-    """What the platform's own table and view lack of the declaration."""
+    """Yield the columns that the platform's own table and view lack."""
     for relation, named in ((table.stored, "column"), (table.view, "name")):
         there: dict[str, str] = dict(databases.execute(settings, _COLUMNS, name=relation))
         for field in table.fields:
@@ -76,7 +75,7 @@ def missing(settings: Settings, table: Table) -> Iterator[str]:
 
 
 def row_of(settings: Settings, query: str, entity: Entity) -> dict[str, Any]:
-    """The first row of a query about one, by column; blank values where there is none."""
+    """Return the first row of a query about one entity, by column. Blank values if there is none."""
     asked = {"as_of": AS_OF, "owner": ID[entity], "ids": [ID[entity]], "earliest": datetime(1990, 1, 1, tzinfo=UTC)}
     with transaction(engine(settings)) as connection:
         found = connection.execute(
@@ -88,7 +87,7 @@ def row_of(settings: Settings, query: str, entity: Entity) -> dict[str, Any]:
 
 
 def values(table: Table, entity: Entity) -> dict[str, Any]:
-    """By field another value for each."""
+    """Return a different value for each field."""
     found: dict[str, Any] = {}
     for place, field in enumerate(table.fields):
         found[field.name] = {
@@ -101,7 +100,7 @@ def values(table: Table, entity: Entity) -> dict[str, Any]:
 
 
 def filled(settings: Settings) -> dict[Entity, dict[str, Any]]:
-    """Both tables with one row; gives its values by field."""
+    """Insert one row into both tables. Return its values by field."""
     told = {}
     for entity, table in TABLE_OF.items():
         told[entity] = values(table, entity)
@@ -136,7 +135,7 @@ def test_what_lacks_is_named_with_its_file(settings: Settings) -> None:
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_column_holds_its_own_field(name: str, settings: Settings) -> None:
-    """Values that differ everywhere show an alias that gives one field for another."""
+    """Different values everywhere reveal an alias that returns another field."""
     entity, _ = QUERIES[name]
     told, found = filled(settings)[entity], row_of(settings, name, entity)
     assert found.pop("id", ID[entity]) == ID[entity]

@@ -1,4 +1,4 @@
-"""Least privilege: with the shipped rights everything works and nothing else does, also through PgBouncer."""
+"""Grant least privilege: the shipped rights allow all that is needed and no more, also through PgBouncer."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ Login = Callable[[str], Settings]
 
 @pytest.fixture
 def owned(settings: Settings) -> Settings:
-    """The sample platform with one person and one startup, as its owner sees it; an integrator's role `anybody` may do
-    nothing."""
+    """Make the sample platform as its owner, with one person and one startup.
+
+    An integrator's role `anybody` has no rights.
+    """
     with transaction(engine(settings)) as connection:
         connection.execute(text("INSERT INTO users (id, role, name) VALUES (:u, 'developer', 'Ada')"), {"u": USER})
         connection.execute(text("INSERT INTO startups (id, name) VALUES (:s, 'Engines')"), {"s": STARTUP})
@@ -53,7 +55,7 @@ def login(owned: Settings) -> Iterator[Login]:
     def make(kind: str) -> Settings:
         name = f"{kind}_{uuid.uuid4().hex[:8]}"
         with transaction(engine(owned)) as connection:
-            for _ in range(2):  # again is a no-op
+            for _ in range(2):  # the second time does nothing
                 run_script(connection, GRANTS[kind])
             connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE matchbook_{kind}"))
         made.append(name)
@@ -72,7 +74,7 @@ def as_user(settings: Settings, name: str) -> Settings:
 
 
 def ask_everything(settings: Settings) -> None:
-    """Whatever the reader may ask of PostgreSQL."""
+    """Send every request of the reader to PostgreSQL."""
     database, now = Database(settings), datetime.now(UTC)
     try:
         database.ping()
@@ -110,7 +112,7 @@ def test_the_reader_needs_no_more_than_its_grants(login: Login) -> None:
 
 
 def test_a_reader_with_nothing_but_the_views_knows_newcomers(owned: Settings) -> None:
-    """What an integrator grants who knows nothing of our script: SELECT on three views."""
+    """An integrator who does not use our script grants SELECT on three views."""
     name = f"bare_{uuid.uuid4().hex[:8]}"
     with transaction(engine(owned)) as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
@@ -126,7 +128,7 @@ def test_a_reader_with_nothing_but_the_views_knows_newcomers(owned: Settings) ->
 
 
 def test_the_function_is_not_led_astray_by_another_schema(login: Login) -> None:
-    """A temporary table of that name is not asked in place of ours."""
+    """A temporary table of that name does not replace ours."""
     reader = login("pipeline")
     with transaction(engine(reader)) as connection:
         connection.execute(text("CREATE TEMPORARY TABLE matchbook_erasure_key (key bytea)"))
@@ -135,7 +137,7 @@ def test_the_function_is_not_led_astray_by_another_schema(login: Login) -> None:
 
 
 def test_the_pipelines_need_no_more_than_their_grants(login: Login) -> None:
-    """Where somebody else made the tables: every query, the drain, an erasure; a migration with nothing to do."""
+    """Another account made the tables. Run every query, the drain, an erasure, and a migration without changes."""
     pipeline = login("pipeline")
     assert migrate(engine(pipeline)) == []
     work(pipeline)
@@ -153,7 +155,7 @@ def test_the_pipelines_may_make_what_they_need(login: Login, owned: Settings) ->
 
 
 def work(pipeline: Settings) -> None:
-    """What the pipelines do: every query, the drain, an erasure."""
+    """Run every query, the drain and an erasure."""
     for name in sql.names():
         with transaction(engine(pipeline)) as connection:
             connection.execute(text(sql.load(name)), parameters(name))
@@ -178,7 +180,7 @@ def post_one(settings: Settings) -> None:
 
 
 def test_a_missing_right_is_reported(owned: Settings) -> None:
-    """A refusal is reported as one, with the server's message and what to do, and without advice to start a server."""
+    """The report has the server's message and a remedy, without advice to start a server."""
     name = f"nobody_{uuid.uuid4().hex[:8]}"
     with transaction(engine(owned)) as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
@@ -212,7 +214,7 @@ def test_a_missing_right_is_reported(owned: Settings) -> None:
     ],
 )
 def test_a_right_that_lacks_is_no_health(login: Login, owned: Settings, right: str) -> None:
-    """Without it newcomers have no list of their own: the sign of life tells, before anybody asks."""
+    """Without this right, new owners have no list of their own. The health check reports it before any request."""
     database = Database(login("reader"))
     try:
         database.ping()
@@ -261,7 +263,7 @@ def test_a_question_that_takes_too_long_is_no_silence(owned: Settings) -> None:
 
 
 def test_through_a_pooler_that_gives_every_transaction_another_connection(login: Login, open_folder: Path) -> None:
-    """PgBouncer with its defaults, in transaction mode: the reader's questions, migrations, the drain, an erasure."""
+    """PgBouncer in transaction mode, with its defaults: queries of the reader, migrations, the drain, an erasure."""
     reader, pipeline = login("reader"), login("pipeline")
     with pgbouncer(open_folder / "reader", reader.database_url.reveal()) as address:
         ask_everything(replace(reader, database_url=Secret(address)))
@@ -273,7 +275,7 @@ def test_through_a_pooler_that_gives_every_transaction_another_connection(login:
 
 
 def test_nothing_is_left_behind_in_the_pool(owned: Settings, open_folder: Path) -> None:
-    """Settings of a transaction end with it: the next one has the server's own settings, and no lock."""
+    """Settings of a transaction end with it. The next one has the server's own settings and no lock."""
     with pgbouncer(open_folder / "pool", owned.database_url.reveal()) as address:
         pooled = owned.layered({"database_url": Secret(address), "database_timeout_s": 0.7}, "given")
         database = Database(pooled)

@@ -1,4 +1,4 @@
-"""Migrations: a second run does nothing, two parallel runs act as one, and other tables are never touched."""
+"""Migrate: a second run does nothing, two parallel runs act as one, other tables never change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLATFORM = {name for name, _ in sql.scripts("platform")}
 
 @pytest.fixture
 def empty(settings: Settings) -> Iterator[Settings]:
-    """A database with nothing in it at all."""
+    """Yield a database without any tables."""
     name = settings.database_url.reveal().rpartition("/")[2] + "_empty"
     yield databases.create(settings, name, "template0")
     databases.drop(settings, name)

@@ -67,14 +67,14 @@ def parameters(name: str) -> dict[str, Any]:
 
 
 def words(listed: str) -> list[str]:
-    """The first word of each entry of a heading, without text in brackets or after a semicolon or colon."""
+    """Return the first word of each entry of a heading, without brackets or text after a semicolon or colon."""
     plain = re.sub(r"\([^)]*\)", "", listed)
     return [part.split()[0] for part in re.split(r"[;:]", plain)[0].split(",") if part.split()]
 
 
 @pytest.fixture(scope="module")
 def filled(server_settings: Settings, template_database: str) -> Iterator[Engine]:
-    """Five hundred users, a hundred startups, forty thousand events: plans over empty tables mean little."""
+    """Insert 500 users, 100 startups and 40,000 events: plans over empty tables show little."""
     db = engine(databases.create(server_settings, "plans", template_database))
     with transaction(db) as connection:
         for statement in FILL:
@@ -103,7 +103,13 @@ def test_the_head_names_the_columns_and_the_index(name: str, filled: Engine) -> 
     with transaction(filled) as connection:
         returned = list(connection.execute(text(sql.load(name)), parameters(name)).keys())
         plan = ""
-        for forbidden in ("seqscan", "hashjoin", "mergejoin", "indexonlyscan", "indexscan"):  # a small table tempts
+        for forbidden in (
+            "seqscan",
+            "hashjoin",
+            "mergejoin",
+            "indexonlyscan",
+            "indexscan",
+        ):  # plans prefer these for small tables
             connection.execute(text(f"SET LOCAL enable_{forbidden} = off"))
             plan += "\n".join(connection.scalars(text(f"EXPLAIN {sql.load(name)}"), parameters(name)))
     assert returned == words(head["Columns"])
@@ -169,7 +175,7 @@ def test_somebody_born_late_who_acted_early_exists(db: Engine) -> None:
             text("INSERT INTO user_interactions VALUES (:u, :s, 'view', '2023-05-01')"), {"u": USER, "s": STARTUP}
         )
     assert [p.user_id for p in rows(db, "users", as_of=VALUES["as_of"])] == [USER]
-    assert rows(db, "users", as_of=datetime(2023, 5, 1, tzinfo=UTC)) == []  # strictly before
+    assert rows(db, "users", as_of=datetime(2023, 5, 1, tzinfo=UTC)) == []  # only earlier rows
 
 
 def test_an_event_of_both_tables_counts_once_and_an_impression_never(db: Engine) -> None:

@@ -1,4 +1,4 @@
-"""A copy of the checkout with the tiny marketplace in data/, and an environment in which its commands run."""
+"""Copy the checkout with the tiny marketplace in data/, and set the environment of its commands."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.tutorials.follow import copy_checkout
 
 
 def measured(settings: Settings, release: str, surface: Surface) -> set[str]:
-    """The models that the report of a release measures alone on a surface."""
+    """Return the models that the report of a release measures separately on a surface."""
     told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
     return set(told["evaluation"]["surfaces"][surface]["models"])
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The checkout, data/ in it."""
+    """Copy the checkout, with the marketplace in data/."""
     where = copy_checkout(tmp_path / "copy")
     write_tiny_marketplace(where / "data")
     return where
@@ -30,7 +30,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
-    """The servers and the home of the test, an Airflow without examples, and settings that make a build small."""
+    """Return the test's servers and home, an Airflow without examples, and settings of a small build."""
     return {
         "MATCHBOOK_HOME": str(settings.home),
         "MATCHBOOK_NAMESPACE": settings.namespace,

@@ -1,14 +1,14 @@
 """Follow a tutorial step by step in a copy of the checkout.
 
-Fenced blocks that begin a line are obeyed, in their order:
+Fenced blocks at the start of a line are run in order:
 
-    ```python models/<model>/__init__.py     the block is written to this file; sql, toml and any other language alike
-    ```diff                              the block is applied with `git apply --recount`
-    ```console                           each line after "$ " is run in bash; a line that begins with "> " goes on; it
-                                         must succeed, and each line below it must occur in a line that it
-                                         prints, where "…" stands for any text
+    ```python models/<model>/__init__.py     The block is written to this file, for sql, toml and other languages too.
+    ```diff                              The block is applied with `git apply --recount`.
+    ```console                           Each line after "$ " is run in bash. A line that begins with "> " continues
+                                         it. It must succeed. Each line below must occur in a line of its output,
+                                         where "…" matches any text.
 
-All other blocks only show something. What a command exports is gone with it.
+All other blocks are only shown. Variables that a command exports end with it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROMPT, _MORE = "$ ", "> "
 
 
 class TutorialFailed(AssertionError):
-    """A block could not be followed: which, what was expected and what came instead."""
+    """A block failed: which one, what was expected and what came instead."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,24 @@ class Block:
     text: str
 
     def failed(self, what: str) -> TutorialFailed:
-        """The error that names this block."""
+        """Return the error that names this block."""
         name = " ".join(filter(None, (self.language, self.path)))
         return TutorialFailed(f"{self.page}:{self.line} ({name}): {what}")
 
 
 @dataclass(frozen=True)
 class Command:
-    """A line of a console block and what it must print."""
+    """A line of a console block and its expected output."""
 
     line: str
     expected: tuple[str, ...]
 
 
 def follow(page: Path, where: Path, env: Mapping[str, str]) -> None:
-    """Do what a page says in `where`, a copy of the checkout. env: variables beside the process's own, of which none
-    that begins with MATCHBOOK_ or PYTEST_ is passed. Raises TutorialFailed."""
+    """Follow a page in `where`, a copy of the checkout. Raises TutorialFailed.
+
+    env: more variables. The process's own MATCHBOOK_ and PYTEST_ variables are not passed.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MATCHBOOK_", "PYTEST_"))}
     path = f"{where / '.venv' / 'bin'}{os.pathsep}{own.get('PATH', '')}"
     for block in blocks(page):
@@ -67,10 +69,10 @@ def follow(page: Path, where: Path, env: Mapping[str, str]) -> None:
 
 
 def copy_checkout(where: Path) -> Path:
-    """Every file of the checkout that git does not ignore, in a new repository with the same .venv; returns `where`."""
+    """Copy each file that git does not ignore to a new repository with the same .venv. Return `where`."""
     listed = _ran(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT).stdout
     for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_symlink() or (ROOT / name).is_file():  # git also lists what was just removed
+        if (ROOT / name).is_symlink() or (ROOT / name).is_file():  # git also lists files that were just removed
             (where / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, where / name, follow_symlinks=False)
     (where / ".venv").symlink_to((ROOT / ".venv").resolve())
@@ -79,14 +81,14 @@ def copy_checkout(where: Path) -> Path:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of a page."""
+    """Yield the fenced blocks of a page."""
     text = page.read_text()
     for found in _FENCE.finditer(text):
         yield Block(page, text.count("\n", 0, found.start()) + 1, *found.groups())
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """The commands of a console block. Raises TutorialFailed where it does not begin with one."""
+    """Yield the commands of a console block. Raises TutorialFailed if it does not start with one."""
     if not block.text.startswith(_PROMPT):
         raise block.failed(f'expected a first line that begins with "{_PROMPT}", got {block.text.splitlines()[:1]}')
     for told in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:

@@ -1,4 +1,4 @@
-"""docs/tutorials/add-a-field.md and docs/tutorials/add-an-event-type.md, followed."""
+"""Follow docs/tutorials/add-a-field.md and docs/tutorials/add-an-event-type.md."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ app.extensions["matchbook"].close()
 
 @pytest.fixture
 def copy(open_folder: Path) -> Path:
-    """The checkout, data/ in it, where an unprivileged account may start servers from, too: tests are run in it."""
+    """Copy the checkout and data/ to a place where an unprivileged account may start servers."""
     where = copy_checkout(open_folder / "copy")
     write_tiny_marketplace(where / "data")
     return where
 
 
 def run(copy: Path, env: Mapping[str, str], *arguments: str) -> str:
-    """What a Python of the copy prints."""
+    """Run Python in the copy. Return its output."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MATCHBOOK_", "PYTEST_"))}
     command = [str(copy / ".venv" / "bin" / "python"), *arguments]
     done = subprocess.run(command, cwd=copy, env={**own, **env}, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""docs/tutorials/add-a-model.md, followed."""
+"""Follow docs/tutorials/add-a-model.md."""
 
 from __future__ import annotations
 

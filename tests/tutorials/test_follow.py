@@ -1,4 +1,4 @@
-"""Tutorials are followed step by step; an error names the page and the actual result."""
+"""Follow tutorials step by step. An error names the page and the actual result."""
 
 from __future__ import annotations
 

@@ -68,9 +68,7 @@ class Nights:
             noisy[name] = _noisy(training.fitter_of(registry.named(name)))
         honest = training.fitter_of
         patch.setattr(training, "fitter_of", lambda spec: noisy.get(spec.bundle) or honest(spec))
-        patch.setattr(
-            cutoffs, "code_version", lambda: "other code"
-        )  # prevents the use of a stored model of a past cutoff
+        patch.setattr(cutoffs, "code_version", lambda: "other code")  # no stored model fits this code
 
 
 def _noisy(fitter: Callable[[TrainingData], Bundle]) -> Callable[[TrainingData], Bundle]:

@@ -148,9 +148,7 @@ def test_every_kind_of_garbage_is_rejected_with_its_line(lenient: Settings, tmp_
     assert import_folder(lenient, data) == loaded
 
 
-ALONE = [
-    g for g in GARBAGE if not g[1].startswith(("unknown u", "unknown s", "duplicate"))
-]  # rows that need no other row
+ALONE = [g for g in GARBAGE if not g[1].startswith(("unknown u", "unknown s", "duplicate"))]  # need no other row
 
 
 @pytest.mark.parametrize("row,reason", ALONE, ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(ALONE)])

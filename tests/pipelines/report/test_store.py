@@ -103,9 +103,5 @@ def test_late_rows_are_found_by_completed_weeks(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Artifacts, "stored", lambda *_: stored)
     monkeypatch.setattr(data, "read_manifest", lambda path: {"s-before": before, "s-now": now}[path.name])
     run = Run("r", AFTER_ALL.replace(year=2024, month=2, day=1, hour=0, minute=0, second=0), Settings(home=tmp_path))
-    assert data._late(run, now) == {
-        "against": "s-before",
-        "came": 3,
-        "went": 2,
-    }  # the week of 15 January was not complete
+    assert data._late(run, now) == {"against": "s-before", "came": 3, "went": 2}  # 15 January: incomplete week
     assert data._late(replace(run, as_of=run.as_of - timedelta(days=30)), now) is None

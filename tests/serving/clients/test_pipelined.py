@@ -1,4 +1,4 @@
-"""The connection of the event loop: shared by concurrent requests, opened again after any loss, never a wait."""
+"""Share the event loop's connection between concurrent requests, and reopen it after any loss without a wait."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_requests_of_one_turn_share_a_round_trip(wires: Wires) -> None:
 
 
 def test_no_caller_gets_more_than_the_limit(settings: Settings, client: redis.Redis, keys: Keys) -> None:
-    """A process counts a few requests at once; below the limit none of them is refused."""
+    """A process counts several requests in advance. Below the limit none is refused."""
     given, owner = settings.layered({"rate_limit": 30_000}, "given"), str(uuid.uuid4())
 
     async def ask() -> None:
@@ -113,7 +113,7 @@ def test_a_late_event_loop_is_no_silent_server(wires: Wires) -> None:
         await connection.ask(GET, 1)
         answer = asyncio.create_task(connection.ask(GET, 1))
         await asyncio.sleep(0.01)
-        time.sleep(3 * wires.settings.reader.redis_timeout_s)  # the answer has come, and nobody reads it
+        time.sleep(3 * wires.settings.reader.redis_timeout_s)  # the answer has arrived, but nobody reads it
         assert await answer == [None]
         connection.close()
 

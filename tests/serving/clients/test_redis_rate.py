@@ -1,4 +1,4 @@
-"""The rate limit per minute: counted in the same round trip, and never a reason to fail."""
+"""Limit the rate per minute in the same round trip. Counting never makes a request fail."""
 
 from __future__ import annotations
 

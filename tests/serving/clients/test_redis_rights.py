@@ -1,4 +1,4 @@
-"""Redis users with only the documented rights: everything works; optional information is left out."""
+"""Use Redis accounts with only the documented rights: everything works except optional information."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 @pytest.fixture
 def settings(settings: Settings, server: OwnRedis) -> Settings:
-    """The settings of the pipelines: their Redis user has only the documented rights."""
+    """Return settings of the pipelines, whose Redis user has only the documented rights."""
     return as_user(settings, server, "pipe", pipeline_rights(settings.namespace))
 
 
@@ -41,7 +41,7 @@ def as_user(settings: Settings, server: OwnRedis, name: str, rules: str, query: 
 
 
 def refusals(server: OwnRedis) -> set[str]:
-    """The refused commands, without those for optional information."""
+    """Return the refused commands, except those for optional information."""
     told: Any = server.client.acl_log()
     return {entry["object"] for entry in told} - set(NICETIES)
 
@@ -75,7 +75,7 @@ def test_everything_works_with_the_documented_rights(
 
 
 def walk(app: Flask, owner: str, other: str) -> None:
-    """Every request of the reader."""
+    """Send every request of the reader."""
     client = app.test_client()
     at = f"/api/recommendations/{SURFACE}"
     for path in (

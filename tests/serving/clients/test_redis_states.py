@@ -1,7 +1,7 @@
-"""Every state that a Redis can be in, and what the reader, the drain, a refresh and a publish do then.
+"""Put Redis into each possible state and check the reader, the drain, a refresh and a publish.
 
-TABLE is what docs/guides/operate.md shows. A cell of an answer: `own` (the owner's stored or live list), `popular`, or
-a status; `!` where the answer says degraded. Then the drain brings back what can be brought back.
+TABLE is also in docs/guides/operate.md. The answer is `own` (the owner's stored or live list), `popular`, or a status,
+with `!` if it says degraded. Afterwards the drain restores what it can.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def settings(settings: Settings, server: OwnRedis) -> Settings:
 
 @dataclass(frozen=True)
 class Scene:
-    """The setup of a state: two releases were published, the second is live."""
+    """The start of each state: two releases were published, the second is live."""
 
     server: OwnRedis
     keys: Keys
@@ -182,13 +182,13 @@ def seen(app: Flask, settings: Settings, scene: Scene, owner: str, newcomer: str
 
 
 def told(body: dict[str, Any]) -> str:
-    """`own` or `popular`; there is always an answer."""
+    """Return `own` or `popular`. There is always an answer."""
     assert body["startups"], body
     return ("popular" if body["method_used"] == "popular" else "own") + "!" * body["degraded"]
 
 
 def status(app: Flask) -> str:
-    app.extensions["matchbook"].releases._look()  # what the watcher does each second
+    app.extensions["matchbook"].releases._look()  # the watcher does this every second
     return str(app.test_client().get("/health").get_json()["status"])
 
 
@@ -222,7 +222,7 @@ def test_a_user_who_opts_out_while_redis_is_empty_is_in_no_list(
     person: Person,
     execute: Callable[..., None],
 ) -> None:
-    """PostgreSQL decides: Redis is empty, the reader restarts, no drain runs, and no release can be restored."""
+    """PostgreSQL decides: Redis is empty, the reader restarts, no drain runs, no release can be restored."""
     publish()
     server.client.flushall()
     listed = first_of(start(settings), person(Role.DEVELOPER, 4))
@@ -232,7 +232,7 @@ def test_a_user_who_opts_out_while_redis_is_empty_is_in_no_list(
     body = app.test_client().get(f"{AT}/{person(Role.DEVELOPER, 4)}?limit=100").get_json()
     assert body["method_used"] == "popular" and listed not in [i["id"] for i in body["startups"]]
     server.client.flushall()
-    (settings.artifacts / "publishes.jsonl").unlink()  # nothing can be loaded again, but filters are followed
+    (settings.artifacts / "publishes.jsonl").unlink()  # no release can be loaded again, but filters are followed
     done = drain_events(settings)
     assert (done["release"], done["hidden"] >= 2) == (None, True)
     keys = Keys(settings.namespace)
@@ -246,7 +246,7 @@ def first_of(app: Flask, owner: str) -> str:
 def test_a_full_redis_is_emptied_by_the_drain(
     server: OwnRedis, settings: Settings, start: Start, rows: str, publish: Publish, person: Person
 ) -> None:
-    """What waits is kept and leaves the stream, though nothing can be written."""
+    """Events in the stream are stored and leave it, although Redis accepts no writes."""
     publish()
     app = start()
     assert (
@@ -268,7 +268,7 @@ def test_a_full_redis_is_emptied_by_the_drain(
 def test_nothing_that_never_was_live_is_served(
     server: OwnRedis, settings: Settings, start: Start, rows: str, publish: Publish
 ) -> None:
-    """A release that is stored only, as the gate leaves it, is no list for anybody."""
+    """A release that the gate stored but did not publish is never served."""
     first, held_back = publish(day=10), publish(day=11)
     log = settings.artifacts / "publishes.jsonl"
     log.write_text("".join(line + "\n" for line in log.read_text().splitlines() if held_back not in line.split(",")[2]))

@@ -1,4 +1,4 @@
-"""/metrics stays bounded for any requests: every label has a fixed number of values."""
+"""Bound /metrics for any requests: each label has a fixed number of values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, engagement
 from tests.serving.conftest import Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-#: Every label of our numbers, and how many values it may take at most.
+#: Every label of our metrics, and its maximum number of values.
 VALUES_MOST = {
     "endpoint": 20,
     "status": 20,
@@ -39,7 +39,7 @@ def series(text: str) -> set[str]:
 
 
 def ask_everything(app: Flask, person: Person, n: int) -> None:
-    """Valid and invalid requests of every kind."""
+    """Send valid and invalid requests of every kind."""
     client = app.test_client()
     for path in (
         f"{AT}/{person(Role.DEVELOPER, 4)}",

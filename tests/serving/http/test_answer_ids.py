@@ -1,4 +1,4 @@
-"""Every answer has an id; an event with the id of a given answer is taken and stored with what was shown."""
+"""Give every answer an id. An event with such an id is stored with the facts of the answer."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_an_event_with_an_answer_id_is_stored_with_the_answer(
     company: Company,
     sql: Callable[[str], list[Any]],
 ) -> None:
-    """The ledger's data is in the database; a request for a list writes nothing (J17, O12)."""
+    """The database has the facts of the answer. A request for a list writes nothing (J17, O12)."""
     release, app = publish(experiments=[EXPERIMENT | {"share": 1.0}]), start()
     owner, founder = person(Role.DEVELOPER, 9), company(3)
     mine, theirs = ask_list(app, SURFACE, owner), ask_list(app, FOUNDERS, founder)
@@ -210,7 +210,7 @@ def test_engagement_with_answers_is_exported_to_prometheus(
 def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
     rows: str, settings: Settings, start: Start, publish: Publish, planted: World, client: redis.Redis, keys: Keys
 ) -> None:
-    """Without stored lists, owners of the arm "off" still get unranked lists (M08)."""
+    """Without stored lists, owners of the arm "off" still get lists without a ranker (M08)."""
     release = publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.from_json(EXPERIMENT)
     client.delete(keys.lists(release, SURFACE))

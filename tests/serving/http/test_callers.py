@@ -1,4 +1,4 @@
-"""API keys: which requests a key allows, the answers to all others, new and revoked keys (L01, L02, L06)."""
+"""Check API keys: permitted requests, answers to all others, new and revoked keys (L01, L02, L06)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ask(app: Flask, path: str, key: str = "", method: str = "GET") -> TestRespon
 
 
 def refused(answer: TestResponse, status: int) -> str:
-    """The code of a refusal; its body has the shape of all errors."""
+    """Return the code of a refusal. Its body has the form of all errors."""
     assert answer.status_code == status, answer.text
     error = answer.get_json()["error"]
     assert list(error) == ["code", "expected", "got", "hint"]
@@ -229,7 +229,7 @@ def test_a_file_that_cannot_be_trusted_is_not_taken_over(
 def test_the_first_key_of_a_reader_that_listens_beyond_loopback(
     publish: Publish, served: Callable[..., int], settings: Settings
 ) -> None:
-    """Without a key nobody may ask; one command makes a key for both processes, another revokes it."""
+    """Without a key no request is permitted. One command makes a key for both processes, another revokes it."""
     publish()
     port = served(MATCHBOOK_READER_HOST="0.0.0.0")
 

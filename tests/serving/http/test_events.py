@@ -156,7 +156,7 @@ def test_a_stopped_drain_is_reported_and_nothing_is_lost(
     assert (answer.status_code, error["code"], answer.headers["Retry-After"]) == (503, "events_full", "60")
     assert "same event ids" in error["hint"]
     assert client.xlen(keys.events) == 2
-    assert client.hlen(keys.since(Entity.USER, USER)) == 1  # nor is anything hidden by what was not taken
+    assert client.hlen(keys.since(Entity.USER, USER)) == 1  # a refused event hides nothing
     post(app, event(USER, STARTUP))
     drain_events(settings)
     post(app, event(USER, STARTUP), event(USER, STARTUP))

@@ -1,4 +1,4 @@
-"""Limits of posted events: time by the clock of Redis, types and ids by the key, numbers by minute and day."""
+"""Limit posted events: time by the clock of Redis, types and ids by key, numbers by minute and day."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
 
 
 def sent(app: Flask, *events: dict[str, Any], key: str = "") -> tuple[int, dict[str, str]]:
-    """Status, and the error if there is one."""
+    """Return the status, and the error if there is one."""
     answer = app.test_client().post("/api/events", json={"events": events}, headers={"X-API-Key": key} if key else {})
     return answer.status_code, answer.get_json().get("error", {})
 
@@ -75,7 +75,7 @@ def test_a_retraction_shows_both_to_each_other_again(
 
 @pytest.fixture
 def bound(start: Start, settings: Settings) -> Callable[..., tuple[Flask, str]]:
-    """A reader with API keys, and a key with bounds."""
+    """Start a reader with API keys, one of which has bounds."""
 
     def make(**bounds: list[str]) -> tuple[Flask, str]:
         key, spelt = new_key("tracker", [Scope.EVENTS], datetime.now(UTC), None, bounds)
@@ -151,4 +151,4 @@ def test_posted_events_have_a_memory_limit_a_day(
     grown = client.info("memory")["used_memory"] - client.memory_usage(keys.events, samples=0) - used
     assert grown < 2 << 20, "what is claimed is about what is taken"
     known = event(USER, STARTUP, "impression")
-    assert sent(app, known)[0] == 429  # until tomorrow; nothing of it is lost, it is sent again
+    assert sent(app, known)[0] == 429  # until tomorrow; no event is lost, the client sends it again

@@ -1,4 +1,4 @@
-"""Generated requests: every answer is one that /openapi.json describes."""
+"""Send generated requests: /openapi.json describes every answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.serving.conftest import Publish, Start
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
-EXAMPLES = 15  # of each operation and mode; a soak run asks for more
+EXAMPLES = 15  # per operation and mode; a soak run has more
 
 
 def test_every_answer_is_as_described(start: Start, publish: Publish, rows: str) -> None:
@@ -35,7 +35,7 @@ def test_every_answer_is_as_described(start: Start, publish: Publish, rows: str)
 
 
 def fuzz(operation: Any, mode: Any) -> int:
-    """Send generated calls of one operation; returns how many."""
+    """Send generated calls of one operation. Return their number."""
     calls = 0
 
     @effort(

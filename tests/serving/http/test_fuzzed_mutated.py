@@ -1,4 +1,4 @@
-"""Malformed requests, in process and over sockets: no internal error, and the same shape for each refusal."""
+"""Send malformed requests in process and over sockets: no internal error, one form of refusal."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE", "CONNECT", "PURGE",
 
 
 def values(like: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """JSON of about the right shape, with random values in fields."""
+    """Generate JSON of nearly the right form, with random values in fields."""
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(ODD)
     any_value = st.recursive(
         leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=9), v, max_size=3), max_leaves=6
@@ -127,7 +127,7 @@ BODY = (
 def asked(
     app: Flask, method: str, path: str, query: str, body: bytes, kind: str, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    """The answer that a WSGI server would get."""
+    """Return the answer that a WSGI server would get."""
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -152,7 +152,7 @@ def asked(
 
     def begin(status: str, *_: object) -> Callable[[bytes], object]:
         said.append(int(status[:3]))
-        return bytes  # what the reader never calls
+        return bytes  # the reader never calls this
 
     answer = b"".join(app.wsgi_app(environ, begin))
     return said[0], answer
@@ -223,7 +223,7 @@ def test_no_bytes_on_a_socket_are_an_internal_error(
         for n, request in enumerate(raw_requests(rng, owners, 300)):
             status, body, _ = client.ask(request)
             assert status != -1, request[:300]
-            if status:  # 0: the server closed what it could not understand
+            if status:  # 0: the server closed the connection, because it could not parse the request
                 check(status, body, whole=False)
             if n % 50 == 0:
                 assert client.ask(get("/health/live"))[0] == 200

@@ -1,4 +1,4 @@
-"""Response headers: caching, ETag and browser security."""
+"""Send headers for caching, ETag and browser security."""
 
 from __future__ import annotations
 

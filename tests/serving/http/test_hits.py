@@ -1,6 +1,6 @@
-"""The hit path and Flask give the same bytes, headers, log lines and counts; what is no plain hit is left to Flask.
+"""The hit path and Flask give the same bytes, headers, log lines and counts. Flask answers all else.
 
-The other tests of the reader ask as in production: the hit path first (tests/serving/as_served.py).
+The other tests of the reader also use the hit path first (tests/serving/as_served.py).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def by_flask(app: Flask, asked: dict[str, Any]) -> Reply:
 
 
 def same(app: Flask, path: str, query: str = "", **headers: str) -> Reply:
-    """The reply of both ways, which must be equal. Raises AssertionError if the hit path gives none."""
+    """Return the reply of both ways, which must be equal. Raises AssertionError if the hit path gives none."""
     direct = by_hits(hits_of(app), environ(path, query, **headers))
     assert isinstance(direct, tuple), f"{path}?{query} is not answered as a plain hit"
     assert direct == by_flask(app, environ(path, query, **headers))
@@ -153,7 +153,7 @@ def test_both_ways_log_and_count_the_same(
 
 
 def numbers(app: Flask) -> dict[str, float]:
-    """The counters of lists and requests, without those of the requests for metrics."""
+    """Return the counters of lists and requests, except those of requests for metrics."""
     text = app.test_client().get("/metrics").text
     found = re.findall(r"^(matchbook_(?:lists|requests|request_seconds_count)\S*?) ([\d.e+]+)$", text, re.M)
     return {name: float(n) for name, n in found if "metrics" not in name and "created" not in name}

@@ -1,4 +1,4 @@
-"""The public body of a list made by hand, byte for byte."""
+"""Make the public body of a list, byte for byte."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ LISTING = StoredList(
         standing=np.array([standing_bit(Standing.NEW), standing_bit(Standing.POPULAR), 0]),
     ),
 )
-#: The same as it was stored before rankers had codes and reasons had numbers.
+#: The same list in the format before rankers had codes and reasons had numbers.
 OLD = replace(
     LISTING,
     ranker=1,
@@ -111,7 +111,7 @@ def test_the_body_is_the_golden_one() -> None:
 
 
 def test_an_old_list_keeps_its_body() -> None:
-    """At most three of its reasons, no ranker's name, and a longer version."""
+    """It has at most three reasons, no name of a ranker, and a longer version."""
     found, before = body(answer(OLD), Query(limit=5), 36, IDS, NOW), json.loads(GOLDEN_FILE_1.read_text())
     for now, then in zip(found["startups"], before["startups"], strict=True):
         assert 0 < len(now["reasons"]) <= 3 and set(now["reasons"]) <= {*then["reasons"], POPULAR.reason[0]}

@@ -1,4 +1,4 @@
-"""Query parameters: filters, paging and exclusions; malformed ones are refused with a clear error."""
+"""Read query parameters: filters, paging and exclusions. Refuse malformed ones with a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that are too large are refused with a clear error before any work."""
+"""Refuse large requests with a clear error before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live fallback: one computation for many requests, kept for a while, without items that the owner may not see."""
+"""Compute a live list once for many requests, keep it for a time, and omit barred items."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_items_of_events_since_the_build_are_not_shown_again(
     after = [s["id"] for s in body["startups"]]
     assert body["interaction_count"] == 3  # a duplicate counts once (R09)
     assert not set(after) & {liked, disliked, viewed, founded}
-    assert len(after) == len(before)  # refilled from below
+    assert len(after) == len(before)  # filled with lower ranks
 
 
 def test_a_newcomer_with_many_events_is_routed_by_their_number(
@@ -178,7 +178,7 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
         )
     body = ask(start(), newcomer)
     assert (body["route"], body["interaction_count"]) == ("als", 6)
-    assert body["method_used"] == "als"  # fitted before they came, it takes in what they did since (B06)
+    assert body["method_used"] == "als"  # the model was fitted before this user came, but folds in their events (B06)
     shown = planted.startups.ids.rows_of([s["id"] for s in body["startups"]])
     assert set(planted.startup_group[shown[:4]]) == {1}
     assert "item_neighbours" in {s for item in body["startups"] for s in item["sources"]}
@@ -187,7 +187,7 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
 def test_a_user_who_opts_out_gets_nothing_from_their_events(
     start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World
 ) -> None:
-    """Live, in the batch and on the page (R23, L07)."""
+    """This holds live, in the batch and on the page (R23, L07)."""
     publish()
     for n, startup in enumerate(planted.startups.ids.ids[planted.startup_group == 1][:6]):
         execute(
@@ -228,7 +228,7 @@ def test_a_new_startup_is_computed_live_for_both_roles(
 def test_a_batch_of_one_from_rows_is_the_batch_of_the_snapshot(
     start: Start, publish: Publish, rows: str, planted: World, surface: Surface
 ) -> None:
-    """The recipe must see the same owner through a snapshot and through rows of PostgreSQL."""
+    """The recommender must see the same owner through a snapshot and through rows of PostgreSQL."""
     publish()
     app = start()
     recipe = reader(app).live.recipes(reader(app).releases.held).by_surface[surface]

@@ -1,4 +1,4 @@
-"""One computation for many requests in all processes; and the state after a process or a server dies."""
+"""Share one computation between requests of all processes, also after a process or server dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def newcomer(rows: str, execute: Execute) -> str:
 
 
 class Reads:
-    """Counts the reads of an owner by several readers, and blocks them until the gate opens."""
+    """Counts the owner reads of several readers, and blocks them until the gate opens."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *apps: Flask) -> None:
         self.calls, self.gate = 0, threading.Event()

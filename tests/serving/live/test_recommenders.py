@@ -1,4 +1,4 @@
-"""Owners with enough events since the build to change their route get a live list instead of the stored one."""
+"""Give a live list to owners whose events since the build may change their route."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Act = Callable[..., None]
 
 @pytest.fixture
 def cold(rows: str, planted: World) -> str:
-    """A developer of group 0 with two events."""
+    """Return a developer of group 0 with two events."""
     row = next(r for r in planted.rows(Role.DEVELOPER, 0) if planted.user_group[r] == 0)
     return str(planted.users.ids.ids[row])
 
 
 @pytest.fixture
 def act(settings: Settings, execute: Execute, planted: World) -> Act:
-    """A user likes n startups of a group after the build: rows in PostgreSQL and fields in the since hash."""
+    """Let a user like n startups of a group after the build: in PostgreSQL and in the since hash."""
 
     def like(owner: str, group: int, first: int, n: int, drained: bool = True) -> None:
         startups = planted.startups.ids.ids[planted.startup_group == group][first : first + n]
@@ -83,7 +83,7 @@ def test_a_cold_owner_who_became_warm_is_answered_live_by_als(
     before = ask(app, cold)
     assert (before["route"], before["source"]) == ("content_based", "cache")
     act(cold, group=1, first=0, n=2)
-    assert ask(app, cold)["source"] == "cache"  # four in all: still cold
+    assert ask(app, cold)["source"] == "cache"  # four events in all: still cold
     act(cold, group=1, first=2, n=3)
     body = ask(app, cold)
     assert (body["route"], body["method_used"], body["source"]) == ("als", "als", "live")
@@ -120,7 +120,7 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
     app, key = start(), Keys(settings.namespace).live(release, SURFACE, newcomer)
     assert ask(app, newcomer)["route"] == "content_based"
     act(newcomer, group=0, first=0, n=5)
-    assert ask(app, newcomer)["route"] == "content_based"  # kept: PostgreSQL may not have it yet
+    assert ask(app, newcomer)["route"] == "content_based"  # kept, because PostgreSQL may not have the event yet
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         kept = LiveList.decode(client.get(key))
         client.set(key, replace(kept, made_us=kept.made_us - 61_000_000).encode(), ex=600)
@@ -128,7 +128,9 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
         assert (body["route"], body["interaction_count"], body["source"]) == ("als", 5, "live")
         again = LiveList.decode(client.get(key))
         client.set(key, replace(again, made_us=again.made_us - 61_000_000).encode(), ex=600)
-        assert ask(app, newcomer)["generated_at"] < body["generated_at"]  # made a minute ago and not behind: kept
+        assert (
+            ask(app, newcomer)["generated_at"] < body["generated_at"]
+        )  # kept, because it is a minute old and still current
     execute("DELETE FROM user_interactions WHERE user_id = %s", newcomer)
     assert ask(app, newcomer)["route"] == "als"
 
@@ -152,7 +154,7 @@ def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
         client.set(key, replace(kept, made_us=kept.made_us - 61_000_000).encode(), ex=600)
     monkeypatch.setattr(app.extensions["matchbook"].database, "owner", lambda *_: 1 / 0)
     body = ask(app, newcomer)
-    assert len(body["scores"].items() & before["scores"].items()) >= 5  # of ten places, less the five met since
+    assert len(body["scores"].items() & before["scores"].items()) >= 5  # of ten places, minus the five new events
     assert (body["degraded"], body["source"]) == (True, "live")
 
 

@@ -1,4 +1,4 @@
-"""The page's API: search by name, an explained list, a missing item, two releases compared."""
+"""Use the page's API: search by name, explain a list, explain a missing item, compare two releases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SURFACE = "startups/for-developer"
 
 @pytest.fixture
 def client(publish: Publish, rows: str, start: Start) -> FlaskClient:
-    """A reader over one release."""
+    """Return a client of a reader with one release."""
     publish()
     return start().test_client()
 
@@ -38,7 +38,7 @@ def test_the_page_and_its_files_are_there(start: Start) -> None:
     for file in ("page.css", "page.js"):
         assert f"/{file}" in page.text
         assert client.get(f"/{file}").status_code == 200
-    assert "<script>" not in page.text and "style=" not in page.text  # a strict policy allows neither
+    assert "<script>" not in page.text and "style=" not in page.text  # the strict policy allows neither
 
 
 def test_an_owner_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: Execute, person: Person) -> None:
