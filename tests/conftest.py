@@ -127,7 +127,6 @@ def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    """Yield a client of the test's Redis."""
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         yield client
 

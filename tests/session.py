@@ -69,10 +69,7 @@ def share_cores() -> None:
 def _remove_orphans(parent: Path) -> None:
     """Stop the servers of killed sessions and remove their folders."""
     for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
-        with (
-            contextlib.suppress(OSError),
-            lock.open("w") as held,
-        ):  # OSError: the session runs, or another account owns it
+        with contextlib.suppress(OSError), lock.open("w") as held:  # OSError: it runs, or is another account's
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _stop_servers(lock.parent)
             shutil.rmtree(lock.parent, ignore_errors=True)

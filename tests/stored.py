@@ -22,7 +22,6 @@ def text(client: redis.Redis, key: str | bytes) -> str:
 
 
 def texts(client: redis.Redis, key: str | bytes) -> list[str]:
-    """Return a whole list."""
     return [_bytes(v).decode() for v in client.lrange(key, 0, -1)]
 
 
@@ -32,12 +31,10 @@ def cell(client: redis.Redis, key: str | bytes, field: bytes) -> bytes:
 
 
 def cells(client: redis.Redis, key: str | bytes) -> Entry:
-    """Return a whole hash."""
     return {_bytes(f): _bytes(v) for f, v in client.hgetall(key).items()}
 
 
 def entries(client: redis.Redis, stream: str | bytes) -> list[Entry]:
-    """Return the fields of every entry."""
     return [{_bytes(f): _bytes(v) for f, v in (fields or {}).items()} for _, fields in client.xrange(stream) or ()]
 
 

@@ -229,6 +229,5 @@ def _get(key: str) -> bytes:
 
 
 def _packed(*words: str | bytes | int) -> bytes:
-    """Pack a command in the protocol of Redis (RESP)."""
     parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
     return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)])

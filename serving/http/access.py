@@ -99,7 +99,6 @@ class Access:
         return response
 
     def record(self, endpoint: str, status: int, seconds: float, caller: str, answers: Sequence[Answer]) -> None:
-        """Count and log one answered request."""
         _child(REQUESTS, endpoint, status).inc()
         _child(SECONDS, endpoint).observe(seconds)
         for a in answers:

@@ -36,7 +36,6 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
 
     @routes.post("/api/events")
     def events() -> tuple[Response, int]:
-        """Take the events of a request."""
         try:
             received = _received(cache)
             taken = read_events(json_body(), received)

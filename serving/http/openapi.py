@@ -127,7 +127,6 @@ def _other_paths() -> Schema:
 
 
 def _taking() -> Schema:
-    """Describe the operation that takes events, all or none."""
     events = {
         "type": "object",
         "required": ["events"],

@@ -68,7 +68,6 @@ RUNTIME, TESTING = "requirements", "requirements-dev"
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Return the version of each package of a lock."""
     lines = (x.split(" ; ")[0].split("==") for x in _lines(f"{lock}.txt"))
     return {re.sub(r"\[.*", "", name): version for name, version in lines}
 

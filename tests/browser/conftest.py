@@ -14,7 +14,6 @@ from tests.browser.chromium import Chromium, found
 
 @pytest.fixture(scope="session")
 def up() -> Settings:
-    """The settings of the running system."""
     settings = Settings.from_env()
     ready = running_settings(settings)
     if ready is None or not Running(settings).alive():

@@ -30,7 +30,6 @@ SMALL = small_variables(ranker_cuts=3, shards=4)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different free ports."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

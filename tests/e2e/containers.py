@@ -82,7 +82,6 @@ def engine_running() -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a daemon's folder and its mounts."""
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for place in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
         run(["umount", place])
@@ -140,7 +139,6 @@ class Project:
         return f"{service}: {state}\n{self.compose('logs', '--tail', '60', service, check=False).stdout[-6000:]}"
 
     def inside(self, service: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the container of a service."""
         return run(["docker", "exec", self.container(service), *words], check=check)
 
     def kill(self, service: str) -> None:
@@ -148,7 +146,6 @@ class Project:
         os.kill(self.inspect(service)["State"]["Pid"], signal.SIGKILL)
 
     def volumes(self) -> set[str]:
-        """List every volume of the engine."""
         return set(run(["docker", "volume", "ls", "-q"]).stdout.split())
 
 

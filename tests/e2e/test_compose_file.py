@@ -110,7 +110,6 @@ def test_a_new_environment_file_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_service_is_bounded(name: str) -> None:
-    """The service has limits for memory and log."""
     assert SERVICES[name]["mem_limit"]
     logging = SERVICES[name]["logging"]
     assert logging["driver"] == "json-file" and set(logging["options"]) == {"max-size", "max-file"}

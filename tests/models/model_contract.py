@@ -198,7 +198,6 @@ class RankerContract:
         return found
 
     def opened(self, bundles: Mapping[str, Bundle]) -> Any:
-        """Open the ranker by name."""
         surface = Surface.STARTUPS_FOR_DEVELOPER
         asked = RankerAsked(surface, bundles.get(self.spec.bundle), bundles, True, True, frozenset())
         return function(self.spec.scorer)(asked, Settings().table(self.spec.table_name))

@@ -31,7 +31,6 @@ def every_scorer() -> set[type]:
 
 
 def all_pairs(owners: Owners) -> Candidates:
-    """Pair every owner with every item of the catalogue."""
     items = owners.barred.shape[1]
     pairs = (
         np.repeat(np.arange(len(owners), dtype=np.int32), items),
@@ -41,7 +40,6 @@ def all_pairs(owners: Owners) -> Candidates:
 
 
 def picked(owners: Owners, rows: np.ndarray) -> Owners:
-    """Return these rows of a batch, in this order."""
     text = None if owners.text is None else tuple(owners.text[i] for i in rows)
     return Owners(
         owners.row[rows], owners.count[rows], owners.opted_out[rows], owners.history[rows], owners.barred[rows], text
@@ -49,7 +47,6 @@ def picked(owners: Owners, rows: np.ndarray) -> Owners:
 
 
 def lists_of(proposal: Proposal) -> list[list[tuple[int, float]]]:
-    """Return the (item, score) pairs of each owner."""
     pairs = list(zip(proposal.item.tolist(), proposal.score.tolist(), strict=True))
     return [pairs[proposal.indptr[i] : proposal.indptr[i + 1]] for i in range(len(proposal))]
 

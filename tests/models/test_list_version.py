@@ -79,7 +79,6 @@ def test_every_bundle_that_can_order_a_list_changes_its_version(surface: Surface
 
 
 def other(name: str) -> Any:
-    """Return another value for a setting."""
     d, now = DECLARED[name], Settings().value(name)
     if isinstance(now, bool):
         return not now

@@ -18,18 +18,15 @@ FORWARD, BACK = Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP
     [(0, "content_based"), (4, "content_based"), (5, "als"), (19, "als"), (20, "ensemble"), (10_000, "ensemble")],
 )
 def test_users_are_routed_by_their_interactions(count: int, method: str) -> None:
-    """Cold, warm and hot users get content, ALS and ensemble (B01-B03, Q01-Q03)."""
     assert METHODS[route(FORWARD, np.array([count]), Settings()).method[0]] == method
 
 
 @pytest.mark.parametrize(("count", "method"), [(4, "content_based"), (5, "als_reverse"), (20, "als_reverse")])
 def test_startups_are_routed_by_the_people_who_met_them(count: int, method: str) -> None:
-    """Startups get content below 5 users, else reverse ALS (B04, B05, Q04, R24)."""
     assert METHODS[route(BACK, np.array([count]), Settings()).method[0]] == method
 
 
 def test_thresholds_are_settings() -> None:
-    """Settings move both thresholds (B11, G08, G09)."""
     routed = route(
         FORWARD,
         np.array([2, 3, 9, 10]),
@@ -41,7 +38,6 @@ def test_thresholds_are_settings() -> None:
 
 
 def test_the_whole_chain_of_a_hot_user() -> None:
-    """The order of the fallbacks (B08)."""
     found = [m.value for m in chain(FORWARD, Method.ENSEMBLE, Settings())]
 
     assert found == ["ensemble", "als", "two_tower", "content_based", "popular"]

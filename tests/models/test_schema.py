@@ -111,7 +111,6 @@ def test_every_code_stands_once_and_fits_its_cell() -> None:
 
 
 def test_a_surface_says_its_owner_and_role() -> None:
-    """No two surfaces have the same owner and role."""
     assert len({(s.owner, s.role) for s in Surface}) == len(Surface) == 4
     for surface in Surface:
         assert surface.value.startswith("startups/") == (surface.owner.value == "user")

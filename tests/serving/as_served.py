@@ -53,8 +53,6 @@ def by_hits(hits: Hits, environ: WSGIEnvironment) -> Reply | Asked | None:
 
 
 def as_served(app: WSGIApplication, hits: Hits) -> WSGIApplication:
-    """Return the app with the hit path before it."""
-
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         reply: Any = by_hits(hits, environ)
         if isinstance(reply, tuple):

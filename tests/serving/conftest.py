@@ -217,7 +217,6 @@ def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: Sequence[Sequenc
 
 @pytest.fixture
 def execute(settings: Settings) -> Execute:
-    """Run one statement on the test's database."""
     return partial(at_once, settings)
 
 

@@ -51,7 +51,6 @@ def owners(person: Person) -> tuple[str, str]:
 def filled(
     settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish, owners: tuple[str, str]
 ) -> redis.Redis:
-    """Fill Redis with every kind of key."""
     publish()
     client = start().test_client()
     for owner in owners:

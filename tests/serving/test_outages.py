@@ -42,7 +42,6 @@ def health(app: Flask, tail: str = "") -> tuple[int, dict[str, Any]]:
 def test_the_reader_asks_a_replica_where_one_is_named(
     start: Start, publish: Publish, rows: str, wires: Wires, settings: Settings
 ) -> None:
-    """The reader reads only the named replica (N06)."""
     publish()
     replica = replace(settings, reader_database_url=wires.settings.database_url)
     app = start(replica)

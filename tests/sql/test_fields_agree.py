@@ -48,7 +48,6 @@ _COLUMNS = (
 
 
 def wanted(table: Table, whole: bool) -> list[str]:
-    """Return the fields that a query must return."""
     return [f.name for f in table.fields if (f.snapshot is not None if whole else f.tokens or f.facet)]
 
 

@@ -22,7 +22,6 @@ def measured(settings: Settings, release: str, surface: Surface) -> set[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Copy the checkout, with the marketplace in data/."""
     where = copy_checkout(tmp_path / "copy")
     write_tiny_marketplace(where / "data")
     return where

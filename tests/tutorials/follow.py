@@ -81,7 +81,6 @@ def copy_checkout(where: Path) -> Path:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Yield the fenced blocks of a page."""
     text = page.read_text()
     for found in _FENCE.finditer(text):
         yield Block(page, text.count("\n", 0, found.start()) + 1, *found.groups())

@@ -38,7 +38,6 @@ def test_a_bundle_is_read_back_unchanged(tmp_path: Path) -> None:
 
 
 def test_files_have_the_required_names_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    """The files of a bundle, their rights and their contents (D13-D17, L03)."""
     write_bundle(example(), tmp_path)
 
     assert {p.name for p in tmp_path.iterdir()} == {
@@ -53,7 +52,6 @@ def test_files_have_the_required_names_and_only_their_owner_reads_them(tmp_path:
 @pytest.mark.parametrize("file", ["als_v1_user_factors.npy", "als_v1_user_mapping.json", "als_v1.txt"])
 @pytest.mark.parametrize("harm", ["truncated", "tampered", "missing"])
 def test_a_damaged_file_is_refused(tmp_path: Path, file: str, harm: str) -> None:
-    """A clear error names the damaged file (P03)."""
     write_bundle(example(), tmp_path)
     path = tmp_path / file
     body = path.read_bytes()
@@ -82,7 +80,6 @@ def test_a_different_manifest_is_refused(tmp_path: Path, harm: str) -> None:
 
 @pytest.mark.parametrize("name", ["als_v1_user_factors.npy", "als_v1_config.json", ""])
 def test_files_that_others_may_write_are_refused(tmp_path: Path, name: str) -> None:
-    """Others must not be able to change a model (L03)."""
     write_bundle(example(), tmp_path)
     (tmp_path / name).chmod(0o777)
 

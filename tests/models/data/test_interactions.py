@@ -34,7 +34,6 @@ def events(*rows: tuple[int, int, str, int]) -> Interactions:
 
 
 def test_weights_add_up() -> None:
-    """The weights of events (C01-C07)."""
     m = events(
         (0, 1, "view", 1), (0, 1, "click", 2), (0, 1, "interest", 3), (0, 2, "apply", 1), (1, 0, "favorite", 1)
     ).csr()
@@ -73,7 +72,6 @@ def test_decay_and_damping() -> None:
 
 
 def test_counts_are_rows_for_users_and_different_people_for_startups() -> None:
-    """How interactions are counted (R09)."""
     e = events((0, 1, "view", 1), (0, 1, "click", 2), (1, 1, "view", 1), (1, 3, "view", 1))
 
     assert e.counts().tolist() == [2, 2, 0]

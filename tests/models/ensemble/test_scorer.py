@@ -71,21 +71,18 @@ def test_weighted_blend_by_hand() -> None:
     ("profile", "weight"), [("collaborative", 0.7), ("balanced", 0.6), ("semantic", 0.4), ("equal", 0.5)]
 )
 def test_profiles(profile: str, weight: float) -> None:
-    """The fixed weights of each profile (C11-C14)."""
     assert als_weight(
         Settings().layered({"blend_profile": profile}, "given").of(EnsembleConfig), np.array([30])
     ) == pytest.approx([weight])
 
 
 def test_weights_are_settings_and_need_not_add_up_to_one() -> None:
-    """The weights are normalised (G06, G07, G10)."""
     settings = Settings().layered({"ensemble_als_weight": 0.9, "ensemble_two_tower_weight": 0.3}, "given")
 
     assert als_weight(settings.of(EnsembleConfig), np.array([30])) == pytest.approx([0.75])
 
 
 def test_dynamic_weight_falls_with_the_interaction_count() -> None:
-    """The ALS weight falls with activity (C18)."""
     found = als_weight(
         Settings().layered({"blend": "dynamic"}, "given").of(EnsembleConfig), np.array([20, 49, 50, 99, 100])
     )
@@ -110,7 +107,6 @@ def test_ranks_break_ties_by_place_and_put_abstentions_last() -> None:
 
 
 def test_learned_blend_is_the_logistic_of_its_features() -> None:
-    """A logistic regression blends (C17)."""
     learned = Bundle("ensemble_v1", {}, {"coefficients": np.array([2.0, 1.0, 0.0, 0.0]), "intercept": np.array([-1.0])})
 
     found = blended(Settings().layered({"blend": "learned"}, "given"), [0, 1], [0, 1], learned=learned)

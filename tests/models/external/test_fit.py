@@ -80,7 +80,6 @@ def scores(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
 
 
 def write(path: Path, *sets: Columns) -> Path:
-    """Write one Parquet file of these sets."""
     pq.write_table(pa.concat_tables([pa.table(dict(s)) for s in sets]), path)
     return path
 

@@ -33,7 +33,6 @@ def planted(n: int = 3000, seed: int = 0) -> Data:
 
 @pytest.fixture
 def boosters(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[lightgbm.Booster]]:
-    """Collect the boosters that LightGBM fitted."""
     made: list[lightgbm.Booster] = []
     create = lightgbm.Booster
 

@@ -92,7 +92,6 @@ def test_the_route_follows_the_thresholds_and_the_method_follows_the_chain() -> 
 
 
 def test_founders_are_answered_by_reverse_als_from_five_people_on() -> None:
-    """Startups get content below 5 users, else reverse ALS (B04, B05, R24)."""
     recipe = recipe_of(Surface.DEVELOPERS_FOR_STARTUP)
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -118,7 +117,6 @@ def test_the_planted_group_comes_first(surface: Surface) -> None:
 
 
 def test_the_next_in_the_chain_answers_for_disabled_models() -> None:
-    """Without a model, the next in the chain answers (G01-G03, A22, B08)."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     owners = everybody(recipe_of(surface))
     hot = (owners.count >= 20) & ~owners.opted_out

@@ -28,7 +28,6 @@ from tests.marketplace.tiny import write_tiny_marketplace
 
 @pytest.fixture
 def place(open_folder: Path) -> Path:
-    """Return a folder that every user may enter."""
     return open_folder
 
 

@@ -230,7 +230,6 @@ def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> 
 
 
 def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledger) -> None:
-    """Shares of routes and of methods (J01, J02, I11)."""
     for n, (method, route) in enumerate((("als", "als"), ("als", "ensemble"), ("popular", "als"), ("ensemble",) * 2)):
         ledger.event(n, 1, "impression", n, ledger.answer(f"a{n}", method=method, route=route))
         ledger.event(n, 2, "impression", n, f"a{n}")
@@ -280,7 +279,6 @@ def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None
 
 
 def test_click_through_of_als_is_compared_with_that_of_content(settings: Settings, ledger: Ledger) -> None:
-    """The ratio is an expected result (I10)."""
     for n, (method, clicked) in enumerate(
         (("als", True), ("als", True), ("content_based", True), ("content_based", False))
     ):

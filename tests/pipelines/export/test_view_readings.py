@@ -37,7 +37,6 @@ def kept(settings: Settings) -> list[tuple[str, int]]:
 
 
 def older(settings: Settings, hours: int = 24) -> None:
-    """Make all readings older."""
     execute(settings, f"UPDATE matchbook_view_readings SET read_at = read_at - interval '{hours} hours'")
 
 

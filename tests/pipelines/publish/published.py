@@ -23,7 +23,6 @@ class Published:
 
     @property
     def current(self) -> str:
-        """Return the id of the live release."""
         return str(current_release(self.settings))
 
     @property

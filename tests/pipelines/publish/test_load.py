@@ -35,7 +35,6 @@ def files(town: Town, release: str) -> dict[str, Path]:
 @pytest.mark.parametrize("kind", ["shard", "popular", "manifest", "array", "mapping", "config"])
 @pytest.mark.parametrize("harm", ["truncated", "tampered", "missing"])
 def test_a_damaged_file_keeps_a_release_from_becoming_live(town: Town, kind: str, harm: str) -> None:
-    """A damaged file gives a clear error (P03)."""
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
     path = files(town, second)[kind]

@@ -110,7 +110,6 @@ class Town(Published):
         return cells(self.client, self.keys.lists(name or self.live, surface))
 
     def listing(self, surface: Surface, owner: str) -> StoredList:
-        """Return the live list of an owner."""
         return decode_list(self.raw(surface)[UUID(owner).bytes])
 
     def items(self, surface: Surface, owner: str) -> list[str]:

@@ -36,7 +36,6 @@ SMALL: dict[str, Any] = small.SMALL | {
 
 @pytest.fixture
 def loaded(settings: Settings, tmp_path: Path) -> Settings:
-    """Load the tiny marketplace into the database."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return settings
 

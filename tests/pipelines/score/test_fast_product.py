@@ -20,7 +20,6 @@ from tests.models.scorer_contract import ScorerContract
 
 
 def same(one: Proposal, other: Proposal) -> bool:
-    """Return whether both are equal to the last bit."""
     return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in ("indptr", "item")) and np.array_equal(
         one.score.view(np.int32), other.score.view(np.int32)
     )

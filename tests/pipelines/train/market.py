@@ -84,5 +84,4 @@ def small(**changed: Any) -> Settings:
 
 
 def market(settings: Settings | None = None, **changed: Any) -> Snapshot:
-    """Return the snapshot of `rows`."""
     return Snapshot.from_frames(*rows(**changed), AS_OF, (settings or small()).recorded())

@@ -97,15 +97,12 @@ def test_what_is_forgotten_is_what_came_later() -> None:
     assert "zeppelins" in now.profiles(Entity.STARTUP)["category"] and "zeppelins" not in then["category"]
     assert then["stage"][later] == "" and "seed" in then["stage"]
     assert past.startups["withdrawn_at"].null_count == len(past.startups)
-    out = (
-        past.users["opted_out_at"].drop_null().to_pylist()
-    )  # an opt-out before the cutoff counts at every historical cutoff (R23)
+    out = past.users["opted_out_at"].drop_null().to_pylist()  # an earlier opt-out counts at every cutoff (R23)
     assert len(out) == 2 and max(microseconds(at) for at in out) < CUT
     assert 0 < 2 * len(past.readings) == len(now.readings) and past.views_from == now.views_from == "readings"
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, fitter: Fitter) -> None:
-    """Replace the function that fits a model."""
     honest = train.fitter_of
     monkeypatch.setattr(train, "fitter_of", lambda spec: fitter if spec.bundle == name else honest(spec))
 

@@ -134,7 +134,6 @@ def test_a_ranker_worse_than_a_single_model_is_refused(
 
 
 def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdout, planted: Snapshot) -> None:
-    """The ranker needs 100 positives (C53)."""
     demanding = replace(run, settings=run.settings.layered({"ranker_min_positives": 100_000}, "given"))
     found = train_learned_ranker(demanding, planted, holdout, {})
     assert found.served is None and found.judged is None

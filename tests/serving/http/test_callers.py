@@ -35,8 +35,6 @@ def asking(settings: Settings) -> Settings:
 
 @pytest.fixture
 def hold(settings: Settings) -> Callable[..., None]:
-    """Replace the keys of the reader."""
-
     def write(*keys: ApiKey, mode: int = 0o600) -> None:
         settings.home.mkdir(parents=True, exist_ok=True)
         aside = settings.api_keys_file.with_suffix(".aside")

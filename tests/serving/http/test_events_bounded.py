@@ -108,7 +108,6 @@ def test_a_bound_key_posts_only_allowed_events(
 
 
 def test_every_field_with_a_bound_is_checked() -> None:
-    """Each declared bound is checked."""
     given = {"types": ["click"], "users": ["1"], "startups": ["1"]}
     assert set(given) == set(BOUNDS)
     for name in BOUNDS:

@@ -128,9 +128,7 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
         assert (body["route"], body["interaction_count"], body["source"]) == ("als", 5, "live")
         again = LiveList.decode(client.get(key))
         client.set(key, replace(again, made_us=again.made_us - 61_000_000).encode(), ex=600)
-        assert (
-            ask(app, newcomer)["generated_at"] < body["generated_at"]
-        )  # kept, because it is a minute old and still current
+        assert ask(app, newcomer)["generated_at"] < body["generated_at"]  # kept: a minute old but current
     execute("DELETE FROM user_interactions WHERE user_id = %s", newcomer)
     assert ask(app, newcomer)["route"] == "als"
 

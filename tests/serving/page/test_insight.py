@@ -15,7 +15,6 @@ SURFACE = "startups/for-developer"
 
 @pytest.fixture
 def client(publish: Publish, rows: str, start: Start) -> FlaskClient:
-    """Return a client of a reader with one release."""
     publish()
     return start().test_client()
 
