@@ -100,7 +100,7 @@ class HeldRelease:
     def version(
         self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
     ) -> ListVersion:
-        """Return the release and models that ordered a list (F10)."""
+        """Return the version of the bundles, settings and code that ordered a list (F10)."""
         settings = self.live_settings if live else self.settings
         if arm is not None:
             settings = arm[1].apply(settings)

@@ -27,7 +27,7 @@ from serving.clients.breaker import PAUSE_S
 #: A process counts a ten-thousandth of the limit in advance, because Redis also writes each count to disk.
 STEPS = 10_000
 TURN_S = 0.005  # time for a turn of the event loop
-#: A request: the future of its answers, their number, and the time at which it was sent.
+#: A request: the future of its answers, their number, and the time at which they were requested.
 _Request = tuple[asyncio.Future[list[Any]], int, float]
 
 

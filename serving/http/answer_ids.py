@@ -43,7 +43,7 @@ class KeptKey:
 DAY_S = 86_400
 
 
-#: The part of answer ids that all lists with the same release, route and models share.
+#: The facts in an answer id. Lists of one surface, build, day, route, method and arm share them.
 _shown = lru_cache(maxsize=512)(ShownAnswer)
 
 
@@ -85,7 +85,7 @@ class AnswerIds:
         return shown.spell(answer.owner, self.key)
 
     def check(self, events: list[Event]) -> None:
-        """Raises RequestError at the first event whose answer id was issued to another owner."""
+        """Raises RequestError at the first event whose answer id was not issued to its owner."""
         for i, event in enumerate(events):
             if event.answer_id and not self._was_given(event):
                 raise RequestError(

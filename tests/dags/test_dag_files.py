@@ -86,7 +86,7 @@ def test_failures_are_reported_and_callbacks_do_nothing_else(dags: dict[str, Any
 
 
 def callbacks(given: Any) -> list[str]:
-    """Return names in matchbook_tasks/alerts.py. A mapped task has a single name, others a list."""
+    """Return names in matchbook_tasks/alerts.py. A mapped task may hold one function, others hold a list."""
     found = list(given) if isinstance(given, list | tuple) else [given]
     assert all(f.__module__ == "matchbook_tasks.alerts" for f in found)
     return [f.__name__ for f in found]

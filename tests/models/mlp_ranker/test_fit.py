@@ -23,7 +23,7 @@ def asked(settings: Settings) -> tuple[RankerConfig, int]:
 
 
 def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:
-    """Plant owners who like popular and old items. A third of each owner's rows is positive."""
+    """Plant owners who like popular and old items at any model score. A third of each owner's rows is positive."""
     rng = np.random.default_rng(seed)
     x = rng.random((owners, each, 4)).astype(np.float32)
     taste = 2 * x[:, :, 2] - x[:, :, 1] + 0.2 * rng.standard_normal((owners, each))

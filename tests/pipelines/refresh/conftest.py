@@ -43,7 +43,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, eq=False)
 class Town(Published):
-    """A changing platform and its Redis. built: the first live release."""
+    """A platform with new events, and its Redis. built: the first live release."""
 
     built: str
 

@@ -137,7 +137,10 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
 def test_a_ranker_that_cannot_serve_is_not_trained(
     ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There are no samples and no trees. The required network is fitted for the report only."""
+    """There are no samples and no trees.
+
+    If the network cannot serve either, only the required network is fitted, for the report.
+    """
 
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("trained all the same")
