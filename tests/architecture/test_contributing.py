@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and its files: hooks that run, a container that opens, a licence."""
+"""Check CONTRIBUTING.md and its files: hooks that run, a container that opens, a licence."""
 
 from __future__ import annotations
 

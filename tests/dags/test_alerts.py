@@ -1,4 +1,4 @@
-"""Alerts from Airflow's context: one for each run and kind of error, and again for a cleared run."""
+"""Send alerts from Airflow's context: one per run and kind of error, and again for a cleared run."""
 
 from __future__ import annotations
 

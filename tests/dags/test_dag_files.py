@@ -1,4 +1,4 @@
-"""Rules for every DAG file: fast parsing, no heavy imports, a description, bounded time until failure."""
+"""Check every DAG file: fast parsing, no heavy imports, a description, bounded time until failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matchbook through a real Airflow: first build, lists served, three days backfilled, one shard cleared."""
+"""Run Matchbook through a real Airflow: first build, lists, three days backfilled, one shard cleared."""
 
 from __future__ import annotations
 

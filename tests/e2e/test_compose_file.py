@@ -1,4 +1,4 @@
-"""docker-compose.yml follows the published schema and our rules: no default secret, no root, pinned, health-checked."""
+"""Check docker-compose.yml: published schema, no default secret, no root, pinned, health-checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's environment: on this machine only, with permanent secrets and an allowed place for its metadata."""
+"""Set up Airflow on this machine only, with permanent secrets and a permitted place for its metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For any form of DATABASE_URL, Airflow's metadata is in the same PostgreSQL, and both drivers accept the address."""
+"""Put Airflow's metadata into the PostgreSQL of any DATABASE_URL, in a form that both drivers accept."""
 
 from __future__ import annotations
 

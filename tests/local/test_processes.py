@@ -1,4 +1,4 @@
-"""Own processes are found and stopped; processes of others are never touched."""
+"""Find and stop our own processes. Never touch processes of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m pipelines export` on a real PostgreSQL: output, files and failures (E01-E03, P01, P02)."""
+"""Run `python -m pipelines export` on a real PostgreSQL: output, files, failures (E01-E03, P01, P02)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m pipelines experiments`: valid and invalid files, the arms of the next build, engagement with answers."""
+"""Run `python -m pipelines experiments`: valid and invalid files, arms of the next build, engagement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train-als` and the other training commands on a real export: options, figures, files, errors (E04-E06, E09, E15)."""
+"""Run `train-als` and other training commands on a real export (E04-E06, E09, E15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of the second stage (E03, E07, E08)."""
+"""Run the commands of the second stage (E03, E07, E08)."""
 
 from __future__ import annotations
 
