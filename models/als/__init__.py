@@ -1,4 +1,4 @@
-"""Implicit alternating least squares, forward (startups for users) and reverse (users for startups) (A02-A04)."""
+"""Implicit alternating least squares: startups for users, and in reverse (A02-A04)."""
 
 from dataclasses import dataclass, replace
 
