@@ -29,7 +29,7 @@ class ListVersion:
     """What ordered a list.
 
     ranker: its kind; None if no ranker did, or an older version did not store it.
-    ranker_version: its bundle and version, or its name and a digest of its settings.
+    ranker_version: its bundle and version; without a bundle, its name and a digest of its settings.
     model_version: the method's bundles, the ranker, and a digest of everything that can order the list.
     """
 

@@ -104,7 +104,6 @@ class Surface(Coded):
 
     @property
     def item(self) -> Entity:
-        """Return the kind of entity that a list contains."""
         return Entity.STARTUP if self.owner is Entity.USER else Entity.USER
 
 
@@ -283,17 +282,14 @@ class Table:
 
     @property
     def file(self) -> str:
-        """Return its file in a data folder."""
         return f"{self.name}.csv"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of all fields."""
         return tuple(f.name for f in self.fields)
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Return the fields that may never be blank."""
         return tuple(f.name for f in self.fields if f.required)
 
     @property
@@ -303,7 +299,6 @@ class Table:
 
     @property
     def facets(self) -> tuple[str, ...]:
-        """Return the fields with a facet, by code."""
         return tuple(facet for facet in FACETS if facet in self.names)
 
 

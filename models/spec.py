@@ -113,7 +113,6 @@ class ModelSpec:
 
     @property
     def table_name(self) -> str:
-        """Return the table of its settings in matchbook.toml."""
         return self.table or self.name
 
     @property

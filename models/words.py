@@ -110,7 +110,6 @@ def _piece() -> re.Pattern[str]:
 
 @cache
 def _marks() -> str:
-    """Return all combining marks, for a character class."""
     return "".join(c for c in map(chr, range(0x300, _MARKS_TO)) if unicodedata.category(c)[0] == "M")
 
 

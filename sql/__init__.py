@@ -1,4 +1,4 @@
-"""SQL files: `queries/` are asked, `migrations/` and `platform/` are applied in order, `staging/` imports.
+"""SQL files: clients run `queries/`; `migrations/` and `platform/` run in order; `staging/` imports.
 
 Every query starts with a comment (question, parameters, columns, order, index). `load` removes it, because a driver
 would read `:name` in a comment as a parameter.

@@ -64,7 +64,7 @@ class AlsReverseConfig:
     )
 
     def completed(self, forward: AlsConfig) -> AlsConfig:
-        """The config of reverse ALS, with unset fields from [als]."""
+        """Fill unset fields from [als]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 

@@ -40,7 +40,6 @@ class Features:
 
     @classmethod
     def dense(cls, names: Sequence[str], cells: NDArray[Any]) -> Features:
-        """Make columns from (n, f) values."""
         return cls({name: Column(column) for name, column in zip(names, cells.T, strict=True)}, len(cells))
 
     def cells(self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None) -> NDArray[np.float32]:

@@ -63,7 +63,6 @@ class Event:
         return cls(event_id, user, startup, kind, at, _answer_id(given), _position(given))
 
     def entry(self) -> dict[str, str]:
-        """Return the fields of the stream entry, for `of_entry`."""
         entry = {
             "event_id": self.event_id,
             "user_id": self.user,

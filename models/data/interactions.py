@@ -159,7 +159,6 @@ class Interactions:
         return replace(self.where(self.at < instant_us), dismissed=gone)
 
     def transposed(self) -> Interactions:
-        """Swap owners and items."""
         gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)
         return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 

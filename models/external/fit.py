@@ -71,14 +71,12 @@ class Rows:
     aside: dict[str, int] = field(default_factory=dict)
 
     def leave_out(self, why: str, which: NDArray[np.bool_]) -> None:
-        """Reject the rows of a mask. which: (n,) bool."""
         gone = self.used & which
         if gone.any():
             self.aside[why] = int(gone.sum())
         self.used &= ~which
 
     def leave_out_repeated(self, key: NDArray[np.int64]) -> None:
-        """Keep the first used row of each key. key: (n,)."""
         _, first = np.unique(key[self.used], return_index=True)
         repeated = self.used.copy()
         repeated[np.flatnonzero(self.used)[first]] = False

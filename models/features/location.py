@@ -141,7 +141,6 @@ class LocationMatch:
 
 
 def _parts(location: str) -> list[str]:
-    """Return the parts of a place in order, as `tokens_of` writes them."""
     return [part.replace(" ", "_") for part in places(location)]
 
 

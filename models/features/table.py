@@ -53,7 +53,6 @@ class FacetAffinity:
 
     @cached_property
     def _one_hot(self) -> sparse.csr_matrix:
-        """Return (m, values): 1 at each item's value."""
         n = len(self.code)
         return sparse.csr_matrix((np.ones(n, np.float32), self.code, np.arange(n + 1)), shape=(n, self.values))
 
@@ -241,7 +240,7 @@ def _fading(
     for half_life in FADING:
         score = neighbours.score(replace(owners, history=faded(owners, half_life)), candidates)
         column = np.zeros(len(score), np.float32)
-        some = np.flatnonzero(score > 0)  # few are, and NaN is not
+        some = np.flatnonzero(score > 0)  # few scores are positive; NaN is not
         column[some] = np.log1p(100 * score[some])
         yield f"score_{ITEM_NEIGHBOURS}_{half_life}", column
 

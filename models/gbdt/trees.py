@@ -117,7 +117,6 @@ class Trees:
 
     @property
     def _step(self) -> int:
-        """Return the number of rows whose masks fit into the cache."""
         return min(_ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
 
     def _tables_of(self, columns: tuple[int, ...]) -> tuple[_Table, ...]:
@@ -232,7 +231,6 @@ def _check(a: Mapping[str, NDArray[Any]]) -> None:
 def _tables(
     a: Mapping[str, NDArray[Any]], tree: NDArray[np.int64], trees: int, unsigned: np.dtype[Any]
 ) -> tuple[_Table, ...]:
-    """Make the masks of each feature, small tables first."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
     kept = (~(below[0] ^ below[1])).astype(unsigned)

@@ -117,7 +117,6 @@ def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> 
 
 
 def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFilterConfig, seed: int) -> _Parts:
-    """Compute the factors of the filter over items with positive pairs."""
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 

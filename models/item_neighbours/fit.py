@@ -1,8 +1,8 @@
 """Item-item cosine over common owners; transposed, users for startups.
 
-A pair counts once, however many events it has. An owner adds 1 / root of the history length to two items, so that
-owners who view everything do not make all items similar (after Deshpande and Karypis 2004). Old pairs count less: on
-five data sets this decay never cost accuracy and often doubled the gain.
+A pair counts once, however many events it has. Each owner adds 1 / root of the history length to the similarity of two
+items (after Deshpande and Karypis 2004). So owners who view everything do not make all items similar. Old pairs count
+less: on five data sets this decay never cost accuracy and often doubled the gain.
 """
 
 from __future__ import annotations

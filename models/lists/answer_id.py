@@ -91,7 +91,6 @@ class ShownAnswer:
 
     @cached_property
     def _note(self) -> bytes:
-        """Return the signed bytes."""
         words = b"".join(bytes([len(w)]) + w.encode() for w in (self.release, self.experiment, self.arm))
         return self._head() + words
 

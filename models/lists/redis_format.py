@@ -60,7 +60,6 @@ class StoredList:
 
     @property
     def reranked(self) -> bool:
-        """Return whether a ranker ordered it."""
         return self.ranker > 0
 
     @property

@@ -68,7 +68,6 @@ class Release:
 
     @property
     def build(self) -> str:
-        """Return the id of its build."""
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
 
     def bundles_at(self, part: int) -> Mapping[str, str]:
@@ -126,7 +125,6 @@ class ReleaseDigest:
         self._sha, self.size = hashlib.sha256(), 0
 
     def add_lists(self, surface: Surface, parts: Iterable[RankedLists]) -> None:
-        """Add all lists of a surface."""
         self.begin(surface)
         for part in parts:
             self.add(encode_lists(part))

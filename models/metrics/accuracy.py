@@ -77,7 +77,6 @@ def repeated(shown: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _contains(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which of `wanted` are in the ascending `keys`."""
     if not len(keys):
         return np.zeros(wanted.shape, bool)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

@@ -32,7 +32,6 @@ class Choice:
     level: float
 
     def said(self, challenger: str) -> str:
-        """Return one challenger's gain as text."""
         gain = self.gains[challenger]
         interval = f"{self.level:.1%} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         return f"{gain['mean']:+.4f} {interval} over {self.owners} owners"

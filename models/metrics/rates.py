@@ -45,9 +45,9 @@ def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate
 
     hits, trials: (n,), 0 <= hits <= trials.
     The variance of the ratio is linearised over owners (delta method). It gives an effective number of independent
-    trials for Wilson's score interval (1927), which stays within 0..1 and has width at rates 0 and 1. There each owner
-    counts as one trial. Student's quantile widens it for few owners (as Korn and Graubard 1998 do for the exact
-    interval).
+    trials for Wilson's score interval (1927). That interval stays within 0..1. At rates of 0 and 1 it still has width;
+    there each owner counts as one trial. Student's quantile widens it for few owners (as Korn and Graubard 1998 do for
+    the exact interval).
     """
     there = trials > 0
     hits, trials = hits[there].astype(float), trials[there].astype(float)

@@ -177,6 +177,5 @@ def _blended(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates)
 
 
 def _any(mask: NDArray[np.bool_], indptr: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return (b,) whether any position of each row is true."""
     total = np.concatenate([[0], np.cumsum(mask)])
     return np.asarray(total[indptr[1:]] > total[indptr[:-1]])

@@ -3,9 +3,9 @@
 Every owner requests its best ten items. An item requested too often keeps the owners who would lose most score with
 their next candidate. The others request their next candidates, until no request is refused (deferred acceptance, Gale
 and Shapley 1962, ordered by regret).
-Owners at the end of their list with fewer than ten get an item by exchange, along the shortest chain of owners to an
-item below its cap (maximum flow, Dinic 1970). So the cap holds wherever the lists allow it. Where they do not, the best
-refused items stay.
+An owner whose list ends before ten items are found gets one by exchange. The exchange follows the shortest chain of
+owners to an item below its cap (maximum flow, Dinic 1970). So the cap holds wherever the lists allow it. Where they do
+not, the best refused items stay.
 """
 
 from __future__ import annotations
@@ -91,7 +91,6 @@ def share_moved(lists: RankedLists, before: RankedLists) -> float:
 
 
 def _top(lists: RankedLists) -> NDArray[np.bool_]:
-    """Return (nnz,) bool: positions in the top tens."""
     return np.asarray(np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr)) < K)
 
 

@@ -107,7 +107,6 @@ def _head_first(head: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np
 
 
 def _isin_rows(order: NDArray[np.int64], head: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return (b, w) bool: head[i] contains order[i, j]."""
     width = int(max(order.max(initial=0), head.max(initial=0))) + 1
     marks = np.zeros((len(order), width), bool)
     np.put_along_axis(marks, head, True, 1)

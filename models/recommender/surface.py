@@ -366,7 +366,6 @@ def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], set
 
 
 def _of_interest(kinds: sparse.csr_matrix, history: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Keep the event types of pairs with positive weight."""
     found = kinds.multiply((history > 0).astype(np.uint16)).tocsr().astype(np.uint16)
     found.sort_indices()
     return found
@@ -384,7 +383,6 @@ def unserved(name: str, settings: Settings) -> str:
 
 
 def _unread(spec: ModelSpec, settings: Settings) -> str:
-    """Return the same for one set of settings."""
     if off := " and ".join(spec.off(settings)):
         return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
     if spec.bundle in (LEARNED, ACTIVITY):
@@ -406,7 +404,6 @@ def _unlearned(settings: Settings) -> str:
 
 
 def _unblended(settings: Settings) -> str:
-    """Return why no blend is chosen."""
     ensemble = settings.of(EnsembleConfig)
     if ensemble.blend == "learned" or blend_is_auto(ensemble):
         return ""

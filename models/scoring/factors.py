@@ -47,7 +47,6 @@ class FactorScorer:
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
     def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
-        """Return the same source with another multiplication. Its lists are the same."""
         other = copy.copy(self)
         other._make, other._product = make, make(self._product.vectors)
         return other
@@ -60,7 +59,6 @@ class FactorScorer:
         return other
 
     def with_vector(self, vector: NDArray[np.float32]) -> Self:
-        """Return the same source for batches of one owner with this vector (d,)."""
         other = copy.copy(self)
         other._one = np.asarray(vector, np.float32)[None]
         return other
@@ -165,7 +163,6 @@ class TextFactorScorer(FactorScorer):
         return vectors, known
 
     def _words(self, text: str) -> list[str]:
-        """Return the tokens of a profile text to embed."""
         return text.split()
 
 

@@ -94,7 +94,6 @@ class Scratch(threading.local):
         self._held: dict[str, NDArray[Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """Return an uninitialised array in a buffer that only grows."""
         size = int(np.prod(shape))
         if name not in self._held or self._held[name].size < size:
             self._held[name] = np.empty(size, dtype)
@@ -222,7 +221,6 @@ def _second_try(
     owner: NDArray[np.int64],
     item: NDArray[np.int64],
 ) -> Proposal:
-    """Compute the owners without a bound again, in float32."""
     again = np.flatnonzero(~sure)
     found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
     kept = sure[owner]
@@ -236,7 +234,6 @@ def _highest(dtype: np.dtype[Any]) -> Any:
 
 
 def _flat(barred: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
-    """Return flat indices of the barred pairs in a row-major chunk of this width."""
     rows = np.repeat(np.arange(barred.shape[0], dtype=np.int64) * width, np.diff(barred.indptr))
     return np.asarray(rows + barred.indices)
 

@@ -64,7 +64,6 @@ class Declared:
 
     @property
     def recorded(self) -> bool:
-        """Return whether it is stored with a build."""
         return self.rule.phase is not Phase.DEPLOY
 
     def of_text(self, text: str, name: str = "") -> Any:

@@ -33,7 +33,6 @@ class Retired:
         return f"MATCHBOOK_{self.flat.upper()}"
 
     def meant(self, given: Any) -> bool:
-        """Return whether a given value equals the constant."""
         try:
             return float(given) == self.value
         except (TypeError, ValueError):
@@ -159,7 +158,6 @@ def _tell(name: str, sets: list[Declared]) -> None:
 
 
 def _once(name: str, message: str) -> None:
-    """Log a warning once per process."""
     if name not in _told:
         _told.add(name)
         _LOG.warning(message)

@@ -188,12 +188,10 @@ class Settings(Environment):
         return self.layered(wanted, origin)
 
     def digest(self) -> str:
-        """Return eight hex digits over `recorded()`."""
         return hashlib.sha256(json.dumps(self.recorded(), sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def earliest_at(self) -> datetime:
-        """Return the first plausible instant."""
         return self.export.earliest.at
 
     @property
@@ -214,7 +212,6 @@ class Settings(Environment):
 
     @property
     def asks_for_keys(self) -> bool:
-        """Return whether the reader requires an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
 
     @property

@@ -263,7 +263,6 @@ class Gate:
                 )
 
     def limits(self, name: str) -> Thresholds:
-        """Return the two limits of one of LIMITED."""
         return Thresholds(getattr(self, f"{name}_ask"), getattr(self, f"{name}_stop"))
 
 

@@ -112,7 +112,6 @@ def _about(table: type) -> str:
 
 
 def _modes() -> Iterator[str]:
-    """Yield what each mode sets, and the rankers of conditions."""
     for mode, values in MODES.items():
         yield f"\nMode `{mode}` decides these settings:\n\n" if values else ""
         for table, same in groupby((DECLARED[flat] for flat in values), lambda d: d.table):

@@ -68,7 +68,6 @@ class TwoTowerScorer(TextFactorScorer):
         return self._read(np.unique(np.array(text.split(), str)))
 
     def _read(self, words: NDArray[np.str_]) -> NDArray[np.int64]:
-        """Return indices of the known tokens."""
         if not len(self._tokens):
             return np.zeros(0, np.int64)
         place = np.minimum(np.searchsorted(self._tokens, words), len(self._tokens) - 1)
