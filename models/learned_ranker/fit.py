@@ -1,6 +1,6 @@
-"""Train the learned ranker of one surface: which candidates will an owner interact with next?
+"""Trains the learned ranker of one surface: which candidates will an owner interact with next?
 
-The regression is stable but linear; trees find interactions of features but overfit. On later data their average did
+The regression is stable but linear. Trees find interactions of features but overfit. On later data their average did
 better than the learner with the best validation result (docs/decisions/0014-learned-ranker.md).
 """
 
@@ -63,7 +63,7 @@ class RankerRows:
 
     @property
     def owners_taught(self) -> int:
-        """Number of lists with a positive."""
+        """Return the number of lists with a positive."""
         return len(np.unique(self.group[self.label > 0]))
 
     @property
@@ -74,7 +74,7 @@ class RankerRows:
         return replace(self, features=self.features[mask], label=self.label[mask], group=self.group[mask])
 
     def thinned(self, most: int, seed: int) -> RankerRows:
-        """About `most` rows at most: a random sample of whole lists, because part of a list has another order."""
+        """Sample whole lists with about `most` rows. Parts of a list have another order."""
         if len(self.label) <= most:
             return self
         group, inverse = np.unique(self.group, return_inverse=True)
@@ -82,7 +82,7 @@ class RankerRows:
         return self.where(kept[inverse])
 
     def without(self, prefixes: tuple[str, ...]) -> RankerRows:
-        """The rows without the columns whose names begin with a prefix."""
+        """Drop the columns whose names begin with a prefix."""
         kept = [i for i, name in enumerate(self.names) if not name.startswith(prefixes)]
         return replace(self, names=tuple(self.names[i] for i in kept), features=self.features[:, kept])
 
@@ -100,10 +100,10 @@ class FittedRanker:
 
 
 def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42) -> FittedRanker:
-    """Train every learner, separately for owners with events and cold-start owners if both have enough positives.
+    """Train every learner. Equal rows and settings give equal bytes.
 
-    The same rows and settings give the same bytes. Raises TrainingError with fewer than `min_positives` (C53), or if no
-    list has both outcomes.
+    Owners with events and cold-start owners get separate learners if both have enough positives.
+    Raises TrainingError with fewer than `min_positives` (C53), or if no list has both outcomes.
     """
     least = config.min_positives
     if rows.positives < least:
@@ -139,7 +139,7 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42) -
 
 
 def _average(rows: RankerRows, seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """The arrays of one part, and each column's share of the trees' gain."""
+    """Return the arrays of one part, and each column's share of the trees' gain."""
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
     asked = [Forest(objective, shape, seed + again) for objective, shape, again in _FORESTS.values()]
@@ -156,7 +156,7 @@ def _average(rows: RankerRows, seed: int) -> tuple[dict[str, NDArray[Any]], dict
 
 
 def _logistic(rows: RankerRows) -> NDArray[np.float64]:
-    """(f,) weights over the raw columns. The intercept does not change the order and is left out."""
+    """Return (f,) weights over the raw columns, without the intercept, which does not change the order."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
