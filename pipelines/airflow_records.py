@@ -1,9 +1,8 @@
 """Erase people from Airflow's metadata, and delete old metadata and logs.
 
-The metadata hold the parameter of `erase_person` and text that users typed. Airflow gives tasks no session, and
-its
-API cannot change the audit log. So this module opens the database at MATCHBOOK_AIRFLOW_DATABASE_URL. It searches
-every text, JSON and binary column of every table, also in later Airflow versions.
+The metadata hold the parameter of `erase_person` and text that users typed. Airflow's API cannot change the audit
+log, so this module opens the database at MATCHBOOK_AIRFLOW_DATABASE_URL. It searches every text, JSON and binary
+column.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _SQLITE = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"  # deleted content i
 def scrub_metadata(settings: Settings, person: Person) -> int:
     """Replace the id by its mark everywhere. Return the number of changed cells and deleted runs.
 
-    Finished runs named after the id are deleted. Does nothing if Airflow's database is unknown.
+    Does nothing if Airflow's database is unknown.
     """
     changed = 0
     with _opened(settings) as (connection, tables):
@@ -63,7 +62,7 @@ def scrub_metadata(settings: Settings, person: Person) -> int:
 
 
 def metadata_with(settings: Settings, person: Person) -> list[str]:
-    """Return every `table.column` of Airflow's metadata that holds the id."""
+    """Every `table.column` of Airflow's metadata that holds the id."""
     with _opened(settings) as (connection, tables):
         return [
             f"{table.name}.{column.name}"
@@ -74,7 +73,6 @@ def metadata_with(settings: Settings, person: Person) -> list[str]:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
-    """Open one transaction on the metadata and yield it with every table. Raises ServiceError."""
     url = settings.airflow_sqlalchemy_url
     if not url:
         yield _nothing(), []
@@ -98,7 +96,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
 
 
 def _nothing() -> Any:
-    """Return a placeholder for the connection when there is no database. Nothing uses it."""
+    """Return a placeholder that nothing uses."""
     return None
 
 
@@ -110,7 +108,7 @@ def _columns(tables: list[Table]) -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _holds(column: Column[Any], person: Person) -> ColumnElement[bool]:
-    """Return the condition that a cell holds the id. (?i) ignores case in both dialects."""
+    """Whether a cell names the person; (?i) means any case in both dialects."""
     if not isinstance(column.type, LargeBinary):
         return cast(column, Text).regexp_match(f"(?i){person.spelt.pattern}")
     digits = func.encode(column, "hex") if isinstance(column.type, BYTEA) else func.lower(func.hex(column))
@@ -130,22 +128,19 @@ def _scrub(connection: Connection, table: Table, column: Column[Any], person: Pe
 
 
 def _text(column: Column[Any], content: str, connection: Connection) -> ColumnElement[Any]:
-    """Cast a cell's new text to the type of its column if the server requires it."""
     given = literal(content, Text)
     return given if connection.dialect.name == "sqlite" else cast(given, column.type)
 
 
 def _blanked(content: bytes, person: Person) -> bytes:
-    """Overwrite the id with blanks of equal length, because the file may store offsets."""
+    """Blank the id at equal length, because other parts may hold offsets."""
     for form in person.forms:
         content = content.replace(form, b"-" * len(form))
     return content
 
 
 def _delete_runs(connection: Connection, tables: list[Table], person: Person) -> int:
-    """Delete finished runs named after the id, with their dependent rows. Run names are keys and cannot be
-    changed.
-    """
+    """Delete finished runs named after the id, with dependent rows. Run names are keys and cannot be changed."""
     runs = [t for t in tables if t.name == "dag_run"]
     return sum(
         connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount for t in runs
@@ -153,7 +148,7 @@ def _delete_runs(connection: Connection, tables: list[Table], person: Person) ->
 
 
 log = logging.getLogger(__name__)
-#: Maximum size of a log in bytes. The older half of a larger log is dropped.
+#: Largest size in bytes of a log; a larger one loses its older half.
 LOG_MOST = 64 << 20
 _BLOCKED = "airflow-db-not-allowed"
 _TOLD = 2000  # characters of Airflow's output
@@ -162,8 +157,7 @@ _TOLD = 2000  # characters of Airflow's output
 def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, Any]:
     """Delete rows and task logs older than [airflow] keep_days, and shorten long logs.
 
-    Returns {rows: whether `airflow db clean` ran, logs, cut}. Keeps rows if Airflow's database is unknown.
-    Raises ServiceError with Airflow's output.
+    Returns {rows: whether `airflow db clean` ran, logs, cut}. Raises ServiceError with Airflow's output.
     """
     now, days = now or datetime.now(UTC), settings.airflow.keep_days
     if settings.airflow_database_url:
@@ -175,9 +169,9 @@ def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, 
 
 
 def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
-    """Drop the older half of every log beyond `most` bytes. Return the number of shortened logs.
+    """Drop the older half of every log beyond `most` bytes, in place. Return the number of shortened logs.
 
-    Logs are cut in place, because their writers append to them. Lines written during the cut may be lost.
+    Lines written during the cut may be lost.
     """
     long = [p for p in sorted(folder.glob("*.log")) if p.is_file() and p.stat().st_size > most]
     for path in long:
@@ -192,7 +186,7 @@ def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
 
 
 def _clean(settings: Settings, before: datetime, *words: str) -> None:
-    """Run `airflow db clean` on the metadata. Airflow hides that address from its tasks."""
+    """Run `airflow db clean` on the metadata; Airflow hides that address from its tasks."""
     given = {k: v for k, v in os.environ.items() if not v.startswith(_BLOCKED)}
     env = given | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_sqlalchemy_url}
     command = [
@@ -211,7 +205,6 @@ def _clean(settings: Settings, before: datetime, *words: str) -> None:
 
 
 def _drop_old(folder: Path, before: float) -> int:
-    """Delete files last written before `before`, then old empty folders. Return the number of files."""
     gone = 0
     for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
         try:

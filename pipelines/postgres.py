@@ -24,12 +24,12 @@ from models.errors import ContractError, DataError, ServiceError
 from models.settings.settings import Settings
 from sql.server import READ_ONLY, begin_with, failure_of, old_version
 
-#: Lock that makes two builds that start at once migrate one after the other.
+#: Serialises migrations of concurrent builds.
 _MIGRATION_LOCK = 0x4D617463
 _COPY_BYTES = 1 << 18
 #: SQLSTATEs of a missing relation, column or object.
 _LACKS = ("42P01", "42703", "42704")
-#: SQLSTATEs, or their classes, that do not depend on the rows sent. A retry may succeed.
+#: SQLSTATEs, or their classes, for which a retry may succeed.
 _UNABLE = ("25", "28", "40", "42501", "53", "54", "55", "57", "58", "XX")
 
 psycopg2.extras.register_uuid()
@@ -42,8 +42,9 @@ class Readable(Protocol):
 
 
 def engine(settings: Settings) -> Engine:
-    """Return the pooled engine of DATABASE_URL, one per URL and process. It connects on first use. Raises
-    ServiceError.
+    """Return the pooled engine of DATABASE_URL, one per URL and process. Raises ServiceError.
+
+    It connects on first use.
     """
     if not settings.database_url:
         raise ServiceError(
@@ -67,7 +68,7 @@ def rows(engine: Engine, query: str, **params: Any) -> list[Row[Any]]:
 
 
 def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv") -> None:
-    """Stream a query's result into `sink` in PostgreSQL's COPY format, in constant memory.
+    """Stream a query's result into `sink` by COPY, in constant memory.
 
     form: "csv" (with a header line; times in UTC, null is an empty cell without quotes) or "binary".
     """
@@ -78,7 +79,7 @@ def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[byt
 def copy_answer(
     connection: Connection, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv"
 ) -> None:
-    """Do `copy_out` within the caller's transaction. The sink receives one whole row per write."""
+    """Do `copy_out` in the caller's transaction. The sink receives one whole row per write."""
     options = {"csv": "(FORMAT csv, HEADER true, ENCODING 'UTF8')", "binary": "(FORMAT binary)"}[form]
     copy_statement(connection, sql.load(query), params, sink, options)
 
@@ -86,7 +87,7 @@ def copy_answer(
 def copy_statement(
     connection: Connection, statement: str, params: Mapping[str, Any], sink: IO[bytes], options: str = "(FORMAT csv)"
 ) -> int:
-    """Stream the result of any statement within the caller's transaction. Return the number of rows."""
+    """Stream any statement's result in the caller's transaction. Return the number of rows."""
     with _cursor(connection) as cursor:
         bound = _bound(connection, cursor, statement, params)
         cursor.copy_expert(f"COPY ({bound}) TO STDOUT WITH {options}", sink, size=_COPY_BYTES)
@@ -94,7 +95,7 @@ def copy_statement(
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: Readable) -> int:
-    """Load CSV without a header into a table within the caller's transaction. Return the number of rows.
+    """Load CSV without a header in the caller's transaction. Return the number of rows.
 
     An unquoted empty cell is null.
     """
@@ -116,9 +117,8 @@ def newest_event(settings: Settings) -> datetime | None:
 def migrate(engine: Engine) -> list[str]:
     """Apply missing migrations and return their names. Raises ServiceError if the server is too old.
 
-    Each script is one transaction, recorded in matchbook_migrations. A lock serialises processes. The sample
-    platform is
-    created only if neither its tables nor a contract view exist.
+    Each script is one transaction, recorded in matchbook_migrations. The sample platform is created only if neither
+    its tables nor a contract view exist.
     """
     with _wrapped(engine):
         return [name for name, script in _missing_scripts(engine) if _applied(engine, name, script)]
@@ -145,7 +145,6 @@ def _missing_scripts(engine: Engine) -> list[tuple[str, str]]:
 
 
 def _applied(engine: Engine, name: str, script: str) -> bool:
-    """Apply a script unless another process just did."""
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         recorded = text("SELECT EXISTS (SELECT 1 FROM matchbook_migrations WHERE name = :name)")
@@ -186,7 +185,6 @@ os.register_at_fork(after_in_child=_engine.cache_clear)
 
 @contextmanager
 def _cursor(connection: Connection) -> Iterator[Any]:
-    """Open a driver's cursor in the connection's transaction."""
     raw = connection.connection.cursor()
     try:
         yield raw

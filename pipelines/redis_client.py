@@ -21,8 +21,9 @@ T = TypeVar("T")
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """Return a client of REDIS_URL with long timeouts for bulk writes. Raises ServiceError if none is set,
-    SettingsError.
+    """Return a client of REDIS_URL with long timeouts for bulk writes.
+
+    Raises ServiceError if none is set, SettingsError.
     """
     if not settings.redis_url:
         raise ServiceError("expected a Redis: set REDIS_URL, or run a command that starts the embedded one (`make up`)")
@@ -71,7 +72,7 @@ def redis_errors(doing: str) -> Iterator[None]:
 
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:
-    """Return the manifest of the live release in Redis, or None. The caller converts Redis errors."""
+    """Return the live release in Redis, or None. The caller converts Redis errors."""
     stored = client.get(keys.manifest(decoded(client.get(keys.current))))
     return Release.from_json(stored) if isinstance(stored, bytes) else None
 
@@ -83,7 +84,7 @@ def current_release(settings: Settings) -> str | None:
 
 
 def clock(client: redis.Redis) -> datetime:
-    """Return the current time of Redis, which readers and drains share. The caller converts Redis errors."""
+    """Return the time of Redis, which readers and drains share. The caller converts Redis errors."""
     seconds, micros = client.time()
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 

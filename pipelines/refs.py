@@ -42,8 +42,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class BuildRef(Ref):
-    """A build in progress. run: its staging directory. as_of: the cutoff, ISO 8601. because: the rule that chose
-    it.
+    """A build in progress. run: its staging directory. as_of: the cutoff, ISO 8601. because: the rule that chose it.
 
     fresh: rows and settings are read again. snapshot, bundles (name -> version), release: stored so far.
     validation_models: name -> version of the models that evaluated it.
@@ -83,9 +82,7 @@ class ShardRef(Ref):
 
 @dataclass(frozen=True)
 class ScoredShard(Ref):
-    """The lists of a shard. sha256: of its file. code: digest of the code that made it. capped: see
-    `open_shards`.
-    """
+    """The lists of a shard. sha256: of its file. code: digest of its code. capped: see `open_shards`."""
 
     surface: str
     index: int
@@ -158,9 +155,8 @@ class PublishRef(Ref):
 class ChangesRef(Ref):
     """Changes that a refresh found and staged. reason: why nothing changes, or "". refreshes: the live release.
 
-    bundles: those that the refresh extends. again, new: by entity, owners who get a new list and owners newer
-    than the
-    build.
+    bundles: those that the refresh extends.
+    again, new: owners by entity: those who get a new list, and those newer than the build.
     """
 
     reason: str

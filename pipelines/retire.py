@@ -21,7 +21,7 @@ from pipelines.report.store import retire_reports
 from pipelines.store.artifacts import BUNDLES, CUTS, HOLDOUTS, Artifacts
 
 _RUN_DAYS = 3
-#: Data of a past cutoff is deleted after this number of days without use. It exceeds a month between builds.
+#: Days without use after which data of a past cutoff is deleted. They exceed a month between builds.
 _CUT_DAYS = 40
 
 
@@ -31,10 +31,8 @@ _BUSY_S = 2 * 86_400  # a running build may need younger data, whatever their cu
 def retire(settings: Settings) -> dict[str, list[str]]:
     """Delete builds beyond `keep_artifacts` with their reports, and all but the last refresh of each build.
 
-    Also deletes snapshots and bundles that no kept release names, unused cutoffs, old tuning trials and old
-    staging.
-    Never deletes the live release and those loaded before it. First repeats the erasure of people that a running
-    build
+    Also deletes snapshots and bundles that no kept release names, unused cutoffs, old tuning trials and old staging.
+    Never deletes the live release and those loaded before it. First repeats the erasure of people that a running build
     restored.
     """
     erase_returned(settings)
@@ -60,10 +58,7 @@ def retire(settings: Settings) -> dict[str, list[str]]:
 
 
 def _worth_keeping(releases: Sequence[Release], most: int) -> set[str]:
-    """Return the newest builds with the newest refresh of each, so that refreshes displace no build.
-
-    releases: oldest first.
-    """
+    """Return the newest builds with the newest refresh of each. releases: oldest first."""
     builds = [r for r in releases if not r.parts][-most:]
     refreshed = {r.built: r.id for r in releases if r.parts}
     return {b.id for b in builds} | {refreshed[b.as_of] for b in builds if b.as_of in refreshed}
@@ -97,8 +92,7 @@ _FOLDER = "retention"
 def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, int]:
     """Delete posted rows by age in one transaction. Return nonzero counts by kind.
 
-    Keeps events of unknown ids while the platform's views lack rows, because the ids may become known.
-    Raises ServiceError, ContractError.
+    Keeps events of unknown ids while the views lack rows. Raises ServiceError, ContractError.
     """
     now = now or datetime.now(UTC)  # noqa: TID251 - age of posted rows, independent of builds
     before = {
@@ -117,7 +111,7 @@ def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, i
 
 
 def _views_lack(settings: Settings) -> bool:
-    """Return whether the views have so few rows, compared with the newest snapshot, that a build would stop."""
+    """Return whether the views have so few rows that a build would stop."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
         return False

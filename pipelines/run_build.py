@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def run_build(
     settings: Settings, as_of: datetime | None = None, fresh: bool = False, force: bool = False, publish: bool = True
 ) -> dict[str, Any]:
-    """Run every step. Return the results of the last ones, with the seconds of each step by task id."""
+    """Run every step. Return the last results, with the seconds of each step by task id."""
     migrate(engine(settings))
     check_contract(engine(settings))
     cutoff = passed(as_of) if as_of else default_cutoff(settings)
@@ -61,9 +61,7 @@ def score_newest(settings: Settings) -> dict[str, Any]:
 
 
 def default_cutoff(settings: Settings) -> datetime:
-    """Return the newest plausible event plus one second, never after now. Raises EmptySnapshot without events
-    (P01).
-    """
+    """Return the newest plausible event plus one second, never after now. Raises EmptySnapshot without events (P01)."""
     newest = newest_event(settings)
     if newest is None:
         raise EmptySnapshot(
@@ -108,7 +106,6 @@ def _of_each(
 
 
 def _read(step: str, value: Any) -> Any:
-    """Create the result of a step from its JSON."""
     kind = "BuildRef" if step == BUILD else next((s.gives for s in STEPS if s.id == step), "")
     if not kind:
         return value
@@ -123,7 +120,6 @@ def _written(result: Any) -> Any:
 
 
 def _told(settings: Settings, build: BuildRef, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the release, and the seconds of each step so far."""
     seconds: dict[str, float] = {}
     for line in steps_of(settings.artifacts / "runs" / build.run):
         seconds[line["step"]] = round(seconds.get(line["step"], 0.0) + line["wall_s"], 2)

@@ -1,7 +1,6 @@
 """Decide each day from stored facts whether a scheduled run builds (K01-K09, R13).
 
-Builds are weekly, two-weekly or monthly by the activity of the last week. A build is due at once when
-interactions
+Builds are weekly, two-weekly or monthly by the activity of the last week. A build is due at once when interactions
 have doubled or many people or startups came (docs/decisions/0026-retraining-rule.md).
 """
 
@@ -38,10 +37,9 @@ SLACK = timedelta(hours=12)
 class Facts:
     """Input of the decision. built: cutoff of the live build, ISO 8601, or None.
 
-    age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and days with
-    any.
+    age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and days with any.
     interactions, users, startups: numbers at the build and now.
-    drift: share of people by which the mix of routes changed since the build, or None if its snapshot is gone.
+    drift: share of people by which the mix of routes changed since the build, or None without its snapshot.
     """
 
     built: str | None = None
@@ -56,7 +54,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a build is due, the interval at this activity, and the reason in a sentence."""
+    """Whether a build is due, the interval at this activity, and the reason."""
 
     due: bool
     every_days: int
@@ -110,9 +108,8 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
 def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> dict[str, Any]:
     """The step of a scheduled run that covers `interval`. Any other run has None and always builds.
 
-    Returns {newest, due, facts}. "reason" says why the run ends here: no new events in a whole interval, or no
-    build is
-    due (K01-K09).
+    Returns {newest, facts, due: why a build is due}. "reason" replaces "due" if the run ends here: no new events in a
+    whole interval, or no build is due (K01-K09).
     """
     newest = newest_event(run.settings)
     found: dict[str, Any] = {"newest": newest.isoformat() if newest else None}
@@ -179,10 +176,7 @@ def _leap(facts: Facts, settings: Settings) -> str:
 
 
 def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: datetime, people: int) -> float | None:
-    """Return the change of the mix of people's routes since the build.
-
-    Newer people without an event are cold-start.
-    """
+    """Return the change of the mix of people's routes since the build. Newer people without an event are cold-start."""
     users = snapshot.entities(Entity.USER)
     mine = users.role >= 0
     if not mine.any():
@@ -215,8 +209,7 @@ _HOUR_S = 3600.0
 class Age:
     """Freshness of the live lists.
 
-    release: the live one, or None. age_hours: age of its lists. newest: time of the newest event.
-    late: why the lists are too old, or "".
+    release: the live one, or None. age_hours: age of its lists. late: why the lists are too old, or "".
     """
 
     release: str | None
@@ -229,11 +222,10 @@ class Age:
 
 
 def list_freshness(settings: Settings, at: datetime) -> Age:
-    """Return the age of the live lists at an instant. Raises ServiceError if a server does not answer.
+    """Return the age of the live lists. Raises ServiceError if a server does not answer.
 
     Lists older than [releases] late_hours are late, 0 disables the check. `late` also says whether events still
-    arrive.
-    Without events new lists are not needed, but the delivery of events may be broken.
+    arrive. Without events new lists are not needed, but the delivery of events may be broken.
     """
     live = current_release(settings)
     newest = newest_event(settings)

@@ -1,4 +1,4 @@
-"""Read PostgreSQL's COPY in pieces: events from binary rows of fixed width, people from CSV."""
+"""Read PostgreSQL's COPY as columns, in pieces: events from binary rows of fixed width, people from CSV."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pipelines.export.checks import Rejected
 from pipelines.export.layout import INSTANT, RowGroups
 from pipelines.postgres import copy_answer
 
-#: Size of a piece in bytes. With its columns about 30 MB stay in memory.
+#: Bytes of a piece. With its columns about 30 MB stay in memory.
 PIECE = 8 << 20
 
-#: A row of `events/coded` in PostgreSQL's binary format: the number of cells, then each cell's width and value.
+#: A binary row of `events/coded`: the number of cells, then each cell's width and value.
 _ROW = np.dtype(
     [
         ("cells", ">i2"),
@@ -45,11 +45,8 @@ _EPOCH_2000 = 946_684_800_000_000
 
 
 class EventCells(NamedTuple):
-    """Events as read from COPY.
-
-    user, startup: (n,) V16 bytes of the ids.
-    kind: (n,) int8 code, -1 for a broken row.
-    at: (n,) int64 microseconds since 1970 UTC, undefined for a broken row.
+    """Events as read. user, startup: (n,) V16 bytes of the ids; kind: (n,) int8 code, -1 for a broken row; at: (n,)
+    int64 microseconds since 1970 UTC, undefined in a broken row.
     """
 
     user: NDArray[Any]
@@ -59,9 +56,7 @@ class EventCells(NamedTuple):
 
 
 def copy_events(connection: Connection, params: Mapping[str, Any], take: Callable[[EventCells], None]) -> None:
-    """Pass every row of `events/coded` to `take`, in constant memory. Raises DataError if a cell has another
-    width.
-    """
+    """Pass every row of `events/coded` to `take`, in constant memory. Raises DataError if a cell has another width."""
     pieces = _EventPieces(take)
     with io.BufferedWriter(pieces, PIECE) as sink:
         copy_answer(connection, "events/coded", params, cast(IO[bytes], sink), "binary")
@@ -111,26 +106,25 @@ def _cells(rows: NDArray[np.void]) -> EventCells:
 
 
 def id_array(ids: NDArray[np.void]) -> pa.FixedSizeBinaryArray:
-    """Return (n,) V16 ids as an Arrow array over the same memory."""
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
 
 
 def rows_of(ids: NDArray[np.void], known: pa.FixedSizeBinaryArray) -> NDArray[np.int32]:
-    """Return (n,) int32 position of each V16 id among the known ones, -1 if unknown."""
+    """Return (n,) int32 position of each V16 id, -1 if unknown."""
     return np.asarray(pc.fill_null(pc.index_in(id_array(ids), value_set=known), -1).to_numpy())
 
 
 def copy_tables(
     connection: Connection, query: str, params: Mapping[str, Any], take: Callable[[pa.Table], None]
 ) -> None:
-    """Pass a query's result to `take` as tables of text columns, null as "", in constant memory."""
+    """Pass the result of a query to `take` as tables of text columns (null as ""), in constant memory."""
     pieces = _TextPieces(take)
     copy_answer(connection, query, params, cast(IO[bytes], pieces))
     pieces.finish()
 
 
 class _TextPieces:
-    """A sink of CSV rows. PostgreSQL sends the column names first, then one row per write."""
+    """A sink of CSV rows. PostgreSQL sends one row a write, and the column names first."""
 
     def __init__(self, take: Callable[[pa.Table], None]) -> None:
         self._take, self._names, self._rows, self._bytes = take, b"", list[bytes](), 0
@@ -162,7 +156,7 @@ def _text_table(names: bytes, rows: bytes) -> pa.Table:
 
 
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Convert text columns to the types of the schema. "" becomes null unless the column is text."""
+    """Convert text columns to the types of the schema; "" becomes null in a column that is not text."""
     return pa.table([_typed(table[f.name], f.type) for f in schema], schema=schema)
 
 
@@ -174,7 +168,7 @@ def _typed(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
+    """PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
     early = pc.match_substring_regex(column, r"^-infinity|BC$")
     late = pc.match_substring_regex(column, r"^infinity|^\d{5}")
     text = pc.if_else(early, "0001-01-01 00:00:00+00", pc.if_else(late, "9999-12-31 23:59:59.999999+00", column))
@@ -185,7 +179,7 @@ class People:
     """Write rows of `users` or `startups`, ascending by id. A context manager for its first file.
 
     Erased people are left out, also as founders. Opt-outs and withdrawals count at any age.
-    A created_at or updated_at before the first plausible instant is reported and becomes blank.
+    An implausibly early created_at or updated_at is reported and becomes blank.
     view: the contract view. known: the ids. born: bool, created before the cutoff or at an unknown time.
     """
 
@@ -214,7 +208,7 @@ class People:
         self._groups.__exit__(*error)  # type: ignore[arg-type]
 
     def take(self, table: pa.Table) -> None:
-        """Add the next rows, as text. Reject rows without an id, with the nil UUID or with a repeated id."""
+        """Add text rows. Reject rows without an id, with the nil UUID or with a repeated id."""
         table = self._without_erased(table)
         ids = table[self._schema.names[0]].to_numpy()
         again = ids == np.concatenate([np.array([self._last], object), ids[:-1]])
@@ -235,7 +229,7 @@ class People:
         return np.concatenate([np.zeros(0, bool), *self._born])
 
     def write(self, there: NDArray[np.bool_]) -> int:
-        """Write the rows of the mask to the snapshot's file. Return their number."""
+        """Write the rows of the mask. Return their number."""
         with RowGroups(self._path, self._schema) as groups:
             start = 0
             for batch in pq.ParquetFile(self._all).iter_batches():

@@ -56,25 +56,21 @@ from pipelines.store.artifacts import write_private
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
-#: The earliest instant of Python's calendar.
+#: Python's calendar has no older instant.
 _YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _WORDS = np.array(words_by_code(INTERACTION_TYPES), dtype=object)
 
 
 def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
-    """The step: export a snapshot and return the build reference with its name."""
+    """The step: returns the build reference with the name of the snapshot."""
     return replace(build, snapshot=export_snapshot(run, build.fresh, force))
 
 
 def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
     """Store the snapshot of the run's cutoff and return its name. Reuse a stored one unless `fresh`.
 
-    Also stores each person's interaction count at the cutoff in the database, so that later counts need no scan
-    (N07).
-    Also stores a reading of the startups' view counters. Nothing is visible before the last rename, so the export
-    may be
-    killed at any time.
-
+    Also stores each person's interaction count at the cutoff (N07) and a reading of the view counters. Nothing is
+    visible before the last rename, so the export may be killed at any time.
     Raises EmptySnapshot without an event before the cutoff (P01), DataError above [export] rejected_share,
     ContractError for a wrong view, SnapshotShrunk if rows of an earlier snapshot are gone (unless `force`).
     """
@@ -87,7 +83,6 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
 
 
 def _exported(run: Run, force: bool) -> str:
-    """Make a new snapshot and return its name."""
     staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
     staging.mkdir(parents=True, mode=0o700)
     try:
@@ -101,7 +96,7 @@ def _exported(run: Run, force: bool) -> str:
 
 
 class _Export:
-    """One export in progress. `facts` returns the content of the manifest. `staging` holds the files."""
+    """One export in progress. `facts` returns the manifest's content. `staging` holds the files."""
 
     def __init__(self, run: Run, staging: Path) -> None:
         self.run, self.staging = run, staging
@@ -141,7 +136,7 @@ class _Export:
         }
 
     def _read(self) -> None:
-        """Read everything from the platform in one repeatable-read transaction."""
+        """Read everything from the platform in one transaction, so that all rows are of one instant."""
         source = engine(self.run.settings)
         check_contract(source)
         with transaction(
@@ -180,7 +175,7 @@ class _Export:
             copy_events(connection, self.params, self._take)
 
     def _take(self, events: EventCells) -> None:
-        """Sort one piece of events. Unknown people are rejected here. Broken rows are read again later as text."""
+        """Sort one piece of events and reject unknown people. Broken rows are read again later as text."""
         self.bar.update(len(events.kind))
         user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
         whole = events.kind >= 0
@@ -206,7 +201,7 @@ class _Export:
         self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
 
     def _take_dismissals(self, table: pa.Table) -> None:
-        """Keep dismissals of known people and startups, as (n, 3) int64 rows."""
+        """Keep dismissals of known people and startups, (n, 3) int64."""
         user, startup = (
             rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(), known)
             for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups))
@@ -215,7 +210,7 @@ class _Export:
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
     def _write_dismissals(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> int:
-        """Write the sorted dismissals of people and startups in the snapshot. Return their number."""
+        """Write sorted dismissals of the snapshot's people and startups. Return their number."""
         user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
         stay = there_users[user] & there_startups[startup]
         columns = [
@@ -235,7 +230,7 @@ class _Export:
         self.readings.append(copied_readings(self.known_startups, table))
 
     def _of_erased(self, events: EventCells, user: NDArray[np.int32], startup: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return (n,) bool: the event belongs to an erased person. Only unknown ids need a lookup."""
+        """Return (n,) bool: belongs to an erased person. Only unknown ids need a lookup."""
         found = np.zeros(len(events.kind), bool)
         for ids, rows in ((events.user, user), (events.startup, startup)):
             unknown = np.flatnonzero(rows < 0)
@@ -275,7 +270,6 @@ class _Export:
         return census
 
     def _write_readings(self, there_startups: NDArray[np.bool_]) -> pa.Table:
-        """Write the readings of startups in the snapshot, with their row numbers."""
         row = np.where(there_startups, np.cumsum(there_startups) - 1, -1)
         readings = of_rows(pa.concat_tables([READINGS.empty_table(), *self.readings]), row)
         with RowGroups(self.staging / "readings.parquet", READINGS) as groups:
@@ -300,7 +294,7 @@ class _Export:
     def _check(self, kept: dict[str, int]) -> dict[str, int]:
         """Check the limits. Return the number of orphan rows by source.
 
-        Raises DataError or EmptySnapshot, and then the file of rejected rows stays in the run's directory.
+        Raises DataError or EmptySnapshot, and keeps the file of rejected rows.
         """
         aside = self.run.directory / "rejected.parquet"
         with _kept_on_error(self.staging / "rejected.parquet", aside):
@@ -328,7 +322,6 @@ def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
 
 
 def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
-    """Return the snapshot before its manifest is written."""
     about = {"as_of": run.as_of.isoformat(), "settings": run.settings.recorded(), "views": facts["views"]}
     names = ("users", "startups", "interactions", "readings")
     users, startups, events, readings = (pq.read_table(staging / f"{name}.parquet") for name in names)
@@ -336,7 +329,6 @@ def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
 
 
 def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write the manifest and return it."""
     manifest = {
         "format": FORMAT,
         "as_of": run.as_of.isoformat(),
@@ -355,7 +347,6 @@ def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(run: Run, staging: Path, manifest: dict[str, Any]) -> str:
-    """Rename the files into place and return the snapshot's name."""
     path = run.artifacts.place("snapshots", f"{run.slug}-{manifest['digest'][:8]}", lambda aside: _move(staging, aside))
     os.utime(path / MANIFEST)  # a repeated export of old content becomes the newest of its cutoff
     logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in manifest["counts"].items()))

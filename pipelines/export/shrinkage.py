@@ -1,7 +1,7 @@
 """Compare a new snapshot with the newest earlier one: rows before the earlier cutoff must still exist.
 
-People and startups are compared by id, events one by one. An erasure rewrites every stored snapshot, so erased
-people are in neither. Memory holds a few numbers per event of both snapshots.
+People and startups are compared by id, events one by one. An erasure rewrites every stored snapshot. Memory holds a
+few numbers per event of both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pipelines.export.snapshot import Snapshot, read_manifest
 from pipelines.run.run import Run, log_decision, parse_instant
 
 _LOG = logging.getLogger(__name__)
-#: Number of rows that may be missing from any table, however small it is.
+#: Rows that may be missing from any table, however small it is.
 FEW = 10
 
 
 class MissingRows(NamedTuple):
-    """Number of rows of one table in the earlier snapshot, and how many of them are gone."""
+    """One table: rows in the earlier snapshot, and how many are gone."""
 
     rows: int
     gone: int
@@ -36,7 +36,7 @@ class MissingRows(NamedTuple):
 
 
 def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
-    """Compare a staged snapshot with the newest stored one of the same or an earlier cutoff. Log the decision.
+    """Compare a staged snapshot with the newest stored one of the same or an earlier cutoff.
 
     Raises SnapshotShrunk if a table lacks more than [export] missing_share of the earlier rows, unless `force`.
     """
@@ -64,10 +64,7 @@ def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
 
 
 def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
-    """Return by table the rows of `old` before both cutoffs that `new` lacks.
-
-    People who arrive at or between the cutoffs are not missing.
-    """
+    """Return by table the rows of `old` before both cutoffs that `new` lacks."""
     user, startup = _rows(new.user_ids, old.user_ids), _rows(new.startup_ids, old.startup_ids)
     events = old.interactions().before(new.as_of_us)
     met = _keys(user[events.owner], startup[events.item], events.kind, events.at)
@@ -95,9 +92,7 @@ def _of(ids: IdMap, row: NDArray[np.int32]) -> MissingRows:
 def _keys(
     user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
-    """Return (n,) uint64 hash of each event (SplitMix64 mixing). Two different events collide once in about
-    2**64.
-    """
+    """Return (n,) uint64 hash of each event (SplitMix64 mixing). Two events collide once in about 2**64."""
     x = np.zeros(len(at), np.uint64)
     for column in (user, startup, kind, at):
         x = (x ^ column.astype(np.int64).view(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -106,7 +101,7 @@ def _keys(
 
 
 def _earlier(run: Run) -> Path | None:
-    """Return the newest stored snapshot of this cutoff or an earlier one. Equal cutoffs use the latest export."""
+    """Return the newest stored snapshot of this or an earlier cutoff."""
     found = [
         (parse_instant(about["as_of"]), (path / "manifest.json").stat().st_mtime, path)
         for path, about in _readable(run)

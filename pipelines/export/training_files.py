@@ -1,18 +1,16 @@
 """Write the required training files from a snapshot (D02-D10, E01-E03).
 
-This module is the only definition of names and orientation (R20). In file names "user" means the rows of the
-matrix
-and "item" its columns.
+Names and orientation are defined here once (R20). In file names "user" means the rows of the matrix and "item" its
+columns.
 
 | file | rows ("user") | columns ("item") |
 |---|---|---|
 | als_interactions.npz | users, als_user_mapping.json | startups, als_item_mapping.json |
 | als_interactions_reverse.npz | **startups**, als_reverse_user_mapping.json | **users**, als_reverse_item… |
 
-The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07). The reverse one is the
-transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has
-one
-line per event with facts of both sides. Left out: people who opted out (R23), people with fewer events than
+The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07); the reverse one is the
+transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one line
+an event with the facts of both sides. Left out: people who opted out (R23), people with fewer events than
 `min_interactions` (C31), and startups without remaining events. `pipelines/train` writes ranker_train.csv (D11).
 """
 
@@ -43,7 +41,7 @@ from pipelines.run.run import Run
 
 logger = logging.getLogger(__name__)
 FOLDER = "datasets"
-#: Lines of two_tower_train.csv that are converted at a time.
+#: Lines of two_tower_train.csv converted at a time.
 _LINES = 1 << 17
 
 
@@ -62,7 +60,7 @@ def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
 
 
 def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> dict[str, int]:
-    """Write the training files (D03-D10) atomically. Return cells, ids or lines by file name.
+    """Write each training file (D03-D10) atomically. Return cells, ids or lines by file name.
 
     Raises TooSparse if nobody has `min_interactions` events (P02).
     """
@@ -85,7 +83,7 @@ def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> d
 
 
 def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix, IdMap, IdMap]:
-    """Read what `write_sets` wrote: (rows, columns) float32 weights, and the ids of rows and columns."""
+    """(rows, columns) float32 weights and the ids of rows and columns, as `write_sets` wrote them."""
     prefix, suffix = ("als_reverse", "_reverse") if reverse else ("als", "")
     maps = [json.loads((folder / f"{prefix}_{side}_mapping.json").read_bytes())["ids"] for side in ("user", "item")]
     matrix = sparse.csr_matrix(sparse.load_npz(folder / f"als_interactions{suffix}.npz"))
@@ -94,7 +92,6 @@ def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix,
 
 
 def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
-    """Return events of people who did not opt out and have enough events."""
     allowed = snapshot.heard
     enough = allowed.counts() >= min_interactions
     kept = allowed.where(enough[allowed.owner])
@@ -109,7 +106,6 @@ def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
 
 
 def _compact(events: Interactions) -> Interactions:
-    """Number rows again, only over owners and items that have an event."""
     (owners, owner), (items, item) = (np.unique(rows, return_inverse=True) for rows in (events.owner, events.item))
     ids = IdMap(events.owners.ids[owners]), IdMap(events.items.ids[items])
     return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), events.kind, events.at)
@@ -128,7 +124,7 @@ def _mapping(path: Path, ids: IdMap) -> int:
 
 
 def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
-    """Write one line per event (D10): both ids, kind, weight, time, and facts of both sides."""
+    """One line an event (D10): both ids, kind, weight, time, and the facts of both sides."""
     people = {entity: _facts(snapshot.entities(entity)) for entity in Entity}
 
     def fill(aside: Path) -> None:
@@ -145,7 +141,6 @@ def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
 
 
 def _facts(entities: Entities) -> dict[str, pa.Array]:
-    """Return the facts of each row as text columns."""
     facts = {f"{entities.entity}_id": pa.array(entities.ids.ids.tolist(), pa.string())}
     if entities.entity is Entity.USER:
         facts["user_role"] = _words([r.value for r in Role], entities.role)

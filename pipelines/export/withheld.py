@@ -1,7 +1,7 @@
 """Blank profile columns that leak the future: columns that later events fill or empty.
 
-Profiles are as of the export. If the platform fills a column at a startup's first event, a ranker trained on an
-earlier instant learns that a filled value predicts an event (docs/decisions/0031-view-counters.md).
+Profiles are as of the export. If the platform fills a column at a startup's first event, a ranker would learn that a
+filled value predicts an event (docs/decisions/0031-view-counters.md).
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from pipelines.export.layout import STARTUPS, USERS, RowGroups
 from pipelines.export.snapshot import Snapshot
 
 #: Largest allowed difference in the share with later events, between blank and filled rows of equal earlier activity.
-#: Harmless columns of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/0031-view-counters.md).
+#: Harmless columns of the sample, deskdrop and crunchbase stay below 0.3.
 GAP = 0.5
-#: If at least EXPECTED rows should have (or lack) later events, at least the share LEAST of them must. Fewer is a
-#: leak.
-#: Harmless columns stay above 0.8. The test is skipped if the rarer group has a share below RARE.
+#: If at least EXPECTED rows should have (or lack) later events, at least the share LEAST of them must. Harmless
+#: columns stay above 0.8. The test is skipped if the rarer group has a share below RARE.
 EXPECTED, LEAST, RARE = 20.0, 0.25, 0.1
-#: Minimum rows of either group, and minimum standard errors. Less can be chance.
+#: Minimum rows of either group, and minimum standard errors.
 FEW, SURE = 20, 6.0
-#: Strata of equal size by age of the last event. Doublings of the number of events split each one further.
+#: Strata of equal size by age of the last event. Doublings of the number of events split them further.
 PARTS = 8
 
 
 def met_from(events: Interactions, instant: int, n: int) -> NDArray[np.bool_]:
-    """Return (n,) bool: owners with an event at the instant or later."""
+    """(n,) bool: owners with an event at the instant or later."""
     return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
 
 
 def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (shown,) int stratum of each owner by number of events and age of the last one, 0 without an event."""
+    """Return (shown,) int stratum by number of events and age of the last one, 0 without an event."""
     count = np.bincount(before.owner, minlength=len(before.owners))[shown]
     age = last_age(before, EventTime.from_times(before.at))[shown]
     bounds = np.quantile(age[count > 0], np.linspace(0, 1, PARTS + 1)[1:-1]) if (count > 0).any() else np.zeros(0)
@@ -50,13 +49,11 @@ def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.i
 
 
 def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[np.int64], strict: bool = True) -> str:
-    """Describe how blanks predict later events, or return "". All (n,): blank, met bool; stratum of
-    `equally_busy`.
+    """Describe how blanks predict later events, or return "". All (n,).
 
     Compares within strata that hold both groups (Mantel and Haenszel 1959).
-    strict: report also if almost none of one group have later events although many should. This test uses only
-    rows with
-    an earlier event, because other rows may differ for other reasons.
+    strict: report also if almost none of one group have later events although many should. This test uses only rows
+    with an earlier event, because other rows may differ for other reasons.
     """
     size = int(stratum.max(initial=0)) + 1
     n = np.stack([np.bincount(stratum[side], minlength=size) for side in (blank, ~blank)]).astype(float)
@@ -80,7 +77,7 @@ def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[n
 
 
 def _too_few(n: NDArray[Any], y: NDArray[Any], rate: NDArray[Any]) -> bool:
-    """Return whether one group has (or lacks) later events in at most the share LEAST of the predicted cases."""
+    """Return whether at most the share LEAST of one group's predicted rows have (or lack) later events."""
     if n.sum(axis=1).min() < RARE * n.sum():
         return False
     for seen, expected in ((y, n * rate), (n - y, n * (1 - rate))):
@@ -97,7 +94,7 @@ _TABLES = {Entity.USER: ("users.parquet", USERS), Entity.STARTUP: ("startups.par
 def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
     """Blank every profile column whose blanks at the validation split predict later events.
 
-    Returns by side and column how they predict. Rewrites the changed files of `staged` in `folder`.
+    Returns by side and column how they predict. Writes changed files to `folder`.
     """
     found = {f"{entity}s": dict(_telling(staged, entity)) for entity in Entity}
     for entity, (file, schema) in _TABLES.items():

@@ -105,8 +105,7 @@ def compare_releases(settings: Settings, first: Release, second: Release) -> dic
     """Compare two releases.
 
     Returns {"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first,
-    second]} of differing entries, "ndcg": {surface: [first, second]} from the reports, "gate": [verdict,
-    verdict]}.
+    second]} of differing entries, "ndcg": {surface: [first, second]} from the reports, "gate": [verdict, verdict]}.
     """
     both = (first, second)
     reported = [_reported(settings, r.id) for r in both]

@@ -18,7 +18,6 @@ from pipelines.refs import GateRef, PublishRef
 from pipelines.run.run import Run, log_decision
 
 _LOG = logging.getLogger(__name__)
-#: Files in the run directory.
 GATE, ASKED = "gate.json", "asked.json"
 PUBLISH, HOLD = "publish", "hold"
 
@@ -27,10 +26,8 @@ PUBLISH, HOLD = "publish", "hold"
 class GateContext:
     """Input of the decision besides the verdict.
 
-    published: the run intends to publish.
-    force: the person who started the run has decided already.
-    backfill: the run is for a past day, so nobody is asked.
-    attended: a person can be asked.
+    published: the run intends to publish. force: the person who started the run has decided already.
+    backfill: nobody is asked about a past day. attended: a person can be asked.
     """
 
     published: bool = True
@@ -42,8 +39,7 @@ class GateContext:
 def resolve_gate(run: Run, case: GateContext) -> bool:
     """Return whether a person must be asked. Otherwise record the answer.
 
-    Drops an earlier answer, because a cleared task means a new decision. Raises GateClosed if the release is
-    stopped.
+    Drops an earlier answer, because a cleared task means a new decision. Raises GateClosed if the release is stopped.
     """
     gate = {**read_gate(run), "answer": None}
     run.artifacts.write_json(run.directory / GATE, gate)
@@ -109,7 +105,7 @@ def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
 def ask_once(run: Run, subject: str, body: str) -> None:
     """Record the question for a person. Raises GateClosed if this run asked a different one before.
 
-    Airflow keeps the text of a task's first question and would show it for another release.
+    Airflow would show the text of the first question for another release.
     """
     path, now = run.directory / ASKED, {"subject": subject, "body": body}
     if path.is_file() and json.loads(path.read_text()) != now:

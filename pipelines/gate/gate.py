@@ -1,4 +1,4 @@
-"""Compare a stored release with the live one and the floor. Write the result to runs/<run>/gate.json."""
+"""Compare a stored release with the live one and the floor. Write runs/<run>/gate.json."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LOG = logging.getLogger(__name__)
 _DAY_S, _DAY_US = 86_400, 86_400_000_000
 #: Number of reasons that tasks pass on. gate.json has all.
 _TOLD = 12
-#: Errors of an earlier version's models in changed code. They must not block every later build.
+#: Errors of old models in changed code. They must not block every later build.
 _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
 
 
@@ -122,7 +122,7 @@ def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
 def _judged(
     run: Run, snapshot: str, new: Release, live: Release | None, notes: list[str]
 ) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
-    """Return NDCG of every evaluation owner, and the cuts. Both are empty, with a note, without a hold-out."""
+    """Return NDCG of every evaluation owner, and the cuts, or nothing with a note."""
     if not new.judged:
         notes.append("nothing was held out: accuracy is not evaluated")
         return {}, {}
@@ -145,7 +145,7 @@ def _judged(
 
 
 def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> ValidationModels | None:
-    """Return the live release's validation models if they are stored and know no event of the evaluation."""
+    """Return the live release's validation models if they know no event of the evaluation."""
     if not live.judged:
         notes.append(f"the validation models of {live.id} were not kept: accuracy is compared with the floor only")
         return None
@@ -172,7 +172,6 @@ def _days(live: Release, new: Release) -> float:
 
 
 def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[str]:
-    """Return the reasons against the release, stops first, or a sentence that there are none."""
     against = [c.says for v in (STOP, ASK) for c in checks if c.verdict == v]
     held = "the floor" if live is None else f"the floor and {live.id}"
     judged = sum(c.value is not None for c in checks)
@@ -180,7 +179,7 @@ def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[st
 
 
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
-    """Return by surface the mean NDCG@10 of live models, new models and popular lists on the same owners."""
+    """Return by surface the mean NDCG@10 of live models, new models and popular lists."""
 
     def mean(values: NDArray[np.float64] | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)

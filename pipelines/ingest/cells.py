@@ -30,7 +30,7 @@ _INSTANTS = (FieldType.PAST, FieldType.EVENT_TIME, FieldType.INSTANT)
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """Typed good rows, with a first column `line` and the columns of their table, and rejected rows with reasons."""
+    """Typed good rows, with a first column `line`, and rejected rows with reasons."""
 
     rows: pa.Table
     rejects: list[Reject]
@@ -39,8 +39,8 @@ class Checked:
 def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
     """Check every row of a chunk.
 
-    started: start of the import. No past event can be later.
-    also: called last with the typed columns, for checks that need more than one row.
+    started: start of the import. No past event can be later. also: called last, for checks that need more than one
+    row.
     """
     verdict = Verdict(chunk)
     typed: dict[str, pa.Array] = {"line": pa.array(chunk.lines)}
@@ -54,7 +54,6 @@ def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
     return verdict.over(pa.table(typed))
 
 
-#: Further checks of a chunk, which get its typed columns.
 Also = Callable[[dict[str, pa.Array], "Verdict"], None]
 
 
@@ -87,7 +86,7 @@ class Verdict:
 
 
 def _typed(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
-    """Return the column in its type, blank as null. Count cells of another form against their rows."""
+    """Return the column in its type, blank as null. Reject rows whose cell has another form."""
     blank = pc.equal(cell, "")
     if field.required:
         verdict.against(blank, f"no {field.name}")

@@ -26,7 +26,7 @@ _CURE = "`make reset` removes what is loaded, MATCHBOOK_HOME=<another folder> ke
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a database holds of a data folder.
+    """The data folder in a database.
 
     digest: of the three files. counts: file -> rows kept. rejected: "file: reason" -> rejected rows.
     report: path of the CSV of rejected rows, or "".
@@ -43,18 +43,17 @@ class Loaded:
 
 
 def loaded_folder(engine: Engine) -> Loaded | None:
-    """Return the data folder that was imported into this migrated database, or None."""
+    """Return the imported data folder of this migrated database, or None."""
     with postgres.transaction(engine) as connection:
         return _noted(connection)
 
 
 def import_folder(settings: Settings, folder: Path) -> Loaded:
-    """Import users, startups and interactions. Does nothing if the same data are loaded already.
+    """Import users, startups and interactions, unless the same data are loaded already.
 
     Broken rows go to matchbook_rejected_rows and to a CSV in `home/rejected`, with file, line and reason.
     Raises DataError, and writes nothing, if a file is missing or empty, a column is missing, the database holds
-    anything
-    else, or more than `rejected_share` of all rows are broken.
+    anything else, or more than `rejected_share` of all rows are broken.
     """
     folder = folder.expanduser().resolve()
     _check_headers(folder)
@@ -142,7 +141,7 @@ def _transfer(settings: Settings, connection: Connection, folder: Path, digest: 
 
 
 def _check_share(settings: Settings, kept: int, rejected: dict[str, int], report: Path) -> None:
-    """Raise DataError if so large a share is broken that the export of the folder must be wrong."""
+    """Raise DataError if too many rows are rejected."""
     broken = sum(rejected.values())
     if broken > settings.export.rejected_share * (kept + broken):
         reasons = ", ".join(f"{reason} ({n})" for reason, n in sorted(rejected.items(), key=lambda r: (-r[1], r[0])))

@@ -1,10 +1,8 @@
 """Read rows of a CSV file in chunks, with line numbers. Reject an unreadable row and continue.
 
-Two parsers give the same rows. Until the first quote, Arrow parses whole blocks, one row a line. From the first
-quote
-on, or in a block that Arrow refuses, Python's csv reads line by line. A row with an open quote or a wrong number
-of
-cells loses only its first line. Reading continues with the next line.
+Two parsers give the same rows. Until the first quote, Arrow parses whole blocks, one row a line. After it, or in a
+block that Arrow refuses, Python's csv reads line by line. A row with an open quote or a wrong number of cells loses
+only its first line.
 """
 
 from __future__ import annotations
@@ -64,7 +62,7 @@ def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
 
 
 def _unmarked(head: bytes) -> str:
-    """Return the encoding of a text without a mark. In UTF-16 every other byte of ASCII column names is 0."""
+    """Guess the encoding without a mark. In UTF-16 every other byte of ASCII column names is 0."""
     begin = head[:40]
     if len(begin) >= 4 and not any(begin[1::2]) and all(begin[0::2]):
         return "utf-16-le"
@@ -128,9 +126,7 @@ class Reject:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows of text cells, one column per cell of the header. lines: (n,) int64, first line of each row in the
-    file.
-    """
+    """Rows of text cells by the header's names. lines: (n,) int64, first line of each row in the file."""
 
     lines: NDArray[np.int64]
     cells: pa.Table
@@ -139,9 +135,7 @@ class Chunk:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
-    """Yield a plain or gzip file as bytes, and a function that returns the bytes read from disk. Raises
-    DataError.
-    """
+    """Open a plain or gzip file as bytes, with a function that returns the bytes read from disk. Raises DataError."""
     try:
         with regular(path).open("rb") as raw:
             stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
@@ -159,10 +153,10 @@ class Header(NamedTuple):
 
 
 def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
-    """Split the first line that is not blank at the separator that gives the most known columns.
+    """Split the header at the separator that gives the most known columns.
 
-    Known names may differ in case and accents. A column without a name gets one.
-    Raises DataError for an empty file, a first line that is too long, or a repeated name.
+    The header is the first line that is not blank. Known names may differ in case and accents. A column without a name
+    gets one. Raises DataError for an empty file, a header that is too long, or a repeated name.
     """
     line, number = "", 0
     while not line.strip() or _EXCEL.match(line):
@@ -199,7 +193,7 @@ def _names(line: str, separator: str, known: Collection[str]) -> list[str]:
 
 
 def filled_rows(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
-    """Yield every row below the header that is not blank."""
+    """Yield every row that is not blank."""
     for chunk in chunks(stream, header.names, header.separator, header.below):
         blank = np.ones(len(chunk.lines), bool)
         for column in chunk.cells.columns:
@@ -223,7 +217,7 @@ def table_of(path: Path, known: Collection[str]) -> pa.Table:
 
 
 def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: int = 2) -> Iterator[Chunk]:
-    """Yield every row below the header, in order. line: number of the first."""
+    """Yield every row in order. line: number of the first."""
     while block := stream.read(BLOCK_BYTES):
         block += stream.readline()
         if b'"' in block:
@@ -235,7 +229,7 @@ def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: 
 
 
 def _by_block(block: bytes, names: Sequence[str], first: int, separator: str) -> Chunk | None:
-    """Return the block's rows, one per line, or None if it holds anything but plain rows."""
+    """Return the block's rows, one per line, or None unless all are plain."""
     if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
         return None
     text = {name: pa.string() for name in names}
@@ -258,7 +252,7 @@ def _lines_of(block: bytes) -> int:
 
 
 class _Lines:
-    """Decoded lines for csv.reader. They remember the lines of the current row and can return them."""
+    """Decoded lines for csv.reader. They can return the lines of the current row."""
 
     def __init__(self, raw: Iterator[bytes], first: int) -> None:
         self._raw, self._again, self._taken, self.line = raw, [], [], first  # type: ignore[var-annotated]
@@ -319,7 +313,7 @@ def _records(lines: _Lines, width: int, separator: str) -> Iterator[tuple[int, l
 
 
 def _encoded(rows: list[tuple[int, list[str]]], names: Sequence[str], rejects: list[Reject]) -> Chunk:
-    """Convert Python rows to Arrow columns. Reject rows that PostgreSQL cannot store as text."""
+    """Convert rows to Arrow columns. Reject rows that PostgreSQL cannot store as text."""
     whole = [(line, row, _unstorable(row)) for line, row in rows]
     rejects += [Reject(line, reason, _printable(written(row))) for line, row, reason in whole if reason]
     kept = [(line, row) for line, row, reason in whole if not reason]

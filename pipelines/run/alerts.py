@@ -1,11 +1,9 @@
 """Send alerts: a log line, and a POST of JSON to MATCHBOOK_WEBHOOK_URL if it is set.
 
-Sending never raises and takes at most a few seconds. Each machine sends the same matter once a week. Marker files
-are
-in `logs/told` of the home. Ids of people are removed from the body.
+Sending never raises and takes at most a few seconds. Each machine sends the same matter once a week, by marker files
+in `logs/told` of the home. Ids of people are removed.
 
-The body: {"text": for chat programs, "what", "says", "link", …}. "what" is "task_failed", "run_failed",
-"gate_asks"
+The body: {"text": for chat programs, "what", "says", "link", …}. "what" is "task_failed", "run_failed", "gate_asks"
 or "late".
 """
 
@@ -37,7 +35,7 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 class Alert:
     """An alert, sent once per `matter`.
 
-    what: the kind, one word. says: a sentence for people. link: where to look. about: further facts for programs.
+    what: the kind, one word. says: a sentence for people. about: further facts for programs.
     part_of: a larger matter that is then also marked as sent.
     """
 
@@ -62,7 +60,7 @@ class Alert:
 
 
 def send_alert(settings: Settings, notice: Alert) -> bool:
-    """Log the alert, and send it unless it was sent before. Return whether it was sent now. Never raises."""
+    """Log the alert, and send it unless it was sent before. Return whether it was sent now."""
     body = notice.body()
     log.warning("notice: %s", body["says"], extra={"notice": notice.what})
     url = settings.webhook_url.reveal()
@@ -92,7 +90,7 @@ def _posted(url: str, body: bytes) -> bool:
 
 
 def _post(url: str, body: bytes) -> str:
-    """Return "" if the server accepted the body, else the reason without the address, which is a secret."""
+    """Return "" or the server's reason, without the address, which is a secret."""
     if not url.startswith(("http://", "https://")):
         return "expected an address that begins with http:// or https://"
     try:
@@ -104,7 +102,6 @@ def _post(url: str, body: bytes) -> str:
 
 
 def _mark(settings: Settings, matter: tuple[str, ...]) -> Path:
-    """Return the path of the file that marks a matter as sent."""
     return settings.home / "logs" / "told" / hashlib.sha256("\n".join(matter).encode()).hexdigest()[:24]
 
 

@@ -60,9 +60,7 @@ def microseconds(instant: datetime) -> int:
 
 
 def _with_tuning(settings: Settings) -> tuple[Settings, str]:
-    """Return the settings with stored tuned values, and a line about them. Raises DataError if the file is
-    damaged.
-    """
+    """Return the settings with stored tuned values, and a line about them. Raises DataError if the file is damaged."""
     path = settings.artifacts / TUNING
     if not path.is_file():
         return settings, ""
@@ -92,8 +90,7 @@ class Run:
 
     @classmethod
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
-        """Begin and record a build. A cutoff that was built before keeps the settings of its snapshot, unless
-        `fresh`.
+        """Begin and record a build. A known cutoff keeps the settings of its snapshot, unless `fresh`.
 
         Any other cutoff uses tuned values for settings that have their defaults.
         """
@@ -137,7 +134,6 @@ class Run:
         return self
 
     def reference(self, **known: Any) -> BuildRef:
-        """Return the reference of this build with known facts."""
         return BuildRef(self.id, self.as_of.isoformat(), **known)
 
     @property
@@ -154,7 +150,6 @@ class Run:
 
     @property
     def as_of_us(self) -> int:
-        """The cutoff in microseconds since 1970 UTC."""
         return microseconds(self.as_of)
 
     def stored_snapshot(self) -> Path | None:
@@ -169,7 +164,6 @@ def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", f
     return run.reference(because=because, fresh=fresh)
 
 
-#: Name below the artefact root.
 LOG = "decisions.jsonl"
 
 
@@ -202,7 +196,7 @@ _PARTS = ("models", "pipelines", "sql")
 
 @cache
 def code_digest() -> str:
-    """Return 12 hex digits of every Python file and query that may change a list. Computed once per process."""
+    """Return 12 hex digits of every Python file and query that may change a list."""
     found = (p for part in _PARTS for p in (_ROOT / part).rglob("*") if p.suffix in (".py", ".sql"))
     return digest_of(_ROOT, found)
 
@@ -228,10 +222,9 @@ class RunTimes:
     """What Airflow knows about one run.
 
     run_type: "scheduled", "backfill", "manual", "asset_triggered", "operator_triggered" …
-    run_after: when the run was due. Every run has it.
-    logical_date: the date from a person or the timetable. None for a manual run without one.
+    run_after: when the run was due. logical_date: from a person or the timetable, or None.
     data_interval_end: end of the day (or hour) that it covers, or None.
-    as_of: the parameter of that name, an ISO 8601 instant or None.
+    as_of: the parameter, an ISO 8601 instant or None.
     started: actual start. Runs may wait or have an earlier date.
     """
 
@@ -244,7 +237,7 @@ class RunTimes:
 
     @property
     def timetabled(self) -> bool:
-        """Whether the timetable, and not a person, chose the interval of this run."""
+        """Whether the timetable, not a person, chose the interval."""
         return self.run_type in ("scheduled", "backfill")
 
 
@@ -268,11 +261,9 @@ def passed(as_of: datetime, now: datetime | None = None) -> datetime:
 
 
 def cutoff_of(run: RunTimes) -> Cutoff:
-    """Choose the end of a scheduled or backfilled interval, else `as_of`, the run's date, or its own time, in
-    this order.
+    """Choose the end of a scheduled or backfilled interval, else `as_of`, the run's date, or its own time.
 
-    Raises SettingsError for a backfill with as_of and for an as_of in the future, DataError for an unreadable
-    one.
+    Raises SettingsError for a backfill with as_of and for an as_of in the future, DataError for an unreadable one.
     """
     if run.timetabled:
         return _end_of_interval(run)
@@ -301,10 +292,7 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
 
 
 def no_new_data(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
-    """Return why a scheduled run has no new data, or None.
-
-    The reason: the newest event is older than one interval before the cutoff.
-    """
+    """Return why a scheduled run has no new data: no event for one interval before the cutoff. Otherwise None."""
     if newest is None:
         return "there are no interactions; import some, then trigger a run"
     if newest >= as_of - interval:

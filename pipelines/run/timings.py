@@ -2,10 +2,9 @@
 
 {"step": "train.als", "index": null, "wall_s": 3.1, "cpu_s": 5.9, "peak_mb": 412.3, "at": "2024-05-01T02:03:04Z"}
 
-index: instance of a mapped task, else null.
-wall_s, cpu_s: seconds. CPU of the process and of ended children.
+index: instance of a mapped task, else null. wall_s, cpu_s: seconds. CPU includes ended children.
 peak_mb: largest resident set of the process during the step, plus that of its largest child.
-at: end of the step. A repeated step has several lines, and the last one counts.
+at: end of the step. The last line of a repeated step counts.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ class Stopwatch:
         return cls(time.perf_counter(), _cpu_s(), _largest_child())
 
     def measured(self, step: str, index: int | None = None) -> dict[str, Any]:
-        """Return the line of a step that ends now."""
         child = _largest_child()
         peak = _peak_bytes() + (child if child > self.child else 0)
         at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
@@ -63,7 +61,10 @@ class Stopwatch:
 
 @contextmanager
 def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]:
-    """Measure the body and record it in the run's `directory`, even if it fails. No record of a run: do nothing."""
+    """Measure the body and record it in the run's `directory`, even if it fails.
+
+    Does nothing without a run's record.
+    """
     began = Stopwatch.now()
     try:
         yield
@@ -78,7 +79,7 @@ def append_timing(directory: Path, line: dict[str, Any]) -> None:
 
 
 def steps_of(directory: Path) -> list[dict[str, Any]]:
-    """Return the newest line of every step and index, ordered by their ends, without incomplete lines."""
+    """Return the newest complete line of every step and index, ordered by their ends."""
     path = directory / STEPS
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
     for text in path.read_text().splitlines() if path.is_file() else ():
@@ -98,7 +99,7 @@ def _cpu_s() -> float:
 
 
 def _peak_bytes() -> int:
-    """Return the largest resident set of this process since the last `now`, in bytes."""
+    """Return the largest resident set since the last `now`."""
     try:
         line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM:"))
     except (OSError, StopIteration):

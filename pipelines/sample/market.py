@@ -191,19 +191,16 @@ class Size:
         return int(self.ends.timestamp())
 
     def randomness(self, *part: int) -> np.random.Generator:
-        """Return an independent generator for each part, so that results do not depend on the division into
-        parts.
-        """
+        """Return an independent generator per part, so that results do not depend on the division into parts."""
         return np.random.default_rng([self.seed, *part])
 
 
 @dataclass(frozen=True, eq=False)
 class Startups:
-    """The n startups of a sample.
+    """n startups.
 
     id: (n, 16) uint8. market, second, niche: (n,) int16 topics. city: (n,) int16.
-    weight: (n,) float64 popularity, 0 without events.
-    born, withdrawn, updated: (n,) int64 seconds or NEVER.
+    weight: (n,) float64 popularity, 0 without events. born, withdrawn, updated: (n,) int64 seconds or NEVER.
     founder: (n,) int32 user row or -1.
     """
 
@@ -221,7 +218,7 @@ class Startups:
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """The n users of a sample, with columns as in Startups.
+    """n users, with columns as in Startups.
 
     role: (n,) int8 index in ROLES. events: (n,) int64 expected number. opted_out: (n,) int64 seconds or NEVER.
     """
@@ -264,9 +261,7 @@ def draw_users(size: Size) -> Users:
 
 
 def draw_startups(size: Size, users: Users) -> Startups:
-    """Draw markets, popularity, births, withdrawals and founders. A few are very popular, one in twelve is
-    unknown.
-    """
+    """Draw markets, popularity, births, withdrawals and founders. A few are very popular, one in twelve is unknown."""
     random, n = size.randomness(2), size.startups
     market, second, niche = _tastes(random, n, size)
     weight = random.lognormal(0, 1.3, n) * (random.random(n) > 1 / 12 if n >= 12 else 1)
@@ -289,7 +284,7 @@ def draw_startups(size: Size, users: Users) -> Startups:
 
 
 def markets_of(size: Size) -> int:
-    """Return the number of markets: few for few startups, so that each market has several."""
+    """Return the number of markets, few enough that each has several startups."""
     return int(np.clip(size.startups // 8, 1, len(MARKETS)))
 
 
@@ -303,7 +298,7 @@ def _tastes(
 
 
 def _births(random: np.random.Generator, n: int, size: Size) -> NDArray[np.int64]:
-    """Draw arrivals that become more frequent. The newest are in the last hours. One in a hundred has no time."""
+    """Draw increasingly frequent arrivals. The newest are in the last hours. One in a hundred has no time."""
     born = size.end - 1 - (SPAN_DAYS * DAY * (1 - random.random(n) ** 0.6)).astype(np.int64)
     return np.where(_share(random, n, 0.01), NEVER, born)
 
@@ -331,7 +326,6 @@ def _cities(random: np.random.Generator, market: NDArray[np.int16]) -> NDArray[n
 
 
 def _ids(random: np.random.Generator, n: int) -> NDArray[np.uint8]:
-    """Draw (n, 16) uint8 random UUIDs of version 4."""
     ids = random.integers(0, 256, (n, 16), dtype=np.uint8)
     ids[:, 6] = (ids[:, 6] & 0x0F) | 0x40
     ids[:, 8] = (ids[:, 8] & 0x3F) | 0x80
@@ -348,7 +342,7 @@ _WEEKEND = 0.45  # share of weekend meetings that stay on the weekend, the other
 
 @dataclass(frozen=True, eq=False)
 class PopularityIndex:
-    """Startups sorted by market and niche, so that a draw by popularity is one binary search."""
+    """Startups sorted by market and niche. A draw by popularity is one binary search."""
 
     order: NDArray[np.int64]
     heap: NDArray[np.float64]  # (n + 1,) cumulative popularity
@@ -376,7 +370,7 @@ class PopularityIndex:
 
 
 def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[NDArray[Any]]:
-    """Yield unsorted EVENT records of ten thousand users at a time. Memory does not grow with users."""
+    """Yield unsorted EVENT records of ten thousand users at a time, in constant memory."""
     if not startups.weight.any():
         return
     index = PopularityIndex.from_startups(startups, markets)
@@ -437,9 +431,7 @@ def _acts(
     startup: NDArray[np.int32],
     at: NDArray[np.int64],
 ) -> NDArray[np.void]:
-    """Draw the events of each meeting: a view, then perhaps a click, an opinion, and an application or an
-    interest.
-    """
+    """Draw the events of each meeting: a view, then perhaps a click, an opinion, and an application or interest."""
     market = startups.market[startup]
     fits = market == users.market[user]
     near = fits | (market == users.second[user])

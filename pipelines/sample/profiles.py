@@ -38,7 +38,6 @@ DAY = 86_400
 
 
 def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
-    """Return some rows of users.csv."""
     random = size.randomness(4, rows.start)
     role, market, niche = users.role[rows], users.market[rows], users.niche[rows]
     field, silent = _FIELDS[market, niche], random.random(len(role)) < _SILENT

@@ -1,8 +1,7 @@
 """Write a sample marketplace of any size with known preferences: a data folder and `truth.csv`.
 
-Equal arguments give equal bytes. Memory grows with users and startups (about 300 bytes each), not with events.
-Events
-are drawn for ten thousand users at a time, stored by week, and sorted a week at a time.
+Equal arguments give equal bytes. Memory grows with users and startups (about 300 bytes each), not with events. Events
+are drawn for ten thousand users at a time and sorted by week.
 """
 
 from __future__ import annotations
@@ -72,10 +71,7 @@ def write_sample(
 
 
 def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> NDArray[np.int64]:
-    """Draw all events and write one file per week.
-
-    Returns (startups,) int64: views of each startup before its last update.
-    """
+    """Draw all events and write one file per week. Return (startups,) views before the last update."""
     views = np.zeros(len(startups.id), np.int64)
     first = size.end - SPAN_DAYS * DAY
     with tqdm(total=len(users.id), unit="user", desc="drawing events", disable=not sys.stderr.isatty()) as bar:

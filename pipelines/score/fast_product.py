@@ -1,7 +1,7 @@
 """A faster matrix product for batches: bfloat16 through torch, if the processor supports it.
 
-bfloat16 only preselects. An error bound says how far below the k-th best score to look, and exact float32 scores
-decide. Owners without a usable bound are computed in float32. The lists equal those of float32.
+bfloat16 only preselects within an error bound below the k-th best score. Exact float32 scores decide. Owners without a
+usable bound are computed in float32. The lists equal those of float32.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BUFFER = 8_000_000
 class BFloat16Product:
     """The product in bfloat16, read as int16. Positive numbers sort like their bits, negative ones below them.
 
-    An owner whose k-th best score is not clearly above zero is computed in float32.
+    Owners whose k-th best score is not clearly above zero use float32.
     """
 
     lowest = np.iinfo(np.int16).min
@@ -84,7 +84,7 @@ def fastest() -> Callable[[NDArray[Any]], Product]:
 
 
 def with_fastest_product(recipe: SurfaceRecommender, owners: int) -> SurfaceRecommender:
-    """Return the recipe with the faster product for this number of owners. Its lists are the same."""
+    """Return the recipe with the faster product for this number of owners."""
     pairs = owners * len(recipe.catalogue)
     if pairs < WORTH_IMPORTING and not (pairs and "torch" in sys.modules):
         return recipe

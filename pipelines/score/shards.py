@@ -82,7 +82,7 @@ def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
 
 
 def score_arms(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
-    """Return every owner's list by the recipe of their arm (O01, M08), or by the base recipe without an arm."""
+    """Return every owner's list by the recipe of their arm (O01, M08), or the base recipe."""
     recipes = recommenders_by_arm(recipe, bundles, owners)
     return scored_by_arm(recipes, [score_owners(own, owners.take(mine)) for own, mine in recipes])
 
@@ -110,11 +110,9 @@ def open_shards(
 ) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
     """Return the shards of a surface, their lists, and the effect of [lists] exposure_cap (empty without a cap).
 
-    shards: in order. The cap applies to all shards together, but to each arm separately. Capped lists are staged
-    separately from the scored ones.
+    shards: in order. Each arm has a separate cap over all shards. Capped lists are staged separately.
     Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without arms);
-    "moved",
-    share of the first ten places; "uncapped", see `exposure_stats`.
+    "moved", share of the first ten places; "uncapped", see `exposure_stats`.
     Raises ReleaseIncomplete if a shard is missing or changed, or if `check_lists` raises it.
     """
     parts = []
@@ -157,7 +155,7 @@ def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mappin
 
 
 def _caps(run: Run, surface: Surface) -> list[float]:
-    """Return the cap of owners without an arm, then of each arm of the surface."""
+    """Return the cap of owners without an arm, then of each arm."""
     own = [arm.apply(run.settings) for _, arm in arms_of(run, surface)]
     return [settings.lists.exposure_cap for settings in (run.settings, *own)]
 
@@ -165,7 +163,6 @@ def _caps(run: Run, surface: Surface) -> list[float]:
 def _capped(
     run: Run, surface: Surface, lists: RankedLists, owners: Entities, items: int
 ) -> tuple[RankedLists, dict[str, Any]]:
-    """Return the lists of a surface, with a separate cap for each arm."""
     place, parts, order, told = places_of(run, surface, owners, lists.owner), [], [], {"cap": 0, "above": 0}
     for code, cap in enumerate(_caps(run, surface), start=-1):
         mine = np.flatnonzero(place == code)
@@ -222,9 +219,8 @@ def recommenders_by_arm(
 def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the experiments of a build for its manifest, with the edition.
 
-    Per arm and surface: its number of `owners`, and the share of first ten places that it `moved`. At most
-    COMPARED
-    owners are compared.
+    Per arm and surface: its number of `owners`, and the share of first ten places that it `moved`, on at most COMPARED
+    owners.
     """
     experiments = read_experiments(run.settings)
     if not experiments:
@@ -276,7 +272,6 @@ def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
 
 
 def scored_by_arm(recipes: list[tuple[SurfaceRecommender, NDArray[np.int64]]], lists: list[RankedLists]) -> RankedLists:
-    """Return the lists of all recipes in the order of the batch."""
     if len(lists) == 1:
         return lists[0]
     return RankedLists.concat(lists).take(np.argsort(np.concatenate([mine for _, mine in recipes]), kind="stable"))

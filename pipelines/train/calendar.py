@@ -1,8 +1,7 @@
 """Choose the cutoffs of the temporal validation split and of the rolling-origin backtest.
 
-They are at shares of the events, moved to a fixed calendar: multiples of one step since 1970. So consecutive
-builds
-share cutoffs, and what was made at a cutoff is kept (`cutoffs.py`).
+They are at shares of the events, moved to a fixed calendar: multiples of one step since 1970. So consecutive builds
+share cutoffs and their results (`cutoffs.py`).
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ def split_time(interactions: Interactions, share: float) -> int:
 def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
     """Return up to `most` pairs (cutoff, end of outcomes) in microseconds, newest first.
 
-    Cutoffs are half a `share` of the events apart. The second is the validation split. Each outcome window has a
-    whole
+    Cutoffs are half a `share` of the events apart. The second is the validation split. Each outcome window has a whole
     `share`, or ends at the snapshot's cutoff.
     """
     at, found = np.sort(interactions.at), []
@@ -54,11 +52,10 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
 
 
 def _moved(instant: int, at: NDArray[np.int64], share: float) -> int:
-    """Return the calendar place nearest to an instant, or the instant if that place is not between the events.
+    """Return the calendar place nearest to an instant, or the instant if that place is outside the events.
 
-    A step is the power of two of hours nearest to an eighth of the span of the last `share` of the events. Spans
-    of less
-    than an hour have shorter steps. Places of a longer step are places of a shorter one too.
+    A step is the power of two of hours nearest to an eighth of the span of the last `share` of the events. Spans of
+    less than an hour have shorter steps. Places of a longer step are places of a shorter one too.
     """
     hours = (int(at[-1]) - leaving(at, share)) / 8 / _HOUR_US
     step = max(1, int(_HOUR_US * 2.0 ** round(math.log2(hours)))) if hours > 0 else 1

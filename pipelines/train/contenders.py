@@ -36,8 +36,7 @@ def contenders(
 ) -> dict[str, Contender]:
     """Return by name each source alone, popular, random, the route's list, and the ranked candidates.
 
-    The route's list has no ranker and no union. The rules, the network and the learned ranker rank candidates.
-    learned: trained only on data before the cut.
+    The route's list has no ranker and no union. learned: trained only on data before the cut.
     """
     recipe = holdout.recipe(surface)
     alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
@@ -60,20 +59,17 @@ def recipes(
 
 
 def seed_recipe(holdout: Holdout, surface: Surface, network: Bundle | None) -> SurfaceRecommender:
-    """Return the recipe of the source documents, as [ranking] mode = "seed". network: its own. None: the rules
-    rank.
-    """
+    """Return the recipe of the source documents, as [ranking] mode = "seed". network: its own. None: the rules rank."""
     bundles = holdout.bundles if network is None else {**holdout.bundles, NETWORK.bundle: network}
     return open_recommender(surface, bundles, seed_settings(holdout.settings))
 
 
 def seed_settings(settings: Settings) -> Settings:
-    """Return these settings in the mode of the source documents."""
     return settings.layered({"ranking_mode": SEED}, "given")
 
 
 def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, NDArray[np.int64]]:
-    """Return by name the shown lists, (owners, K). The result does not depend on the number of threads."""
+    """Return by name the shown lists, (owners, K), independent of the number of threads."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def chunk(start: int) -> dict[str, NDArray[np.int64]]:

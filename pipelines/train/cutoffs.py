@@ -1,8 +1,7 @@
 """Keep the base models and training samples of a past cutoff for later builds.
 
 They are in `artifacts/cuts/<slug>-<digest8>/<name>/`. The digest covers the rows known then, the settings and the
-code. So a late event, an opt-out or an erasure gives another cutoff. Profile texts are as of the build that made
-it.
+code, so a late event, an opt-out or an erasure gives another cutoff. Profile texts are of the first build.
 """
 
 from __future__ import annotations
@@ -51,19 +50,18 @@ class Cutoff:
         return f"{slug}-{digest_of(self.past.name, self.run.settings.recorded(Phase.TRAIN))}"
 
     def model(self, name: str) -> Bundle:
-        """Return a base model fitted on what existed at the cutoff. Fit and keep it first. Raises TooSparse."""
+        """Return a base model fitted on what existed at the cutoff, kept after the first fit. Raises TooSparse."""
         return self.kept(name, name, lambda: fit(name, self.past, self.run.settings))
 
     def directory(self, name: str) -> Path:
         return self.run.artifacts.root / CUTS / self.name / name
 
     def kept(self, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
-        """Return a bundle kept in a directory of this cutoff. Make it first, or again if it is damaged."""
         return kept(self.run, f"{CUTS}/{self.name}", directory, name, make)
 
 
 def kept(run: Run, kind: str, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
-    """Return a bundle kept in `kind/directory`. Make it first, or again if it is damaged."""
+    """Return the bundle kept in `kind/directory`. Make it if it is missing or damaged."""
     if run.artifacts.remove_damaged(kind, directory, name):
         with suppress(OSError):
             os.utime(run.artifacts.root / kind / directory)  # retirement counts from the last use

@@ -1,7 +1,6 @@
 """The temporal validation split: models refitted on rows before it, and the outcomes after it.
 
-Outcomes train the ranker and evaluate models. Base models, features and catalogue are those of the cut. Only the
-ranker and the figures leave the hold-out.
+Outcomes train the ranker and evaluate models. Only the ranker and the figures leave the hold-out.
 """
 
 from __future__ import annotations
@@ -60,7 +59,6 @@ class Outcome:
         return _sorted(self.relevant + (self.declined > 0))
 
     def transposed(self) -> Outcome:
-        """Return the same outcome with startups as owners."""
         return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
 
     def part(self, start: int, stop: int) -> Outcome:
@@ -88,10 +86,8 @@ def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
 class Holdout:
     """One temporal validation split of a snapshot.
 
-    cut_us: the cut, microseconds since 1970 UTC.
-    bundles: base models of the rows before it, never published.
-    before: users x startups, strictly before the cut.
-    outcome: users x startups. Neither includes people who opted out before the snapshot's cutoff.
+    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
+    before, outcome: users x startups, without people who opted out before the snapshot's cutoff.
     """
 
     cut_us: int
@@ -107,7 +103,6 @@ class Holdout:
         return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
 
     def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> SurfaceRecommender:
-        """Return the recipe of a surface as of the cut."""
         sources = sources or self.settings.lists.candidate_sources
         settings = self.settings.without_mode().layered({"ranker": ranker, "candidate_sources": sources}, "given")
         return open_recommender(surface, self.bundles, settings)
@@ -116,11 +111,9 @@ class Holdout:
         return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
 
     def owners(self, recipe: SurfaceRecommender, teaching: bool) -> tuple[Owners, Outcome]:
-        """Return one half of the surface's owners with an outcome in the catalogue, ascending, and their
-        outcomes.
+        """Return one half of the surface's owners with an outcome in the catalogue, ascending, and their outcomes.
 
-        `teaching`: the training half, else the evaluation half. They never overlap and have no opted-out owners.
-        Both
+        `teaching`: the training half, else the evaluation half. They never overlap and have no opted-out owners. Both
         together have up to `holdout_owners`, sampled by a hash of the id.
         """
         mine = self.seen_from(recipe.surface)
@@ -148,8 +141,7 @@ class Holdout:
         return recipe.batch(rows, self.before, told)
 
     def _drawn(self, recipe: SurfaceRecommender, came: sparse.csr_matrix) -> NDArray[np.int32]:
-        """Return up to `holdout_owners` rows of owners with one of these outcomes in the catalogue, in hash
-        order.
+        """Return up to `holdout_owners` rows of owners with one of these outcomes in the catalogue, in hash order.
 
         came: (owners, items).
         """
@@ -171,7 +163,7 @@ def hashed(ids: IdMap, rows: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
 def of_half(ids: IdMap, rows: NDArray[np.int32], choosing: bool, most: int | None = None) -> NDArray[np.int32]:
     """Return up to `most` of these rows in hash order: the training half if `choosing`, else the evaluation half.
 
-    The halves never overlap, so no reported figure has selection bias.
+    Separate halves prevent selection bias in reported figures.
     """
     mark = hashed(ids, rows)
     order = np.argsort(mark)
@@ -197,9 +189,7 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
 def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
     """Open any cut, with outcomes before `until_us` (default: the snapshot's cutoff). Raises TooSparse.
 
-    Models of what existed then are kept. Models of facts are fitted again, because they have a row for each
-    entity of
-    the snapshot.
+    Models of what existed then are kept. Models of facts are fitted again, with a row for each entity of the snapshot.
     """
     interactions, settings, bundles = snapshot.heard, run.settings, {}
     cutoff = Cutoff(run, snapshot, cut_us)
@@ -240,7 +230,7 @@ def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
 def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
     """Return the directory of a cut's models below the artefact root, one per snapshot, cut and settings.
 
-    The key covers the settings that base models read: those of the phase "train".
+    The key covers only settings of the phase "train".
     """
     shaping = run.settings.recorded(Phase.TRAIN)
     key = hashlib.sha256(json.dumps([snapshot.name, shaping], sort_keys=True).encode()).hexdigest()[:8]

@@ -1,7 +1,6 @@
 """Check for leaks: a model evaluated on events after a cut must know nothing from the cut on (design 5.1).
 
-Source: Kaufman et al. 2012, "Leakage in data mining". The strongest check drops all data from the cut on, refits,
-and
+Source: Kaufman et al. 2012, "Leakage in data mining". The strongest check drops all data from the cut on, refits, and
 compares bytes. A failed check raises LeakFound and ends the run.
 """
 
@@ -64,7 +63,7 @@ def predicted_by_absence(
 
 
 def blanks(lesson: TrainingData, entities: Entities) -> dict[str, NDArray[np.bool_]]:
-    """Return by snapshot column and by total (n,) bool: blank for models at the instant of the training data."""
+    """Return by snapshot column and by total (n,) bool: blank for models of this training data."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
     found |= {
@@ -104,10 +103,9 @@ _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
 def check_leaks(
     snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle], refit: Sequence[str] = QUICK
 ) -> list[str]:
-    """Raise LeakFound if a base model knows anything from the cut on. Return a description of what was checked.
+    """Raise LeakFound if a base model knows anything from the cut on. Return a description of the checks.
 
-    cut_us: microseconds since 1970 UTC. bundles: base models fitted on `snapshot` before the cut.
-    refit: names of models to fit again without later data.
+    bundles: base models fitted on `snapshot` before the cut. refit: names of models to fit again without later data.
     """
     past = truncated(snapshot, cut_us)
     mine = {name: bundle for name, bundle in bundles.items() if name in registry.bundles()}
@@ -138,8 +136,7 @@ def check_labels(name: str, newest_us: int, cut_us: int) -> None:
 
 
 def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]) -> str:
-    """Raise LeakFound if blanks before the cut reveal later interactions. Return a description of what was
-    checked.
+    """Raise LeakFound if blanks before the cut reveal later interactions. Return a description of the check.
 
     A refit without later data cannot show columns that the platform overwrites. bundles: fitted before the cut.
     """
@@ -260,7 +257,6 @@ def _leak(what: str, how: str, cut_us: int, hint: str) -> LeakFound:
 
 
 def _rows(past: Snapshot) -> int:
-    """Return the number of events of people who had not opted out."""
     silent = pc.is_valid(past.users["opted_out_at"]).to_numpy()
     return int((~silent[past.events["user"].to_numpy()]).sum())
 

@@ -68,11 +68,9 @@ class SingleModelSplit:
     ) -> dict[str, NDArray[Any]]:
         """Return precision, recall, NDCG and MAP at K for owners who have a new interaction after the cut.
 
-        choosing: the half that selects settings, else the half that reports. Each metric is (owners,) float64
-        with the same
-        owners for every model, at most `holdout_owners` per surface. Unknown owners get 0, and False in `known`.
-        Lists
-        exclude earlier interactions. A disliked item is no hit.
+        choosing: the half that selects settings, else the half that reports. Each metric is (owners,) float64 with the
+        same owners for every model, at most `holdout_owners` per surface. Unknown owners get 0, and False in `known`.
+        Lists exclude earlier interactions. A disliked item is no hit.
         """
         found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
@@ -129,8 +127,7 @@ class SingleModelSplit:
 def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, object]:
     """Return precision, MAP and NDCG at 10 of a model trained without the last `share` of the events.
 
-    NDCG has its 95% interval. Only owners known to the model count. `evaluate` evaluates the lists as served
-    instead.
+    NDCG has its 95% interval. Only owners known to the model count. `evaluate` evaluates the lists as served instead.
     Raises TooSparse if one side of the cut is empty.
     """
     split = SingleModelSplit.at_share(snapshot, settings, share)

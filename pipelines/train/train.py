@@ -41,7 +41,6 @@ class TrainingData:
 
     @property
     def config(self) -> Any:
-        """Settings table of the model, or None."""
         return self.table(self.spec.table_name) if self.spec and self.spec.config else None
 
     def table(self, name: str) -> Any:
@@ -115,8 +114,7 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
 def train(run: Run, build: BuildRef, name: str) -> BundleRef:
     """The step: fit and store one model of a build. Return its name and version.
 
-    If data are too sparse or the model is disabled, the version is "" and `note` gives the reason. Its source
-    abstains
+    If data are too sparse or the model is disabled, the version is "" and `note` gives the reason. Its source abstains
     (P01, P02). Any other error stops the build.
     """
     if off := unserved(name, run.settings):

@@ -1,9 +1,7 @@
 """Search settings of the base models on the temporal validation split: a budget of trials, resumable.
 
-A trial fits one model and evaluates it alone by NDCG@10 (`single_model`). The first trial has the current
-settings.
-The next ones are draws from the grid and steps from the best. A winner replaces the start only if the 95%
-interval of
+A trial fits one model and evaluates it alone by NDCG@10 (`single_model`). The first trial has the current settings,
+the next ones are draws from the grid and steps from the best. A winner replaces the start only if the 95% interval of
 the paired difference is above 0.
 """
 
@@ -75,7 +73,6 @@ class Trials:
 
     @classmethod
     def for_snapshot(cls, settings: Settings, snapshot: str) -> Trials:
-        """Return the trials of a snapshot and of these settings."""
         # "half": earlier versions used all owners, so their figures are not comparable
         return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-half" / "trials.jsonl")
 
@@ -159,7 +156,6 @@ def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
 
 
 def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
-    """Return the grid of a model as its settings table declares it."""
     spec = registry.named(model)
     if spec.config is None:
         return {}
@@ -302,8 +298,7 @@ def plan_round(
 ) -> list[PointRef]:
     """Plan up to `trials` untried points, models in turn. Deterministic for the same earlier trials.
 
-    near: steps from the best of each model. Otherwise its start, then draws from its grid.
-    snapshot: default the newest. Raises DataError if there is none.
+    near: steps from the best of each model, else its start, then draws. Raises DataError without a snapshot.
     """
     name = snapshot or newest_snapshot(settings)
     done, active = list(Trials.for_snapshot(settings, name)), searched(tuned() if models is None else models, settings)
@@ -334,8 +329,7 @@ def keep_best(
 ) -> tuple[dict[str, Any], list[TrialRef]]:
     """Store `tuning.json` for the next build. Return it and all trials, the best of each model first.
 
-    A setting is adopted only if the interval of the paired gain is above 0, at 95% for all trials of a model
-    together.
+    A setting is adopted only if the interval of the paired gain is above 0, at 95% for all trials of a model together.
     budget: recorded with the trials done. Without trials the old file stays. Raises TooSparse without a split.
     """
     name = snapshot or newest_snapshot(settings)

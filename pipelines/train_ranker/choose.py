@@ -1,7 +1,6 @@
-"""Choose the blend of the ensemble on the validation split, over training owners, and record it in a bundle.
+"""Choose the blend of the ensemble on the validation split, over training owners.
 
-The weights of the settings (0.6 ALS, 0.4 two-tower) stay unless another blend is clearly better, with a
-correction
+The weights of the settings (0.6 ALS, 0.4 two-tower) stay unless another blend is clearly better, with a correction
 for several blends (`models.metrics.intervals`).
 """
 
@@ -60,11 +59,9 @@ class BlendScores:
 
 
 def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
-    """Return the bundle "ensemble_v1": the learned blend if [ensemble] blend asks for it, else the choice of
-    `auto`.
+    """Return the bundle "ensemble_v1": the learned blend if [ensemble] blend asks for it, else the choice of `auto`.
 
-    config: blend, profile, reason. A choice adds owners, over ("hot" or "known"), ndcg by blend and member, and
-    the
+    config: blend, profile, reason. A choice adds owners, over ("hot" or "known"), ndcg by blend and member, and the
     difference to the weights of the settings. Raises TrainingError if a requested learned blend is refused.
     """
     rows = ranking_set(holdout)
@@ -83,8 +80,7 @@ def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
 
 
 def choice(asked: BlendScores) -> dict[str, Any]:
-    """Return the config of the best blend if it is clearly better than the settings' weights, else of those
-    weights.
+    """Return the config of the best blend if it is clearly better than the settings' weights, else of those weights.
 
     Too few owners keep the weights.
     """
@@ -206,8 +202,7 @@ def ballot_of(
 ) -> dict[str, NDArray[np.float64]]:
     """Return by name (owners,) NDCG@10 of the rules, and of the network and the learned ranker if given.
 
-    alone: also each source, popularity and random. learned: trained only on data before the temporal validation
-    split.
+    alone: also each source, popularity and random. learned: trained only on data before the temporal validation split.
     """
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=True)

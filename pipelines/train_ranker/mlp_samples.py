@@ -1,7 +1,6 @@
 """Make the ranking set: candidates and features before the temporal validation split, with outcomes as labels.
 
-The rows of all four surfaces train one network (docs/decisions/0007-network-ranker.md; D11, C41 to C51). The
-serving
+The rows of all four surfaces train one network (docs/decisions/0007-network-ranker.md; D11, C41 to C51). The serving
 code computes every feature, from models without data after the cut (R03, R04).
 """
 
@@ -227,7 +226,6 @@ def cells(matrix: sparse.csr_matrix, row: NDArray[np.int32], column: NDArray[np.
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> Path:
-    """Write a CSV to a temporary file and rename it into place."""
     aside = path.with_name(f".{path.name}")
     frame.to_csv(aside, index=False, quoting=csv.QUOTE_MINIMAL)
     aside.chmod(0o600)

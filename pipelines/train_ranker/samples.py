@@ -1,7 +1,6 @@
 """Make training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
 
-The base models are fitted on what was known at each cutoff (`pipelines/train/calendar.py`). A ranker evaluated on
-the
+The base models are fitted on what was known at each cutoff (`pipelines/train/calendar.py`). A ranker evaluated on the
 validation split trains only on data before it.
 """
 
@@ -62,9 +61,7 @@ class Opinions:
     dislike: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def disliked(self, until_us: int, rows: int) -> NDArray[np.bool_]:
-        """Return (rows,) bool: the last explicit event before an instant is a dislike (R07). Later events are
-        unknown then.
-        """
+        """Return (rows,) bool: the last explicit event before an instant is a dislike (R07)."""
         early = np.flatnonzero(self.at < until_us)
         row = self.row[early]
         last = early[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
@@ -79,9 +76,7 @@ class RankerSamples:
 
     names: (f,). features: (n, f) float32. owner: (n,) int32 entity rows.
     met_us: (n,) int64 time of the pair's first interaction after the cutoff, 0 for none.
-    drawn: (n,) bool, sampled independent of the outcome. None: all. Other rows were added for a later
-    interaction, so
-    they are unknown before it.
+    drawn: (n,) bool, sampled independent of the outcome. None: all. Other rows are unknown before their interaction.
     opinions: explicit events of the pairs after the cutoff.
     """
 
@@ -130,8 +125,7 @@ class RankerSamples:
 def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
     """Return by surface the samples of every cutoff, newest first. Surfaces without samples are left out.
 
-    Samples of a cutoff are kept. A build adds those that are affordable, later builds the rest. The used cutoffs
-    are
+    Samples of a cutoff are kept. A build adds those that are affordable, later builds the rest. The used cutoffs are
     recorded, so that a build of the same snapshot uses the same ones.
     """
     found: dict[Surface, list[RankerSamples]] = {s: [] for s in Surface}
@@ -216,8 +210,7 @@ class _Window:
 
 
 def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows:
-    """Return the rows known before an instant, from earlier cutoffs and outcomes. Columns are as at the newest
-    cutoff.
+    """Return the rows known before an instant, with columns as at the newest cutoff.
 
     Raises TrainingError if there are none.
     """
@@ -309,9 +302,7 @@ class _FirstInteractions:
         return cls(key[order], events.at[order], events.kind[order], len(recipe.items))
 
     def first(self, owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return (n,) int64 time of each pair's first interaction. Only valid for pairs of entity rows that have
-        one.
-        """
+        """Return (n,) int64 time of each pair's first interaction. Undefined for pairs without one."""
         wanted = owner.astype(np.int64) * self.items + item
         return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
 

@@ -192,8 +192,7 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
 
     Fits `ensemble_v1` first if [ensemble] blend is auto or learned. Models that no list can use are not trained.
     recipe: "honest", or "seed" for the features of the source documents (R03, R04).
-    Returns a reference per model. A refused one has the version "" and a `reason`, and the rules or the weighted
-    blend
+    Returns a reference per model. A refused one has the version "" and a `reason`, and the rules or the weighted blend
     are used (C53).
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
@@ -340,7 +339,7 @@ def _left_out(name: str, reason: str) -> BundleRef:
 
 
 def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
-    """Return the directory of results for `evaluate`, in that of the hold-out models, keyed by all settings."""
+    """Return the directory of results for `evaluate`, below the hold-out models, keyed by all settings."""
     return run.artifacts.root / holdout_place(run, snapshot, holdout.cut_us) / f"second-{run.settings.digest()}"
 
 

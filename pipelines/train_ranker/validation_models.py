@@ -1,6 +1,6 @@
 """Store and open the models that evaluate a build: those fitted before the temporal validation split.
 
-The next build evaluates the live release by these models. A refit with today's code and settings would hide
+The next build evaluates the live release by these models, because a refit with today's code and settings would hide
 regressions. Only models that passed the leak checks are stored.
 """
 
