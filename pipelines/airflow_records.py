@@ -62,7 +62,7 @@ def scrub_metadata(settings: Settings, person: Person) -> int:
 
 
 def metadata_with(settings: Settings, person: Person) -> list[str]:
-    """Every `table.column` of Airflow's metadata that holds the id."""
+    """Return every `table.column` of Airflow's metadata that holds the id."""
     with _opened(settings) as (connection, tables):
         return [
             f"{table.name}.{column.name}"
@@ -108,7 +108,7 @@ def _columns(tables: list[Table]) -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _holds(column: Column[Any], person: Person) -> ColumnElement[bool]:
-    """Whether a cell names the person; (?i) means any case in both dialects."""
+    """Return the condition that a cell holds the id. (?i) ignores case in both dialects."""
     if not isinstance(column.type, LargeBinary):
         return cast(column, Text).regexp_match(f"(?i){person.spelt.pattern}")
     digits = func.encode(column, "hex") if isinstance(column.type, BYTEA) else func.lower(func.hex(column))
@@ -133,7 +133,7 @@ def _text(column: Column[Any], content: str, connection: Connection) -> ColumnEl
 
 
 def _blanked(content: bytes, person: Person) -> bytes:
-    """Blank the id at equal length, because other parts may hold offsets."""
+    """Overwrite the id with blanks of equal length, because the file may store offsets."""
     for form in person.forms:
         content = content.replace(form, b"-" * len(form))
     return content
@@ -148,7 +148,7 @@ def _delete_runs(connection: Connection, tables: list[Table], person: Person) ->
 
 
 log = logging.getLogger(__name__)
-#: Largest size in bytes of a log; a larger one loses its older half.
+#: Maximum size of a log in bytes. The older half of a larger log is dropped.
 LOG_MOST = 64 << 20
 _BLOCKED = "airflow-db-not-allowed"
 _TOLD = 2000  # characters of Airflow's output
@@ -186,7 +186,7 @@ def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
 
 
 def _clean(settings: Settings, before: datetime, *words: str) -> None:
-    """Run `airflow db clean` on the metadata; Airflow hides that address from its tasks."""
+    """Run `airflow db clean` on the metadata. Airflow hides that address from its tasks."""
     given = {k: v for k, v in os.environ.items() if not v.startswith(_BLOCKED)}
     env = given | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_sqlalchemy_url}
     command = [

@@ -79,7 +79,7 @@ def evaluate_build(run: Run, build: BuildRef) -> EvaluationRef:
 
 
 def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
-    """The step: choose the version of every model for the lists, and of the models that evaluate them."""
+    """The step: choose the versions of the models for the lists and for their evaluation."""
     chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
     return replace(build, bundles=chosen, validation_models=validation_models_of(run))
 

@@ -1,4 +1,4 @@
-"""Compute every metric of every contender's lists per group of owners, with intervals and differences."""
+"""Compute the metrics of every contender's lists per group of owners, with intervals and differences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPREAD = ("popularity_rank", "novelty", "diversity", "age_days", "fresh")
 #: Cold-start owners without events before the cut, reported separately.
 NONE = "none"
 
-#: By model, by metric: (b,) float64, one value per owner.
+#: By model and metric: (b,) float64, one value per owner.
 PerOwner = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
@@ -40,7 +40,7 @@ def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, NDArray[np.b
 
 
 def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
-    """Return facts of the surface's items at the cut. before: users x startups, events before the cut."""
+    """Return facts of the surface's items at the cut. before: users x startups."""
     pairs = (before if recipe.surface.owner is Entity.USER else before.transposed()).pairs()
     created = recipe.items.created_at[recipe.catalogue]
     age = np.where(created == UNKNOWN_TIME, np.nan, np.maximum(recipe.as_of_us - created.astype(float), 0) / DAY_US)
@@ -55,7 +55,7 @@ def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
 def measured(
     lists: Mapping[str, NDArray[np.int64]], outcome: Outcome, items: ItemFacts
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """By model: every metric of each owner. lists: by model (b, K) catalogue positions, -1 after a short list."""
+    """Return by model every metric of each owner. lists: (b, K) catalogue positions, -1 after a short list."""
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
@@ -129,7 +129,7 @@ def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, An
 
 
 def plain(value: float) -> float | None:
-    """Return a JSON number with six decimals; None for NaN."""
+    """Return a JSON number with six decimals, or None for NaN."""
     return None if math.isnan(value) else round(float(value), 6)
 
 
@@ -147,7 +147,7 @@ def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome
 
     Keys: "multiple" (0: no cap), "most" places of an item, places "above" the cap for lack of candidates, "moved",
     "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
-    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: of the same owners over the catalogue.
+    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: same owners, over the catalogue.
     """
     before = _ndcg(lists, catalogue, outcome)
     rows: list[dict[str, Any]] = []
@@ -172,7 +172,7 @@ def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome
 
 
 def top_tens(lists: RankedLists, catalogue: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(b, K) catalogue positions of the first ten, -1 after a short list."""
+    """Return (b, K) catalogue positions of the first ten, -1 after a short list."""
     return metrics.places(lists.indptr, np.searchsorted(catalogue, lists.item))
 
 

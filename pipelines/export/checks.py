@@ -26,7 +26,7 @@ from pipelines.run.run import EPOCH
 DAY_US = 86_400_000_000
 #: Reasons of rejected rows with a user or startup missing from the views.
 ORPHANS = ("unknown user", "unknown startup")
-#: 1970-01-05, the first Monday, as a number of days since 1970.
+#: The first Monday, 1970-01-05, in days since 1970.
 _MONDAY = 4
 
 
@@ -137,7 +137,7 @@ class Census:
             self._weeks.update(dict(zip(weeks.tolist(), counts.tolist(), strict=True)))
 
     def facts(self) -> dict[str, Any]:
-        """Events by kind, share of dislikes, oldest and newest event, events by the Monday of their week."""
+        """Return events by kind, share of dislikes, oldest and newest event, and events by Monday of the week."""
         total = int(self.kinds.sum())
         return {
             "events_by_kind": {t.value: int(self.kinds[t.code]) for t in INTERACTION_TYPES},
@@ -157,7 +157,7 @@ _EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "
 
 
 class EventRows(NamedTuple):
-    """Events sorted as in a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64 microseconds."""
+    """Events sorted as in a snapshot. user, startup: (n,) int32 rows. kind: (n,) int8. at: (n,) int64 microseconds."""
 
     user: NDArray[Any]
     startup: NDArray[Any]
@@ -195,7 +195,7 @@ class Parts:
                 rows[bounds[number] : bounds[number + 1]].tofile(file)
 
     def in_order(self) -> Iterator[tuple[EventRows, EventRows]]:
-        """Yield (kept, repeated) events of one range of users after another, sorted as in a snapshot."""
+        """Yield (kept, repeated) events per range of users, sorted as in a snapshot."""
         for number in range(PARTS):
             path = self._folder / f"{number}"
             if path.exists():

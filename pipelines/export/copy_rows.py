@@ -1,4 +1,4 @@
-"""Read PostgreSQL's COPY as columns, in pieces: events from binary rows of fixed width, people from CSV."""
+"""Read PostgreSQL's COPY in pieces: events from binary rows of fixed width, people from CSV."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ _EPOCH_2000 = 946_684_800_000_000
 
 
 class EventCells(NamedTuple):
-    """Events as read. user, startup: (n,) V16 bytes of the ids; kind: (n,) int8 code, -1 for a broken row; at: (n,)
-    int64 microseconds since 1970 UTC, undefined in a broken row.
+    """Events as read from COPY.
+
+    user, startup: (n,) V16 bytes of the ids.
+    kind: (n,) int8 code, -1 for a broken row.
+    at: (n,) int64 microseconds since 1970 UTC, undefined for a broken row.
     """
 
     user: NDArray[Any]
@@ -117,14 +120,14 @@ def rows_of(ids: NDArray[np.void], known: pa.FixedSizeBinaryArray) -> NDArray[np
 def copy_tables(
     connection: Connection, query: str, params: Mapping[str, Any], take: Callable[[pa.Table], None]
 ) -> None:
-    """Pass the result of a query to `take` as tables of text columns (null as ""), in constant memory."""
+    """Pass a query's result to `take` as tables of text columns, null as "", in constant memory."""
     pieces = _TextPieces(take)
     copy_answer(connection, query, params, cast(IO[bytes], pieces))
     pieces.finish()
 
 
 class _TextPieces:
-    """A sink of CSV rows. PostgreSQL sends one row a write, and the column names first."""
+    """A sink of CSV rows. PostgreSQL sends the column names first, then one row per write."""
 
     def __init__(self, take: Callable[[pa.Table], None]) -> None:
         self._take, self._names, self._rows, self._bytes = take, b"", list[bytes](), 0
@@ -156,7 +159,7 @@ def _text_table(names: bytes, rows: bytes) -> pa.Table:
 
 
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Convert text columns to the types of the schema; "" becomes null in a column that is not text."""
+    """Convert text columns to the types of the schema. "" becomes null unless the column is text."""
     return pa.table([_typed(table[f.name], f.type) for f in schema], schema=schema)
 
 
@@ -168,7 +171,7 @@ def _typed(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
+    """Return PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
     early = pc.match_substring_regex(column, r"^-infinity|BC$")
     late = pc.match_substring_regex(column, r"^infinity|^\d{5}")
     text = pc.if_else(early, "0001-01-01 00:00:00+00", pc.if_else(late, "9999-12-31 23:59:59.999999+00", column))

@@ -56,13 +56,13 @@ from pipelines.store.artifacts import write_private
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
-#: Python's calendar has no older instant.
+#: The earliest instant of Python's calendar.
 _YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _WORDS = np.array(words_by_code(INTERACTION_TYPES), dtype=object)
 
 
 def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
-    """The step: returns the build reference with the name of the snapshot."""
+    """The step: export a snapshot and return the build reference with its name."""
     return replace(build, snapshot=export_snapshot(run, build.fresh, force))
 
 
@@ -136,7 +136,7 @@ class _Export:
         }
 
     def _read(self) -> None:
-        """Read everything from the platform in one transaction, so that all rows are of one instant."""
+        """Read everything from the platform in one repeatable-read transaction."""
         source = engine(self.run.settings)
         check_contract(source)
         with transaction(

@@ -1,4 +1,4 @@
-"""File layout of a snapshot: columns of its Parquet files. Equal rows give equal bytes."""
+"""Define the columns of a snapshot's Parquet files. Equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _people(table: Table) -> pa.Schema:
     return _schema(**{f.name: _TYPES.get(f.type, pa.string()) for f in table.fields if f.snapshot is not None})
 
 
-#: One row a user, ascending by user_id. Unknown text is blank, never null; an unknown time is null.
+#: One row per user, ascending by user_id. Unknown text is blank, never null. An unknown time is null.
 USERS = _people(TABLE_OF[Entity.USER])
-#: One row a startup, ascending by startup_id.
+#: One row per startup, ascending by startup_id.
 STARTUPS = _people(TABLE_OF[Entity.STARTUP])
 #: One row per event, ascending by user, startup, time, kind. user, startup: row numbers.
 #: kind: `EventType.code`. at: microseconds since 1970 UTC.

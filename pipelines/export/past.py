@@ -86,7 +86,7 @@ def _moved(table: pa.Table, users: NDArray[np.bool_] | None, startups: NDArray[n
 
 
 def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
-    """Return the table with an instant blank where it is at or after the cut."""
+    """Replace instants at or after the cut by blanks."""
     early = pc.less(table[column].cast(pa.int64()), cut_us)
     return _put(table, column, pc.if_else(early, table[column], None))
 
@@ -98,7 +98,7 @@ def _arrived(table: pa.Table, met: NDArray[np.int32], cut_us: int) -> NDArray[np
 
 
 def _told(table: pa.Table, columns: Sequence[str], keep: NDArray[np.bool_]) -> pa.Table:
-    """Return the table with these texts blank in rows that are not kept."""
+    """Replace these texts by blanks in rows that are not kept."""
     for column in columns:
         table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
     return table

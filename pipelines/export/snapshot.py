@@ -309,7 +309,7 @@ def _times(column: pa.ChunkedArray, blank: int) -> NDArray[np.int64]:
 
 
 def _roles(column: pa.ChunkedArray) -> NDArray[np.int8]:
-    """(n,) int8 code of Role, -1 for any other text."""
+    """Return (n,) int8 code of Role, -1 for any other text."""
     written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
     codes = {None: -1} | {role: role.code for role in Role}
     code = [codes[Role.of(word)] for word in written.dictionary.to_pylist()]
@@ -353,7 +353,7 @@ def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 def events_table(
     users: pa.Table, startups: pa.Table, frame: pd.DataFrame, as_of_us: int
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """(users, startups, events) that existed before the cutoff. Raises DataError for a broken row."""
+    """Return the (users, startups, events) that existed before the cutoff. Raises DataError for a broken row."""
     at = _instants(frame["occurred_at"]) if len(frame) else np.zeros(0, np.int64)
     frame, at = frame[at < as_of_us], at[at < as_of_us]
     columns: dict[str, NDArray[Any]] = {
@@ -375,7 +375,7 @@ def events_table(
 
 
 def codes_of(types: pd.Series) -> NDArray[np.int8]:
-    """(n,) int8 code of each event's type, -1 if it is no interaction."""
+    """Return (n,) int8 code of each event's type, -1 if it is no interaction."""
     codes = {t.value: t.code for t in INTERACTION_TYPES}
     return np.asarray(types.map(codes).fillna(-1), np.int8)
 
@@ -388,14 +388,14 @@ def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa
 
 
 def existed(people: pa.Table, met: NDArray[np.int64], as_of_us: int) -> NDArray[np.bool_]:
-    """(n,) bool: created before the cutoff or at an unknown time, or with an event before the cutoff."""
+    """Return (n,) bool: created before the cutoff or at an unknown time, or with an earlier event."""
     created = people["created_at"].cast(pa.int64())
     born = pc.fill_null(pc.less(created, as_of_us), True).to_numpy()
     return np.asarray(born | (np.bincount(met, minlength=len(people)) > 0))
 
 
 def _places(words: pd.Series, known: pa.ChunkedArray) -> NDArray[np.int64]:
-    """(n,) int64 position of each text among the known ones, -1 if unknown."""
+    """Return (n,) int64 position of each text among the known ones, -1 if unknown."""
     place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
     return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
 

@@ -1,16 +1,16 @@
 """Write the required training files from a snapshot (D02-D10, E01-E03).
 
-Names and orientation are defined here once (R20). In file names "user" means the rows of the matrix and "item" its
-columns.
+This module is the only definition of names and orientation (R20). In file names "user" means the rows of the matrix
+and "item" its columns.
 
 | file | rows ("user") | columns ("item") |
 |---|---|---|
 | als_interactions.npz | users, als_user_mapping.json | startups, als_item_mapping.json |
 | als_interactions_reverse.npz | **startups**, als_reverse_user_mapping.json | **users**, als_reverse_item… |
 
-The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07); the reverse one is the
-transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one line
-an event with the facts of both sides. Left out: people who opted out (R23), people with fewer events than
+The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07). The reverse one is the
+transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one
+line per event with facts of both sides. Left out: people who opted out (R23), people with fewer events than
 `min_interactions` (C31), and startups without remaining events. `pipelines/train` writes ranker_train.csv (D11).
 """
 
@@ -83,7 +83,7 @@ def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> d
 
 
 def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix, IdMap, IdMap]:
-    """(rows, columns) float32 weights and the ids of rows and columns, as `write_sets` wrote them."""
+    """Read what `write_sets` wrote: (rows, columns) float32 weights, and the ids of rows and columns."""
     prefix, suffix = ("als_reverse", "_reverse") if reverse else ("als", "")
     maps = [json.loads((folder / f"{prefix}_{side}_mapping.json").read_bytes())["ids"] for side in ("user", "item")]
     matrix = sparse.csr_matrix(sparse.load_npz(folder / f"als_interactions{suffix}.npz"))
@@ -124,7 +124,7 @@ def _mapping(path: Path, ids: IdMap) -> int:
 
 
 def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
-    """One line an event (D10): both ids, kind, weight, time, and the facts of both sides."""
+    """Write one line per event (D10): both ids, kind, weight, time, and facts of both sides."""
     people = {entity: _facts(snapshot.entities(entity)) for entity in Entity}
 
     def fill(aside: Path) -> None:

@@ -58,7 +58,7 @@ def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_sha
 
 
 def newest(readings: pa.Table, before_us: int, n: int) -> NDArray[np.int64]:
-    """(n,) int64 newest reading of each startup before an instant, -1 without one."""
+    """Return (n,) int64 newest reading of each startup before an instant, -1 without one."""
     early = readings["at"].to_numpy() < before_us
     found = np.full(n, -1, np.int64)
     # Readings ascend by time, and the last value of a repeated index wins.
@@ -67,7 +67,7 @@ def newest(readings: pa.Table, before_us: int, n: int) -> NDArray[np.int64]:
 
 
 def ordered(startup: NDArray[np.integer[Any]], at: NDArray[np.int64], views: NDArray[np.int64]) -> pa.Table:
-    """A READINGS table, sorted, without the rows of startup -1."""
+    """Return a sorted READINGS table, without the rows of startup -1."""
     kept = np.flatnonzero(startup >= 0)
     order = kept[np.lexsort((at[kept], startup[kept]))]
     columns = (startup[order], at[order], views[order])

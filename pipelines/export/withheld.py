@@ -35,7 +35,7 @@ PARTS = 8
 
 
 def met_from(events: Interactions, instant: int, n: int) -> NDArray[np.bool_]:
-    """(n,) bool: owners with an event at the instant or later."""
+    """Return (n,) bool: owners with an event at the instant or later."""
     return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
 
 
