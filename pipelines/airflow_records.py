@@ -96,7 +96,6 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
 
 
 def _nothing() -> Any:
-    """Return a placeholder that nothing uses."""
     return None
 
 

@@ -16,7 +16,6 @@ class Ref:
     """Base of all references. Each is a frozen dataclass."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields that differ from their defaults."""
         found = {}
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)

@@ -76,7 +76,7 @@ def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> li
 
 
 def _drop_runs(artifacts: Artifacts) -> list[str]:
-    limit = time.time() - _RUN_DAYS * 86_400  # age on disk; independent of cutoffs
+    limit = time.time() - _RUN_DAYS * 86_400  # age on disk, independent of cutoffs
     old = [p for p in artifacts.stored("runs") if p.stat().st_mtime < limit]
     for path in old:
         artifacts.remove("runs", path.name)

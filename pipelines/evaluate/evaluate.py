@@ -180,7 +180,7 @@ def claims(
 
 
 def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
-    """Return by model the "loss" of each epoch, and "watched", the figure that stops the training."""
+    """Return {model: {"loss": of each epoch, "watched": the figure that stops the training}}."""
     bundles = {**stage.holdout.bundles} | ({RANKED: stage.ranker} if stage.ranker is not None else {})
     found: dict[str, dict[str, list[float]]] = {}
     for name, bundle in bundles.items():
@@ -191,7 +191,7 @@ def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
 
 
 def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
-    """Return the TOP columns by share of the trees' gain, by surface and side of the demand model."""
+    """Return the TOP columns by share of the trees' gain, for each surface and side of the demand model."""
     learned = stage.learned or stage.judged
     surfaces = learned.config["surfaces"] if learned is not None else {}
     found = {name: about["gain"] for name, about in surfaces.items() if about.get("gain")}
@@ -277,7 +277,6 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
 def _capped(
     full: RankedLists, recipe: SurfaceRecommender, choice: dict[str, str]
 ) -> tuple[RankedLists, dict[str, str]]:
-    """Apply [lists] exposure_cap over all evaluation owners."""
     multiple = recipe.settings.lists.exposure_cap
     if not multiple:
         return full, choice
@@ -323,7 +322,7 @@ _MOMENTUM = ("_share", "_momentum", "_density")
 #: Never left out, because it separates cold-start owners.
 _STAYS = ("owner_events",)
 DEMAND, MOMENTUM, FACTS, OTHERS = "demand", "facet momentum", "item facts", "others"
-#: Feature group by prefix of a column's name.
+#: Feature group by prefix of a column.
 _GROUPS = {
     "score_": "models' scores",
     "rank_": "models' scores",
@@ -354,7 +353,7 @@ def ingredients(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def ablations(
     holdout: Holdout, surface: Surface, lessons: Sequence[RankerSamples], owners: Owners, outcome: Outcome
 ) -> dict[str, Mapping[str, float | None]]:
-    """Return by feature group the paired NDCG@10 difference of the ranker without it, with a 95% interval.
+    """Return the paired NDCG@10 difference without each feature group to the full ranker, with a 95% interval.
 
     Below 0 the group helps. Empty if no ranker can be trained. `lessons`: training samples of every cutoff.
     """

@@ -31,7 +31,7 @@ PerOwner = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
 def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, NDArray[np.bool_]]:
-    """Return by group the mask (b,) bool: overall, known (any event before the cut), none, and each segment."""
+    """Return a mask (b,) bool for each group: overall, known (any event before the cut), none, and each segment."""
     segment = route(recipe.surface, owners.count, recipe.settings).segment
     known = owners.count > 0
     found = {"overall": np.ones(len(owners), bool), "known": known, NONE: ~known}
@@ -55,7 +55,7 @@ def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
 def measured(
     lists: Mapping[str, NDArray[np.int64]], outcome: Outcome, items: ItemFacts
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Return by model every metric of each owner. lists: (b, K) catalogue positions, -1 after a short list."""
+    """Return each model's metrics of each owner. lists: (b, K) catalogue positions, -1 after a short list."""
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
@@ -66,7 +66,7 @@ def evaluated(
     items: int,
     reference: str = SERVED,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return by model and group "owners", every metric, and "against_served".
+    """Return "owners", every metric and "against_served", for each model and group.
 
     Accuracy metrics are {"mean", "low", "high"} with 95% bootstrap intervals over owners. "against_served" is the
     paired difference of NDCG to the model `reference`, in the same form. Other metrics are means, or None.
@@ -129,7 +129,6 @@ def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, An
 
 
 def plain(value: float) -> float | None:
-    """Return a JSON number with six decimals, or None for NaN."""
     return None if math.isnan(value) else round(float(value), 6)
 
 
@@ -172,12 +171,12 @@ def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome
 
 
 def top_tens(lists: RankedLists, catalogue: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return (b, K) catalogue positions of the first ten, -1 after a short list."""
+    """(b, K) catalogue positions of the first ten, -1 after a short list."""
     return metrics.places(lists.indptr, np.searchsorted(catalogue, lists.item))
 
 
 def calibrated(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, float | int]]:
-    """Bin the first ten served scores with their hit rate (`metrics.reliability`)."""
+    """Bin the served scores of the first ten places, with the hit rate of each bin (`metrics.reliability`)."""
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     place = np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
     owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))

@@ -34,7 +34,7 @@ def in_order(
     user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
 ) -> NDArray[np.int64]:
     """Return (n,) indices that sort events by user, startup, time and kind."""
-    moment = at * EventType.codes() + kind  # two keys sort faster than four; 64 bits hold 2,000 years
+    moment = at * EventType.codes() + kind  # two keys sort faster than four, and 64 bits hold 2,000 years
     return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
 
 
@@ -137,7 +137,7 @@ class Census:
             self._weeks.update(dict(zip(weeks.tolist(), counts.tolist(), strict=True)))
 
     def facts(self) -> dict[str, Any]:
-        """Return events by kind, share of dislikes, oldest and newest event, and events by Monday of the week."""
+        """Return events by kind, share of dislikes, oldest and newest event, and events by Monday."""
         total = int(self.kinds.sum())
         return {
             "events_by_kind": {t.value: int(self.kinds[t.code]) for t in INTERACTION_TYPES},

@@ -210,7 +210,6 @@ class _Export:
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
     def _write_dismissals(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> int:
-        """Write sorted dismissals of the snapshot's people and startups. Return their number."""
         user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
         stay = there_users[user] & there_startups[startup]
         columns = [

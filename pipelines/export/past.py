@@ -98,7 +98,6 @@ def _arrived(table: pa.Table, met: NDArray[np.int32], cut_us: int) -> NDArray[np
 
 
 def _told(table: pa.Table, columns: Sequence[str], keep: NDArray[np.bool_]) -> pa.Table:
-    """Replace these texts by blanks in rows that are not kept."""
     for column in columns:
         table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
     return table

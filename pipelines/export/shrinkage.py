@@ -64,7 +64,7 @@ def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
 
 
 def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
-    """Return by table the rows of `old` before both cutoffs that `new` lacks."""
+    """Count the rows of `old` before both cutoffs that `new` lacks, for each table."""
     user, startup = _rows(new.user_ids, old.user_ids), _rows(new.startup_ids, old.startup_ids)
     events = old.interactions().before(new.as_of_us)
     met = _keys(user[events.owner], startup[events.item], events.kind, events.at)

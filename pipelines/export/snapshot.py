@@ -326,9 +326,9 @@ def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np
 def _facets(
     words: Mapping[str, NDArray[np.object_]], n: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
-    """Return for each facet a code per row (-1 if blank), and the label of each code, by folded text.
+    """Return a code per row (-1 if blank) for each facet, and the label of each code.
 
-    Variants of one value share a code and their most frequent label.
+    Labels are ordered by folded text. Variants of one value share a code and their most frequent label.
     """
     codes, labels = {}, {}
     for facet in FACETS:
@@ -395,7 +395,6 @@ def existed(people: pa.Table, met: NDArray[np.int64], as_of_us: int) -> NDArray[
 
 
 def _places(words: pd.Series, known: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return (n,) int64 position of each text among the known ones, -1 if unknown."""
     place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
     return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
 

@@ -42,7 +42,7 @@ def of_rows(readings: pa.Table, row: NDArray[np.int64]) -> pa.Table:
 
 
 def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_share: float) -> dict[str, Any]:
-    """Return "from", the source of view counts; "since", the first reading; "readings", their number.
+    """Return "from": the source of view counts, "since": the first reading, and the number of "readings".
 
     Uses readings only if the first one precedes the week of the validation split. Otherwise evaluation and lists would
     differ. per_week: events by Monday of the week.

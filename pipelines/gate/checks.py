@@ -148,7 +148,6 @@ def accuracy_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> It
 
 
 def baseline_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
-    """Compare NDCG@10 with popular lists, over all owners of each surface."""
     told = [s for s, a in found.items() if len(a.new) >= settings.gate.min_owners]
     for surface, a in found.items():
         if surface in told:

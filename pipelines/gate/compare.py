@@ -1,4 +1,4 @@
-"""Compare two stored releases: lists, models, settings, and reported metrics."""
+"""Compare two stored releases: lists, models, settings, and metrics."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, 
 def difference(
     lists: list[RankedLists], owners: list[Entities], items: list[Entities], surface: Surface
 ) -> dict[str, Any]:
-    """Return the differences on one surface. Each list argument is [live, new]."""
     mapped = np.append(owners[1].ids.rows_of(owners[0].ids.ids), -1)[lists[0].owner]
     both, mine, theirs = np.intersect1d(mapped, lists[1].owner, return_indices=True)
     kept = both >= 0

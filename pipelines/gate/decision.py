@@ -83,9 +83,8 @@ def publish_weighed(
 
 
 def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
-    """Record an answer in gate.json and in the decision log, and return it."""
     gate = read_gate(run)
-    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was answered; no list depends on it
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the answer, which no list depends on
     gate["answer"] = {"chosen": chosen, "by": by, "at": at}
     run.artifacts.write_json(run.directory / GATE, gate)
     log_decision(

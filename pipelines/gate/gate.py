@@ -122,7 +122,7 @@ def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
 def _judged(
     run: Run, snapshot: str, new: Release, live: Release | None, notes: list[str]
 ) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
-    """Return NDCG of every evaluation owner, and the cuts, or nothing with a note."""
+    """Return each evaluation owner's NDCG, and the cuts. Without a hold-out both are empty and a note is added."""
     if not new.judged:
         notes.append("nothing was held out: accuracy is not evaluated")
         return {}, {}
@@ -179,7 +179,6 @@ def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[st
 
 
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
-    """Return by surface the mean NDCG@10 of live models, new models and popular lists."""
 
     def mean(values: NDArray[np.float64] | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)

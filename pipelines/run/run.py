@@ -159,7 +159,6 @@ class Run:
 
 
 def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", fresh: bool = False) -> BuildRef:
-    """Begin and record a build (`Run.start`)."""
     run = Run.start(settings, run_id, as_of, fresh)
     return run.reference(because=because, fresh=fresh)
 
@@ -169,7 +168,7 @@ LOG = "decisions.jsonl"
 
 def log_decision(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
     """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
-    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the decision; no list depends on it
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the decision, which no list depends on
     line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
     append_private(settings.artifacts / LOG, line)
 
@@ -211,8 +210,6 @@ AHEAD = timedelta(days=1)  # a client's clock or time zone may be ahead, a misty
 
 
 class Cutoff(NamedTuple):
-    """The cutoff of a run, and for the log the rule that chose it."""
-
     at: datetime
     because: str
 

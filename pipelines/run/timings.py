@@ -48,7 +48,7 @@ class Stopwatch:
     def measured(self, step: str, index: int | None = None) -> dict[str, Any]:
         child = _largest_child()
         peak = _peak_bytes() + (child if child > self.child else 0)
-        at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
+        at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label, which no list depends on
         return {
             "step": step,
             "index": index,

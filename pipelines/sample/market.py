@@ -319,7 +319,6 @@ def _share(random: np.random.Generator, n: int, share: float) -> NDArray[np.bool
 
 
 def _cities(random: np.random.Generator, market: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Draw cities, half from the hubs of the market. -1: unknown."""
     hub = 2 * market + random.integers(0, 2, len(market))
     city = np.where(random.random(len(market)) < 0.5, hub, random.integers(0, 2 * len(MARKETS), len(market)))
     return np.where(random.random(len(market)) < 0.9, city, -1).astype(np.int16)
@@ -335,7 +334,7 @@ def _ids(random: np.random.Generator, n: int) -> NDArray[np.uint8]:
 USERS_AT_ONCE = 10_000
 EVENT = np.dtype([("at", "<i8"), ("user", "<i4"), ("startup", "<i4"), ("kind", "<i1")])
 _EVENTS_PER_MEETING = 1.9
-_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # shares of meetings by source; the rest is any startup
+_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # shares of meetings by source, the rest is any startup
 _HOURS = np.array([1, 1, 1, 1, 1, 2, 4, 7, 10, 13, 14, 13, 11, 12, 13, 12, 11, 9, 8, 9, 10, 9, 6, 3], float)
 _WEEKEND = 0.45  # share of weekend meetings that stay on the weekend, the others move to a working day
 

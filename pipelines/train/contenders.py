@@ -34,7 +34,7 @@ Contender = Callable[[Owners, int], NDArray[Any]]
 def contenders(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, Contender]:
-    """Return by name each source alone, popular, random, the route's list, and the ranked candidates.
+    """Return the contenders by name: each source alone, popular, random, the route's list, and ranked candidates.
 
     The route's list has no ranker and no union. learned: trained only on data before the cut.
     """
@@ -48,7 +48,7 @@ def contenders(
 def recipes(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, SurfaceRecommender]:
-    """Return by name every contender's recipe: ROUTE, RULES, RANKED and `TAUGHT`."""
+    """Return every contender's recipe by name: ROUTE, RULES, RANKED and `TAUGHT`."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
@@ -69,7 +69,7 @@ def seed_settings(settings: Settings) -> Settings:
 
 
 def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, NDArray[np.int64]]:
-    """Return by name the shown lists, (owners, K), independent of the number of threads."""
+    """Return each contender's shown lists, (owners, K), independent of the number of threads."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def chunk(start: int) -> dict[str, NDArray[np.int64]]:
@@ -84,7 +84,7 @@ def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[
 def ndcg_each(
     those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix, threads: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Return by name (owners,) NDCG@10. truth: (owners, items) relevant pairs of the same owners."""
+    """Return each contender's NDCG@10, (owners,). truth: (owners, items) relevant pairs of the same owners."""
     return {name: ndcg_of(lists, truth) for name, lists in shown(those, owners, threads).items()}
 
 

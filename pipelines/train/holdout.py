@@ -239,7 +239,6 @@ def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
 
 
 def _without(a: sparse.csr_matrix, b: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return the cells stored in `a` but not in `b`, as bool."""
     left = a.astype(bool).astype(np.int8) - a.astype(bool).multiply(b.astype(bool)).astype(np.int8)
     left.eliminate_zeros()
     return _sorted(left.astype(bool))

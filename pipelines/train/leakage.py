@@ -63,7 +63,7 @@ def predicted_by_absence(
 
 
 def blanks(lesson: TrainingData, entities: Entities) -> dict[str, NDArray[np.bool_]]:
-    """Return by snapshot column and by total (n,) bool: blank for models of this training data."""
+    """Return a mask (n,) bool for each snapshot column and each total: blank for models of this training data."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
     found |= {

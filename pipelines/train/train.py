@@ -78,7 +78,7 @@ class TrainingData:
 
     @cached_property
     def standing(self) -> MarketState:
-        """The marketplace at the instant, from people who did not opt out."""
+        """The marketplace at the instant, without people who opted out."""
         views = self.snapshot.views(self.interactions.transposed(), self.as_of_us)
         return MarketState(self.users, replace(self.startups, views=views), self.interactions, self.as_of_us)
 

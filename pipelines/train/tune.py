@@ -142,7 +142,7 @@ def searched(models: Sequence[str], settings: Settings) -> list[str]:
 
 
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
-    """Return by setting its values to try, neighbours adjacent (C30; the ensemble: C11-C14, O01).
+    """Return the values to try of each setting, neighbours adjacent (C30; the ensemble: C11-C14, O01).
 
     Configured settings, and those that the mode decides, are left out.
     """

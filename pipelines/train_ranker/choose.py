@@ -174,7 +174,6 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
 
 
 def _ndcg(found: Candidates, score: NDArray[np.float32], truth: Outcome) -> NDArray[np.float64]:
-    """Return (b,) NDCG@10 of the candidates ordered by a score."""
     order = np.lexsort((found.item, -score, found.owner))
     return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
 
@@ -200,7 +199,7 @@ def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet
 def ballot_of(
     holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
 ) -> dict[str, NDArray[np.float64]]:
-    """Return by name (owners,) NDCG@10 of the rules, and of the network and the learned ranker if given.
+    """Return NDCG@10, (owners,), of the rules, and of the network and the learned ranker if given.
 
     alone: also each source, popularity and random. learned: trained only on data before the temporal validation split.
     """

@@ -68,7 +68,7 @@ class RankingSet:
         return PairwiseRows(self.features, self.label, group)
 
     def with_seed_features(self) -> RankingSet:
-        """Return features of the source documents: the label's weight as model score, constant diversity.
+        """Return features of the source documents: the label's weight as model score, and constant diversity.
 
         (C44, C50; R03, R04)
         """

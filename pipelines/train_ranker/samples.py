@@ -41,7 +41,7 @@ from pipelines.train_ranker.mlp_samples import cells
 _LOG = logging.getLogger(__name__)
 #: Positives per surface that need no older cutoffs.
 ENOUGH = 20_000
-#: Owners sampled per cutoff and surface; negatives drawn per owner, independent of the outcome.
+#: Sampled owners per cutoff and surface, and drawn negatives per owner, independent of the outcome.
 OWNERS, NEGATIVES = 1_500, 60
 #: Maximum events of a snapshot times cutoffs that one build may add, beyond the first two.
 NEW_EVENTS = 6_000_000
@@ -76,7 +76,8 @@ class RankerSamples:
 
     names: (f,). features: (n, f) float32. owner: (n,) int32 entity rows.
     met_us: (n,) int64 time of the pair's first interaction after the cutoff, 0 for none.
-    drawn: (n,) bool, sampled independent of the outcome. None: all. Other rows are unknown before their interaction.
+    drawn: (n,) bool, sampled independent of the outcome. None means all. Other rows were added because of a later
+    interaction, so they are unknown before it.
     opinions: explicit events of the pairs after the cutoff.
     """
 
@@ -123,7 +124,7 @@ class RankerSamples:
 
 
 def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
-    """Return by surface the samples of every cutoff, newest first. Surfaces without samples are left out.
+    """Return the samples of every cutoff, newest first, for each surface that has any.
 
     Samples of a cutoff are kept. A build adds those that are affordable, later builds the rest. The used cutoffs are
     recorded, so that a build of the same snapshot uses the same ones.
@@ -191,7 +192,7 @@ class _Window:
         return self.cutoff.directory(self._name).is_dir()
 
     def samples(self) -> dict[Surface, RankerSamples]:
-        """Return the samples by surface. Make and keep them first. Raises TooSparse."""
+        """Return the samples of each surface, from storage if kept. Raises TooSparse."""
         bundle = self.cutoff.kept(self._name, _KEPT, self._make)
         return {Surface(name): RankerSamples.from_bundle(bundle, Surface(name)) for name in bundle.config["surfaces"]}
 
@@ -249,7 +250,7 @@ def _samples_of(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamp
 def _chunks(
     holdout: Holdout, recipe: SurfaceRecommender, owners: Owners, outcome: Outcome
 ) -> Iterator[tuple[tuple[str, ...], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Yield by chunk: names, features, owners, items, which candidates have an interaction, and which were drawn.
+    """Yield chunks: names, features, owners, items, which candidates have an interaction, and which were drawn.
 
     All candidates with an interaction are kept, also disliked ones. `RankerSamples.until` decides what an instant
     knew.

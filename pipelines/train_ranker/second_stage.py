@@ -100,7 +100,7 @@ def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) 
 def _taught(
     run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int
 ) -> dict[Surface, FittedRanker | str]:
-    """Return by surface the ranker fitted on cutoffs and outcomes before an instant, or why there is none."""
+    """Return each surface's ranker, fitted on cutoffs and outcomes before an instant, or why there is none."""
     found: dict[Surface, FittedRanker | str] = {}
     for surface, those in lessons.items():
         try:
@@ -245,7 +245,6 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
 
 
 def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Write the ranking set and fit the network."""
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
     return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
