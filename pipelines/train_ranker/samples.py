@@ -39,7 +39,7 @@ from pipelines.train.leakage import check_leaks
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
-#: Positives per surface that need no older cutoffs.
+#: A surface with this number of positives needs no older cutoffs.
 ENOUGH = 20_000
 #: Sampled owners per cutoff and surface, and drawn negatives per owner, independent of the outcome.
 OWNERS, NEGATIVES = 1_500, 60
