@@ -2,7 +2,7 @@
 
 The metadata hold the parameter of `erase_person` and text that users typed. Airflow's API cannot change the audit
 log, so this module opens the database at MATCHBOOK_AIRFLOW_DATABASE_URL. It searches every text, JSON and binary
-column.
+column of every table, so it also works with later Airflow versions.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _text(column: Column[Any], content: str, connection: Connection) -> ColumnEl
 
 
 def _blanked(content: bytes, person: Person) -> bytes:
-    """Overwrite the id with blanks of equal length, because the file may store offsets."""
+    """Overwrite the id with dashes of equal length, because other bytes may hold offsets."""
     for form in person.forms:
         content = content.replace(form, b"-" * len(form))
     return content

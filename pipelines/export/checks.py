@@ -50,7 +50,7 @@ def repeated(
 class Rejected:
     """A context manager that writes rejected rows to one file as they arrive.
 
-    by_reason, by_view: number of rows. orphans: rows by view that name an unknown user or startup, with a separate
+    by_reason, by_view: number of rows. orphans: rows by view with an unknown user or startup. They have their own
     limit.
     """
 

@@ -284,7 +284,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """Return the digest of all files except rejected rows, settings, and marks of later erasures."""
+    """Return the digest of three parts: all files except rejected rows, the settings, the marks of later erasures."""
     shaping = {file: sha for file, sha in manifest["sha256"].items() if file != "rejected.parquet"}
     parts = [manifest["format"], shaping, manifest["settings"], *manifest.get("erased", [])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
