@@ -236,7 +236,7 @@ def _aside(entry: str, reason: str, given: Mapping[str, str]) -> _RejectedEntry:
 
 
 def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_RejectedEntry]) -> tuple[int, list[Pair]]:
-    """Store everything in one transaction; return (number of new events, all pairs with a retraction)."""
+    """Store everything in one transaction; return (number of new events, their pairs with a retraction)."""
     answers = {e.event.answer_id: e.shown for e in events if e.shown is not None}
     with transaction(database) as connection:
         kept = connection.execute(text(sql.load("keep_events", "staging")), _columns(events)).rowcount

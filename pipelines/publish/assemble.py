@@ -38,10 +38,9 @@ def assemble_release(
 ) -> ReleaseRef:
     """Verify every shard, apply [lists] exposure_cap over all of them, and store the release.
 
-    surfaces: the planned ones, by default all. A release of only some is never published.
-    Raises ReleaseIncomplete and stores nothing if a shard is missing or changed, an owner has no list, a list repeats
-    an
-    item, or shards come from different code.
+    surfaces: the planned ones, by default all. A release of only some is never published. Raises ReleaseIncomplete and
+    stores nothing if a shard is missing or changed, an owner has no list, a list repeats an item, or shards come from
+    different code.
     """
     made_by = sorted({s.code for s in shards if s.code})
     if len(made_by) > 1:

@@ -140,7 +140,10 @@ def written_anew(
 
 
 def _needed_from(client: redis.Redis, keys: Keys) -> int:
-    """Return microseconds: the oldest cutoff of a loaded release. No release needs earlier pairs."""
+    """Return microseconds: the oldest build cutoff of a loaded release, less LATE; 0 if none is loaded.
+
+    No release needs earlier pairs, because each excludes pairs from before its cutoff.
+    """
     names = [decoded(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
     manifests: Any = client.mget([keys.manifest(name) for name in names]) if names else []
     built = [parse_instant(Release.from_json(m).built) for m in manifests if m]

@@ -47,8 +47,8 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
 def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
     """Return the release that Redis should hold and lacks, or an empty text.
 
-    This is the last entry of the publish log. If the pointer names a newer release, its publisher died before it wrote
-    the log, or used another store. An older one comes from restored Redis data.
+    Normally this is the last entry of the publish log. The pointer may name a newer release, if its publisher died
+    before it wrote the log or used another store. It may name an older one after Redis data were restored.
     """
     last, live = last_published(settings.artifacts) or "", decoded(client.get(keys.current))
     if not live:

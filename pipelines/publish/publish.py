@@ -139,7 +139,7 @@ def retire(held: Lease, release: str) -> None:
 
 
 def keep_loaded(settings: Settings, held: Lease) -> int:
-    """Restart the expiry time of the loaded releases; returns their number."""
+    """Restart the expiry time of the loaded releases; return their number."""
     before = held.client.lrange(held.keys.history, 0, -1)
     names = [name for name in map(decoded, (held.client.get(held.keys.current), *before)) if name]
     for key in (key for name in names for key in held.keys.of_release(name)):

@@ -41,8 +41,7 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
     """Store the release `before` with the lists in `made` replaced or added.
 
     made: owners ascending. Raises ReleaseIncomplete if an owner has no list or a list repeats an item, GateClosed if
-    too
-    many owners lose a personal list; then nothing is stored.
+    too many owners lose a personal list; then nothing is stored.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     check_erased(run.settings, entities)
@@ -140,9 +139,8 @@ def rescore(
 ) -> tuple[RankedLists, int]:
     """Return a surface's new lists, owners ascending, each made by its owner's arm.
 
-    Also returns how many of these owners are affected only by new items.
-    reach: a new item enters the list of an owner without new events if content ranks it among the `reach` best; 0:
-    never.
+    Also returns how many of these owners are affected only by new items. reach: a new item enters the list of an owner
+    without new events if content ranks it among the `reach` best; 0: never.
     """
     side = recipe.surface.owner
     everybody = recipe.owners.owners_of(recipe.surface)
