@@ -32,7 +32,6 @@ class Bench:
         self.taken: dict[str, dict[str, Any]] = {}
 
     def step(self, label: str, name: str, *arguments: str) -> dict[str, Any]:
-        """Run one step alone and store its report."""
         sys.stderr.write(f"  {label} … ")
         sys.stderr.flush()
         command = [sys.executable, "-m", "benchmarks.steps", str(self.home), name, *arguments]
@@ -78,7 +77,6 @@ def measure(size: str, keep: Path | None = None, without: Container[str] = ()) -
 
 
 def table(size: str, taken: Mapping[str, Mapping[str, Any]]) -> str:
-    """Format the measurements of one size as Markdown."""
     users, startups = SIZES[size]
     load, score, publish, rates = (taken[n] for n in ("import", "score", "publish", "rates"))
     ranker = "the ranker as trained" if "train rankers" in taken else "the rule-based ranker (none was trained)"

@@ -1,9 +1,9 @@
 """`python -m benchmarks.same_lists BASE`: whether this checkout makes the same lists as the commit BASE.
 
-Both import one sample marketplace, build it and answer the same requests, with their own code and servers, one after
-the other. Only public interfaces are used: commands, variables, addresses, files of a release. Compared are rows of the
-snapshot, arrays of every bundle, bytes of every list, and cached and live answers. Exit status: 0 equal, 1 different, 2
-a build failed. Digests depend on the processor, so none are stored.
+Both build one sample marketplace and answer the same requests, with their own code and servers, one after the other.
+Only public interfaces are used: commands, variables, addresses, files of a release. Compared are snapshot rows, bundle
+arrays, list bytes, and cached and live answers. Exit status: 0 equal, 1 different, 2 a build failed. Digests depend on
+the processor, so none are stored.
 """
 
 from __future__ import annotations
@@ -164,7 +164,6 @@ def arrays_of(bundle: Path) -> str:
 
 
 def files_of(release: Path) -> dict[str, str]:
-    """Return digests of the columns of a release's lists."""
     found = {}
     for path in sorted(release.rglob("*.npz")):
         with np.load(path, allow_pickle=False) as columns:

@@ -29,7 +29,6 @@ def settings_of(home: Path) -> Settings:
 
 
 def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
-    """Generate the sample marketplace as CSV."""
     from pipelines.sample.sample import write_sample
 
     write_sample(settings.home / "sample", users=int(users), startups=int(startups), seed=settings.train.seed)
@@ -38,7 +37,6 @@ def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
 
 
 def load(settings: Settings) -> dict[str, Any]:
-    """Import the folder into PostgreSQL."""
     from pipelines.ingest.ingest import import_folder
 
     return dict(import_folder(settings, settings.home / "sample").counts)
@@ -101,7 +99,6 @@ def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 
 def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
-    """Score all owners of all surfaces with every source and ranker."""
     from pipelines.score.shards import plan_shards, score_shard
 
     run, versions = Run.open(settings, RUN), json.loads(bundles)
@@ -147,7 +144,6 @@ def publish(settings: Settings, release: str) -> dict[str, Any]:
 
 
 def rates(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
-    """Run the comparisons with implicit of benchmarks/rates.py."""
     from benchmarks.rates import compare
 
     return compare(Run.open(settings, RUN), snapshot, json.loads(bundles))
@@ -159,7 +155,6 @@ STEPS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def peak_mb() -> float:
-    """Return this process's largest resident size so far in MB."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return round(int(found.group(1)) / 1024, 1) if found else float("nan")
 

@@ -372,5 +372,4 @@ def _write_private(path: Path, value: Mapping[str, str]) -> None:
 
 
 def _program(name: str) -> Path:
-    """Return a program of the current virtual environment."""
     return Path(sys.executable).parent / name

@@ -64,7 +64,6 @@ class AirflowApi:
         self._ask("PATCH", f"/api/v2/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": False})
 
     def paused(self) -> list[str]:
-        """Return the DAGs that are paused."""
         return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100&paused=true")["dags"]]
 
     def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:
@@ -234,7 +233,6 @@ def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Call
 
 
 def run_address(api: AirflowApi, run_id: str) -> str:
-    """Return the run's address for a browser."""
     return f"{api.seen_at}/dags/{DAG}/runs/{run_id}"
 
 

@@ -79,7 +79,6 @@ def place_of(home: Path) -> Place:
 
 
 def unusable(home: Path, error: OSError) -> ServiceError:
-    """Return the error for files of a home that cannot be created or written."""
     return ServiceError(f"MATCHBOOK_HOME={home} cannot be used: {error}; name another with MATCHBOOK_HOME=<folder>")
 
 

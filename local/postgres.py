@@ -37,7 +37,6 @@ OPTIONS = {
 
 
 def url(note: Mapping[str, Any], database: str = "matchbook") -> str:
-    """Return the address of a database on the server that `note` describes."""
     return f"postgresql://{USER}:{quote(note['password'])}@127.0.0.1:{note['port']}/{database}"
 
 

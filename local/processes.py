@@ -73,7 +73,6 @@ class ManagedProcess:
         return True
 
     def ask(self, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end, without waiting."""
         self._signal(sign)
 
     def wait(self, patience_s: float) -> bool:
@@ -153,7 +152,6 @@ def stop_together(processes: Mapping[str, ManagedProcess], patience_s: float = 2
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """Return the last lines of a log, for an error message."""
     try:
         text = log.read_bytes()[-8000:].decode(errors="replace")
     except OSError:

@@ -23,7 +23,6 @@ LONGEST_SOCKET = 100  # bytes of a unix socket's path that every platform accept
 
 
 def url(note: Mapping[str, Any], database: int = 0) -> str:
-    """Return the address of the server that `note` describes."""
     return f"redis://:{note['password']}@127.0.0.1:{note['port']}/{database}"
 
 

@@ -1,9 +1,8 @@
 """`python -m benchmarks.faults.backfilled [--days N] [--users N] [--at-once N]`: backfill days, newest first.
 
-Uses a real Airflow with a sample marketplace. The newest day is built and live. The backfill then builds earlier days
-in reverse order, some at once, while the DAG's own schedule and the frequent DAGs are active. Then some days are
-cleared and built again. Printed: days with a release of their cutoff, whether repeated days give the same release, and
-the releases that were live.
+Uses a real Airflow with a sample marketplace. The newest day is live before the backfill builds earlier days, some at
+once, beside the usual schedules. Then some days are cleared and built again. Printed: days with a release of their
+cutoff, whether repeated days give the same release, and the releases that were live.
 """
 
 from __future__ import annotations

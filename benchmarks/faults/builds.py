@@ -1,10 +1,10 @@
 """`python -m benchmarks.faults.builds [NAME …] [--users N] [--seed S]`: builds under faults.
 
-Uses a real Airflow, a sample marketplace, and one fault during each build: a scoring task killed, the scheduler killed
-and restarted, PostgreSQL's connection cut during the export, Redis killed while a release is loaded, the disk full
-while a model is stored (as root: a small tmpfs), two builds at once. Printed for each: the run's state, retried and
-failed tasks with errors, and whether the release equals that of an undisturbed build. Exit status 1 if a release is
-wrong or partly loaded.
+Uses a real Airflow, a sample marketplace, and one fault in each build: a scoring task killed, the scheduler killed and
+restarted, PostgreSQL's connection cut during the export, Redis killed while it loads a release, the disk full while a
+model is stored (as root: a small tmpfs), two builds at once. Printed: each run's state, its retried and failed tasks
+with errors, and whether the release equals that of an undisturbed build. Exit status 1 if a release is wrong or partly
+loaded.
 """
 
 from __future__ import annotations

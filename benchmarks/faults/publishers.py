@@ -110,7 +110,6 @@ class Town:
         self.seconds = min(self._timed() for _ in range(3))
 
     def other(self) -> str:
-        """Return a release that is not loaded."""
         there = {
             decoded(self.client.get(self.keys.current)),
             *map(decoded, self.client.lrange(self.keys.history, 0, -1)),

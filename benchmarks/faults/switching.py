@@ -84,7 +84,6 @@ def read(port: int, expected: dict[str, Lists], seed: int, stop: Event, asked: A
 
 
 def judged(status: int, body: bytes, owner: str, expected: dict[str, Lists]) -> list[str]:
-    """Return the faults of an answer."""
     if status != 200:
         return ["failed"]
     answer = json.loads(body)

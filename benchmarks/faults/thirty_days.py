@@ -274,7 +274,6 @@ def _rows(connection: Connection, like: str) -> dict[str, int]:
 
 
 def _judged(told: list[dict[str, int]]) -> int:
-    """Print the table; return 1 if something bounded keeps growing."""
     third, days = max(1, len(told) // 3), sorted({1, *range(5, len(told) + 1, 5), len(told)})
     sys.stdout.write(f"| what | {' | '.join(f'day {d}' for d in days)} | bounded |\n|{'---|' * (len(days) + 2)}\n")
     wrong = 0

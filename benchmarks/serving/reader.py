@@ -115,7 +115,6 @@ def compare(settings: Settings, owners: list[str], seconds: float, rounds: int, 
 
 
 def with_key(settings: Settings) -> str:
-    """Give the reader an API key; return it."""
     stored, text = new_key("benchmark", [Scope.READ], datetime.now(UTC))
     settings.api_keys_file.write_text(encode_keys([stored]))
     settings.api_keys_file.chmod(0o600)
@@ -238,7 +237,7 @@ def publish(settings: Settings) -> list[str]:
 def random_release(
     settings: Settings, rng: np.random.Generator, slug: str, users: int, startups: int
 ) -> tuple[Release, dict[Entity, Entities]]:
-    """Store a release of random lists for a cutoff; return it and all entities. Equal arguments, equal lists."""
+    """Store a release of random lists for a cutoff; return it and all entities. Equal arguments give equal lists."""
     artifacts, kinds = Artifacts(settings), {Entity.USER: users, Entity.STARTUP: startups}
     everybody = {e: entities(np.random.default_rng(n), e, n) for e, n in kinds.items()}
     columns = [(e, k) for e in kinds for k in ("popularity", "trending")]

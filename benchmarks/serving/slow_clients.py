@@ -31,7 +31,6 @@ _GET = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def _tls_hello() -> bytes:
-    """Return the first bytes of a client that expects TLS."""
     out = ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
         ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="reader").do_handshake()

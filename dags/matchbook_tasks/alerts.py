@@ -57,7 +57,6 @@ def late(release: str, says: str) -> None:
 
 
 def run_address(context: Context) -> str:
-    """Return the address of the run in Airflow's UI."""
     base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
     return f"{base}/dags/{quote(_dag_of(context))}/runs/{quote(context['run_id'])}"
 

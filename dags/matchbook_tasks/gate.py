@@ -69,7 +69,6 @@ class Gate(HITLOperator):
 
 
 def gate(weighed: Any) -> BaseOperator:
-    """Return the gate's task."""
     return Gate(task_id="gate", weighed=weighed, doc_md=Gate.__doc__)
 
 
@@ -86,7 +85,6 @@ def _case(context: Any) -> Any:
 
 
 def _report_of(context: Any) -> str:
-    """Return the address of this run's tab Report."""
     run = context["dag_run"]
     page = f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/{_REPORT}"
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/{page}"

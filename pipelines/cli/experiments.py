@@ -18,7 +18,6 @@ from pipelines.publish.history import release_of
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands."""
     show = steps.add_parser(
         "experiments", help="experiments of the next build and of a release, and the engagement of their arms"
     )

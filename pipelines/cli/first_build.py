@@ -130,7 +130,6 @@ def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], aliv
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     schema = steps.add_parser("migrate", help="apply database migrations; a repetition changes nothing")
     schema.set_defaults(run=_migrate)
     first = steps.add_parser(

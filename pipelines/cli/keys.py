@@ -24,7 +24,6 @@ _REDIS = {"redis-reader": reader_rights, "redis-pipeline": pipeline_rights}
 
 
 def register_grants(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command that grants a key."""
     step = steps.add_parser("grants", help="print the required rights as SQL or ACL rules")
     step.add_argument("of", choices=[*_scripts(), *_REDIS])
     step.add_argument(
@@ -50,7 +49,6 @@ def _grants(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands; they need no server."""
     register_grants(steps)
     keys = steps.add_parser("keys", help="the API keys of the reader: add, list, revoke")
     verbs = keys.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -34,7 +34,6 @@ from pipelines.store.artifacts import Artifacts
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; it starts nothing."""
     step = steps.add_parser("doctor", help="check for known problems; print figures and the fix for each")
     step.add_argument("--json", action="store_true", help="one JSON line a diagnosis")
     step.set_defaults(run=_doctor, needs_servers=False)
@@ -53,7 +52,6 @@ def _doctor(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     step = steps.add_parser("erase", help="erase a person or startup everywhere; writes a receipt")
     step.add_argument("id", help="the id of the user or startup")
     step.add_argument("--scan", action="store_true", help="change nothing: list every file and key that holds the id")
@@ -70,7 +68,6 @@ def _erase(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def register_drain(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands."""
     drain = steps.add_parser("drain-events", help="store posted events and update the filters of answers")
     drain.add_argument(
         "--full", action="store_true", help="read every row since the live release's cutoff again, not only what is new"
@@ -85,7 +82,6 @@ def _drain(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
     register_doctor(steps)
     register_drain(steps)
     register_erase(steps)
@@ -129,7 +125,6 @@ def _newest(settings: Settings) -> datetime:
 
 
 def register_settings(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; it needs no server."""
     step = steps.add_parser("settings", help="print every setting with its value, source, and phase")
     step.add_argument("--release", help="the settings of this release")
     step.add_argument(

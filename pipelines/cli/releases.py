@@ -46,7 +46,6 @@ from pipelines.store.artifacts import Artifacts
 
 
 def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands that make releases."""
     build = steps.add_parser(
         "build", help="export, train, evaluate, score and publish: the whole pipeline without Airflow"
     )
@@ -83,7 +82,6 @@ def _newest(settings: Settings) -> str:
 
 
 def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; it reads files only."""
     both = steps.add_parser("compare", help="compare two stored releases: lists, models, settings, evaluation")
     both.add_argument("first", metavar="RELEASE")
     both.add_argument("second", metavar="RELEASE")
@@ -102,7 +100,6 @@ SURFACES = [s.value for s in Surface]
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the other commands."""
     register_build(steps)
     register_compare(steps)
     steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(

@@ -62,7 +62,6 @@ def options_of(spec: ModelSpec) -> tuple[Option, ...]:
 
 
 def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands; none needs a database."""
     for spec in (spec for spec in registry.MODELS if spec.command):
         about = f"train {spec.title.rstrip('.')}, on the newest snapshot; prints the bundle and its files"
         parser, options = steps.add_parser(spec.command[0], help=about), options_of(spec)
@@ -138,7 +137,6 @@ def _share(text: str) -> float:
 
 
 def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; it needs no database."""
     parser = steps.add_parser("tune", help="tune the base models' settings on the newest snapshot; resumable")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--budget", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600")
@@ -195,7 +193,6 @@ _RECIPES = ("honest", "seed")
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands; none needs a database."""
     register_train(steps)
     register_tune(steps)
     train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")

@@ -322,7 +322,6 @@ if __name__ == "__main__":
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands."""
     step = steps.add_parser("airflow", help="Airflow's own command line, such as `airflow backfill create …`")
     step.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="arguments of `airflow`")
     step.set_defaults(run=_run)

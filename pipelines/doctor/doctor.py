@@ -56,7 +56,6 @@ def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Dia
 
 
 def as_text(found: Sequence[Diagnosis]) -> str:
-    """Format the diagnoses for people: state, answer, figures and advice."""
     lines = []
     for d in found:
         lines.append(f"{_MARKS[d.state]:8} {d.id:8} {d.title}? {d.says}")

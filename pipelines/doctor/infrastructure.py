@@ -202,10 +202,10 @@ _CURE = (
     "or smaller models ([als] factors, [two_tower] dimensions) if memory is short; stored "
     "lists are read, not computed: only newcomers wait for a model, [reader] live_budget_s at most"
 )
-#: Milliseconds allowed for one count; rows of a table from which a sequential scan counts as slow.
+#: Maximum milliseconds of one count. From this number of rows a sequential scan counts as slow.
 _COUNT_MS, _SMALL_ROWS = 50.0, 100_000
 _PING_MS = 10.0
-_MEMORY_SHARE = 0.5  # of the machine, for the models of all processes of the reader
+_MEMORY_SHARE = 0.5  # share of the machine for the models of all reader processes
 
 
 def slow_answers(patient: SystemState) -> Diagnosis:

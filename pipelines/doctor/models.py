@@ -130,7 +130,7 @@ def _health(address: str) -> dict[str, Any] | None:
         return None
 
 
-#: Share of people past the cold start below which there are few training data.
+#: Training data are few if a smaller share of people is past the cold start.
 _PAST_COLD = 0.10
 _NO_ROWS = (
     "load the platform's data (`python -m pipelines import FOLDER`, docs/guides/your-data.md), or check that the "

@@ -36,7 +36,7 @@ _RANKER = (
 )
 #: Limits of the requirements for founders: events in total, and age of models (004 L210-223).
 _EVENTS, _STALE_DAYS = 1000, 7.0
-_WEAK = 0.5  # a member below this share of the other lowers the blend
+_WEAK = 0.5  # a member with less than this share of the other's NDCG lowers the blend
 
 
 def ensemble_below(patient: SystemState) -> Diagnosis:

@@ -233,7 +233,7 @@ def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
     files += [p for p in files_with(settings.artifacts, person) if p.suffix in _TEXTS and not _is_stored(settings, p)]
     tables = [p for p in files if p.suffix == ".csv" and "logs" not in p.parts]
     return {
-        "kept past cutoffs": len(Artifacts(settings).remove_cuts()),  # samples hold no ids, so all of them go
+        "kept past cutoffs": len(Artifacts(settings).remove_cuts()),  # samples hold no ids, so all are removed
         "staging of builds": len(named),
         "lines of tables": sum(_drop_lines(path, person) for path in tables),
         "places in logs": sum(_overwrite(path, person) for path in files if path not in tables),

@@ -95,7 +95,6 @@ def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, reje
 def _manifest(
     staging: Path, tables: Mapping[str, pa.Table], before: Mapping[str, Any], person: Person
 ) -> dict[str, Any]:
-    """Write the tables to staging; return their manifest."""
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, table in tables.items():
         with RowGroups(staging / file, FILES[file]) as groups:
@@ -146,7 +145,6 @@ def _readings(snapshot: Snapshot, person: Person) -> pa.Table:
 
 
 def _named(rejected: pa.Table, person: Person) -> pa.ChunkedArray:
-    """Return a mask of the rejected rows that name the person."""
     return pc.or_(*(pc.fill_null(pc.equal(rejected[c], person.id), False) for c in ("user_id", "startup_id")))
 
 

@@ -42,7 +42,6 @@ class Lease:
         return self._scripts[name](keys=[self.keys.fence, *keys], args=[self.token, *words], client=pipe)
 
     def renew(self) -> None:
-        """Extend the lease by LEASE_S."""
         self.write("SET", [self.keys.publisher], self.token, "PX", int(LEASE_S * 1000))
 
     def keep(self, stop: threading.Event) -> None:

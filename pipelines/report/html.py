@@ -75,7 +75,6 @@ def cell(value: Any, decimals: int = 4) -> str:
 
 
 def verdict(difference: Mapping[str, float | None], decimals: int = 4) -> str:
-    """Format a paired difference with its interval and its significance."""
     mean, low, high = difference["mean"], difference["low"], difference["high"]
     if mean is None or low is None or high is None:
         return f"{cell(mean, decimals)} (too few owners to say more)"

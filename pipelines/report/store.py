@@ -110,7 +110,6 @@ def page_of_run(settings: Settings, run: str) -> str | None:
 
 
 def page_of_release(settings: Settings, release: str) -> str | None:
-    """Return the page of a release; None if none is stored."""
     path = _stored(settings, release) / PAGE
     return path.read_text() if path.is_file() else None
 
