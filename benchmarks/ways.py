@@ -72,7 +72,6 @@ def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: n
 
 
 def rows(rates: Mapping[str, Rate], other: Mapping[str, int]) -> list[str]:
-    """Return the table rows with ratios to implicit by wall and CPU time."""
     base = rates[BASE]
     lines = [
         "| way | owners/s | x implicit | CPU µs/owner | x implicit by CPU | owners whose items differ |",

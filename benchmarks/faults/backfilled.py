@@ -81,7 +81,6 @@ def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> 
 
 
 def by_cutoff(found: Place) -> dict[str, str]:
-    """Return the release of each cutoff."""
     return {str(r["as_of"]): str(r["release"]) for r in list_releases(found.settings)}
 
 

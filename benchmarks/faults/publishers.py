@@ -263,7 +263,6 @@ def _publish(settings: Settings, release: str) -> None:
 
 
 def _lists(settings: Settings, release: str) -> dict[Surface, dict[bytes, bytes]]:
-    """Return the expected hashes of a release."""
     found = Loadable.open(Artifacts(settings), release)
     lists = {s: {POPULAR_FIELD: found.popular(s)} for s in Surface}
     for s in Surface:

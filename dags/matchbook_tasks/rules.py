@@ -156,7 +156,6 @@ def noted(context: Mapping[str, Any]) -> Iterator[None]:
 
 
 def directory_of(context: Mapping[str, Any]) -> str:
-    """Return the name of the run's staging directory."""
     from pipelines.run.run import directory_of
 
     return directory_of(context["run_id"], context["dag"].dag_id)

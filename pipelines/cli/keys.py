@@ -113,7 +113,6 @@ def _revoke(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _shown(key: ApiKey, now: datetime) -> dict[str, object]:
-    """Return the parts of a key that are not secret."""
     return {
         "id": key.id,
         "name": key.name,

@@ -158,7 +158,6 @@ def _tune(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
-    """Tune with a progress bar on stderr; return the result."""
     snapshot = Snapshot.open(_named_snapshot(settings, args.snapshot))
     seconds = None if args.trials is not None else args.budget
     unit = "trial" if seconds is None else "s"

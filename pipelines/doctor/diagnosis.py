@@ -93,7 +93,7 @@ class SystemState:
 
     @property
     def surfaces(self) -> Mapping[str, Any]:
-        """Return that report's evaluation by surface."""
+        """Return the evaluation in `report` by surface."""
         return (self.report.get("evaluation") or {}).get("surfaces") or {}
 
     @cached_property

@@ -126,7 +126,7 @@ def per_owner(ledger: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 
 
 def rate_of(owners: dict[str, NDArray[np.float64]], name: str, level: float = LEVEL) -> Rate:
-    """Return one of RATES with its interval over owners."""
+    """Return the rate `name` (one of RATES) with its interval over owners."""
     hits, trials = (np.add.reduce([owners[c] for c in columns]) for columns in RATES[name])
     return rate(hits, trials, level)
 

@@ -173,7 +173,7 @@ def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[SeenPai
 
 
 def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[SeenPair]:
-    """Yield the pairs that rows (as text) hide from each other."""
+    """Yield the pairs to hide from each other, from rows as text."""
     for row in found:
         kind = row["interaction_type"]
         if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports other rows

@@ -55,14 +55,14 @@ _GROUPS = ("overall", "known", "none", "cold", "warm", "hot")
 
 
 def report(evaluation: Mapping[str, Any]) -> str:
-    """Render the page of one evaluation (evaluation.json), without missing parts."""
+    """Render the page of one evaluation (evaluation.json); missing parts are left out."""
     evaluation = json.loads(json.dumps(evaluation, sort_keys=True))  # the page must not depend on key order
     sections = [_head(evaluation), movable("models", "".join(judgement(evaluation))), trust(evaluation)]
     return page(f"Evaluation of {evaluation['snapshot']}", sections)
 
 
 def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
-    """Render the page of a build from report.json (see `store.py`), without missing parts.
+    """Render the page of a build from report.json (see `store.py`); missing parts are left out.
 
     drawn: the section "models" of the evaluation's page if it exists, because drawing takes seconds.
     """
