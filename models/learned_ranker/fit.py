@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _FORESTS: dict[str, tuple[Objective, TreeShape, int]] = {
     "order_again": ("lambdarank", _ORDER, 1),
 }
 LEARNERS = ("logistic", *_FORESTS)
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class FittedRanker:
         return LearnedRanker.assembled(self.about, self.arrays)
 
 
-def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, threads: int = 1) -> FittedRanker:
+def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42) -> FittedRanker:
     """Train every learner, separately for owners with events and cold-start owners if both have enough positives.
 
     The same rows and settings give the same bytes. Raises TrainingError with fewer than `min_positives` (C53), or if no
@@ -118,7 +120,7 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
     report = {}
     for name, part in parts.items():
         part = part.thinned(MOST_ROWS, seed)
-        found, gain = _average(part, seed, threads)
+        found, gain = _average(part, seed)
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         report[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
     first = next(iter(report.values()))
@@ -136,12 +138,12 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
     )
 
 
-def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+def _average(rows: RankerRows, seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """The arrays of one part, and each column's share of the trees' gain."""
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
     asked = [Forest(objective, shape, seed + again) for objective, shape, again in _FORESTS.values()]
-    forests = fit_trees(rows.features, rows.label, rows.group, asked, threads)
+    forests = fit_trees(rows.features, rows.label, rows.group, asked)
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
@@ -161,7 +163,10 @@ def _logistic(rows: RankerRows) -> NDArray[np.float64]:
     x = rows.features.astype(np.float64)
     spread = x.std(axis=0)
     varies = spread > 1e-9
-    with threadpool_limits(1, "blas"):  # the rounding of a product depends on the number of threads
+    with (
+        _ONE_AT_A_TIME,
+        threadpool_limits(1, "blas"),
+    ):  # a product's rounding depends on the threads; the limit is global
         model = LogisticRegression(C=_C, solver="newton-cholesky", tol=1e-6)  # converges, unlike lbfgs, in few steps
         model.fit((x - x.mean(axis=0))[:, varies] / spread[varies], rows.label)
     weight = np.zeros(x.shape[1])

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -71,9 +72,8 @@ def train_learned_ranker(
     network: a candidate to serve a surface instead of the rules.
     """
     lessons = ranker_samples(run, snapshot)
-    before = _taught(run, lessons, holdout.cut_us)
+    before, now = _taught(run, lessons, (holdout.cut_us, snapshot.as_of_us))
     judged = _bundle(before, {s: {} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
-    now = _taught(run, lessons, snapshot.as_of_us)
     verdicts = {
         s: _verdict(holdout, s, judged if isinstance(before.get(s), FittedRanker) else None, network) for s in now
     }
@@ -85,9 +85,9 @@ def train_learned_ranker(
     return LearnedRankerResult(served, judged, "" if served is not None else reasons)
 
 
-def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
-    """Arguments of `fit_learned_ranker` besides the rows: settings, seed, threads."""
-    return settings.of(RankerConfig), settings.train.seed, settings.train_threads
+def teaching(settings: Settings) -> tuple[RankerConfig, int]:
+    """Arguments of `fit_learned_ranker` besides the rows: settings and seed."""
+    return settings.of(RankerConfig), settings.train.seed
 
 
 def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) -> dict[str, list[str]]:
@@ -97,17 +97,22 @@ def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) 
 
 
 def _taught(
-    run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int
-) -> dict[Surface, FittedRanker | str]:
-    """By surface: the ranker fitted on cutoffs and outcomes before an instant, or the reason why there is none."""
-    found: dict[Surface, FittedRanker | str] = {}
-    for surface, those in lessons.items():
+    run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: Sequence[int]
+) -> list[dict[Surface, FittedRanker | str]]:
+    """For each instant by surface: the ranker fitted on samples before it, or the reason why there is none."""
+
+    def fitted(asked: tuple[int, Surface]) -> FittedRanker | str:
+        instant, surface = asked
         try:
-            found[surface] = _fit_once(run, samples_until(those, until_us))
+            return _fit_once(run, samples_until(lessons[surface], instant))
         except TrainingError as error:
-            found[surface] = str(error)
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
-    return found
+            return str(error)
+
+    with ThreadPoolExecutor(run.settings.train_threads) as pool:  # one thread a ranker: its regression cannot share
+        found = list(pool.map(fitted, [(instant, surface) for instant in until_us for surface in lessons]))
+    size = len(lessons)
+    return [dict(zip(lessons, found[i * size :], strict=False)) for i in range(len(until_us))]
 
 
 def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
