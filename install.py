@@ -1,4 +1,4 @@
-"""Make .venv and install both locks into it. Runs under any python3, before anything is installed."""
+"""Make .venv and install both lock files into it. Runs under any python3."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent
 VENV = CHECKOUT / ".venv"
-LOCKS = (CHECKOUT / "requirements.txt", CHECKOUT / "requirements-dev.txt")  # of Matchbook; of its tests
+LOCKS = (CHECKOUT / "requirements.txt", CHECKOUT / "requirements-dev.txt")  # of Matchbook, and of its tests
 STAMP = VENV / "installed-lock"
 LOG = VENV / "install.log"
 OLDEST = (3, 11)
 
 
 def main() -> int:
-    """Install if needed. Exit status 0 if everything is installed, else 1 with a message."""
+    """Install if needed. Return 0 if everything is installed, else print a message and return 1."""
     if sys.version_info < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         return failed(
@@ -39,7 +39,7 @@ def wanted_stamp() -> str:
 
 
 def runs() -> bool:
-    """Whether the environment's Python starts: false if it, or the Python that made it, is missing."""
+    """Return whether the environment's Python starts."""
     python = VENV / "bin" / "python"
     return python.exists() and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
 
@@ -58,14 +58,14 @@ def make_environment() -> bool:
 
 
 def wanted() -> set[str]:
-    """The lines of the locks that name a package, without duplicates."""
+    """Return the lines of the lock files that name a package."""
     return {x for lock in LOCKS for x in lock.read_text().splitlines() if x and not x.startswith("#")}
 
 
 def install() -> int:
     started, total = time.monotonic(), len(wanted())
     say(f"installing {total} packages into {VENV} (a minute or two on a fast line, about 1.8 GB of disk)")
-    # ordinary resolution: if the registry's torch is built for CUDA, pip also installs the CUDA libraries
+    # without options: if the registry's torch is built for CUDA, pip also installs the CUDA libraries
     command = [
         str(VENV / "bin" / "python"),
         "-m",
@@ -97,7 +97,7 @@ def install() -> int:
 
 
 def environment() -> dict[str, str]:
-    """The environment of pip: with its configuration, without the Python path of another project."""
+    """Return the environment of pip, without the Python path of another project."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 

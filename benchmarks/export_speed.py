@@ -1,7 +1,7 @@
 """`python -m benchmarks.export_speed [EVENTS]`: the speed of the export relative to plain COPY of the same rows.
 
-Plain COPY writes PostgreSQL's CSV of the three contract views to /dev/null: the minimum for any export. The marketplace
-is generated in its own database (30 events a user, one startup for every five users).
+Plain COPY writes the three contract views as CSV to /dev/null. No export can be faster. The marketplace is generated in
+its own database (30 events a user, one startup for every five users).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _draw(settings: Settings, events: int) -> None:
 
 
 def _table(settings: Settings, events: int) -> str:
-    """Three rounds of each; the best of each, because other work on the machine only adds time."""
+    """Measure both in three rounds and tabulate the best, because other load only adds time."""
     rounds = [(_alone(partial(_plain, settings)), _alone(partial(_export, settings, n))) for n in range(3)]
     plain, export = (min((r[i] for r in rounds), key=lambda m: float(m["seconds"])) for i in (0, 1))
     lines = ["| | seconds | rows/s | peak MB |", "|---|---|---|---|"]
@@ -96,7 +96,7 @@ def _export(settings: Settings, number: int) -> int:
 
 
 def _alone(step: Callable[[], int]) -> dict[str, Any]:
-    """Seconds, rows and peak memory of a step in its own process; imports do not count."""
+    """Return seconds, rows and peak memory of a step in its own process, without imports."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

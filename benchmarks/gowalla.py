@@ -1,9 +1,9 @@
 """Our models on the published Gowalla split (LightGCN, He et al. 2020): `python -m benchmarks.gowalla FOLDER`.
 
-FOLDER holds train.txt.gz and test.txt.gz with a line for each user: the user's number, then the items'. The trainers
-and scorers of a build are used directly. All items except the training items are ranked. Recall and NDCG at 20 follow
+FOLDER holds train.txt.gz and test.txt.gz. Each line has a user's number, then the items' numbers. The trainers and
+scorers of a build are used directly. All items except the training items are ranked. Recall and NDCG at 20 follow
 LightGCN's code: hits / relevant, and log2 discount with the ideal of min(20, relevant). Settings and blend weights are
-chosen on a tenth of the training pairs, never on the test.
+chosen on a tenth of the training pairs, never on the test pairs.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ K = 20
 #: Candidates of each source for the blend, for each owner.
 PROPOSED = 200
 VALIDATION, SEED, BATCH = 0.1, 0, 2000
-#: Cells of the graph filter kept in each row; more than in a build, because the published figures use all. The settings
-#: below were chosen on the validation pairs.
+#: Cells per row of the graph filter. A build keeps fewer; the published figures use all.
+#: The settings below were chosen on the validation pairs.
 KEPT = 1000
 SETTINGS = Settings().layered(
     {
@@ -59,14 +59,17 @@ SETTINGS = Settings().layered(
     },
     "given",
 )
-#: Shares of ALS and of neighbours in the blend; the graph filter has the rest.
+#: Shares of ALS and of neighbours in the blend. The graph filter has the rest.
 SHARES = list(itertools.product((0.3, 0.4, 0.5, 0.6), (0.0, 0.1, 0.2)))
 BLENDED = ("graph filter", "ALS 256", "neighbours")
 
 
 @dataclass(frozen=True, eq=False)
 class Meetings:
-    """learned, hidden: (users, items) float32 csr of ones: training pairs and test pairs."""
+    """Pairs of users and items.
+
+    learned, hidden: (users, items) float32 csr of ones: training pairs and test pairs.
+    """
 
     learned: sparse.csr_matrix
     hidden: sparse.csr_matrix
@@ -78,13 +81,13 @@ class Meetings:
         return cls(*(_matrix(*pairs, shape) for pairs in (train, test)))
 
     def validation(self) -> Meetings:
-        """Some training pairs hidden as a validation split; without the test pairs."""
+        """Hide some training pairs as a validation split; drop the test pairs."""
         user, item = self.learned.nonzero()
         hidden = np.random.default_rng(SEED).random(len(user)) < VALIDATION
         return Meetings(*(_matrix(user[m], item[m], self.learned.shape) for m in (~hidden, hidden)))
 
     def interactions(self) -> Interactions:
-        """The training pairs as events of one kind at one instant."""
+        """Return the training pairs as events of one kind at one instant."""
         user, item = self.learned.nonzero()
         users, items = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
         kind = np.full(len(user), EventType.CLICK.code, np.int8)
@@ -93,7 +96,7 @@ class Meetings:
         )
 
     def batches(self) -> Iterator[Owners]:
-        """Users with hidden pairs."""
+        """Yield the users with hidden pairs."""
         rows = np.flatnonzero(np.diff(self.hidden.indptr)).astype(np.int32)
         for some in np.array_split(rows, range(BATCH, len(rows), BATCH)):
             history = self.learned[some]
@@ -118,7 +121,7 @@ def _matrix(user: np.ndarray, item: np.ndarray, shape: tuple[int, ...]) -> spars
 def scorers_of(
     meetings: Meetings, settings: Settings = SETTINGS, factors: Sequence[int] = (64, 256)
 ) -> tuple[dict[str, Scorer], dict[str, float]]:
-    """Every model fitted on the training pairs, by its name in the table, and the seconds of each fit."""
+    """Fit every model on the training pairs; return scorers and seconds of each fit by name in the table."""
     events, count = meetings.interactions(), meetings.learned.getnnz(axis=0)
     scorers: dict[str, Scorer] = {"popular": PopularScorer(count / max(int(count.max()), 1))}
     seconds = {"popular": 0.0}
@@ -165,21 +168,22 @@ def _dense(bundle: Bundle, events: Interactions) -> FactorScorer:
 
 
 def judged(lists: Proposal, hidden: sparse.csr_matrix) -> np.ndarray:
-    """(owners, 2) recall and NDCG at 20."""
+    """Return (owners, 2) recall and NDCG at 20."""
     found = at_k(hits_of(places(lists.indptr, lists.item, K), hidden), np.diff(hidden.indptr), K)
     return np.column_stack([found["recall"], found["ndcg"]])
 
 
 def of_one(meetings: Meetings, scorer: Scorer) -> np.ndarray:
-    """(owners, 2) figures of a model's own lists."""
+    """Return (owners, 2) figures of a model's own lists."""
     return np.concatenate([judged(scorer.propose(o, K), meetings.hidden[o.row]) for o in meetings.batches()])
 
 
 def of_blends(
     meetings: Meetings, scorers: Mapping[str, Scorer], shares: Sequence[tuple[float, float]]
 ) -> dict[tuple[float, float], np.ndarray]:
-    """(owners, 2) figures of each blend: the weighted mean of the sources' scores, standardised over each owner's
-    candidates.
+    """Return (owners, 2) figures of each blend.
+
+    A blend is the weighted mean of the sources' scores, standardised over each owner's candidates.
     """
     found: dict[tuple[float, float], list[np.ndarray]] = {s: [] for s in shares}
     for owners in meetings.batches():
@@ -194,7 +198,7 @@ def of_blends(
 
 
 def _scaled(score: np.ndarray, union: Candidates) -> np.ndarray:
-    """(nnz,) float32; the owner's mean where a source has no score."""
+    """Return (nnz,) float32, with the owner's mean where a source has no score."""
     known = ~np.isnan(score)
     count = np.maximum(np.bincount(union.owner, known, minlength=len(union)), 1)
     raw = np.where(known, score, 0).astype(np.float64)

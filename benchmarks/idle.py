@@ -1,7 +1,7 @@
 """Processor time of everything that `make up` runs: `python -m benchmarks.idle [--seconds 120]`.
 
-Run it beside a detached `make up` with the same MATCHBOOK_HOME. It reads /proc, and changes nothing. A row is one
-process that `make up` started, with all processes below it; ended children count in their parent.
+Run it beside a detached `make up` with the same MATCHBOOK_HOME. It reads /proc and changes nothing. A row is one
+process that `make up` started, with its descendants. Ended children count in their parent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def roots(home: Path) -> dict[str, int]:
-    """Process ids by name, from the records of `make up`: services, and the embedded servers."""
+    """Return process ids by name from the records of `make up`: services and embedded servers."""
     found = {
         name: note["pid"]
         for record in ("servers.json", "running.json")
@@ -35,14 +35,14 @@ def roots(home: Path) -> dict[str, int]:
 
 
 def used(pid: int, others: Collection[int]) -> tuple[float, int, float]:
-    """(seconds of processor time, number of processes, megabytes of PSS) of a process and all below it.
+    """Return seconds of processor time, number of processes and megabytes of PSS of a process tree.
 
     others: processes with a row of their own.
     """
     seconds, count, memory = 0.0, 0, 0.0
     for process in below(psutil.Process(pid), others):
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-            # utime, stime, cutime, cstime: the last two are of children that ended
+            # utime, stime, cutime, cstime: the last two are of ended children
             fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:15]
             seconds, count = seconds + sum(map(int, fields)) / TICKS, count + 1
             memory += process.memory_full_info().pss / 2**20

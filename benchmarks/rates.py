@@ -33,14 +33,14 @@ from pipelines.score.shards import score_owners
 
 PLACES = 100
 CHAIN = "plain chain to Redis"
-#: Most owners to time; enough for several seconds.
+#: Maximum number of timed owners, enough for several seconds.
 MOST = 16384
 _BATCH = 500
 _SOURCES = (ALS, TWO_TOWER)
 
 
 def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int = 5) -> dict[str, Any]:
-    """Rates in owners a second by way, owners whose items differ from implicit's, and the configuration."""
+    """Return owners a second by way, owners whose items differ from implicit's, and the configuration."""
     als = open_bundles(run.settings.artifacts, {"als_v1": versions["als_v1"]}, run.settings)["als_v1"]
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot).interactions()
     rows, seen = _seen(als, interactions)
@@ -68,7 +68,7 @@ def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int =
 
 
 def _seen(als: Bundle, interactions: Interactions) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Evenly spread rows of the timed users, and (users, items) float32 of their earlier interactions."""
+    """Return evenly spaced rows of the timed users, and (users, items) float32 of their earlier interactions."""
     known = len(als.maps["user"])
     rows = np.unique(np.linspace(0, known - 1, min(known, MOST)).astype(np.int64))
     users = interactions.owners.rows_of(als.maps["user"].ids[rows])
@@ -98,7 +98,7 @@ def _candidates(left: np.ndarray, product: Any, seen: sparse.csr_matrix, threads
 def _plain_chain(
     run: Run, versions: Mapping[str, str], interactions: Interactions
 ) -> tuple[Callable[[], None], int, dict[str, Any]]:
-    """The chain for users that two sources know; its configuration."""
+    """Return the chain for users that two sources know, their number, and the configuration."""
     settings = run.settings.layered(
         {"ranker": "rules", "blend": "weighted", "cold_start_threshold": 0, "warm_user_threshold": 0}, "given"
     )

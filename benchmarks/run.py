@@ -16,7 +16,7 @@ from benchmarks.ways import Rate, rows
 from local.servers import remove_home, servers
 from models import registry
 
-#: Users and startups; about 30 events a user.
+#: Numbers of users and startups; about 30 events a user.
 SIZES = {"2k": (2_000, 500), "20k": (20_000, 5_000), "100k": (100_000, 20_000)}
 
 
@@ -32,7 +32,6 @@ class Bench:
         self.taken: dict[str, dict[str, Any]] = {}
 
     def step(self, label: str, name: str, *arguments: str) -> dict[str, Any]:
-        """Run one step alone and store its report."""
         sys.stderr.write(f"  {label} … ")
         sys.stderr.flush()
         command = [sys.executable, "-m", "benchmarks.steps", str(self.home), name, *arguments]
@@ -44,7 +43,7 @@ class Bench:
         return self.taken[label]
 
     def all(self, users: int, startups: int, without: Container[str]) -> None:
-        """All steps up to a live release, then the comparisons; `without` may name datasets and rankers."""
+        """Run all steps up to a live release, then the comparisons. `without` may name datasets and rankers."""
         self.step("generate", "generate", str(users), str(startups))
         self.step("import", "load")
         self.step("plain COPY", "copy")
@@ -63,7 +62,7 @@ class Bench:
 
 
 def measure(size: str, keep: Path | None = None, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
-    """Reports of every step of a size; the home is removed afterwards, unless `keep` names one."""
+    """Return the reports of every step of a size. The home is removed afterwards, unless `keep` names one."""
     home = keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))
     bench = Bench(home)
     settings = settings_of(home)
@@ -78,7 +77,6 @@ def measure(size: str, keep: Path | None = None, without: Container[str] = ()) -
 
 
 def table(size: str, taken: Mapping[str, Mapping[str, Any]]) -> str:
-    """The measurements of one size as Markdown."""
     users, startups = SIZES[size]
     load, score, publish, rates = (taken[n] for n in ("import", "score", "publish", "rates"))
     ranker = "the ranker as trained" if "train rankers" in taken else "the rule-based ranker (none was trained)"

@@ -1,9 +1,9 @@
 """`python -m benchmarks.same_lists BASE`: whether this checkout makes the same lists as the commit BASE.
 
-Both import one sample marketplace, build it and answer the same requests, with their own code and servers, one after
-the other. Only public interfaces are used: commands, variables, addresses and files of a release. Compared are rows of
-the snapshot, arrays of every bundle, bytes of every list, and cached and live answers. Exit status: 0 equal, 1
-different, 2 a build failed. Digests depend on the processor, so none are stored.
+Both build one sample marketplace and answer the same requests, with their own code and servers, one after the other.
+Only public interfaces are used: commands, variables, addresses, files of a release. Compared are snapshot rows, bundle
+arrays, list bytes, and cached and live answers. Exit status: 0 equal, 1 different, 2 a build failed. Digests depend on
+the processor, so none are stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 #: Small enough for two builds in a few minutes, large enough to fit every model, the network and the ranker.
 SIZE = ("--users", "1000", "--startups", "200", "--events-per-user", "30")
 QUICK = {"MATCHBOOK_RANKER_CUTS": "2", "MATCHBOOK_TWO_TOWER_EPOCHS": "3", "MATCHBOOK_GRAPH_FILTER_MIN_PAIRS": "1"}
-#: Runs in the other checkout; prints one JSON line for each answer, without volatile fields.
+#: Runs in the other checkout; prints one JSON line per answer, without volatile fields.
 ASK = """
 import json, sys
 from serving.wsgi import app
@@ -69,7 +69,7 @@ def main() -> int:
 
 @contextmanager
 def checkout(commit: str, where: Path) -> Iterator[Path]:
-    """The files of a commit in a temporary worktree."""
+    """Yield the files of a commit in a temporary worktree."""
     subprocess.run(["git", "worktree", "add", "-q", "--detach", str(where), commit], cwd=ROOT, check=True)
     try:
         yield where
@@ -78,7 +78,7 @@ def checkout(commit: str, where: Path) -> Iterator[Path]:
 
 
 def built(code: Path, home: Path, sample: Path, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Results of a checkout for the sample: names and digests by kind."""
+    """Build the sample with a checkout; return digests by kind and name."""
     own = replace(Settings(), home=home)
     settings = start_servers(own)
     try:
@@ -106,7 +106,7 @@ def built(code: Path, home: Path, sample: Path, given: Mapping[str, str]) -> dic
 
 
 def command(code: Path, environment: Mapping[str, str], *arguments: str) -> str:
-    """The stdout of a step of a checkout. Raises CalledProcessError with its stderr."""
+    """Run a command of a checkout and return its stdout. Raises CalledProcessError with its stderr."""
     return run(code, environment, [sys.executable, "-m", "pipelines", *arguments])
 
 
@@ -122,7 +122,7 @@ def run(code: Path, environment: Mapping[str, str], command: list[str], told: st
 
 
 def ask(code: Path, environment: Mapping[str, str], sample: Path) -> dict[str, str]:
-    """Answers by address: cached and filtered lists of known owners, and a live list."""
+    """Return answers by address: cached and filtered lists of known owners, and a live list."""
     import pandas as pd
 
     users = pd.read_csv(next(sample.glob("users.csv*")))
@@ -152,7 +152,7 @@ def rows_of(snapshot: Path) -> Iterator[tuple[str, str]]:
 
 
 def arrays_of(bundle: Path) -> str:
-    """One digest of the arrays of a bundle and their names."""
+    """Return one digest of a bundle's arrays and their names."""
     digest = hashlib.sha256()
     for path in sorted(bundle.rglob("*.npz")) + sorted(bundle.rglob("*.npy")):
         with path.open("rb") as source:
@@ -164,7 +164,6 @@ def arrays_of(bundle: Path) -> str:
 
 
 def files_of(release: Path) -> dict[str, str]:
-    """Digests of the columns of a release's lists."""
     found = {}
     for path in sorted(release.rglob("*.npz")):
         with np.load(path, allow_pickle=False) as columns:
@@ -175,7 +174,7 @@ def files_of(release: Path) -> dict[str, str]:
 
 
 def compared(base: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]) -> int:
-    """Print one line for each kind and its differences; returns 1 if there are any."""
+    """Print one line for each kind and its differences; return 1 if there are any."""
     differs = 0
     for kind in base:
         names = sorted({*base[kind], *here[kind]})

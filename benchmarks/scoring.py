@@ -1,9 +1,9 @@
 """Lists a second on one thread: this checkout and a commit BASE, in turns, on the release of a home.
 
-    python -m benchmarks.scoring HOME [--base main] [--owners 1024] [--rounds 5] [--set MATCHBOOK_RANKER=rules]
+python -m benchmarks.scoring HOME [--base main] [--owners 1024] [--rounds 5] [--set MATCHBOOK_RANKER=rules]
 
-Each turn is a process of its own, which makes the lists of some owners of every surface, without the other steps of a
-build. The rate is owners by the least CPU time of all rounds, so that other load disturbs it little.
+Each turn is a process. It makes the lists of some owners of every surface, without the other steps of a build. The rate
+is the number of owners divided by the least CPU time of all rounds, so that other load matters little.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.same_lists import ROOT, checkout, run
 
-#: Runs in either checkout; prints a JSON line for each surface.
+#: Runs in either checkout; prints one JSON line per surface.
 TURN = """
 import json, sys, time, zlib
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """The timed steps, each in its own process: `python -m benchmarks.steps HOME STEP [ARGUMENT…]`.
 
-The last line on stdout is JSON: seconds and peak_mb of the step, including imports, and its own facts.
+The last line on stdout is JSON: the step's seconds and peak_mb, with imports, and its own facts.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ RUN = "benchmark"
 
 
 def settings_of(home: Path) -> Settings:
-    """The defaults in the benchmark's own home; a user's database is never used."""
+    """Return the defaults in the benchmark's own home; a user's database is never used."""
     return replace(Settings.from_env(), home=home, database_url=Secret(""), redis_url=Secret(""))
 
 
 def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
-    """The sample marketplace as CSV."""
     from pipelines.sample.sample import write_sample
 
     write_sample(settings.home / "sample", users=int(users), startups=int(startups), seed=settings.train.seed)
@@ -38,14 +37,13 @@ def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
 
 
 def load(settings: Settings) -> dict[str, Any]:
-    """Import the folder into PostgreSQL."""
     from pipelines.ingest.ingest import import_folder
 
     return dict(import_folder(settings, settings.home / "sample").counts)
 
 
 def copy(settings: Settings) -> dict[str, Any]:
-    """Plain COPY of the three views, discarded: the most that the server can deliver."""
+    """Read and discard the three views by plain COPY: the fastest that the server can deliver."""
     from pipelines.postgres import copy_statement, engine, transaction
 
     class Count:
@@ -66,7 +64,7 @@ def copy(settings: Settings) -> dict[str, Any]:
 
 
 def export(settings: Settings) -> dict[str, Any]:
-    """The snapshot; starts the run that later steps continue."""
+    """Export the snapshot and start the run that later steps continue."""
     from pipelines.export.export import export_snapshot
     from pipelines.run_build import default_cutoff
 
@@ -77,7 +75,7 @@ def export(settings: Settings) -> dict[str, Any]:
 
 
 def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
-    """The training files (D03-D10)."""
+    """Write the training files (D03-D10)."""
     from pipelines.export.training_files import write_datasets
 
     run = Run.open(settings, RUN)
@@ -93,7 +91,7 @@ def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
 
 
 def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
-    """Hold-out, ranking set, the learned blend and the ranker."""
+    """Make the hold-out, the ranking set, the learned blend and the ranker."""
     from pipelines.train_ranker.second_stage import train_ranker
 
     run = Run.open(settings, RUN)
@@ -101,7 +99,6 @@ def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 
 def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
-    """All owners of all surfaces, with every source and ranker."""
     from pipelines.score.shards import plan_shards, score_shard
 
     run, versions = Run.open(settings, RUN), json.loads(bundles)
@@ -126,7 +123,7 @@ def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> di
 
 
 def publish(settings: Settings, release: str) -> dict[str, Any]:
-    """Load the release into Redis and make it live; bytes of a list in Redis, with keys and item tables."""
+    """Load the release into Redis and make it live; measure bytes of a list, with keys and item tables."""
     from models.lists.redis_format import Keys
     from models.schema import Surface
     from pipelines.publish.publish import publish_release
@@ -147,7 +144,6 @@ def publish(settings: Settings, release: str) -> dict[str, Any]:
 
 
 def rates(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
-    """The comparisons with implicit, see benchmarks/rates.py."""
     from benchmarks.rates import compare
 
     return compare(Run.open(settings, RUN), snapshot, json.loads(bundles))
@@ -159,7 +155,6 @@ STEPS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def peak_mb() -> float:
-    """The largest resident size of this process so far."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return round(int(found.group(1)) / 1024, 1) if found else float("nan")
 

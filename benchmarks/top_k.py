@@ -1,9 +1,9 @@
 """Candidates of one factor model: Matchbook's top k and `implicit`'s `recommend` on the same factors.
 
-    python -m benchmarks.top_k [--owners 16384] [--items 20000] [--factors 128] [--places 100] [--repeats 5]
+python -m benchmarks.top_k [--owners 16384] [--items 20000] [--factors 128] [--places 100] [--repeats 5]
 
-implicit fits the factors on generated long-tail events; both exclude items that an owner already met. Every repeat
-times all ways in turn; the table shows medians, and the owners whose items differ.
+implicit fits the factors on generated long-tail events. Both exclude items that an owner already met. Every repeat
+times all ways in turn. The table shows medians, and the number of owners whose items differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
 
 
 def events(owners: int, items: int, each: int, seed: int) -> sparse.csr_matrix:
-    """(owners, items) float32: `each` events an owner, half of them in the owner's part of the catalogue."""
+    """Return (owners, items) float32: `each` events an owner, half of them in the owner's part of the catalogue."""
     rng = np.random.default_rng(seed)
     n = owners * each
     owner = np.repeat(np.arange(owners), each)
@@ -39,7 +39,7 @@ def events(owners: int, items: int, each: int, seed: int) -> sparse.csr_matrix:
 
 
 def fitted(matrix: sparse.csr_matrix, factors: int) -> tuple[np.ndarray, np.ndarray, Callable[[int], np.ndarray]]:
-    """Owner and item factors, and implicit's recommend as a function of the number of places."""
+    """Return owner and item factors, and implicit's recommend as a function of the number of places."""
     from implicit.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(factors=factors, iterations=3, alpha=40.0, random_state=42)
@@ -53,7 +53,7 @@ def fitted(matrix: sparse.csr_matrix, factors: int) -> tuple[np.ndarray, np.ndar
 
 
 def measure(owners: int, items: int, factors: int, places: int, repeats: int) -> tuple[dict[str, Rate], dict[str, int]]:
-    """The rate of each way, and the number of owners whose items differ from implicit's."""
+    """Return the rate of each way, and the number of owners whose items differ from implicit's."""
     matrix = events(owners, items, 30, 0)
     left, right, recommend = fitted(matrix, factors)
     single, half, part = Float32Product(right), BFloat16Product(right), owners_for(BFloat16Product, owners)

@@ -15,7 +15,7 @@ from models.scoring.top_k import Float32Product, lengths, pair_scores, rounding
 from pipelines.score.fast_product import fastest
 
 BASE = "implicit.recommend"
-#: Owners of a way that is known to be slow on this processor.
+#: Number of owners for a way that is slow on this processor.
 SLICE = 512
 
 
@@ -28,14 +28,17 @@ class Rate:
 
 
 def owners_for(make: Callable[..., Any], owners: int) -> int:
-    """Number of owners to time with this product: a slice if the processor has no fast bfloat16 (ten times slower)."""
+    """Return the number of owners to time with this product.
+
+    A slice if the processor has no fast bfloat16, which makes it ten times slower.
+    """
     return owners if make is Float32Product or make is fastest() else min(owners, SLICE)
 
 
 def timed(
     ways: Mapping[str, Callable[[], Any]], owners: Mapping[str, int], repeats: int
 ) -> tuple[dict[str, Rate], dict[str, Any]]:
-    """The median rate and last result of each way. All ways take turns, so that other load affects all of them."""
+    """Return the median rate and last result of each way. All take turns, so that other load affects all."""
     clock: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
@@ -53,7 +56,7 @@ def timed(
 
 
 def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: np.ndarray) -> int:
-    """Number of owners whose item in implicit's list is missing in ours and scores unlike our last item.
+    """Count owners with an item in implicit's list that is missing in ours and scores unlike our last item.
 
     proposal: the same number of places for every owner, of all owners or the first ones. theirs: (b, places) items.
     Scores are equal within the rounding of two orders of summation.
@@ -69,7 +72,6 @@ def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: n
 
 
 def rows(rates: Mapping[str, Rate], other: Mapping[str, int]) -> list[str]:
-    """The table with ratios to implicit by wall and CPU time."""
     base = rates[BASE]
     lines = [
         "| way | owners/s | x implicit | CPU µs/owner | x implicit by CPU | owners whose items differ |",

@@ -1,8 +1,7 @@
 """### Ranked lists for every user and startup, once a day
 
-This DAG exports the platform's interactions before one instant (the **cutoff**). It trains every model on them, makes
-a ranked list for every user and every startup, and makes all lists visible at once. Read the graph from left to
-right:
+This DAG exports the platform's interactions before one instant (the **cutoff**). It trains every model on them, makes a
+ranked list for every user and every startup, and makes all lists visible at once. Read the graph from left to right:
 
 | group | what happens | output |
 |---|---|---|
@@ -16,11 +15,11 @@ right:
 or else the run's own time.
 
 **Build as of a date**: Trigger, fill in `as_of`. **Dry run**: switch `publish` off. **Rebuild past days**: Trigger,
-Backfill. The order of the days does not matter: the newest cutoff ends up live, and the others are stored. `python -m
-pipelines compare <release> <release>` compares two of them.
+Backfill. The order of the days does not matter: the newest cutoff ends up live, and the others are stored.
+`python -m pipelines compare <release> <release>` compares two of them.
 
-**Publishing only moves forward.** A release with an older cutoff than the live one is stored, but `publish` is
-skipped with the reason in its log. The parameter `force` overrides this.
+**An older cutoff never replaces a newer one.** Its release is stored, and `publish` is skipped with the reason in its
+log. The parameter `force` overrides this.
 
 **The gate** compares the release with the live one on the same held-out events, and compares their lists. If the
 release is significantly worse, or nearly all lists changed, `gate` fails and nothing goes live. If the result is

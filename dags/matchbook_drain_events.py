@@ -1,18 +1,17 @@
 """### Store posted events that still wait, every hour
 
 Events that the platform posts to the reader (`POST /api/events`) wait in a Redis stream. The process
-`python -m pipelines.events` moves them into the table `matchbook_events` within seconds. This DAG does the same once
-an hour, so that events arrive also while that process is down. Trigger it to do the work now. It deletes an event from
-the stream only after the commit, and stores an event once even if it was sent several times. A run may fail, repeat or
-be killed at any moment.
+`python -m pipelines.events` moves them into the table `matchbook_events` within seconds. This DAG does the same once an
+hour, in case that process is down. Trigger it to do the work now. It deletes an event from the stream only after the
+commit, and stores an event once even if it was sent several times. So a run may fail, repeat or be killed at any
+moment.
 
-The same task reads what is new in the platform's own tables: interactions that did not come through the reader,
-startups that were withdrawn or changed owner, users who opted out. Answers exclude them from then on, without a new
-build.
+The task also reads new rows of the platform's own tables: interactions from outside the reader, withdrawn startups,
+startups with a new owner, users who opted out. Answers are filtered by these rows from then on, without a new build.
 
-The return value counts `drained` and `new` events, `set_aside` entries (rejected as no events, stored in
-`matchbook_rejected_events`), and the pairs (`met`) and ids (`hidden`, `shown`) that changed the filters. The reader's
-`/metrics` has the number of waiting events and the age of the oldest.
+The return value counts `drained` and `new` events, and `set_aside` entries (no valid events, stored in
+`matchbook_rejected_events`). It also counts the pairs (`met`) and ids (`hidden`, `shown`) that changed the filters. The
+reader's `/metrics` has the number of waiting events and the age of the oldest.
 """
 
 from __future__ import annotations

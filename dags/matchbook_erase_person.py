@@ -1,14 +1,14 @@
 """### Erase a person from everything that Matchbook stores
 
-Trigger this DAG with the id of a user (or of a startup) who asks for erasure. It removes their events, counts and
-rejected rows, their rows in every snapshot, bundle and stored release, their lists and their places in all other
-lists, and their keys in Redis. Files that held them are rewritten under a new digest and the old ones deleted.
-Readers switch to the successor of the live release atomically.
+Trigger this DAG with the id of a user (or of a startup) who asks for erasure. It removes their events, counts, rejected
+rows and Redis keys. It removes their rows from every snapshot, bundle and stored release, their lists, and their places
+in all other lists. Files that hold them are rewritten under a new digest, and the old files are deleted. Readers switch
+to the successor of the live release atomically.
 
-The task writes a **receipt** below `MATCHBOOK_HOME/erasure`: what was removed from where, and what replaced what. It
-names the person by a keyed hash only. You can run it again: finished parts are skipped, and an interrupted erasure
-continues. At its end the task replaces the id by that hash in Airflow's own records: parameters of this and earlier
-runs, the audit log, task logs.
+The task writes a **receipt** below `MATCHBOOK_HOME/erasure`: what was removed from each place, and the successor of
+each replaced file. It names the person by a keyed hash only. You can run it again: finished parts are skipped, and an
+interrupted erasure continues. At its end the task replaces the id by that hash in Airflow's own records: parameters of
+this and earlier runs, the audit log, task logs.
 
 **The platform's own tables are not changed**: erase the person there too. Until then, exports and the reader ignore
 their rows. **A build that runs at the same time** may fail, or write the person into its own files:

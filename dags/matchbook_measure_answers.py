@@ -1,14 +1,15 @@
 """### Engagement with answers, once an hour
 
-Every answer of the reader has an id. Events that return with it (impressions, clicks, applications, likes and
-dislikes) are in PostgreSQL. This DAG joins both for the last `[engagement] window_days` days. By method, surface,
-release and experiment arm it counts click-through, conversion, application and satisfaction rates, the age of shown
-items and the share of each route, with intervals over owners. It also tests whether the arms have the planned sizes.
+Every answer of the reader has an id. Events that name this id (impressions, clicks, applications, likes and dislikes)
+are in PostgreSQL. This DAG joins answers and events of the last `[engagement] window_days` days. For each method,
+surface, release and experiment arm it computes click-through, conversion, application and satisfaction rates, with
+intervals over owners. It also computes the age of shown items and the share of each route, and tests whether the arms
+have the planned sizes.
 
-The figures are in `earnings.json` of the artefact store. The next build's report and the reader's `/metrics` use
-them. They change nothing else. Counting an hour again gives the same result, and older figures never replace newer
-ones. The return value has the number of answers and impressions, and the `uneven` experiments: do not trust their
-differences until the cause is known.
+The figures are in `earnings.json` of the artefact store. The next build's report and the reader's `/metrics` use them.
+They change nothing else. Counting an hour again gives the same result, and older figures never replace newer ones. The
+return value has the number of answers and impressions, and the `uneven` experiments: do not trust their differences
+until the cause is known.
 
 The cutoff follows the rule of `build_recommendations`: the end of the hour of a scheduled run, else the parameter
 `as_of`, else the run's own time.

@@ -1,6 +1,6 @@
 """### New lists between builds, once an hour, without training
 
-Between two builds people view startups, sign up and found new ones. This DAG makes new lists for **owners with new
+Between two builds people view startups, sign up and create new ones. This DAG makes new lists for **owners with new
 information** and copies all other lists unchanged:
 
 | owner | reason |
@@ -16,8 +16,8 @@ meantime, that build stays and `publish` is skipped. Each list keeps its own `ge
 `as_of`, else the run's own time. Switch `publish` off to store the release without publishing it.
 
 **Skipped from `look_for_changes` on**: nothing new, or no release is live; the log says which.
-**`merge` failed**: an owner would have no list, or too many owners would lose their own list (`[refresh]
-popular_share`). Nothing is stored and the live lists stay. The next build makes all lists anew.
+**`merge` failed**: an owner would have no list, or too many owners would lose their own list
+(`[refresh] popular_share`). Nothing is stored and the live lists stay. The next build makes all lists anew.
 """
 
 from __future__ import annotations

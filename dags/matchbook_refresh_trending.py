@@ -1,14 +1,14 @@
 """### Trending lists, once an hour
 
-Trending lists grow old between two builds. This DAG counts the events of the last days again and replaces the
+Trending lists become outdated between two builds. This DAG counts the events of the last days again and replaces the
 trending list of every surface. The lists of single owners do not change.
 
 The task is skipped while no release is live. The cutoff follows the rule of `build_recommendations`: the end of the
 hour of a scheduled run, else the parameter `as_of`, else the run's own time. A list is only replaced by one with a
 newer cutoff: running an old hour again changes nothing.
 
-The second task, `look_at_age`, reports lists older than `[releases] late_hours`: once for each release, in its log
-and to `MATCHBOOK_WEBHOOK_URL`. It does not depend on the state of builds.
+The second task, `look_at_age`, reports lists older than `[releases] late_hours`: once for each release, in its log and
+to `MATCHBOOK_WEBHOOK_URL`. It does not depend on the state of builds.
 """
 
 from __future__ import annotations

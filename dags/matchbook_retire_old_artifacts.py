@@ -23,7 +23,7 @@ from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, task_settings
 
 @task(multiple_outputs=False, pool=PUBLISH)
 def retire() -> Ref:
-    """Delete what no kept release needs; returns the deleted names."""
+    """Delete what no kept release needs; return the deleted names."""
     from pipelines.retire import prune_posted, retire
 
     return {**retire(task_settings()), **prune_posted(task_settings())}
@@ -31,7 +31,7 @@ def retire() -> Ref:
 
 @task(multiple_outputs=False)
 def clean_airflow() -> Ref:
-    """Delete Airflow's old rows and logs; returns the number of logs, and whether rows could be cleaned."""
+    """Delete Airflow's old rows and logs; return the number of logs, and whether rows could be cleaned."""
     from pipelines.airflow_records import clean_airflow
 
     return clean_airflow(task_settings())

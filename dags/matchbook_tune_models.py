@@ -1,7 +1,7 @@
-"""### Search better settings for the models, within a budget
+"""### Search for better settings for the models, within a budget
 
-Every trial trains one model with other values on the events before the **temporal validation split** (`[holdout]
-share` is the share of newest events after it). The score is NDCG@10 over owners who met something new after the
+Every trial trains one model with other values on the events before the **temporal validation split** (`[holdout] share`
+is the share of newest events after it). The score is NDCG@10 over owners who interacted with a new item after the
 split. The graph shows two rounds: random points of the grids, then neighbours of the best points.
 
 | model | settings searched |
@@ -11,9 +11,10 @@ split. The graph shows two rounds: random points of the grids, then neighbours o
 | ensemble | weight of ALS against the two-tower: 0.3 to 0.7 |
 | neighbours, graph filter, content | their own |
 
-**Only significant improvements are kept**: the 95% interval of the paired gain over the present settings must be
-above 0. They are stored in `artifacts/tuning.json` with the budget. **The next build of a new cutoff uses them**, and
-so does a build triggered with `fresh`. An environment variable always takes precedence. Remove the file to go back.
+**Only significant improvements are kept**: the 95% interval of the paired gain over the present settings must be above
+0. They are stored in `artifacts/tuning.json` with the budget. **The next build of a new cutoff uses them**, and so does
+a build triggered with `fresh`. An environment variable always takes precedence. Remove the file to use the configured
+settings again.
 
 **The budget** has two limits: at most `trials` trials, and no trial starts after `minutes`. Trials beyond it are
 skipped. **Trigger the DAG again to continue**: trials on the same snapshot with the same settings are not repeated. A
@@ -35,7 +36,7 @@ from models import registry
 log = logging.getLogger(__name__)
 SHORT, LONG = timedelta(minutes=30), timedelta(hours=4)
 POINT_NAME = "{{ task.op_kwargs['point']['model'] }} {{ task.op_kwargs['point']['index'] + 1 }}"
-#: Share of the trials drawn from the whole grid. The rest are neighbours of the best ones.
+#: Share of trials drawn from the whole grid. The rest are neighbours of the best ones.
 DRAWN = 0.7
 
 
@@ -49,7 +50,7 @@ def choose_snapshot() -> str:
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def draw_points(snapshot: Upstream, **context: Any) -> list[Ref]:
-    """Choose untried points of every model's grid. The first point of a model is its present settings."""
+    """Choose untried points of every model's grid. A model's first point is its present settings."""
     from pipelines.train.tune import plan_round
 
     params = context["params"]
@@ -87,8 +88,10 @@ def try_point(point: Upstream, **context: Any) -> Ref:
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
 def keep_best(snapshot: Upstream, **context: Any) -> Ref:
-    """Compare the best point of each model with the present settings, paired by owner. Significant improvements go to
-    the next build. The log lists every trial."""
+    """Compare each model's best point with its present settings, paired by owner, and list every trial in the log.
+
+    The next build uses significant improvements.
+    """
     from pipelines.train.tune import best_table, keep_best, trials_table
 
     budget = {k: context["params"][k] for k in ("trials", "minutes", "models")}

@@ -1,6 +1,7 @@
-"""Import every library of a requirements file and every module of ours; exit status 1 with the names that fail.
+"""Check that every library of a requirements file and every module of ours can be imported.
 
-Each library is imported in its own process, so that one library cannot hide that another lacks a dependency.
+The exit status is 1 if any fails; their names are printed. Each library gets its own process, so that it cannot supply
+what another one lacks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PROVIDERS = (
 
 
 def main(requirements: Path) -> int:
-    """Exit status 0 if everything could be imported."""
+    """Return exit status 0 if everything could be imported."""
     groups = [*([library] for library in [*_libraries(requirements), *PROVIDERS]), *_ours(), _dags()]
     broken = [group for group in groups if not _come(group)]
     if broken:
@@ -38,7 +39,10 @@ def main(requirements: Path) -> int:
 
 
 def _libraries(requirements: Path) -> Iterator[str]:
-    """The top-level modules of every distribution in the file. A distribution without any is an error."""
+    """Return the top-level modules of every distribution in the file.
+
+    Exits with an error for a distribution without modules.
+    """
     modules: dict[str, list[str]] = {}
     for module, distributions in importlib.metadata.packages_distributions().items():
         for distribution in distributions:
@@ -55,7 +59,7 @@ def _normal(name: str) -> str:
 
 
 def _ours() -> Iterator[list[str]]:
-    """Our modules, one list for each package."""
+    """Return our modules, one list for each package."""
     for name in OURS:
         package = importlib.import_module(name)
         modules = [m.name for m in pkgutil.walk_packages(package.__path__, f"{name}.") if m.name not in RUN_BY_IMPORT]
@@ -63,14 +67,14 @@ def _ours() -> Iterator[list[str]]:
 
 
 def _dags() -> list[str]:
-    """Names of the files that Airflow reads; Airflow has its folder of DAGs on the path."""
+    """Return the names of the DAG files. Airflow puts their folder on the path."""
     folder = Path(importlib.import_module("models").__path__[0]).with_name("dags")
     sys.path.insert(0, str(folder))
     return sorted(path.stem for path in folder.glob("*.py"))
 
 
 def _come(modules: list[str]) -> bool:
-    """Whether a new process can import them all; prints the first that fails."""
+    """Return whether a new process can import all these modules. Prints the first failure."""
     child = os.fork()
     if child == 0:
         for module in modules:

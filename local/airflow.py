@@ -1,7 +1,7 @@
 """Airflow on this machine: its environment, its metadata database, its processes.
 
-`airflow standalone` is not used: it opens log servers on every address, and ends without its children. The components
-start one by one on 127.0.0.1 without log servers; the UI reads logs from the disk.
+`airflow standalone` is not used: it opens log servers on every address, and its children outlive it. Here the
+components start one by one on 127.0.0.1 without log servers, and the UI reads logs from the disk.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SHARED = (
     "AIRFLOW__API__BASE_URL",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
 )
-#: How often Airflow's processes look for work. With its defaults an idle machine is busy; see local/executor.py, too.
+#: How often Airflow's processes look for work. Its defaults keep an idle machine busy; see also local/executor.py.
 LOOPS = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "10",  # unhealthy after 30 s
@@ -66,7 +66,7 @@ LOOPS = {
 #: libpq parameters that asyncpg has under the same name.
 _ASYNCPG = ("host", "port", "user", "password", "passfile")
 OUR_COMMENT = "Matchbook: Airflow's metadata"
-NO_LOG_SERVER = "1"  # a port on which nothing listens: logs are on the disk
+NO_LOG_SERVER = "1"  # a port without a listener, because logs are on the disk
 
 
 def address(settings: Settings) -> str:
@@ -74,7 +74,7 @@ def address(settings: Settings) -> str:
 
 
 def start_airflow(settings: Settings, without: Container[str] = ()) -> dict[str, ManagedProcess]:
-    """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError.
+    """Migrate the metadata and start the components. `settings` hold both servers' addresses. Raises ServiceError.
 
     without: names of components to leave out, because they run or start later.
     """
@@ -85,8 +85,9 @@ def start_airflow(settings: Settings, without: Container[str] = ()) -> dict[str,
 
 
 def starts_later(settings: Settings) -> tuple[str, ...]:
-    """Components that can start after the others answer: nobody waits for a trigger yet, and on a restart the DAGs
-    are in the metadata.
+    """Return the components that may start after the others answer.
+
+    No task waits for a trigger yet. On a restart the metadata has the DAGs already.
     """
     return (TRIGGERER, PROCESSOR) if _migrated(settings).is_file() else (TRIGGERER,)
 
@@ -97,23 +98,24 @@ def start_component(settings: Settings, name: str, words: Sequence[str], env: Ma
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """The whole environment of Airflow's processes and their tasks.
+    """Return the whole environment of Airflow's processes and their tasks.
 
-    AIRFLOW__ variables of the environment take precedence: a worker on another machine needs its scheduler's address.
+    AIRFLOW__ variables of our environment win, because a worker on another machine needs its scheduler's address.
     """
     given = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
     return child_environment(settings) | _own_environment(settings, given) | given
 
 
 def shared_environment(settings: Settings) -> dict[str, str]:
-    """The environment for a worker on another machine, with secrets."""
+    """Return the environment for a worker on another machine, with secrets."""
     mine = airflow_environment(settings)
     return {name: mine[name] for name in SHARED if mine.get(name)}
 
 
 def _asynchronous(metadata: str) -> dict[str, str]:
-    """The metadata address for asyncpg, if the usual one has options that only libpq understands; else Airflow makes
-    it.
+    """Return the metadata address for asyncpg if the usual one has options of libpq only.
+
+    Otherwise Airflow derives it.
     """
     url = make_url(metadata)
     if url.get_backend_name() != "postgresql" or not url.query:
@@ -146,7 +148,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(settings.airflow_port),
-            "AIRFLOW__API__BASE_URL": address(settings),  # without it every task uses port 8080
+            "AIRFLOW__API__BASE_URL": address(settings),  # otherwise every task uses port 8080
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
             "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
@@ -161,7 +163,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
 
 
 def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
-    """Who runs the tasks: forks of the scheduler, or Celery workers on any machine with our Redis as broker."""
+    """Return what runs the tasks: forks of the scheduler, or Celery workers with our Redis as broker."""
     if settings.executor == "local":
         return {"AIRFLOW__CORE__EXECUTOR": "local.executor.RestingExecutor"}
     if metadata.startswith("sqlite"):
@@ -179,7 +181,7 @@ def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Our environment with the home, the servers' addresses and the programs of this virtual environment."""
+    """Return our environment plus the home, the servers' addresses and this virtual environment's programs."""
     local = "127.0.0.1,localhost"
     without_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), local]))
     return dict(os.environ) | {
@@ -196,7 +198,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def with_metadata(settings: Settings) -> Settings:
-    """The settings with the address of Airflow's metadata, if it is set or `make up` made one."""
+    """Return the settings with the address of Airflow's metadata, if set or created by `make up`."""
     if settings.airflow_database_url:
         return settings
     url = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "")
@@ -206,7 +208,7 @@ def with_metadata(settings: Settings) -> Settings:
 
 
 def admin_password(settings: Settings) -> str:
-    """The password of the UI's user `admin`, created once and stored in a private file of the home."""
+    """Return the password of the UI's user `admin`, created once and stored in a private file of the home."""
     path = _passwords(settings)
     if not path.is_file():
         _write_private(path, {"admin": secrets.token_urlsafe(12)})
@@ -214,7 +216,7 @@ def admin_password(settings: Settings) -> str:
 
 
 def drop_metadata(settings: Settings) -> bool:
-    """Remove our metadata database from the user's own server; False if there is none."""
+    """Remove our metadata database from the user's own server; return False if there is none."""
     url = settings.database_url.reveal()
     if not url:
         return False
@@ -258,7 +260,7 @@ def _migrated(settings: Settings) -> Path:
 
 
 def _state(metadata: str) -> dict[str, str]:
-    """The installed version of Airflow, and the revision of this metadata database, "" if it has none."""
+    """Return Airflow's version and the revision of this metadata database, "" if it has none."""
     revision = ""
     engine = create_engine(metadata)
     with suppress(SQLAlchemyError), engine.connect() as connection:
@@ -268,7 +270,7 @@ def _state(metadata: str) -> dict[str, str]:
 
 
 def _known_metadata_url(settings: Settings) -> str:
-    """The address that `_metadata_url` chose when Airflow started; "" if that database is gone."""
+    """Return the address that `_metadata_url` chose when Airflow started; "" if that database is gone."""
     url, file = make_url(settings.sqlalchemy_url), settings.home / "airflow" / "airflow.db"
     if _is_embedded(settings):
         found = url.set(database="airflow")
@@ -283,7 +285,7 @@ def _known_metadata_url(settings: Settings) -> str:
 
 
 def _metadata_url(settings: Settings) -> str:
-    """The database `airflow` on the embedded server, a new database on the user's own server, or SQLite."""
+    """Return the database `airflow` on the embedded server, a new one on the user's own server, or SQLite."""
     url = make_url(settings.sqlalchemy_url)
     if _is_embedded(settings):
         return url.set(database="airflow").render_as_string(hide_password=False)
@@ -308,7 +310,10 @@ def _own_database(settings: Settings) -> str:
 
 
 def _made(settings: Settings, name: str) -> bool:
-    """Create our database on the user's server unless it exists; False if not allowed or the name belongs to others."""
+    """Create our database on the user's server unless it exists.
+
+    Returns False if we lack the right or the name belongs to others.
+    """
     try:
         connection = psycopg2.connect(_libpq(settings.database_url.reveal()), connect_timeout=5)
     except psycopg2.OperationalError as error:
@@ -329,7 +334,7 @@ def _made(settings: Settings, name: str) -> bool:
 
 
 def _comment(cursor: psycopg2.extensions.cursor, name: str) -> str | None:
-    """The comment of a database, "" without one, None without the database."""
+    """Return the comment of a database: "" if it has none, None if there is no such database."""
     cursor.execute(
         "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = %s", (name,)
     )
@@ -367,5 +372,4 @@ def _write_private(path: Path, value: Mapping[str, str]) -> None:
 
 
 def _program(name: str) -> Path:
-    """A program of the current virtual environment."""
     return Path(sys.executable).parent / name

@@ -21,13 +21,13 @@ from models.errors import ServiceError
 
 UNAUTHORISED, NOT_FOUND, CONFLICT = 401, 404, 409
 PARTS = ("metadatabase", "scheduler")
-PATIENCE_S = 30.0  # for one request: the server is busy during start-up
+PATIENCE_S = 30.0  # for one request, because the server is busy at its start
 
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # no proxy for our own machine
 
 
 class AirflowApi:
-    """A logged-in user of the Airflow at `address`, e.g. http://127.0.0.1:8080; browsers use the address `seen_at`."""
+    """A logged-in user of the Airflow at `address`, e.g. http://127.0.0.1:8080. Browsers use `seen_at`."""
 
     def __init__(self, address: str, password: str, seen_at: str = "") -> None:
         self.address, self.seen_at = address, seen_at or address
@@ -35,7 +35,7 @@ class AirflowApi:
         self._token = ""
 
     def wait_until_healthy(self, alive: Callable[[], None], patience_s: float = 600.0) -> None:
-        """Wait until database and scheduler are healthy; `alive` raises if a process has ended."""
+        """Wait until database and scheduler are healthy. `alive` raises if a process has ended."""
         deadline = time.monotonic() + patience_s
         while not self._healthy():
             alive()
@@ -47,7 +47,7 @@ class AirflowApi:
             time.sleep(0.2)
 
     def dag_known(self, dag: str) -> bool:
-        """Whether the DAG processor has read the DAG. Raises ServiceError with the error of a broken DAG file."""
+        """Return whether the DAG processor has read the DAG. Raises ServiceError for a broken DAG file."""
         if self._ask("GET", f"/api/v2/dags/{quote(dag)}", tolerated=NOT_FOUND) is not None:
             return True
         broken = self._ask("GET", "/api/v2/importErrors")["import_errors"]
@@ -64,7 +64,6 @@ class AirflowApi:
         self._ask("PATCH", f"/api/v2/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": False})
 
     def paused(self) -> list[str]:
-        """The DAGs that are paused."""
         return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100&paused=true")["dags"]]
 
     def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:
@@ -76,17 +75,17 @@ class AirflowApi:
         )
 
     def unfinished_run(self, dag: str) -> str | None:
-        """The oldest queued or running manual run, or None."""
+        """Return the oldest queued or running manual run, or None."""
         wanted = "state=queued&state=running&run_type=manual&order_by=run_after&limit=1"
         runs = self._ask("GET", f"/api/v2/dags/{quote(dag)}/dagRuns?{wanted}")["dag_runs"]
         return str(runs[0]["dag_run_id"]) if runs else None
 
     def run_state(self, dag: str, run_id: str) -> str:
-        """queued, running, success or failed."""
+        """Return queued, running, success or failed."""
         return str(self._ask("GET", f"{_run(dag, run_id)}")["state"])
 
     def task_instances(self, dag: str, run_id: str) -> list[dict[str, Any]]:
-        """Every task instance of a run as it is now."""
+        """Return the present state of each task instance of a run."""
         found: list[dict[str, Any]] = []
         while True:
             page = self._ask("GET", f"{_run(dag, run_id)}/taskInstances?limit=100&offset={len(found)}")
@@ -95,7 +94,7 @@ class AirflowApi:
                 return found
 
     def log_of(self, dag: str, run_id: str, task: Mapping[str, Any]) -> list[str]:
-        """Log lines of the last try of a task instance."""
+        """Return the log lines of a task instance's last try."""
         path = f"{_run(dag, run_id)}/taskInstances/{quote(task['task_id'])}/logs/{task['try_number']}"
         content = self._ask("GET", f"{path}?map_index={task['map_index']}&full_content=true")["content"]
         return [_line(entry) for entry in content] if isinstance(content, list) else str(content).splitlines()
@@ -109,12 +108,12 @@ class AirflowApi:
         return all((health.get(part) or {}).get("status") == "healthy" for part in PARTS)
 
     def wake_execution(self) -> None:
-        """Send the first request to the execution API, because it takes many seconds."""
+        """Send the execution API its first request, because that takes many seconds."""
         with suppress(OSError):
             _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
 
     def _ask(self, method: str, path: str, body: Any = None, tolerated: int | None = None) -> Any:
-        """The answer as JSON, None for the tolerated status. Renews an expired token once."""
+        """Return the answer as JSON; None for the tolerated status. Renews an expired token once."""
         for attempt in range(2):
             if not self._token:
                 self._token = self._log_in()
@@ -176,7 +175,7 @@ def prepare_dags(
     healthy: Callable[[], None] = lambda: None,
     patience_s: float = 120.0,
 ) -> None:
-    """Wait for Airflow and for our DAG, and create its pools. Raises ServiceError.
+    """Wait for Airflow and our DAG, and create its pools. Raises ServiceError.
 
     healthy: called once Airflow answers, before the wait for the DAG.
     """
@@ -184,7 +183,7 @@ def prepare_dags(
     healthy()
     api.make_pools(json.loads((CHECKOUT / "dags" / "matchbook_tasks" / "pools.json").read_text()))
     deadline = time.monotonic() + patience_s
-    if not api.dag_known(DAG):  # a first start: a build comes soon
+    if not api.dag_known(DAG):  # a first start, so a build comes soon
         threading.Thread(target=api.wake_execution, daemon=True).start()
     while not api.dag_known(DAG):
         alive()
@@ -196,10 +195,10 @@ def prepare_dags(
 
 
 def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None] = log.info) -> str:
-    """Queue a first build and unpause the DAG; returns the run id. Continues an interrupted build instead.
+    """Queue a first build and unpause the DAG; return the run id. Continues an interrupted build instead.
 
     Unpausing makes Airflow create the scheduled run of the last interval at once. Runs start in the order of
-    `run_after`, so ours is dated one day back to be the first.
+    `run_after`. So ours is dated one day back to be the first.
     """
     run_id = api.unfinished_run(DAG)
     if run_id is None:
@@ -215,7 +214,10 @@ def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None] = 
 
 
 def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Callable[[], None]) -> bool:
-    """Print each task as it ends; True if the run succeeded, else prints the last log lines of failed tasks."""
+    """Print each task as it ends; return True if the run succeeded.
+
+    Otherwise print the last log lines of failed tasks.
+    """
     shown = _Shown(say)
     while True:
         alive()
@@ -231,7 +233,6 @@ def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Call
 
 
 def run_address(api: AirflowApi, run_id: str) -> str:
-    """Address of the run for a browser."""
     return f"{api.seen_at}/dags/{DAG}/runs/{run_id}"
 
 
@@ -281,7 +282,7 @@ def _show_failures(api: AirflowApi, run_id: str, tasks: list[dict[str, Any]], sa
 
 
 def _last_words(log: list[str]) -> list[str]:
-    """Log lines of a failed task from its error on, without Airflow's own lines."""
+    """Return a failed task's log lines from its error on, without Airflow's own lines."""
     lines = [line for line in "\n".join(log).splitlines() if not line.startswith("::")]
     if FAILED in lines:
         lines = lines[lines.index(FAILED) + 1 :]

@@ -10,6 +10,6 @@ from models.settings.settings import Settings
 
 
 def start_drain(settings: Settings) -> dict[str, ManagedProcess]:
-    """Start it; `settings` hold both servers' addresses. Raises ServiceError."""
+    """Start the drain. `settings` hold both servers' addresses. Raises ServiceError."""
     command = [sys.executable, "-m", "pipelines.events"]
     return {"drain": start(command, settings.home / "logs" / "drain.log", child_environment(settings), CHECKOUT)}

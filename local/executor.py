@@ -1,7 +1,7 @@
-"""Airflow's LocalExecutor that lets the scheduler rest while nothing runs.
+"""An Airflow LocalExecutor that lets the scheduler rest while nothing runs.
 
 The scheduler's loop costs about 15 ms of processor time. While tasks run it repeats every 0.1 s, so that the next task
-starts at once. Without tasks it repeats about once a second: a triggered run starts that much later.
+starts at once. Without tasks it repeats about once a second, so a triggered run starts up to a second later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Folders of the embedded servers, and the account that they run as.
 
-PostgreSQL refuses to run as root. If we are root, both servers run as an unprivileged account, with files in a
-directory that it can reach: MATCHBOOK_HOME if every parent is traversable, else one under /var/lib that is recorded in
-MATCHBOOK_HOME and removed by `make reset`. Modes of parents are never changed.
+PostgreSQL refuses to run as root. As root, we run both servers as an unprivileged account, with files in a directory
+that it can reach. This is MATCHBOOK_HOME if the account can traverse every parent. Otherwise it is a directory below
+/var/lib, which MATCHBOOK_HOME records and `make reset` removes. Modes of parents never change.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 from models.errors import ServiceError
 
-RECORD = "placed-elsewhere"  # in home: path of the directory outside it
-OWNER = "matchbook-home"  # in that directory: its home
+RECORD = "placed-elsewhere"  # in the home: the path of the directory outside it
+OWNER = "matchbook-home"  # in that directory: the path of its home
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Account:
     gid: int
 
     def demotion(self) -> dict[str, Any]:
-        """Arguments that make `subprocess` start a program as this account."""
+        """Return the arguments that make `subprocess` start a program as this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A directory for the servers' files; account is None when they run as the current user."""
+    """A directory for the servers' files. account: None if they run as the current user."""
 
     directory: Path
     account: Account | None
 
     def folder(self, name: str) -> Path:
-        """A private folder of this name, created if missing and owned by the account."""
+        """Return a private folder of this name, created if missing and owned by the account."""
         path = self.directory / name
         path.mkdir(mode=0o700, exist_ok=True)
         if self.account is not None:
@@ -58,13 +58,13 @@ class Place:
         return path
 
     def reachable(self, path: Path) -> bool:
-        """Whether the account may read and run `path`."""
+        """Return whether the account may read and run `path`."""
         others = stat.S_IROTH | stat.S_IXOTH
         return self.account is None or (path.stat().st_mode & others == others and _traversable(path))
 
 
 def place_of(home: Path) -> Place:
-    """The place of this home, created if missing. Raises ServiceError."""
+    """Return the place of this home, created if missing. Raises ServiceError."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         if os.geteuid() != 0:
@@ -79,12 +79,11 @@ def place_of(home: Path) -> Place:
 
 
 def unusable(home: Path, error: OSError) -> ServiceError:
-    """The error for files of a home that cannot be created or written."""
     return ServiceError(f"MATCHBOOK_HOME={home} cannot be used: {error}; name another with MATCHBOOK_HOME=<folder>")
 
 
 def recorded_elsewhere(home: Path) -> Path | None:
-    """The directory outside home that belongs to this home, or None."""
+    """Return the directory outside the home that belongs to it, or None."""
     record = home / RECORD
     if not record.is_file():
         return None
@@ -93,7 +92,7 @@ def recorded_elsewhere(home: Path) -> Path | None:
 
 
 def remove_elsewhere(home: Path) -> Path | None:
-    """Remove the directory outside home, if it is marked as this home's; returns its path."""
+    """Remove the directory outside the home, if it is marked as this home's; return its path."""
     directory = recorded_elsewhere(home)
     if directory is not None:
         shutil.rmtree(directory)
@@ -104,10 +103,10 @@ def remove_elsewhere(home: Path) -> Path | None:
 def _place_elsewhere(home: Path) -> Path:
     digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     directory = _parent() / f"matchbook-{digest}"
-    if _belongs(directory, home):  # left by an earlier home that was deleted by hand, with its passwords
+    if _belongs(directory, home):  # left with its passwords by an earlier home that was deleted by hand
         shutil.rmtree(directory)
     directory.mkdir(mode=0o711)
-    directory.chmod(0o711)  # whatever the umask is: the account needs access
+    directory.chmod(0o711)  # independent of the umask, because the account needs access
     (directory / OWNER).write_text(str(home))
     (home / RECORD).write_text(f"{directory}\n")
     return directory

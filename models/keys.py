@@ -3,7 +3,8 @@
     {"format": 1, "keys": [{"id": "3f9a2c1b04de", "name": "backend", "sha256": "…", "scopes": ["read"],
                             "created_at": "2024-05-01T02:00:00+00:00", "expires_at": null}]}
 
-Format 2, written only if a key is restricted, adds `types`, `users` and `startups`: the events that the key may post.
+Format 2 adds `types`, `users` and `startups`: the events that the key may post. It is written only if a key is
+restricted.
 
 A key is "mbk_<id>_<secret>". The id is public: it finds the entry and appears in logs and counters. The secret has 256
 random bits, so one SHA-256 is enough (docs/decisions/0016-api-keys.md).
@@ -26,13 +27,13 @@ from pathlib import Path
 from models.errors import FileError, SettingsError, file_error, regular
 from models.schema import EventType
 
-#: Formats of the file; without a restricted key it stays readable for older versions.
+#: Formats of the file. Older versions can read it if no key is restricted.
 KEYS_FORMAT, BOUND_FORMAT = 1, 2
 _KEY = re.compile(r"mbk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _BEGINS = re.compile(r"[0-9a-f][0-9a-f-]{0,35}")
-#: Fields of a key that restrict the events it may post; empty: no restriction.
+#: Fields that restrict the events a key may post; empty: no restriction.
 BOUNDS = ("types", "users", "startups")
 
 
@@ -46,9 +47,9 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key as stored. sha256: of the whole key, hex. created_at, expires_at: ISO 8601 with a zone.
+    """A stored key. sha256: of the whole key, hex. created_at, expires_at: ISO 8601 with zone.
 
-    types, users, startups: event types, and ids or beginnings of ids, that its events may have; empty: any.
+    types, users, startups: valid event types, and ids or prefixes of ids; empty: any.
     """
 
     id: str
@@ -63,11 +64,11 @@ class ApiKey:
 
     @property
     def bound(self) -> bool:
-        """Whether it may post only some events."""
+        """Return whether the key may post only some events."""
         return any(getattr(self, name) for name in BOUNDS)
 
     def forbids(self, kind: EventType, user: str, startup: str) -> str:
-        """The first field of an event that this key may not post; empty if it may post the event."""
+        """Return the first field of an event that this key may not post; empty if it may post the event."""
         if self.types and kind not in self.types:
             return "type"
         if self.users and not user.startswith(self.users):
@@ -75,7 +76,7 @@ class ApiKey:
         return "startup_id" if self.startups and not startup.startswith(self.startups) else ""
 
     def is_spelt(self, key: str) -> bool:
-        """Whether this is the key, compared in constant time."""
+        """Return whether the text is this key, compared in constant time."""
         return hmac.compare_digest(_hashed(key), self.sha256)
 
     def has_expired(self, now: datetime) -> bool:
@@ -92,8 +93,9 @@ def new_key(
     until: datetime | None = None,
     bounds: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key as stored, and its text, which is not stored. bounds: its restrictions by BOUNDS.
+    """Make a key: as stored, and its text, which is not stored.
 
+    bounds: its restrictions by BOUNDS.
     Raises SettingsError for an invalid name or bounds, and for bounds of a key without events or with admin.
     """
     if not _NAME.fullmatch(name):
@@ -119,14 +121,14 @@ def new_key(
 
 
 def key_of(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
-    """The key with this text, None if there is none."""
+    """Return the key with this text, or None."""
     found = _KEY.fullmatch(text)
     key = keys.get(found[1]) if found else None
     return key if key is not None and key.is_spelt(text) else None
 
 
 def encode_keys(keys: Iterable[ApiKey]) -> str:
-    """The content of the file."""
+    """Return the content of the file."""
     held = list(keys)
     bound = any(k.bound for k in held)
     entries = [{name: value for name, value in asdict(k).items() if bound or name not in BOUNDS} for k in held]
@@ -134,7 +136,7 @@ def encode_keys(keys: Iterable[ApiKey]) -> str:
 
 
 def decode_keys(text: str | bytes) -> dict[str, ApiKey]:
-    """Keys by id. Raises SettingsError for anything that `encode_keys` does not write."""
+    """Return keys by id. Raises SettingsError for anything that `encode_keys` does not write."""
     try:
         said = json.loads(text)
         if said["format"] not in (KEYS_FORMAT, BOUND_FORMAT):
@@ -169,14 +171,14 @@ def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-#: Files of the keys that sign answer ids, and that pseudonymise owners in the access log.
+#: Files of two keys: one signs answer ids, one pseudonymises owners in the access log.
 ANSWER_KEY, PSEUDONYM_KEY = "answer-key", "pseudonym-key"
 
 _SHORTEST = 32  # characters; a file cut off by a full disk has fewer
 
 
 def kept_key(home: Path, name: str) -> bytes:
-    """The key in the file of this name; creates a missing file, readable only by its owner. Raises FileError."""
+    """Read the key in a file, or create the file, readable only by its owner. Raises FileError."""
     path = home / name
     try:
         _make_missing(path)
@@ -203,5 +205,5 @@ def _make_missing(path: Path) -> None:
 
 
 def key_from(secret: str) -> bytes:
-    """32 bytes of a secret of any length."""
+    """Return 32 bytes of a secret of any length."""
     return hashlib.blake2b(secret.strip().encode(), digest_size=32).digest()

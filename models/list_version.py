@@ -1,4 +1,4 @@
-"""Who ordered a list and with what: the fields `ranker`, `ranker_version` and `model_version` of an answer."""
+"""The fields `ranker`, `ranker_version` and `model_version` of an answer."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from models.settings.settings import Settings
 from models.spec import ModelSpec, Stage
 
 _USUAL = Settings()
-#: Settings that act on finished models. The arms of a release share one value of the last.
+#: Settings that act on finished models. The arms of a release share one value of views_are_seen.
 _ACTING = (*(n for n, d in DECLARED.items() if d.rule.phase is Phase.SERVE), "views_are_seen")
 
 
 @dataclass(frozen=True)
 class ListVersion:
-    """ranker: the kind of the ranker, None where none ordered the list or an older version did not name it.
+    """What ordered a list.
 
-    ranker_version: its bundle and version, or its name and a digest of its settings where it has no bundle.
-    model_version: the bundles behind the method, the ranker, and a digest over everything that can order the list."""
+    ranker: its kind; None if no ranker did, or an older version did not store it.
+    ranker_version: its bundle and version; without a bundle, its name and a digest of its settings.
+    model_version: the method's bundles, the ranker, and a digest of everything that can order the list.
+    """
 
     ranker: str | None
     ranker_version: str | None
@@ -39,10 +41,11 @@ class ListVersion:
 def version_of(
     surface: Surface, method: Method, ranker: int, bundles: Mapping[str, str], settings: Settings, code: str
 ) -> ListVersion:
-    """The version of a list. ranker: its code. bundles: versions by name, of the release when the list was made.
+    """Return the version of a list. ranker: its code.
 
-    settings: those that the list was made with, of the owner's arm; what they pin replaces the bundle of the release.
-    code: the version of the code that made it."""
+    bundles: versions by name, of the release when the list was made. Pinned bundles replace them.
+    settings: of the owner's arm. code: the version of the code that made the list.
+    """
     pinned = {name: f"pinned:{Path(path).name}" for name, path in registry.pins(settings).items() if path}
     there, spec = {**bundles, **pinned}, registry.ranker(ranker)
     told = [f"{m.bundle}/{there[m.bundle]}" for m in models_of(method, surface) if m.bundle in there]
@@ -60,21 +63,29 @@ def version_of(
 
 @cache
 def models_code() -> str:
-    """ "models=" and twelve hex digits of the Python files of `models`, which batch and reader make lists with."""
+    """Return "models=" and twelve hex digits of the Python files of `models`.
+
+    Batch and reader make lists with these files.
+    """
     root = Path(__file__).parent
     return f"models={digest_of(root, root.rglob('*.py'))}"
 
 
 def live_code(code: str) -> str:
-    """The code version of a list that this process makes. code: of the release, returned if its models are the same.
+    """Return the code version of a list that this process makes.
 
-    Older releases do not name the code of their models: they count as the same."""
+    code: of the release; returned if its models are the same. An older release does not store it and counts as the
+    same.
+    """
     return code if models_code() in code.split() or "models=" not in code else f"{code} live {models_code()}"
 
 
 def _ordering(surface: Surface, method: Method, ranker: int, settings: Settings) -> list[ModelSpec]:
-    """The models that can order a list: without a ranker those of its method; a ranker draws on every source that may
-    speak, and may read every fact. Popular items fill up what is short."""
+    """Return the models that can order a list.
+
+    Without a ranker: the models of its method. A ranker may use every source and every fact. Popular items fill short
+    lists.
+    """
     if _by_popularity(method, ranker):
         return list(models_of(Method.POPULAR, surface))
     if not ranker:
@@ -101,8 +112,10 @@ def _ranker_version(spec: ModelSpec, bundles: Mapping[str, str], settings: Setti
 
 
 def _chosen(settings: Settings) -> dict[str, Any]:
-    """The settings that act on finished models, as they hold in the mode, and are not the default: a new setting
-    changes no version."""
+    """Return the settings that act on finished models and are not the default.
+
+    So a new setting changes no version. Settings of the mode count as it sets them.
+    """
     values = {name: settings.value(name) for name in _ACTING}
     return {n: DECLARED[n].written(value) for n, value in values.items() if value != _USUAL.value(n)}
 

@@ -1,8 +1,8 @@
-"""The artefact store: a directory, or object storage with the directory as a copy (MATCHBOOK_ARTIFACTS).
+"""The artefact store: a directory, or object storage with a local copy (MATCHBOOK_ARTIFACTS).
 
-A snapshot, bundle or release is a directory that never changes. In object storage it is below `whole/`, complete once
-`.complete` exists, with the sha256 of every file. It is fetched aside, verified and renamed. Files that change are
-below `loose/`, see `pipelines/store/mirror.py`.
+A snapshot, bundle or release is a directory that never changes. In object storage it is below `whole/`. It is complete
+once `.complete` exists, with the sha256 of every file. It is fetched to a temporary directory, verified and renamed.
+Files that change are below `loose/`, see `pipelines/store/mirror.py`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Storage:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Storage | None:
-        """The configured storage; None if the store is a directory. Raises ServiceError."""
+        """Open the configured storage; None if the store is a directory. Raises ServiceError."""
         return _opened(settings.artifacts_url) if settings.artifacts_url else None
 
     def place(self, path: str) -> str:
         return f"{self.base}/{path}"
 
     def contents(self, path: str) -> dict[str, str] | None:
-        """The files of a stored directory with their sha256; None if it is missing or incomplete."""
+        """Return the sha256 of each file of a stored directory; None if it is missing or incomplete."""
         with answering(self.url):
             try:
                 found: dict[str, str] = json.loads(self.filesystem.cat_file(self.place(f"{WHOLE}/{path}/{COMPLETE}")))
@@ -55,7 +55,7 @@ class Storage:
         return found
 
     def bring(self, root: Path, path: str) -> bool:
-        """Fetch a stored directory to root/path unless it exists; False if the storage lacks it.
+        """Fetch a stored directory to root/path unless it exists; return False if the storage lacks it.
 
         Raises ServiceError, also if a file differs from its checksum.
         """
@@ -93,7 +93,10 @@ class Storage:
 
 
 def download(settings: Settings, *paths: str) -> None:
-    """Fetch stored directories that this machine lacks, if there is object storage. Raises ServiceError."""
+    """Fetch stored directories that this machine lacks, if there is object storage.
+
+    Raises ServiceError.
+    """
     storage = Storage.from_settings(settings)
     if storage is not None:
         for path in paths:
@@ -101,7 +104,7 @@ def download(settings: Settings, *paths: str) -> None:
 
 
 def mark(root: Path, path: str, state: str) -> None:
-    """Record that a directory is STORED (deleted here when deleted from the storage) or only HERE."""
+    """Record a directory's state: STORED (deleted here when deleted from the storage) or HERE."""
     note = _note(root, path)
     note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     note.write_text(state)
@@ -113,13 +116,13 @@ def unmark(root: Path, path: str) -> None:
 
 
 def is_stored(root: Path, path: str) -> bool:
-    """Whether the storage has a directory, by its record."""
+    """Return whether the storage has a directory, by its record."""
     note = _note(root, path)
     return note.is_file() and note.read_text() == STORED
 
 
 def marked(root: Path) -> dict[str, str]:
-    """Every recorded directory and its state."""
+    """Return every recorded directory and its state."""
     notes = root / ".stored"
     return {p.name.replace("@", "/"): p.read_text() for p in notes.iterdir() if "@" in p.name} if notes.is_dir() else {}
 

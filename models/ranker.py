@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from models.setting import Idle, Phase, setting
 
-#: What the learned ranker alone reads.
+#: For settings that only the learned ranker uses.
 _LEARNED_ONLY = (Idle(("mlp", "rules", "off")),)
-#: What the network alone reads.
+#: For settings that only the network uses.
 _MLP_ONLY = (Idle(("learned", "rules", "off")),)
 _FIXED_BLEND = ("ensemble.blend", ("weighted", "rrf", "dynamic"))
-#: How the network's training set is sampled. A learned blend is fitted on the same rows.
+#: For settings of how the network's training set is sampled. A learned blend uses the same rows.
 _SAMPLED = (Idle(("learned",)), Idle(("rules", "off"), (_FIXED_BLEND,)))
-#: What decides whether a ranker is fitted at all.
+#: For settings without effect when neither a ranker nor a blend is trained.
 NOTHING_FITTED = Idle(where=(("ranker.kind", ("rules", "off")), _FIXED_BLEND))
 
 

@@ -1,4 +1,4 @@
-"""All models, one per line. Keep the order: float32 sums and the columns of the learned ranker depend on it."""
+"""All models, one per line. Keep the order: float32 sums and the learned ranker's columns need it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models import (
 )
 from models.spec import ModelSpec, Source, Stage
 
-#: Of the rankers, the first one that may serve is used.
+#: Of the rankers, the first that may serve is used.
 MODELS: list[ModelSpec] = [
     catalogue.SPEC,
     popularity.SPEC,
@@ -40,12 +40,12 @@ MODELS: list[ModelSpec] = [
 
 
 def staged(stage: Stage) -> tuple[ModelSpec, ...]:
-    """The models of one stage."""
+    """Return the models of one stage."""
     return tuple(spec for spec in MODELS if spec.stage is stage)
 
 
 def named(name: str) -> ModelSpec:
-    """The model with this name or bundle name. Raises KeyError."""
+    """Return the model with this name or bundle name. Raises KeyError."""
     for spec in MODELS:
         if name and name in (spec.name, spec.bundle):
             return spec
@@ -53,40 +53,40 @@ def named(name: str) -> ModelSpec:
 
 
 def bundles(stage: Stage = Stage.BASE) -> tuple[str, ...]:
-    """The bundles of one stage; by default of the base models, which every build trains."""
+    """Return the bundles of one stage; by default of the base models, which every build trains."""
     return tuple(spec.bundle for spec in staged(stage) if spec.bundle)
 
 
 def required() -> tuple[str, ...]:
-    """Bundles that a release needs; without any other its source proposes nothing (B09, A22)."""
+    """Return the bundles that a release needs. A source without its bundle proposes nothing (B09, A22)."""
     return tuple(spec.bundle for spec in MODELS if spec.required)
 
 
 def pins(settings: Any) -> dict[str, str]:
-    """By bundle the directory that the settings pin instead of the release's (M04); empty without a pin."""
+    """Return by bundle the directory that the settings pin (M04); empty without a pin."""
     return {spec.bundle: settings.at(spec.pin) for spec in MODELS if spec.pin}
 
 
 def tables() -> dict[str, type]:
-    """By table of matchbook.toml the dataclass of its settings."""
+    """Return by table of matchbook.toml the dataclass of its settings."""
     return {spec.table_name: spec.config for spec in MODELS if spec.config}
 
 
 def ranker(code: int) -> ModelSpec | None:
-    """The ranker of this code; None for 0 (no ranker), 1 (a list of before rankers had codes) and unknown codes."""
+    """Return the ranker of this code; None for 0 (no ranker), 1 (not stored by an older version) and unknown."""
     return {spec.code: spec for spec in staged(Stage.RANKER)}.get(code)
 
 
 def ranker_code(kind: str) -> int:
-    """The code of the ranker of this kind. Raises KeyError."""
+    """Return the code of the ranker of this kind. Raises KeyError."""
     return {spec.kind: spec.code for spec in staged(Stage.RANKER)}[kind]
 
 
 def sources() -> tuple[Source, ...]:
-    """All sources of candidates, by code."""
+    """Return all sources of candidates, by code."""
     return tuple(sorted({spec.source for spec in MODELS if spec.source}, key=lambda source: source.code))
 
 
 def source(name: str) -> Source:
-    """The source with this name. Raises KeyError."""
+    """Return the source with this name. Raises KeyError."""
     return {source.name: source for source in sources()}[name]

@@ -1,4 +1,4 @@
-"""Which method makes an owner's list: a pure function of counts, thresholds and switches (B01-B13, G01-G09)."""
+"""Chooses the method of an owner's list from counts, thresholds and switches (B01-B13, G01-G09)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ from models.two_tower import TWO_TOWER
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Routes of b owners by thresholds alone. method: (b,) codes of `Method`; segment: (b,) codes of `Segment`."""
+    """Routes of b owners by thresholds alone.
+
+    method: (b,) codes of `Method`. segment: (b,) codes of `Segment`.
+    """
 
     method: NDArray[np.uint8]
     segment: NDArray[np.uint8]
 
 
 def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings) -> Route:
-    """Users: content below 5 interactions, ALS below 20, else ensemble. Startups: content below 5, else reverse ALS.
+    """Route users: content below 5 interactions, ALS below 20, else ensemble. Startups: content, then reverse ALS.
 
-    From 20 on startups get the ensemble, too, if [routing] founder_ensemble is on (R24,
-    docs/decisions/0011-founder-ensemble.md). count: (b,) interaction counts (R09). The thresholds are settings:
-    COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
+    From 20 on startups get the ensemble too, if [routing] founder_ensemble is on (R24,
+    docs/decisions/0011-founder-ensemble.md). The thresholds are the settings COLD_START_THRESHOLD and
+    WARM_USER_THRESHOLD.
+    count: (b,) interaction counts (R09).
     """
     step = (count >= settings.routing.cold_start_threshold).astype(np.uint8) + (
         count >= settings.routing.warm_user_threshold
@@ -45,7 +49,7 @@ def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings)
 
 
 def route_may_change(surface: Surface, count: int, more: int, settings: Settings) -> bool:
-    """Whether up to `more` new interactions may take an owner with `count` past a threshold."""
+    """Return whether up to `more` new interactions may take an owner with `count` past a threshold."""
     thresholds = [settings.routing.cold_start_threshold]
     if surface.owner is Entity.USER or settings.routing.founder_ensemble:
         thresholds.append(settings.routing.warm_user_threshold)
@@ -53,10 +57,10 @@ def route_may_change(surface: Surface, count: int, more: int, settings: Settings
 
 
 def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
-    """The methods to try in order, from the routed one to popular, without those switched off (B08, R08).
+    """Return the methods to try in order, from the routed one to popular (B08, R08).
 
-    If content has nothing for a cold-start owner (no profile text, no history with text), the other models come before
-    popular: the threshold says when they are better, not when they know nothing.
+    Methods that are off are left out. If content has nothing for a cold-start owner (no profile text, no history with
+    text), the other models come before popular. The threshold says when they are better, not when they know nothing.
     """
     forward = surface.owner is Entity.USER
     ladder = [Method.ENSEMBLE, Method.ALS if forward else Method.ALS_REVERSE]
@@ -69,7 +73,7 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
 
 @cache
 def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
-    """By method the sources of its scores: its own, or both halves of the ensemble. Popular has none per owner."""
+    """Return each method's sources: its own, or both halves of the ensemble. Popular has none per owner."""
     named = {source.name: (source,) for source in registry.sources()}
     halves = (ALS if surface.owner is Entity.USER else ALS_REVERSE), TWO_TOWER
     alone = (m for m in Method if m not in (Method.ENSEMBLE, Method.POPULAR))
@@ -78,7 +82,7 @@ def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
 
 @cache
 def models_of(method: Method, surface: Surface) -> tuple[ModelSpec, ...]:
-    """The models of a method on a surface."""
+    """Return the models of a method on a surface."""
     if method is Method.POPULAR:
         return (registry.named("popularity"),)
     parts, blend = sources_of(surface)[method], registry.named("ensemble")

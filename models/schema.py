@@ -31,7 +31,7 @@ class Coded(StrEnum):
 
     @classmethod
     def of_code(cls, code: int) -> Self:
-        """The member with this code. Raises ValueError if there is none."""
+        """Return the member with this code. Raises ValueError if there is none."""
         try:
             return cls.by_code()[code]
         except KeyError:
@@ -40,17 +40,17 @@ class Coded(StrEnum):
     @classmethod
     @cache
     def by_code(cls) -> Mapping[int, Self]:
-        """All members by code, ascending. Codes may have gaps."""
+        """Return all members by code, ascending. Codes may have gaps."""
         return {m.code: m for m in sorted(cls, key=lambda m: m.code)}
 
     @classmethod
     def codes(cls) -> int:
-        """The length of an array indexed by code: the largest code plus one."""
+        """Return the largest code plus one: the length of an array indexed by code."""
         return max(cls.by_code()) + 1
 
 
 def words_by_code(members: Iterable[Coded]) -> list[str]:
-    """The values at the index of their codes, "" in a gap."""
+    """Return the values at the index of their codes, "" in a gap."""
     known = {m.code: m.value for m in members}
     return [known.get(code, "") for code in range(max(known) + 1)]
 
@@ -63,14 +63,14 @@ class Entity(StrEnum):
 
 
 class Role(Coded):
-    """A user's role on the platform. Users of any other role get no lists and are in none."""
+    """A user's role on the platform. Users of other roles get no lists and are in none."""
 
     DEVELOPER = "developer", 0
     INVESTOR = "investor", 1
 
     @classmethod
     def of(cls, text: str) -> Role | None:
-        """The role that a platform's text means, in any case of letters; None for any other text."""
+        """Return the role with this name, in any case of letters; None for any other text."""
         return _ROLES.get(folded(text))
 
 
@@ -78,8 +78,11 @@ _ROLES = {str(role): role for role in Role}
 
 
 class Surface(Coded):
-    """One of the four directions: value (its URL tail, F01-F04), code, the kind of its owners, and the role of its
-    users, who are either owners or items."""
+    """One of the four directions.
+
+    value: its URL tail (F01-F04). code. Then the kind of its owners, and the role of its users, who are owners or
+    items.
+    """
 
     owner: Entity
     role: Role
@@ -96,17 +99,16 @@ class Surface(Coded):
 
     @property
     def folder(self) -> str:
-        """Its folder in a release on disk."""
+        """Return its folder in a release on disk."""
         return self.value.replace("/", "-")
 
     @property
     def item(self) -> Entity:
-        """The kind of entity that a list contains."""
         return Entity.STARTUP if self.owner is Entity.USER else Entity.USER
 
 
 class Method(Coded):
-    """What produced a list: the values of `route` and `method_used` (B12)."""
+    """What produced a list: a value of `route` and `method_used` (B12)."""
 
     CONTENT_BASED = "content_based", 0
     ALS = "als", 1
@@ -117,7 +119,7 @@ class Method(Coded):
 
 
 class Segment(Coded):
-    """How much is known of an owner (B01-B05)."""
+    """How much is known about an owner (B01-B05)."""
 
     COLD = "cold", 0
     WARM = "warm", 1
@@ -125,11 +127,12 @@ class Segment(Coded):
 
 
 class EventType(Coded):
-    """What people do: value, code, weight in training, whether it is an explicit opinion, and the verb of reasons.
+    """What people do: value, code, weight in training, explicit opinion or not, and verb of reasons.
 
-    A type without a weight is accepted by the reader and never trained on. The last explicit opinion of a pair decides
-    its sign (R07); the one negative weight is a dislike's. Codes up to 127; the next free one is 10. done: the past
-    tense, with which reasons count events of this type; empty: they do not. A type with a verb has a code below 16.
+    A type without a weight is accepted by the reader and never trained on. A pair's last explicit opinion decides its
+    sign (R07). Only a dislike has a negative weight.
+    done: the past tense with which reasons count such events; empty: not counted.
+    Codes go up to 127, those of types with a verb to 15; the next free one is 10.
     """
 
     weight: float | None
@@ -156,30 +159,33 @@ class EventType(Coded):
 
     @property
     def trained(self) -> bool:
-        """Whether it is an interaction, which models train on and which counts for the route."""
+        """Return whether models train on it. Such interactions count for the route."""
         return self.weight is not None
 
     @property
     def positive(self) -> bool:
-        """Whether it is a positive of the ranking set (C41): every explicit opinion except a dislike."""
+        """Return whether it is a positive of the ranking set (C41): every explicit opinion but a dislike."""
         return self.explicit and self.weight is not None and self.weight > 0
 
     def hides(self, views_are_seen: bool) -> bool:
-        """Whether the pair is not shown to each other again: after interactions and explicit opinions."""
+        """Return whether it removes the pair from lists: interactions (views by setting) and opinions do."""
         return (self.trained or self.explicit) and (views_are_seen or self is not EventType.VIEW)
 
 
-#: The event types of the platform, which models learn from, by code.
+#: The event types of the platform, on which models train, by code.
 INTERACTION_TYPES = tuple(sorted((t for t in EventType if t.trained), key=lambda t: t.code))
-#: The event types that reasons count, the weightiest first.
+#: The event types that reasons count, the heaviest first.
 COUNTED_TYPES = tuple(sorted((t for t in INTERACTION_TYPES if t.done), key=lambda t: -(t.weight or 0)))
 #: Reasons never count fewer people: a smaller number could identify them.
 PEOPLE_LEAST = 3
 
 
 class FieldType(Enum):
-    """What a field contains: its SQL name, the PostgreSQL types that a view may use, and the valid cells of a data
-    folder. A field that is not required may be blank."""
+    """What a field contains.
+
+    Its SQL name, the PostgreSQL types that a view may use, and the valid cells of a data folder. A field that is not
+    required may be blank.
+    """
 
     sql: str
     accepted: tuple[str, ...]
@@ -200,9 +206,11 @@ class FieldType(Enum):
 
 @dataclass(frozen=True)
 class Tokens:
-    """How the text of a field becomes tokens of a profile. space: the namespace of whole values, empty for none.
+    """How a field's text becomes profile tokens.
 
-    words: whether single words are tokens. A place is split at its commas and compared as a whole value only."""
+    space: the namespace of whole values, empty for none. words: whether single words are tokens.
+    A place is split at its commas and compared as a whole value only.
+    """
 
     space: str = ""
     words: bool = True
@@ -210,12 +218,12 @@ class Tokens:
 
 
 def topic(space: str) -> Tokens:
-    """Compared as a whole value and by word: a user's interest "games" matches the category "games_video"."""
+    """Compare as a whole value and by word: the interest "games" matches the category "games_video"."""
     return Tokens(space)
 
 
 def place(space: str) -> Tokens:
-    """Compared as a whole value only, because words of a place or a funding round mean little alone."""
+    """Compare only as a whole value: single words of a place or a funding round mean little."""
     return Tokens(space, words=False, place=True)
 
 
@@ -225,9 +233,12 @@ PROSE = Tokens()
 
 @dataclass(frozen=True)
 class Facet:
-    """A fact that is compared. code: in the reasons of stored lists, shared with `Standing`; never used again, 14 at
-    most, the next free one is 7. reason: how a reason counts items of one value, with the places {label} and {noun},
-    empty where it gives none. diversity: whether it counts for how much two items are alike (C51)."""
+    """A fact that is compared.
+
+    code: in the reasons of stored lists, shared with `Standing`; never reused, 14 at most, the next free one is 7.
+    reason: how a reason counts items of one value, with {label} and {noun}; empty if it gives none.
+    diversity: whether it counts for the similarity of two items (C51).
+    """
 
     code: int
     reason: str = ""
@@ -238,9 +249,11 @@ class Facet:
 class Field:
     """A column of a contract view, and everything derived from it.
 
-    doc: its meaning for an integrator. required: may never be blank. stored: its column in our own platform's table
-    if that has another name. filter: whether the API filters by it, which needs a facet. snapshot: the first format
-    of snapshots with it; None if no snapshot has it."""
+    doc: its meaning for an integrator. required: may never be blank. stored: its column in our own platform's table, if
+    named differently.
+    filter: whether the API filters by it, which needs a facet. snapshot: the first snapshot format with it; None: in no
+    snapshot.
+    """
 
     name: str
     type: FieldType
@@ -254,7 +267,7 @@ class Field:
 
     @property
     def column(self) -> str:
-        """Its column in the table of our own platform."""
+        """Return its column in the table of our own platform."""
         return self.stored or self.name
 
 
@@ -269,27 +282,23 @@ class Table:
 
     @property
     def file(self) -> str:
-        """Its file in a data folder."""
         return f"{self.name}.csv"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all fields."""
         return tuple(f.name for f in self.fields)
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The fields that may never be blank."""
         return tuple(f.name for f in self.fields if f.required)
 
     @property
     def text(self) -> tuple[str, ...]:
-        """The profile texts in a snapshot."""
+        """Return the profile texts in a snapshot."""
         return tuple(f.name for f in self.fields if f.type is FieldType.TEXT and f.snapshot is not None)
 
     @property
     def facets(self) -> tuple[str, ...]:
-        """The fields with a facet, by code."""
         return tuple(facet for facet in FACETS if facet in self.names)
 
 
@@ -415,8 +424,11 @@ TABLE_OF: Mapping[Entity, Table] = {Entity.USER: USERS, Entity.STARTUP: STARTUPS
 
 
 class Standing(Coded):
-    """What speaks for an item by itself: value, code in the reasons of stored lists (5 to 7), shared with `Facet`, and
-    the words of the reason for people and for startups."""
+    """A fact about an item alone that is a reason.
+
+    Value, code in the reasons of stored lists (5 to 7), shared with `Facet`, and the reason's text for people and for
+    startups.
+    """
 
     words: tuple[str, str]
 
@@ -430,18 +442,18 @@ class Standing(Coded):
 
 
 def _by_code() -> dict[str, Field]:
-    """By name every field with a facet, of either table, in the order of the facets' codes."""
+    """Return every field with a facet, of either table, in the order of the facets' codes."""
     found = {f.name: f for table in (USERS, STARTUPS) for f in table.fields if f.facet}
     return dict(sorted(found.items(), key=lambda named: named[1].facet.code if named[1].facet else -1))
 
 
 _FACETS = {name: f.facet for name, f in _by_code().items() if f.facet}
-#: Facts that are compared for reasons, diversity and filters; the same names on both kinds, blank where foreign.
+#: Facts that are compared for reasons, diversity and filters. Both kinds have the same names, blank where foreign.
 FACETS = tuple(_FACETS)
 DIVERSITY_FACETS = tuple(name for name, facet in _FACETS.items() if facet.diversity)
 #: The fields that the API filters by.
 FILTERS = tuple(name for name, field in _by_code().items() if field.filter)
-#: How a reason counts the items of one value, by facet, of those that give one.
+#: By facet: how a reason counts the items of one value. Facets without a reason are left out.
 FACET_REASONS: Mapping[str, str] = {name: facet.reason for name, facet in _FACETS.items() if facet.reason}
-#: What speaks for an item besides its sources, and its code: facets shared with the owner, its standing.
+#: Codes of reasons besides sources: facets shared with the owner, and standings.
 REASONS: Mapping[str, int] = {name: _FACETS[name].code for name in FACET_REASONS} | {s.value: s.code for s in Standing}

@@ -1,8 +1,8 @@
-"""The reasons of a place in words: at most three, the most specific first.
+"""The reasons of an item as text: at most three, the most specific first.
 
-First what people with the owner's history did with the item, then the facet that ties it most to the owner's history,
-then the source that put it highest, then its own standing. Each is declared where its thing is: `Source.counted`,
-`Facet.reason`, `Source.reason`, `Standing`.
+The order is: what people with a similar history did with the item; the facet that links it most to the owner's history;
+the source that ranks it highest; its own standing. The texts are in `Source.counted`, `Facet.reason`, `Source.reason`
+and `Standing`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from models import registry
 from models.lists.reasons import NUMBER_MOST, facet_of, people_of, source_of, standings_of
 from models.schema import FACET_REASONS, REASONS, EventType, Standing
 
-#: Reasons of an item at most.
+#: Most reasons of an item.
 MOST = 3
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _NOUNS = (("startup", "startups"), ("person", "people"))
 _ENGAGED = ("startups you engaged with", "people who engaged with your startup")
-#: The bits of a reason that say the facet, that say the people, and that mark an old place.
+#: The bits of a reason: for the facet, for the people, and the mark of an old reason.
 FACET, PEOPLE, OLD = (1 << 14) - 1, (1 << 24) - (1 << 14), 1 << 31
 
 
@@ -34,7 +34,10 @@ def sentences(
     facets: Mapping[str, NDArray[np.int32]],
     labels: Mapping[str, tuple[str, ...]],
 ) -> list[str]:
-    """Of one place. reason, source: its bits. row, facets, labels: of the item, see `ItemTable`."""
+    """Return the reasons of one list position.
+
+    reason, source: its bits. row, facets, labels: of the item, see `ItemTable`.
+    """
     people, facet, rest = _parts(reason, source, founder_side)
     shared = [
         f"{before}{labels[name][code]}{after}" for name, before, after in facet if (code := facets[name][row]) >= 0
@@ -46,8 +49,10 @@ _Parts = tuple[list[str], list[tuple[str, str, str]], list[str]]
 
 
 def _parts(reason: int, source: int, founder_side: bool) -> _Parts:
-    """What people did; the facet's name, with the sentence before and after its value; the rest. Each part is cached by
-    its own bits, as there are many numbers of each."""
+    """Return people's reason, the facet with the text around its value, and the remaining reasons.
+
+    Each is cached by its own bits, because their combinations are many.
+    """
     if reason & OLD:
         return _old(reason, source, founder_side)
     people, facet = reason & PEOPLE, reason & FACET
@@ -60,7 +65,7 @@ def _parts(reason: int, source: int, founder_side: bool) -> _Parts:
 
 @lru_cache(maxsize=4096)
 def people_words(reason: int, founder_side: bool) -> list[str]:
-    """What people with the owner's history did, from the bits PEOPLE; empty if nothing."""
+    """Return what people with a similar history did, from the bits PEOPLE; empty if nothing."""
     event, number = people_of(reason)
     done, said = _done(event), [s.counted[founder_side] for s in registry.sources() if s.counted[founder_side]]
     return [one.format(n=_number(number), done=done) for one in said[:1] if done and number]
@@ -68,7 +73,7 @@ def people_words(reason: int, founder_side: bool) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def facet_words(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
-    """The facet, from the bits FACET, and the sentence before and after its value; empty if none."""
+    """Return the facet, from the bits FACET, and the text before and after its value; empty if none."""
     code, event, number = facet_of(reason)
     name = {REASONS[name]: name for name in FACET_REASONS}.get(code)
     done, noun = _done(event), _NOUNS[founder_side][number != 1]
@@ -82,7 +87,7 @@ def facet_words(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
 
 @lru_cache(maxsize=4096)
 def rest_words(reason: int, source: int, counted: bool, founder_side: bool) -> list[str]:
-    """The source that put the item highest, unless what it counted is said already, and the item's standing."""
+    """Return the reason of the source, unless its count is already given, and of the item's standing."""
     there = (s for s in registry.sources() if s.code == source_of(reason) and s.bit & source)
     first = [s.reason[founder_side] for s in there if not (counted and s.counted[founder_side])]
     return first + [s.words[founder_side] for s in standings_of(reason)]
@@ -90,7 +95,7 @@ def rest_words(reason: int, source: int, counted: bool, founder_side: bool) -> l
 
 @lru_cache(maxsize=4096)
 def _old(reason: int, source: int, founder_side: bool) -> _Parts:
-    """Of a place without numbers: one facet, one source, and the item's standing."""
+    """Return the parts of an old reason: one facet, one source, and the item's standing."""
     shared = [name for name in FACET_REASONS if reason >> REASONS[name] & 1]
     there = [s.reason[founder_side] for s in registry.sources() if s.bit & source]
     standing = [s.words[founder_side] for s in Standing if reason >> s.code & 1]
@@ -98,7 +103,7 @@ def _old(reason: int, source: int, founder_side: bool) -> _Parts:
 
 
 def _done(code: int) -> str:
-    """The verb of a type of event; empty for a type that is not declared, such as one of a newer version."""
+    """Return the verb of an event type; empty for an undeclared type, such as one of a newer version."""
     kind = EventType.by_code().get(code)
     return kind.done if kind else ""
 

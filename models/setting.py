@@ -1,6 +1,6 @@
 """Declares a setting where it is used, with unit, bounds, phase and tuning grid.
 
-A table of settings is a frozen dataclass whose fields are made by `setting`. Standard library only.
+A table of settings is a frozen dataclass whose fields come from `setting`. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 
 
 class Phase(StrEnum):
-    """When a setting takes effect, and so what must be computed again when it changes.
+    """When a setting takes effect, and so what a change computes again.
 
-    DEPLOY: locations and machine limits; not recorded with a build. TRAIN: used by base models, part of the cache key
-    of the validation split's models. RANK: one value per release, used after base models are trained. SERVE: used with
-    trained models, so an experiment's arm may change it.
+    DEPLOY: locations and machine limits, not recorded with a build.
+    TRAIN: used by base models; part of the cache key of the validation split's models.
+    RANK: used after base models are trained; one value per release.
+    SERVE: used with trained models, so an experiment's arm may change it.
     """
 
     DEPLOY = "deploy"
@@ -27,10 +28,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Idle:
-    """A condition under which a setting has no effect. Every part of it must hold.
+    """A condition under which a setting has no effect. All its parts must hold.
 
-    rankers: kinds of the ranker that serves, any of them, "off" for none; empty: whichever ranker serves.
-    where: the "table.key" of another setting, and the values of it, any of them.
+    rankers: the serving ranker is one of these kinds, "off" for none; empty: any.
+    where: "table.key" of another setting, which has one of these values.
     """
 
     rankers: tuple[str, ...] = ()
@@ -39,12 +40,13 @@ class Idle:
 
 @dataclass(frozen=True)
 class Rule:
-    """The declaration of a setting besides its name, type and default.
+    """The declaration of a setting, without name, type and default.
 
     doc: one line for people. unit: of the value, or empty. low, high: inclusive bounds. choices: the only values.
-    phase: when it takes effect. tune: values that tuning tries. flat: the name in records, tuning and experiments, by
-    default "<table>_<field>". was: the environment variable, by default "MATCHBOOK_<FLAT>".
-    idle: conditions, any of them, under which the setting does not affect the lists.
+    phase: when it takes effect. tune: values that tuning tries.
+    flat: the name in records, tuning and experiments, by default "<table>_<field>".
+    was: the environment variable, by default "MATCHBOOK_<FLAT>".
+    idle: the setting does not affect the lists if any of these conditions holds.
     """
 
     doc: str
@@ -73,16 +75,16 @@ def setting(
     was: str = "",
     idle: Sequence[Idle] = (),
 ) -> Any:
-    """A field of a table of settings, see `Rule`."""
+    """Make a field of a table of settings, see `Rule`."""
     rule = Rule(doc, unit, low, high, tuple(choices), phase, tuple(tune), flat, was, tuple(idle))
     return field(default=default, metadata={"rule": rule})
 
 
 def flat_name(table: str, key: str, rule: Rule) -> str:
-    """The flat name of a setting, see `Rule`. table: "" for the environment."""
+    """Return the flat name of a setting, see `Rule`. table: "" for the environment."""
     return rule.flat or (f"{table}_{key}" if table else key)
 
 
 def rules(table: type) -> dict[str, Rule]:
-    """By field the rule of each setting of a table, in the order of declaration."""
+    """Return the rule of each field of a table, in the order of declaration."""
     return {f.name: f.metadata["rule"] for f in fields(table)}

@@ -1,7 +1,7 @@
-"""The declaration of a model: its bundle, its functions, its settings and its source of candidates.
+"""The declaration of a model: bundle, functions, settings and source of candidates.
 
-`models/registry.py` lists all specs. Standard library only, because the reader and the DAG files import this: functions
-are named as text and imported when called.
+`models/registry.py` lists all specs. Standard library only, because the reader and the DAG files import this. So
+functions are named as text and imported when called.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from typing import Any
 from models.schema import Entity
 from models.setting import flat_name, rules
 
-#: Number of codes of sources: bits of two bytes.
+#: Number of source codes: bits of two bytes.
 CODES = 16
 USERS, STARTUPS = frozenset({Entity.USER}), frozenset({Entity.STARTUP})
 BOTH = USERS | STARTUPS
 
 
 class Stage(StrEnum):
-    """When a model is trained. BASE: from the snapshot alone, in any order.
+    """When a model is trained.
 
-    BLEND and RANKER: after the base models, on predictions of base models trained before historical cutoffs and their
+    BASE: from the snapshot alone, in any order.
+    BLEND and RANKER: after the base models, on predictions of base models trained before historical cutoffs, and their
     outcomes.
     """
 
@@ -38,8 +39,8 @@ class Source:
     """A source of candidates.
 
     name: public; part of feature names (score_als). code: stored as `1 << code`, at most 15, never changed or reused.
-    label: on the page. reason: text for a user and for a founder. counted: the same with the places {n} and {done}, for
-    a model that counts people; its scorer is a `CountingScorer`.
+    label: on the page. reason: text for a user and for a founder.
+    counted: the same with {n} and {done}, for a model that counts people; its scorer is a `CountingScorer`.
     """
 
     name: str
@@ -67,10 +68,10 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model. Functions are named "module:function".
+    """A model. Functions are named "module:function".
 
-    name: of the task `train.<name>` and, unless `table` is given, of its table of settings. bundle: directory and file
-    prefix ("als_v1"), or empty. title: one line for people. arrays, rows: its arrays, and what a row is.
+    name: of the task `train.<name>` and, without `table`, of its table of settings. bundle: directory and file prefix
+    ("als_v1"), or empty. title: one line for people. arrays, rows: its arrays, and what a row is.
     fit: BASE: (TrainingData) -> Bundle. BLEND and RANKER: as the second stage calls it.
     config: the table of settings, a frozen dataclass of `models.setting.setting` fields.
     source: None for facts, blends and rankers. owners: kinds of owners that it proposes for.
@@ -80,9 +81,9 @@ class ModelSpec:
     demand_weighted: also proposes by score times demand. required: a release needs it. optional: not on all data.
     cheap: leak checks train it in every build. extend: new entities in a refresh, (Bundle, Newcomers) -> Bundle.
     forget: erasure beyond blank rows.
-    command: a command, then the options that replace a setting of the table, "option=field" where they differ.
-    kind: of a ranker, its name in the setting `ranker` and in answers. code: of a ranker, stored in lists, never
-    reused; from 2 on, the next free one is 5.
+    command: a command, then options that replace a setting of the table, "option=field" if the names differ.
+    kind: a ranker's name in the setting `ranker` and in answers. code: of a ranker, stored in lists, never reused; from
+    2 on, the next free one is 5.
     """
 
     name: str
@@ -112,31 +113,30 @@ class ModelSpec:
 
     @property
     def table_name(self) -> str:
-        """The table of its settings in matchbook.toml."""
         return self.table or self.name
 
     @property
     def tuned(self) -> tuple[str, ...]:
-        """Fields of its table that tuning searches."""
+        """Return the fields of its table that tuning searches."""
         return tuple(name for name, rule in rules(self.config).items() if rule.tune) if self.config else ()
 
     @property
     def pin_field(self) -> str:
-        """The flat name of its pin; empty without one."""
+        """Return the flat name of its pin; empty without one."""
         return self.pin.rpartition(".")[2]
 
     def off(self, settings: Any) -> list[str]:
-        """Variables of its switches that are off; empty if it may be used (G01-G03)."""
+        """Return the variables of its switches that are off; empty if it may be used (G01-G03)."""
         return [path.rpartition(".")[2].upper() for path in self.switch if not settings.at(path)]
 
 
 def function(text: str) -> Callable[..., Any]:
-    """The function "module:function". Raises ImportError or AttributeError."""
+    """Import "module:function". Raises ImportError or AttributeError."""
     module, _, name = text.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
 
 
 def flat_names(table: str, config: type) -> dict[str, str]:
-    """By field of a table its flat name, see `Rule`."""
+    """Return the flat name of each field of a table, see `Rule`."""
     return {name: flat_name(table, name, rule) for name, rule in rules(config).items()}

@@ -1,6 +1,6 @@
-"""How texts are compared: one normaliser of facets, roles, places and words, for the build and the reader.
+"""How texts are compared: one normaliser of facets, roles, places and words, for build and reader.
 
-Texts are shown as written; only comparisons use the folded form.
+Texts are shown as written. Only comparisons use the folded form.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _MARKS_TO = 0x1E950
 
 
 def folded(text: str) -> str:
-    """The form in which texts are compared; idempotent.
+    """Return the form in which texts are compared; idempotent.
 
-    NFKC, case folded, without invisible characters, white space as single blanks, none at the ends.
+    It is NFKC, case folded, without invisible characters, with white space as single blanks, none at the ends.
     """
     if not text.isascii():
         text = "".join(c for c in text if not _invisible(c))
@@ -38,12 +38,12 @@ def folded(text: str) -> str:
 
 
 def spelled(text: str) -> str:
-    """The form in which a text is shown: as written, with white space as single blanks and none at the ends."""
+    """Return the form in which a text is shown: white space becomes single blanks, none at the ends."""
     return " ".join(text.split())
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded, in order.
+    """Return the words of a text, folded, in order.
 
     A word keeps its combining marks ("हिन्दी") and a trailing + or # ("c++"). In scripts without spaces between words,
     each two adjacent characters are a word.
@@ -52,27 +52,27 @@ def words(text: str) -> list[str]:
 
 
 def pieces(text: str) -> list[str]:
-    """The parts between spaces and punctuation, folded, in order."""
+    """Return the parts between spaces and punctuation, folded, in order."""
     return _piece().findall(folded(text))
 
 
 def values(text: str) -> list[str]:
-    """The values of a list such as "ai; machine learning", folded, without empty ones."""
+    """Return the values of a list such as "ai; machine learning", folded, without empty ones."""
     return _split(_BETWEEN_VALUES, text)
 
 
 def places(text: str) -> list[str]:
-    """The parts of a place, folded, in order: "Berlin/Hamburg, Germany" has three."""
+    """Return the parts of a place, folded, in order: "Berlin/Hamburg, Germany" has three."""
     return _split(_BETWEEN_PARTS, text)
 
 
 def is_unspaced(word: str) -> bool:
-    """Whether the word is in a script without spaces between words, where one character may be a word."""
+    """Return whether the word's script has no spaces between words: one character may be a word."""
     return re.match(f"[{_UNSPACED}]", word) is not None
 
 
 def most_frequent_spellings(texts: Iterable[tuple[str, int]]) -> dict[str, str]:
-    """By folded text the most frequent written form, ties alphabetical.
+    """Return for each folded text its most frequent written form, ties alphabetical.
 
     texts: each written form with its count; blank ones are ignored.
     """
@@ -98,7 +98,7 @@ def _words_of(piece: str) -> list[str]:
 
 
 def _pairs(run: str) -> list[str]:
-    """Each two adjacent characters with their marks; a single character alone."""
+    """Return each two adjacent characters with their marks, or a single character."""
     found = re.findall(f"[^{_marks()}][{_marks()}]*|[{_marks()}]+", run)
     return ["".join(pair) for pair in pairwise(found)] or found
 
@@ -110,10 +110,9 @@ def _piece() -> re.Pattern[str]:
 
 @cache
 def _marks() -> str:
-    """All combining marks, as part of a character class."""
     return "".join(c for c in map(chr, range(0x300, _MARKS_TO)) if unicodedata.category(c)[0] == "M")
 
 
 def _invisible(character: str) -> bool:
-    """Joiners, soft hyphens, marks of direction and order, and variation selectors."""
+    """Return whether it is a joiner, a soft hyphen, a mark of direction or order, or a variation selector."""
     return unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f" or character >= "\U000e0100"

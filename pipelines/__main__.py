@@ -1,6 +1,6 @@
-"""`python -m pipelines <step>`: every step without Airflow. Data goes to stdout, progress and logs to stderr.
+"""Run one step without Airflow: `python -m pipelines <step>`.
 
-Exit status: 0 done, 1 failed, 2 wrong use.
+Data goes to stdout, progress and logs to stderr. Exit status: 0 done, 1 failed, 2 wrong use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipelines.store.mirror import EVERY, pull, push
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line: every module of `pipelines/cli` with a `register` adds its steps."""
+    """Build the parser from every module of `pipelines/cli` that has a `register`."""
     top = argparse.ArgumentParser(
         prog="python -m pipelines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one step. An expected error becomes one line on stderr and exit status 1."""
+    """Run one step. Report an expected error as one line on stderr and return 1."""
     args = parser().parse_args(argv)
     try:
         settings = Settings.from_env()

@@ -1,8 +1,8 @@
-"""Erasure from Airflow's metadata, and clean-up of old metadata and logs.
+"""Erase people from Airflow's metadata, and delete old metadata and logs.
 
-The metadata hold the parameter of `erase_person` and anything that users typed. Airflow gives tasks no session and its
-API cannot change the audit log, so this module uses the database at MATCHBOOK_AIRFLOW_DATABASE_URL. It searches every
-text, JSON and binary column of every table, also those of later Airflow versions.
+The metadata hold the parameter of `erase_person` and text that users typed. Airflow's API cannot change the audit
+log, so this module opens the database at MATCHBOOK_AIRFLOW_DATABASE_URL. It searches every text, JSON and binary
+column of every table, so it also works with later Airflow versions.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _SQLITE = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"  # deleted content i
 
 
 def scrub_metadata(settings: Settings, person: Person) -> int:
-    """Replace the id by its mark everywhere; returns the number of changed cells and deleted runs.
+    """Replace the id by its mark everywhere. Return the number of changed cells and deleted runs.
 
-    Finished runs named after the id are deleted. Does nothing if Airflow's database is unknown.
+    Does nothing if Airflow's database is unknown.
     """
     changed = 0
     with _opened(settings) as (connection, tables):
@@ -62,7 +62,7 @@ def scrub_metadata(settings: Settings, person: Person) -> int:
 
 
 def metadata_with(settings: Settings, person: Person) -> list[str]:
-    """Every `table.column` of Airflow's metadata that holds the id."""
+    """Return every `table.column` of Airflow's metadata that holds the id."""
     with _opened(settings) as (connection, tables):
         return [
             f"{table.name}.{column.name}"
@@ -73,7 +73,6 @@ def metadata_with(settings: Settings, person: Person) -> list[str]:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
-    """Open one transaction on the metadata; yields it with every table. Raises ServiceError."""
     url = settings.airflow_sqlalchemy_url
     if not url:
         yield _nothing(), []
@@ -97,7 +96,6 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
 
 
 def _nothing() -> Any:
-    """Stands for the connection when there is no database; without tables nothing uses it."""
     return None
 
 
@@ -109,7 +107,7 @@ def _columns(tables: list[Table]) -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def _holds(column: Column[Any], person: Person) -> ColumnElement[bool]:
-    """Whether a cell names the person; (?i) means any case in both dialects."""
+    """Return the condition that a cell holds the id. (?i) ignores case in both dialects."""
     if not isinstance(column.type, LargeBinary):
         return cast(column, Text).regexp_match(f"(?i){person.spelt.pattern}")
     digits = func.encode(column, "hex") if isinstance(column.type, BYTEA) else func.lower(func.hex(column))
@@ -129,20 +127,19 @@ def _scrub(connection: Connection, table: Table, column: Column[Any], person: Pe
 
 
 def _text(column: Column[Any], content: str, connection: Connection) -> ColumnElement[Any]:
-    """A cell's new text, cast to its own type if the server requires it."""
     given = literal(content, Text)
     return given if connection.dialect.name == "sqlite" else cast(given, column.type)
 
 
 def _blanked(content: bytes, person: Person) -> bytes:
-    """Blank the id at equal length, because other parts may hold offsets."""
+    """Overwrite the id with dashes of equal length, because other bytes may hold offsets."""
     for form in person.forms:
         content = content.replace(form, b"-" * len(form))
     return content
 
 
 def _delete_runs(connection: Connection, tables: list[Table], person: Person) -> int:
-    """Delete finished runs named after the id, and dependent rows: names of runs are keys and cannot be changed."""
+    """Delete finished runs named after the id, with dependent rows. Run names are keys and cannot be changed."""
     runs = [t for t in tables if t.name == "dag_run"]
     return sum(
         connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount for t in runs
@@ -150,17 +147,16 @@ def _delete_runs(connection: Connection, tables: list[Table], person: Person) ->
 
 
 log = logging.getLogger(__name__)
-#: Largest size in bytes of a log; a larger one loses its older half.
+#: Maximum size of a log in bytes. The older half of a larger log is dropped.
 LOG_MOST = 64 << 20
 _BLOCKED = "airflow-db-not-allowed"
 _TOLD = 2000  # characters of Airflow's output
 
 
 def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, Any]:
-    """Delete rows and task logs older than [airflow] keep_days with `airflow db clean`; shorten long logs.
+    """Delete rows and task logs older than [airflow] keep_days, and shorten long logs.
 
-    Returns {rows: whether the metadata was cleaned, logs, cut}. Keeps rows if Airflow's database is unknown. Raises
-    ServiceError with Airflow's output.
+    Returns {rows: whether `airflow db clean` ran, logs, cut}. Raises ServiceError with Airflow's output.
     """
     now, days = now or datetime.now(UTC), settings.airflow.keep_days
     if settings.airflow_database_url:
@@ -172,9 +168,9 @@ def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, 
 
 
 def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
-    """Drop the older half of every log beyond `most` bytes, in place, because its writer appends to it.
+    """Drop the older half of every log beyond `most` bytes, in place. Return the number of shortened logs.
 
-    Returns the number of shortened logs. Lines written during the cut may be lost.
+    Lines written during the cut may be lost.
     """
     long = [p for p in sorted(folder.glob("*.log")) if p.is_file() and p.stat().st_size > most]
     for path in long:
@@ -189,7 +185,7 @@ def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
 
 
 def _clean(settings: Settings, before: datetime, *words: str) -> None:
-    """Run `airflow db clean` on the metadata; Airflow hides that address from its tasks."""
+    """Run `airflow db clean` on the metadata. Airflow hides that address from its tasks."""
     given = {k: v for k, v in os.environ.items() if not v.startswith(_BLOCKED)}
     env = given | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_sqlalchemy_url}
     command = [
@@ -208,7 +204,6 @@ def _clean(settings: Settings, before: datetime, *words: str) -> None:
 
 
 def _drop_old(folder: Path, before: float) -> int:
-    """Delete files not written since `before`, then old empty folders; returns the number of files."""
     gone = 0
     for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
         try:

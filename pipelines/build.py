@@ -1,7 +1,4 @@
-"""The steps of a build, in order. The command, the DAG and the reports use this declaration.
-
-Light to import, because DAG files read it.
-"""
+"""Declare the steps of a build, in order. DAG files import this module, so it imports little."""
 
 from __future__ import annotations
 
@@ -17,12 +14,14 @@ BUILD = "build"
 
 @dataclass(frozen=True)
 class Step:
-    """One step, called with the run, then the results it `takes`, then one item if `each` is set.
+    """One step of a build. Its function gets the run, the results in `takes`, and one item if `each` is set.
 
-    id: the task id. does: "module:function". takes: BUILD, or ids of steps whose results it needs.
-    gives: class in `pipelines.refs` of its result, or of each result; "" for figures for people.
-    each: "models", or the id of the step that lists its items. options: arguments of the build, passed by name.
-    command: whether the command runs it, too.
+    does: "module:function".
+    takes: BUILD, or ids of steps whose results it needs.
+    gives: class in `pipelines.refs` of its result or results. "" means figures for people.
+    each: "models", or the id of the step that lists its items.
+    options: arguments of the build, passed by name.
+    command: whether the command also runs the step.
     """
 
     id: str
@@ -38,7 +37,6 @@ class Step:
         return self.id.rpartition(".")[2]
 
     def function(self) -> Callable[..., Any]:
-        """The step's function, imported now."""
         return function(self.does)
 
 
@@ -105,11 +103,11 @@ STEPS = (
 
 
 def place_of(task: str) -> int:
-    """Position of a task in the build, for sorting; after all steps if unknown. task: an id, also "train.als"."""
+    """Return the position of a task such as "train.als" in the build. Unknown tasks sort last."""
     found = [i for i, s in enumerate(STEPS) if task == s.id or (s.each == "models" and task.startswith(f"{s.id}."))]
     return found[0] if found else len(STEPS)
 
 
 def step_called(name: str) -> Step:
-    """The step with this id, with or without its group."""
+    """Return the step with this id, with or without its group."""
     return next(step for step in STEPS if name in (step.id, step.name))

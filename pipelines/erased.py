@@ -1,4 +1,4 @@
-"""The record of erased people, for exports, drains and releases."""
+"""Find erased people in exports, drains and releases."""
 
 from __future__ import annotations
 
@@ -18,34 +18,32 @@ from models.schema import Entity
 from models.settings.settings import Settings
 from pipelines.postgres import engine, transaction
 
-#: Base64 characters that depend only on the 16 bytes; later ones depend on the next bytes.
+#: Number of base64 characters that depend only on the 16 bytes of the id.
 _BASE64 = 21
 
 
 @dataclass(frozen=True)
 class Person:
-    """An id of a user or startup, and its mark: a keyed hash that is constant within one database."""
+    """The id of a user or startup, and its mark: a keyed hash that is constant within one database."""
 
     id: str
     mark: str
 
     @property
     def packed(self) -> bytes:
-        """The 16 bytes of id tables and Redis fields."""
+        """Return the 16 bytes that id tables and Redis fields hold."""
         return UUID(self.id).bytes
 
     @cached_property
     def forms(self) -> tuple[bytes, ...]:
-        """Packed; as text with and without dashes in both cases, also in UTF-32 (NumPy); in base64. See `spelt` for
-        mixed case.
-        """
+        """Return the id as bytes, text with and without dashes, UTF-32 (NumPy) and base64."""
         texts = [self.id, self.id.upper(), self.id.replace("-", ""), self.id.replace("-", "").upper()]
         coded = {encode(self.packed)[:_BASE64] for encode in (base64.b64encode, base64.urlsafe_b64encode)}
         return (self.packed, *(t.encode() for t in texts), *(t.encode("utf-32-le") for t in texts), *sorted(coded))
 
     @cached_property
     def spelt(self) -> re.Pattern[str]:
-        """Pattern of the id in a text, in any case, with or without dashes."""
+        """Match the id in a text, in any case, with or without dashes."""
         return re.compile("-?".join(self.id.split("-")), re.IGNORECASE)
 
     @cached_property
@@ -54,7 +52,7 @@ class Person:
         return re.compile(b"|".join([b"(?i:" + self.spelt.pattern.encode() + b")", *others]))
 
     def within(self, content: bytes) -> bool:
-        """Whether these bytes hold the id in any form."""
+        """Return whether these bytes hold the id in any form."""
         lowered = content.lower()  # many times faster than a case-insensitive pattern
         return any(form in content for form in self.forms) or any(f in lowered for f in self._texts)
 
@@ -63,16 +61,16 @@ class Person:
         return self.id.encode(), self.id.replace("-", "").encode()
 
     def places(self, content: bytes) -> Iterator[tuple[int, int]]:
-        """(start, end) of each occurrence of the id in these bytes."""
+        """Yield (start, end) of each occurrence of the id in these bytes."""
         yield from (found.span() for found in self._raw.finditer(content))
 
     def hidden(self, text: str) -> str:
-        """A text with the id replaced by its mark, for logs and receipts."""
+        """Replace the id by its mark in a text for logs and receipts."""
         return self.spelt.sub(f"<{self.mark}>", text)
 
 
 def normal_id(given: str) -> str:
-    """The id in the form that tables hold. Raises DataError."""
+    """Return the id in the form that tables hold. Raises DataError."""
     try:
         found = str(UUID(given.strip()))
     except ValueError as error:
@@ -102,5 +100,4 @@ def read_erased(connection: Connection) -> Erased:
 
 
 def reappeared(erased: Erased, *people: IdMap) -> set[str]:
-    """Ids in these tables that belong to erased people."""
     return {str(i) for ids in people for i in ids.ids[erased.mask(ids.packed())]}

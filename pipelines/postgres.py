@@ -1,7 +1,7 @@
 """The PostgreSQL client: a pooled engine, queries by file name, COPY in both directions, migrations.
 
-Only this module wraps driver errors. ServiceError: no answer, or the server cannot do it now. ContractError: a relation
-or column is missing. DataError: any other refusal.
+Only this module converts driver errors. ServiceError: no answer, or the server cannot do it now. ContractError: a
+relation or column is missing. DataError: any other refusal.
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ from models.errors import ContractError, DataError, ServiceError
 from models.settings.settings import Settings
 from sql.server import READ_ONLY, begin_with, failure_of, old_version
 
-#: Two builds that start at once migrate one after the other.
+#: Serialises migrations of concurrent builds.
 _MIGRATION_LOCK = 0x4D617463
 _COPY_BYTES = 1 << 18
 #: SQLSTATEs of a missing relation, column or object.
 _LACKS = ("42P01", "42703", "42704")
-#: SQLSTATEs (or their classes) that do not depend on the rows sent: a retry may succeed.
+#: SQLSTATEs, or their classes, for which a retry may succeed.
 _UNABLE = ("25", "28", "40", "42501", "53", "54", "55", "57", "58", "XX")
 
 psycopg2.extras.register_uuid()
 
 
 class Readable(Protocol):
-    """A source for COPY: up to `size` bytes a call, none at the end."""
+    """A source for COPY: up to `size` bytes per call, none at the end."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 def engine(settings: Settings) -> Engine:
-    """The pooled engine of DATABASE_URL, one for each URL and process; connects on first use. Raises ServiceError."""
+    """Return the pooled engine of DATABASE_URL, one per URL and process. Raises ServiceError.
+
+    It connects on first use.
+    """
     if not settings.database_url:
         raise ServiceError(
             "expected a PostgreSQL, but DATABASE_URL is empty and no embedded server runs; "
@@ -53,19 +56,19 @@ def engine(settings: Settings) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One connection and transaction: committed at the end, rolled back on any error. Wraps driver errors."""
+    """Open one connection and transaction. Commit at the end, roll back on any error. Convert driver errors."""
     with _wrapped(engine), engine.begin() as connection:
         yield connection
 
 
 def rows(engine: Engine, query: str, **params: Any) -> list[Row[Any]]:
-    """All rows of `sql/queries/<query>.sql`, for results of moderate size; use `copy_out` for whole tables."""
+    """Return all rows of `sql/queries/<query>.sql`. Use `copy_out` for whole tables."""
     with transaction(engine) as connection:
         return list(connection.execute(text(sql.load(query)), params))
 
 
 def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv") -> None:
-    """Stream the result of a query into `sink` in PostgreSQL's COPY format, in constant memory.
+    """Stream a query's result into `sink` by COPY, in constant memory.
 
     form: "csv" (with a header line; times in UTC, null is an empty cell without quotes) or "binary".
     """
@@ -76,7 +79,7 @@ def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[byt
 def copy_answer(
     connection: Connection, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv"
 ) -> None:
-    """`copy_out` within the caller's transaction. The sink receives one whole row a write."""
+    """Do `copy_out` in the caller's transaction. The sink receives one whole row per write."""
     options = {"csv": "(FORMAT csv, HEADER true, ENCODING 'UTF8')", "binary": "(FORMAT binary)"}[form]
     copy_statement(connection, sql.load(query), params, sink, options)
 
@@ -84,7 +87,7 @@ def copy_answer(
 def copy_statement(
     connection: Connection, statement: str, params: Mapping[str, Any], sink: IO[bytes], options: str = "(FORMAT csv)"
 ) -> int:
-    """Stream the result of any statement within the caller's transaction; returns the number of rows."""
+    """Stream any statement's result in the caller's transaction. Return the number of rows."""
     with _cursor(connection) as cursor:
         bound = _bound(connection, cursor, statement, params)
         cursor.copy_expert(f"COPY ({bound}) TO STDOUT WITH {options}", sink, size=_COPY_BYTES)
@@ -92,9 +95,10 @@ def copy_statement(
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: Readable) -> int:
-    """Load CSV without a header into a table within the caller's transaction; returns the number of rows.
+    """Load CSV without a header in the caller's transaction. Return the number of rows.
 
-    An unquoted empty cell is null."""
+    An unquoted empty cell is null.
+    """
     names = identifiers.SQL(", ").join(identifiers.Identifier(c) for c in columns)
     into = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)")
     statement = into.format(identifiers.Identifier(table), names)
@@ -104,17 +108,17 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], source
 
 
 def newest_event(settings: Settings) -> datetime | None:
-    """Time of the newest plausible event, not after now; None without events."""
+    """Return the time of the newest plausible event, not after now, or None without events."""
     now = datetime.now(UTC)  # noqa: TID251 a later event is an error of the platform
     found = rows(engine(settings), "events/newest", earliest=settings.earliest_at, as_of=now)[0].newest
     return found if isinstance(found, datetime) else None
 
 
 def migrate(engine: Engine) -> list[str]:
-    """Apply missing migrations; returns their names.
+    """Apply missing migrations and return their names. Raises ServiceError if the server is too old.
 
-    Each script is one transaction, recorded in matchbook_migrations; a lock serialises processes. The sample platform
-    is created only if neither its tables nor a contract view exist. Raises ServiceError if the server is too old.
+    Each script is one transaction, recorded in matchbook_migrations. The sample platform is created only if neither
+    its tables nor a contract view exist.
     """
     with _wrapped(engine):
         return [name for name, script in _missing_scripts(engine) if _applied(engine, name, script)]
@@ -141,7 +145,6 @@ def _missing_scripts(engine: Engine) -> list[tuple[str, str]]:
 
 
 def _applied(engine: Engine, name: str, script: str) -> bool:
-    """Apply a script unless another process just did."""
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         recorded = text("SELECT EXISTS (SELECT 1 FROM matchbook_migrations WHERE name = :name)")
@@ -153,7 +156,7 @@ def _applied(engine: Engine, name: str, script: str) -> bool:
 
 
 def run_script(connection: Connection, script: str) -> None:
-    """Run several statements unchanged: a % is no parameter."""
+    """Run several statements unchanged. A % is no parameter."""
     connection.execution_options(no_parameters=True).exec_driver_sql(script)
 
 
@@ -182,7 +185,6 @@ os.register_at_fork(after_in_child=_engine.cache_clear)
 
 @contextmanager
 def _cursor(connection: Connection) -> Iterator[Any]:
-    """A driver's cursor in the connection's transaction."""
     raw = connection.connection.cursor()
     try:
         yield raw
@@ -191,7 +193,7 @@ def _cursor(connection: Connection) -> Iterator[Any]:
 
 
 def _bound(connection: Connection, cursor: Any, statement: str, params: Mapping[str, Any]) -> str:
-    """The statement with its parameters quoted by the driver, because COPY takes none."""
+    """Let the driver quote the parameters into the statement, because COPY takes none."""
     compiled = text(statement).compile(dialect=connection.dialect)
     return str(cursor.mogrify(str(compiled), dict(params)).decode())
 

@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client of REDIS_URL with long timeouts for bulk writes. Raises ServiceError if none is set, SettingsError."""
+    """Return a client of REDIS_URL with long timeouts for bulk writes.
+
+    Raises ServiceError if none is set, SettingsError.
+    """
     if not settings.redis_url:
         raise ServiceError("expected a Redis: set REDIS_URL, or run a command that starts the embedded one (`make up`)")
     try:
@@ -31,7 +34,7 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def checked(settings: Settings) -> redis.Redis:
-    """As `connect`, after a check of the server. Raises ServiceError if it is a cluster or too old."""
+    """Connect, then check the server. Raises ServiceError if it is a cluster or too old."""
     client = connect(settings)
     if fault := unfit(about(client)):
         raise ServiceError(fault)
@@ -39,13 +42,13 @@ def checked(settings: Settings) -> redis.Redis:
 
 
 def about(client: redis.Redis) -> dict[str, Any]:
-    """INFO of a server, {} if it refuses."""
+    """Return the server's INFO, or {} if it refuses."""
     ask: Callable[[], dict[str, Any]] = client.info
     return nicety(ask, {})
 
 
 def nicety(ask: Callable[[], T], instead: T) -> T:
-    """Result of an optional command; `instead` if the server refuses it."""
+    """Return the result of an optional command, or `instead` if the server refuses it."""
     try:
         return ask()
     except redis.ResponseError as error:
@@ -55,7 +58,7 @@ def nicety(ask: Callable[[], T], instead: T) -> T:
 
 @contextmanager
 def redis_errors(doing: str) -> Iterator[None]:
-    """Turn Redis errors into a ServiceError that names the activity."""
+    """Convert Redis errors to a ServiceError that names the activity."""
     try:
         yield
     except redis.RedisError as error:
@@ -69,7 +72,7 @@ def redis_errors(doing: str) -> Iterator[None]:
 
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:
-    """Manifest of the live release in Redis, or None. The caller wraps Redis errors."""
+    """Return the live release in Redis, or None. The caller converts Redis errors."""
     stored = client.get(keys.manifest(decoded(client.get(keys.current))))
     return Release.from_json(stored) if isinstance(stored, bytes) else None
 
@@ -81,11 +84,11 @@ def current_release(settings: Settings) -> str | None:
 
 
 def clock(client: redis.Redis) -> datetime:
-    """The current time of Redis, which readers and drains share. The caller wraps Redis errors."""
+    """Return the time of Redis, which readers and drains share. The caller converts Redis errors."""
     seconds, micros = client.time()
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
 
 def decoded(value: object) -> str:
-    """A Redis answer as text; None is ""."""
+    """Return a Redis answer as text, None as ""."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -1,6 +1,6 @@
 """The results of steps: names, versions, counts and figures, never data.
 
-Airflow tasks pass them as JSON. `as_json` omits defaults; `from_json` refuses unknown keys.
+Airflow tasks pass them as JSON. `as_json` omits defaults. `from_json` refuses unknown keys.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from models.errors import DataError
 
 
 class Ref:
-    """Base of all references; each is a frozen dataclass."""
+    """Base of all references. Each is a frozen dataclass."""
 
     def as_json(self) -> dict[str, Any]:
-        """The fields, without those that have their default."""
         found = {}
         for f in fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
@@ -44,7 +43,7 @@ class Ref:
 class BuildRef(Ref):
     """A build in progress. run: its staging directory. as_of: the cutoff, ISO 8601. because: the rule that chose it.
 
-    fresh: rows and settings are read again. snapshot, bundles (name -> version), release: what is stored so far.
+    fresh: rows and settings are read again. snapshot, bundles (name -> version), release: stored so far.
     validation_models: name -> version of the models that evaluated it.
     """
 
@@ -60,7 +59,7 @@ class BuildRef(Ref):
 
 @dataclass(frozen=True)
 class BundleRef(Ref):
-    """A stored bundle. version: "" if it was left out; then note (base model) or reason (ranker) says why."""
+    """A stored bundle. version: "" if it was left out. Then note (base model) or reason (ranker) says why."""
 
     name: str
     version: str
@@ -82,7 +81,7 @@ class ShardRef(Ref):
 
 @dataclass(frozen=True)
 class ScoredShard(Ref):
-    """The lists of a shard. sha256: of its file. code: digest of the code that made it. capped: see `open_shards`."""
+    """The lists of a shard. sha256: of its file. code: digest of its code. capped: see `open_shards`."""
 
     surface: str
     index: int
@@ -114,7 +113,7 @@ class GateRef(Ref):
 
 @dataclass(frozen=True)
 class EvaluationRef(Ref):
-    """The evaluation of a build. report: the page. cut: of the validation split; None with the reason in note."""
+    """The evaluation of a build. report: the page. cut: of the validation split, or None with the reason in note."""
 
     report: str
     cut: str | None
@@ -155,7 +154,8 @@ class PublishRef(Ref):
 class ChangesRef(Ref):
     """Changes that a refresh found and staged. reason: why nothing changes, or "". refreshes: the live release.
 
-    bundles: extended. again, new: owners by entity who get a new list, and who came after the build.
+    bundles: those that the refresh extends.
+    again, new: owners by entity: those who get a new list, and those newer than the build.
     """
 
     reason: str
@@ -189,7 +189,7 @@ class RefreshedRef(Ref):
 
 @dataclass(frozen=True)
 class PointRef(Ref):
-    """A point of a model's grid, to be tried on a snapshot. values: by setting. index: place in the round."""
+    """A point of a model's grid to try on a snapshot. values: by setting. index: place in the round."""
 
     snapshot: str
     model: str
@@ -199,7 +199,7 @@ class PointRef(Ref):
 
 @dataclass(frozen=True)
 class TrialRef(Ref):
-    """A tried point. ndcg: at 10, for owners with a first event after the cutoff; None if fitting failed."""
+    """A tried point. ndcg: at 10, for owners with a first event after the cutoff, or None if fitting failed."""
 
     model: str
     values: Mapping[str, Any]

@@ -21,19 +21,19 @@ from pipelines.report.store import retire_reports
 from pipelines.store.artifacts import BUNDLES, CUTS, HOLDOUTS, Artifacts
 
 _RUN_DAYS = 3
-#: Days without use after which what was made at a past cutoff is deleted; longer than a month between builds.
+#: Days without use after which data of a past cutoff is deleted. They exceed a month between builds.
 _CUT_DAYS = 40
 
 
-_BUSY_S = 2 * 86_400  # a running build may need younger ones, whatever their cutoff
+_BUSY_S = 2 * 86_400  # a running build may need younger data, whatever their cutoff
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
     """Delete builds beyond `keep_artifacts` with their reports, and all but the last refresh of each build.
 
-    Then deletes snapshots and bundles that no kept release names, unused cutoffs, old tuning trials and old staging.
-    Never deletes the live release and those loaded before it. First erases again people that a running build brought
-    back.
+    Also deletes snapshots and bundles that no kept release names, unused cutoffs, old tuning trials and old staging.
+    Never deletes the live release and those loaded before it. First repeats the erasure of people that a running build
+    restored.
     """
     erase_returned(settings)
     artifacts = Artifacts(settings)
@@ -58,7 +58,7 @@ def retire(settings: Settings) -> dict[str, list[str]]:
 
 
 def _worth_keeping(releases: Sequence[Release], most: int) -> set[str]:
-    """The newest builds and the newest refresh of each, so that refreshes remove no build. releases: oldest first."""
+    """Return the newest builds with the newest refresh of each. releases: oldest first."""
     builds = [r for r in releases if not r.parts][-most:]
     refreshed = {r.built: r.id for r in releases if r.parts}
     return {b.id for b in builds} | {refreshed[b.as_of] for b in builds if b.as_of in refreshed}
@@ -76,7 +76,7 @@ def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> li
 
 
 def _drop_runs(artifacts: Artifacts) -> list[str]:
-    limit = time.time() - _RUN_DAYS * 86_400  # age on disk; independent of cutoffs
+    limit = time.time() - _RUN_DAYS * 86_400  # age on disk, independent of cutoffs
     old = [p for p in artifacts.stored("runs") if p.stat().st_mtime < limit]
     for path in old:
         artifacts.remove("runs", path.name)
@@ -84,16 +84,15 @@ def _drop_runs(artifacts: Artifacts) -> list[str]:
 
 
 log = logging.getLogger(__name__)
-#: Longer than any figure looks back: the sum of [engagement] window_days and attribution_days at their maximum.
+#: Longer than any report reads back: the maximum of [engagement] window_days plus attribution_days.
 SHOWN_DAYS = 460
 _FOLDER = "retention"
 
 
 def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, int]:
-    """Delete posted rows by age in one transaction; returns nonzero counts by kind.
+    """Delete posted rows by age in one transaction. Return nonzero counts by kind.
 
-    Events of unknown ids are kept while the platform's views lack people or startups, because they may be known. Raises
-    ServiceError, ContractError.
+    Keeps events of unknown ids while the views lack rows. Raises ServiceError, ContractError.
     """
     now = now or datetime.now(UTC)  # noqa: TID251 - age of posted rows, independent of builds
     before = {
@@ -112,7 +111,7 @@ def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, i
 
 
 def _views_lack(settings: Settings) -> bool:
-    """Whether the views hold so few rows, against the newest snapshot, that a build would stop."""
+    """Return whether the views have so few rows that a build would stop."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
         return False

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def run_build(
     settings: Settings, as_of: datetime | None = None, fresh: bool = False, force: bool = False, publish: bool = True
 ) -> dict[str, Any]:
-    """Run every step; returns the results of the last ones, with the seconds of each step by task id."""
+    """Run every step. Return the last results, with the seconds of each step by task id."""
     migrate(engine(settings))
     check_contract(engine(settings))
     cutoff = passed(as_of) if as_of else default_cutoff(settings)
@@ -44,7 +44,7 @@ def run_build(
 
 
 def score_newest(settings: Settings) -> dict[str, Any]:
-    """Score and assemble with the newest snapshot and bundles; nothing becomes live."""
+    """Score and assemble with the newest snapshot and bundles. Nothing becomes live."""
     artifacts = Artifacts(settings)
     snapshots = artifacts.stored("snapshots")
     if not snapshots:
@@ -52,7 +52,7 @@ def score_newest(settings: Settings) -> dict[str, Any]:
     manifest = json.loads((snapshots[-1] / "manifest.json").read_text())
     run = Run.start(settings, f"score-{uuid.uuid4().hex[:12]}", parse_instant(manifest["as_of"]), fresh=True)
     names = [p.name for p in sorted((artifacts.root / "bundles").glob("*"))]
-    before = f"{run.slug}~"  # bundles of a refresh hold people who came after the snapshot
+    before = f"{run.slug}~"  # bundles of a refresh include people newer than the snapshot
     stored = {name: [p.name for p in artifacts.stored(f"bundles/{name}") if p.name < before] for name in names}
     bundles = {name: versions[-1] for name, versions in stored.items() if versions}
     build = run.reference(fresh=True, snapshot=snapshots[-1].name, bundles=bundles)
@@ -61,7 +61,7 @@ def score_newest(settings: Settings) -> dict[str, Any]:
 
 
 def default_cutoff(settings: Settings) -> datetime:
-    """The newest plausible event plus one second, never after now. Raises EmptySnapshot without events (P01)."""
+    """Return the newest plausible event plus one second, never after now. Raises EmptySnapshot without events (P01)."""
     newest = newest_event(settings)
     if newest is None:
         raise EmptySnapshot(
@@ -72,7 +72,7 @@ def default_cutoff(settings: Settings) -> datetime:
 
 
 def walk(steps: Sequence[Step], run: Run, build: BuildRef, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Run steps in order; returns the result of each by its id, and the latest build reference as BUILD."""
+    """Run steps in order. Return each result by step id, and the latest build reference as BUILD."""
     found: dict[str, Any] = {BUILD: build}
     for s in (s for s in steps if s.command):
         given = [found[name] for name in s.takes]
@@ -106,7 +106,6 @@ def _of_each(
 
 
 def _read(step: str, value: Any) -> Any:
-    """The result of a step from its JSON."""
     kind = "BuildRef" if step == BUILD else next((s.gives for s in STEPS if s.id == step), "")
     if not kind:
         return value
@@ -121,7 +120,6 @@ def _written(result: Any) -> Any:
 
 
 def _told(settings: Settings, build: BuildRef, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The release, and the seconds of each step so far."""
     seconds: dict[str, float] = {}
     for line in steps_of(settings.artifacts / "runs" / build.run):
         seconds[line["step"]] = round(seconds.get(line["step"], 0.0) + line["wall_s"], 2)

@@ -1,7 +1,7 @@
-"""Decide each day whether a scheduled run builds, from stored facts that operators can see (K01-K09, R13).
+"""Decide each day from stored facts whether a scheduled run builds (K01-K09, R13).
 
-The required rule: builds are weekly, two-weekly or monthly by the activity of the last week. A build is due at once
-when interactions have doubled or many people or startups came (docs/decisions/0026-retraining-rule.md).
+Builds are weekly, two-weekly or monthly by the activity of the last week. A build is due at once when interactions
+have doubled or many people or startups came (docs/decisions/0026-retraining-rule.md).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Facts:
     """Input of the decision. built: cutoff of the live build, ISO 8601, or None.
 
     age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and days with any.
-    interactions, users, startups: numbers at the build and now. drift: share of people by which the mix of routes
-    changed since the build; None if its snapshot is gone.
+    interactions, users, startups: numbers at the build and now.
+    drift: share of people by which the mix of routes changed since the build, or None without its snapshot.
     """
 
     built: str | None = None
@@ -54,7 +54,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a build is due, the interval at this activity, and the reason in a sentence."""
+    """Whether a build is due, the interval at this activity, and the reason."""
 
     due: bool
     every_days: int
@@ -62,7 +62,7 @@ class Decision:
 
 
 def decide(facts: Facts, settings: Settings) -> Decision:
-    """The pure rule: no clock, no server."""
+    """Apply the pure rule, without a clock or server."""
     every, rhythm = _rhythm(facts, settings)
     if settings.retrain.when == "always":
         return Decision(True, 1, "a build is due every day: [retrain] when = 'always'")
@@ -89,7 +89,7 @@ def decide(facts: Facts, settings: Settings) -> Decision:
 
 
 def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, Any]]:
-    """The decision for the scheduled run of this cutoff, and its facts; both are logged with the other decisions."""
+    """Decide for the scheduled run of this cutoff. Log and return the decision and its facts."""
     facts = facts_of(settings, as_of)
     found = decide(facts, settings)
     shown = asdict(facts)
@@ -106,10 +106,10 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
 
 
 def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> dict[str, Any]:
-    """The step of a scheduled run, which covers `interval`; any other run has None and always builds.
+    """The step of a scheduled run that covers `interval`. Any other run has None and always builds.
 
-    Returns {newest, due, facts}, or "reason" if the run ends here: no new events in a whole interval, or no build is
-    due (K01-K09).
+    Returns {newest, facts, due: why a build is due}. "reason" replaces "due" if the run ends here: no new events in a
+    whole interval, or no build is due (K01-K09).
     """
     newest = newest_event(run.settings)
     found: dict[str, Any] = {"newest": newest.isoformat() if newest else None}
@@ -124,13 +124,13 @@ def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> d
 
 
 def facts_of(settings: Settings, as_of: datetime) -> Facts:
-    """Read from PostgreSQL and the live release; ignores a live cutoff in the future. Raises ServiceError."""
+    """Read from PostgreSQL and the live release. Ignore a live cutoff in the future. Raises ServiceError."""
     live = current_release(settings)
     try:
         release = Artifacts(settings).release(live) if live else None
         snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot) if release else None
     except (ReleaseError, BundleError, DataError):
-        release = snapshot = None  # the content of the live lists is unknown: a build is due
+        release = snapshot = None  # the content of the live lists is unknown, so a build is due
     if release is None or snapshot is None:
         return Facts()
     built, database = parse_instant(release.built), engine(settings)
@@ -152,7 +152,7 @@ def facts_of(settings: Settings, as_of: datetime) -> Facts:
 
 
 def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
-    """Days between builds at this activity, and the reason (K01, K04, K09; K02; K03, K06)."""
+    """Return days between builds at this activity, and the reason (K01, K04, K09; K02; K03, K06)."""
     said = f"at {facts.week} interactions in the last week"
     if facts.week > settings.retrain.busy:
         return WEEKLY, f"weekly {said} (more than {settings.retrain.busy})"
@@ -164,7 +164,7 @@ def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
 
 
 def _leap(facts: Facts, settings: Settings) -> str:
-    """The growth or shift that makes a build due at once (K05, K07), or ""."""
+    """Return the growth or shift that makes a build due at once (K05, K07), or ""."""
     if facts.interactions[1] >= 2 * max(facts.interactions[0], 1):
         return f"interactions have doubled ({facts.interactions[0]} to {facts.interactions[1]})"
     for word, (then, now) in (("people", facts.users), ("startups", facts.startups)):
@@ -176,7 +176,7 @@ def _leap(facts: Facts, settings: Settings) -> str:
 
 
 def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: datetime, people: int) -> float | None:
-    """Change of the mix of people's routes since the build. People who came later without an event are cold-start."""
+    """Return the change of the mix of people's routes since the build. Newer people without an event are cold-start."""
     users = snapshot.entities(Entity.USER)
     mine = users.role >= 0
     if not mine.any():
@@ -193,7 +193,7 @@ def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: date
 
 
 def _mix(counts: NDArray[np.integer[Any]], settings: Settings) -> NDArray[np.float64]:
-    """(m,) share of each route, by method code, among people with these interaction counts."""
+    """Return (m,) share of each route, by method code, among people with these interaction counts."""
     method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
     return np.bincount(method, minlength=Method.codes()) / max(len(method), 1)
 
@@ -209,8 +209,7 @@ _HOUR_S = 3600.0
 class Age:
     """Freshness of the live lists.
 
-    release: the live one, or None. age_hours: age of its lists. newest: time of the newest event. late: why the lists
-    are too old, "" if they are not.
+    release: the live one, or None. age_hours: age of its lists. late: why the lists are too old, or "".
     """
 
     release: str | None
@@ -223,10 +222,10 @@ class Age:
 
 
 def list_freshness(settings: Settings, at: datetime) -> Age:
-    """Age of the live lists at an instant. Raises ServiceError if a server does not answer.
+    """Return the age of the live lists. Raises ServiceError if a server does not answer.
 
-    Lists older than [releases] late_hours are late; 0 disables the check. `late` also says whether events still arrive:
-    without events new lists are not needed, but the delivery of events may be broken.
+    Lists older than [releases] late_hours are late, 0 disables the check. `late` also says whether events still
+    arrive. Without events new lists are not needed, but the delivery of events may be broken.
     """
     live = current_release(settings)
     newest = newest_event(settings)

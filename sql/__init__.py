@@ -1,7 +1,7 @@
-"""SQL files: `queries/` are asked, `migrations/` and `platform/` are applied in order, `staging/` imports.
+"""SQL files: clients run `queries/`; `migrations/` and `platform/` run in order; `staging/` imports.
 
 Every query starts with a comment (question, parameters, columns, order, index). `load` removes it, because a driver
-would take `:name` in a comment for a parameter.
+would read `:name` in a comment as a parameter.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _NOTE = "Note"
 
 
 def names() -> list[str]:
-    """The sorted names of all queries, such as `users` and `owner/user`, as `load` takes them."""
+    """Return the sorted names of all queries, such as `users` and `owner/user`, for `load`."""
     folder = _HERE / "queries"
     return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.sql"))
 
 
 def load(name: str, folder: str = "queries") -> str:
-    """The statement of `<folder>/<name>.sql` without its comment. Raises KeyError with the known names."""
+    """Return the statement of `<folder>/<name>.sql` without its comment. Raises KeyError with known names."""
     return "\n".join(line for line in _read(name, folder).splitlines() if not line.startswith("--")).strip()
 
 
 def header(name: str) -> dict[str, str]:
-    """The comment of a query: heading -> text, with continuation lines joined."""
+    """Return a query's comment: heading -> text, with continuation lines joined."""
     found: dict[str, str] = {}
     heading = ""
     for line in _read(name).splitlines():
@@ -41,7 +41,7 @@ def header(name: str) -> dict[str, str]:
 
 
 def scripts(folder: str) -> list[tuple[str, str]]:
-    """(`<folder>/<file name>`, text) of every script of `migrations` or `platform`, in order."""
+    """Return (`<folder>/<file name>`, text) of every script of `migrations` or `platform`, in order."""
     return [(f"{folder}/{p.name}", p.read_text(encoding="utf-8")) for p in sorted((_HERE / folder).glob("*.sql"))]
 
 

@@ -1,7 +1,7 @@
-"""Shared by both PostgreSQL clients: settings at the start of a transaction, and the meaning of driver errors.
+"""Shared by both PostgreSQL clients: settings of a transaction, and the meaning of driver errors.
 
-Nothing is set for a whole connection, because a pooler (PgBouncer) refuses start-up options and may give every
-transaction another connection.
+Nothing is set for a whole connection: a pooler (PgBouncer) refuses start-up options and may give every transaction
+another connection.
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ _REFUSED = "check the user, password, database and connection limits of DATABASE
 
 @dataclass(frozen=True)
 class Failure:
-    """The meaning of an error. answered: the server is up and refused. said: its first line. hint: what to do, may be
-    "".
+    """The meaning of an error.
 
-    code: its SQLSTATE, "" if there was none.
+    answered: the server is up and refused. said: its first line. hint: what to do, or "". code: its SQLSTATE, or "".
     """
 
     answered: bool
@@ -75,7 +74,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def begin_with(engine: Engine, **values: str) -> None:
-    """Set these values at the beginning of every transaction of an engine, in one round trip."""
+    """Set values at the beginning of every transaction of an engine, in one round trip."""
     statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
     @event.listens_for(engine, "begin")
@@ -84,7 +83,7 @@ def begin_with(engine: Engine, **values: str) -> None:
 
 
 def old_version(connection: Connection) -> str:
-    """Why this server is too old, or ""."""
+    """Return why this server is too old, or ""."""
     number: Any = connection.scalar(text("SELECT current_setting('server_version_num')"))
     if int(number) >= LEAST_VERSION * 10_000:
         return ""

@@ -1,1 +1,1 @@
-"""Fault runs: faults in the reader, publishers and builds, counted. Each module is a command."""
+"""Inject faults into the reader, publishers and builds, and count the failures. Each module is a command."""

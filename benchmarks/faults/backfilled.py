@@ -1,9 +1,8 @@
 """`python -m benchmarks.faults.backfilled [--days N] [--users N] [--at-once N]`: backfill days, newest first.
 
-A real Airflow with a sample marketplace. The newest day is built and live; the backfill then builds earlier days in
-reverse order, some at once, with the DAG's own schedule and the hourly and minutely DAGs active. Then some days are
-cleared and built again. Printed: days with a release of their cutoff, whether repeated days give the same release, and
-which releases were seen live.
+Uses a real Airflow with a sample marketplace. The newest day is live before the backfill builds earlier days, some at
+once, beside the usual schedules. Then some days are cleared and built again. Printed: days with a release of their
+cutoff, whether repeated days give the same release, and the releases that were live.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ AGAIN = 3
 
 
 def main() -> int:
-    """Exit status 1 if a day is missing or differs, or the live release is not of the newest cutoff."""
+    """Return 1 if a day is missing or differs, or the live release is not of the newest cutoff."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.backfilled", description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--users", type=int, default=2000)
@@ -61,8 +60,8 @@ def main() -> int:
 
 
 def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> dict[str, str]:
-    """Run id -> state of every day, newest first. seen: receives every release that was live meanwhile."""
-    last = ENDS.replace(hour=0) - timedelta(days=2)  # the run of a day ends on the next day at 02:00
+    """Backfill; return the state of every day by run id, newest first. seen: receives all live releases."""
+    last = ENDS.replace(hour=0) - timedelta(days=2)  # the run of a day ends at 02:00 of the next day
     body = {
         "dag_id": DAG,
         "from_date": (last - timedelta(days=days - 1)).isoformat(),
@@ -82,7 +81,6 @@ def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> 
 
 
 def by_cutoff(found: Place) -> dict[str, str]:
-    """Cutoff -> release, for all stored releases."""
     return {str(r["as_of"]): str(r["release"]) for r in list_releases(found.settings)}
 
 

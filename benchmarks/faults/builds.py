@@ -1,10 +1,10 @@
 """`python -m benchmarks.faults.builds [NAME …] [--users N] [--seed S]`: builds under faults.
 
-A real Airflow with its scheduler, a sample marketplace, and one fault at a chosen moment of a build: a scoring task
-killed, the scheduler killed and restarted, PostgreSQL's connection cut during the export, Redis killed while a release
-is loaded, the disk full while a model is stored (as root: a small tmpfs), two builds at once. Printed for each: the
-state of the run, tasks that were retried or failed with their errors, and whether the release equals that of an
-undisturbed build. Exit status 1 if a release is wrong or partly loaded.
+Uses a real Airflow, a sample marketplace, and one fault in each build: a scoring task killed, the scheduler killed and
+restarted, PostgreSQL's connection cut during the export, Redis killed while it loads a release, the disk full while a
+model is stored (as root: a small tmpfs), two builds at once. Printed: each run's state, its retried and failed tasks
+with errors, and whether the release equals that of an undisturbed build. Exit status 1 if a release is wrong or partly
+loaded.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ PATIENCE_S = 900.0
 
 @dataclass(frozen=True)
 class Place:
-    """A running Matchbook. home: settings that start servers; settings: with their addresses."""
+    """A running Matchbook.
+
+    home: settings that start servers. settings: with the servers' addresses.
+    """
 
     home: Settings
     settings: Settings
@@ -59,7 +62,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault for one run."""
+    """Injects a fault into one run."""
 
     place: Place
     run: str
@@ -67,7 +70,7 @@ class Strike:
     rng: random.Random
 
     def until_running(self, task: str) -> Mapping[str, Any]:
-        """Wait for the first running instance of a task."""
+        """Wait for the first running instance of a task, and return it."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             with suppress(ServiceError):  # the run does not exist yet
@@ -80,7 +83,10 @@ class Strike:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a run under a fault. done: what the fault did. `told`: retried and failed tasks with their errors."""
+    """The end of a run under a fault.
+
+    done: what the fault did. `told`: retried and failed tasks with errors.
+    """
 
     done: str
     state: str
@@ -121,7 +127,7 @@ def row(name: str, outcome: Outcome) -> str:
 
 @contextmanager
 def place(users: int) -> Iterator[Place]:
-    """PostgreSQL, Redis and Airflow with a sample marketplace, removed at the end."""
+    """Start PostgreSQL, Redis and Airflow with a sample marketplace; remove them at the end."""
     folder = Path(tempfile.mkdtemp(prefix="matchbook-builds-"))
     folder.chmod(0o755)
     os.environ.update(SMALL)
@@ -142,7 +148,7 @@ def place(users: int) -> Iterator[Place]:
 
 
 def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Outcome:
-    """Build a cutoff under the fault, and compare the release with that of a later undisturbed build."""
+    """Build a cutoff under the fault, then compare its release with that of an undisturbed build."""
     started, run = time.monotonic(), f"{name.replace(' ', '_')}_{as_of:%Y%m%d}"
     with ThreadPoolExecutor(1) as pool:
         striking = pool.submit(FAULTS[name], Strike(found, run, as_of, rng))
@@ -161,12 +167,12 @@ def trigger(found: Place, run: str, as_of: datetime) -> None:
 
 
 def ended(found: Place, run: str) -> str:
-    """The final state of a run; "hung" after PATIENCE_S."""
+    """Return the final state of a run; "hung" after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             state = found.api.run_state(DAG, run)
-        except ServiceError:  # the API server may lose its database because of the fault
+        except ServiceError:  # the fault may take the API server's database away
             state = ""
         if state in ("success", "failed"):
             return state
@@ -175,7 +181,7 @@ def ended(found: Place, run: str) -> str:
 
 
 def told(found: Place, run: str) -> list[str]:
-    """Every retried or failed task: its state and the last error of a failed try."""
+    """Return every retried or failed task: its state, and the error of its last failed try."""
     lines = []
     for task in found.api.task_instances(DAG, run):
         if task["try_number"] > 1 or task["state"] == "failed":
@@ -188,14 +194,14 @@ def told(found: Place, run: str) -> list[str]:
 
 
 def released(found: Place, as_of: datetime) -> str | None:
-    """The live release if it is of this cutoff."""
+    """Return the live release if it has this cutoff."""
     live = connect(found.settings).get(f"{found.settings.namespace}:current")
     name = live.decode() if isinstance(live, bytes) else None
     return name if name and name.startswith(as_of.strftime("%Y%m%dT%H%M%S")) else None
 
 
 def in_peace(found: Place, as_of: datetime) -> str:
-    """The name of the release that an undisturbed build of the same cutoff makes, in its own home."""
+    """Build the same cutoff undisturbed, in another home; return the name of its release."""
     with tempfile.TemporaryDirectory(prefix="matchbook-peace-") as home:
         env = {
             **os.environ,

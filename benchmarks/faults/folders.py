@@ -1,9 +1,8 @@
-"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: randomly broken data folders; none may cause a
-traceback.
+"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: import randomly broken data folders.
 
-Each file starts as a valid table in some separator, encoding and line end; then bytes at some places are dropped,
-doubled or replaced. Printed: files read whole, files with rejected rows, and refused files by the first words of the
-reason. Anything else fails.
+None may cause a traceback. Each file starts as a valid table in some separator, encoding and line end. Then bytes at
+random places are dropped, doubled or replaced. Printed: files read whole, files with rejected rows, and refused files
+by the first words of the reason. Anything else is a failure.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def main() -> int:
         table = chance.choice(TABLES)
         try:
             found[_read(_bent(_written(chance, table), chance), table)] += 1
-        except Exception:  # noqa: BLE001 - what is looked for
+        except Exception:  # noqa: BLE001 - the fault that this benchmark looks for
             broken += 1
             sys.stderr.write(f"file {number} of seed {args.seed}:\n{traceback.format_exc()}\n")
     sys.stdout.write("| outcome | files |\n|---|---|\n")

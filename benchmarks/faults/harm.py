@@ -1,4 +1,4 @@
-"""The faults: kill, cut or fill, and recover."""
+"""Inject one fault (kill, cut, fill) and recover."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ SMALL_DISK = "size=8k"
 
 
 def free_port() -> int:
-    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def restart_component(settings: Settings, airflow: dict[str, ManagedProcess], name: str, pause_s: float) -> None:
-    """Kill a process of Airflow with its whole session, as the out-of-memory killer would; then restart it."""
+    """Kill one process of Airflow with its session, as the out-of-memory killer would; restart it."""
     for process in airflow[name].members():
         process.kill()
     time.sleep(pause_s)
@@ -38,7 +37,7 @@ def restart_component(settings: Settings, airflow: dict[str, ManagedProcess], na
 
 
 def kill(pid: int) -> str:
-    """Kill one process; says whether it existed."""
+    """Kill one process; return a sentence that says whether it existed."""
     try:
         name = " ".join(psutil.Process(pid).cmdline())[:60]
         psutil.Process(pid).kill()

@@ -1,6 +1,6 @@
 """`python -m benchmarks.faults.mutations [--requests N] [--seed S]`: random and mutated requests to the reader.
 
-Each starts as a valid request; then bytes in path, query, headers or body are flipped, dropped, doubled or replaced.
+Each starts as a valid request. Then bytes in path, query, headers or body are flipped, dropped, doubled or replaced.
 Printed: answers by status. A 5xx or a missing answer is a failure.
 """
 
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def run(place: Town, requests: int, seed: int) -> tuple[Counter[int], list[bytes]]:
-    """Answers by status, and the requests with a 5xx or no answer."""
+    """Count answers by status; also return the requests with a 5xx or no answer."""
     client, found, shown = Client(place.port), Counter[int](), []
     for request in raw_requests(random.Random(seed), place.owners, requests):
         status = client.ask(request)[0]
@@ -105,7 +105,7 @@ def raw_requests(rng: random.Random, owners: Sequence[str], n: int) -> Iterator[
 
 
 def right(rng: random.Random, owners: Sequence[str]) -> tuple[bytes, bytes, bytes]:
-    """Method, target and body of a valid request."""
+    """Return method, target and body of a valid request."""
     owner, at = rng.choice(owners), f"/api/recommendations/{SURFACE}"
     event = {
         "event_id": str(uuid.UUID(int=rng.getrandbits(128))),
@@ -127,7 +127,7 @@ def right(rng: random.Random, owners: Sequence[str]) -> tuple[bytes, bytes, byte
 
 
 def bent(rng: random.Random, method: bytes, target: bytes, body: bytes) -> bytes:
-    """The request with one to four mutations; its Content-Length is right, so that an answer is due."""
+    """Mutate a request one to four times. Its Content-Length stays right, so that an answer is due."""
     if body and rng.random() < 0.1:
         body = rng.choice(BODIES)
     if rng.random() < 0.05:

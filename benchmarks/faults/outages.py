@@ -1,8 +1,8 @@
-"""`python -m benchmarks.faults.outages [--seconds S] [--seed S]`: Redis and PostgreSQL frozen or killed, then restored.
+"""`python -m benchmarks.faults.outages [--seconds S] [--seed S]`: freeze or kill Redis and PostgreSQL.
 
-While clients ask for lists of known and unseen owners, a server is frozen (SIGSTOP: it accepts and never answers) or
-killed (SIGKILL) for a while. Printed for each fault: answers, those that were not 200, hung or degraded, the slowest,
-and the seconds until all answers were complete again.
+Clients ask for lists of known and unseen owners. Meanwhile a server is frozen (SIGSTOP: it accepts and never answers)
+or killed (SIGKILL), then restored. Printed for each fault: the number of answers, the answers that were not 200, hung
+or degraded, the slowest answer, and the seconds until all answers were complete again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from local.servers import start_servers
 
 Act = Callable[[], object]
 CLIENTS = 4
-STRANGERS = 0.2  # share of the requests
+STRANGERS = 0.2  # share of requests for unseen owners
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def faults(place: Town) -> Iterator[tuple[str, Act, Act]]:
-    """By name, the functions that stop and restore a server."""
+    """Yield (name, stop a server, restore it)."""
     yield "nothing happens", lambda: None, lambda: None
     for server in ("redis", "postgres"):
         told = partial(tell, place, server)
@@ -77,7 +77,7 @@ def children(pid: int) -> list[int]:
 
 
 def watched(place: Town, away: Act, back: Act, seconds: float, seed: int) -> tuple[list[Seen], float]:
-    """Every answer since the start of the outage, and when the server was back."""
+    """Return every answer since the start of the outage, and the time when the server was back."""
     with asking(place, seed) as seen:
         time.sleep(2)
         start = time.monotonic()
@@ -91,7 +91,7 @@ def watched(place: Town, away: Act, back: Act, seconds: float, seed: int) -> tup
 
 @contextmanager
 def asking(place: Town, seed: int) -> Iterator[list[Seen]]:
-    """Run clients during the block; yields their answers."""
+    """Run clients during the block; yield their answers."""
     seen: list[Seen] = []
     stop = threading.Event()
     clients = [threading.Thread(target=ask, args=(place, random.Random(seed + i), stop, seen)) for i in range(CLIENTS)]

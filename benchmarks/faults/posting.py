@@ -1,9 +1,9 @@
-"""Thirty days of normal events, and one caller that forges as many events as allowed: memory use in Redis.
+"""Thirty days of normal events, while one caller forges all events that its limit allows: memory use in Redis.
 
-    python -m benchmarks.faults.posting [--days 30] [--pairs 200]
+python -m benchmarks.faults.posting [--days 30] [--pairs 200]
 
-Each day one active person has events with `pairs` startups and a build goes live, while a caller posts events of unseen
-users until it is refused. Printed: stored pairs of the active person by day, bytes of the forged events.
+Each day one active person has events with `pairs` startups and a build goes live. Meanwhile a caller posts events of
+unseen users until it is refused. Printed: stored pairs of the active person by day, bytes of the forged events.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEPT = 3  # builds that stay loaded
 
 
 def main() -> int:
-    """Exit status 1 if the hash of the active person or the forged events exceed their limit."""
+    """Return 1 if the active person's hash or the forged events exceed their limit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.posting", description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--pairs", type=int, default=200)
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def active(found: Town, days: int, pairs: int) -> list[int]:
-    """Pairs in the hash of a user with `pairs` events a day, after each day's drain."""
+    """Give a user `pairs` events a day; return the pairs in their hash after each day's drain."""
     client, cache, user = connect(found.settings), Cache(found.settings), str(uuid.UUID(int=1))
     start, held = datetime.now(UTC) - timedelta(days=days), list[int]()
     for day in range(days):
@@ -67,7 +67,7 @@ def _of_strangers(at: datetime) -> Event:
 
 
 def forged(settings: Settings) -> tuple[int, int, int]:
-    """Number of events of unseen users that one caller could post, the bytes of their hashes, and the byte limit."""
+    """Post events of unseen users until refused; return their number, the bytes of their hashes, the byte limit."""
     client, cache, taken = (
         connect(settings),
         Cache(settings.layered({"events_rate_limit": 10**9, "events_waiting_most": 10**9}, "given")),

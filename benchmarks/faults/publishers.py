@@ -1,4 +1,4 @@
-"""`python -m benchmarks.faults.publishers [--kills N] [--stops N] [--seed S]`: publishers killed or paused at random.
+"""`python -m benchmarks.faults.publishers [--kills N] [--stops N] [--seed S]`: kill or pause publishers.
 
 Each publisher is a process. It is killed (SIGKILL) at a random instant, or stopped (SIGSTOP) until another one has
 published and then continued (SIGCONT). Meanwhile a thread reads the live release with one script call, which sees a
@@ -43,8 +43,8 @@ from pipelines.store.artifacts import Artifacts
 USERS, STARTUPS, RELEASES = 2000, 500, 5
 #: Shorter than the real lease, so that hundreds of kills do not take hours.
 LEASE_S = 0.5
-#: State at one instant: the pointer, whether manifest and item tables exist, and for each surface the number of lists
-#: and one list. ARGV: the namespace, then for each surface its name and a field.
+#: Return the state at one instant: the pointer, whether manifest and item tables exist, and for each surface the number
+#: of lists and one list. ARGV: the namespace, then for each surface its name and a field.
 _LOOK = """
 local release = redis.call('GET', ARGV[1] .. ':current')
 local own = ARGV[1] .. ':release:' .. release .. ':'
@@ -59,7 +59,7 @@ return found
 
 @dataclass
 class Outcome:
-    """Counts; everything except `reads`, `kills`, `stops` and the moments must stay 0."""
+    """Counts of events and violations. Only `reads`, `kills`, `stops` and the moments may be above 0."""
 
     kills: int = 0
     stops: int = 0
@@ -110,7 +110,6 @@ class Town:
         self.seconds = min(self._timed() for _ in range(3))
 
     def other(self) -> str:
-        """A release that is not loaded."""
         there = {
             decoded(self.client.get(self.keys.current)),
             *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
@@ -118,7 +117,7 @@ class Town:
         return self.rng.choice([r for r in self.releases if r not in there])
 
     def publisher(self, release: str) -> Any:
-        """A process that just acquired the lease to make a release live."""
+        """Start a process that makes a release live; return it once it has the lease."""
         process = self._processes.Process(target=_publish, args=[self.settings, release])
         process.start()
         while process.is_alive() and not self.client.exists(self.keys.publisher):
@@ -126,7 +125,7 @@ class Town:
         return process
 
     def keys_off(self) -> tuple[int, int]:
-        """(number of keys without an owner, number of missing keys)."""
+        """Return (number of keys without an owner, number of missing keys)."""
         kept = [
             decoded(self.client.get(self.keys.current)),
             *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
@@ -137,7 +136,7 @@ class Town:
         return len(there - owned), len(owned - there)
 
     def picture(self) -> dict[bytes, Any]:
-        """Every key with its content, except the lease's two."""
+        """Return every key with its content, except the two of the lease."""
         own = {self.keys.publisher.encode(), self.keys.fence.encode()}
         return {
             k: content(self.client, k)
@@ -146,19 +145,19 @@ class Town:
         }
 
     def _timed(self) -> float:
-        """Seconds from the lease to the end, undisturbed."""
+        """Return the seconds of an undisturbed publish from the lease on."""
         process, start = self.publisher(self.other()), time.perf_counter()
         process.join()
         return time.perf_counter() - start
 
 
 def content(client: redis.Redis, key: bytes) -> Any:
-    """Content of a key. Not DUMP: a hash's DUMP changes while the server resizes its table."""
+    """Return the content of a key. DUMP would not do: it changes while the server resizes a hash's table."""
     return client.hgetall(key) if client.type(key) == b"hash" else client.dump(key)
 
 
 class Reading(threading.Thread):
-    """Reads the live release until stopped."""
+    """A thread that reads the live release until stopped."""
 
     def __init__(self, town: Town, outcome: Outcome) -> None:
         super().__init__(name="reading", daemon=True)
@@ -191,7 +190,7 @@ class Reading(threading.Thread):
 
 
 def run(town: Town, kills: int, stops: int) -> Outcome:
-    """Kill and stop publishers; violations are counted, not raised."""
+    """Kill and stop publishers; count violations instead of raising them."""
     outcome = Outcome()
     reading = Reading(town, outcome)
     reading.start()
@@ -259,12 +258,11 @@ def _publish(settings: Settings, release: str) -> None:
     logging.basicConfig(level=logging.CRITICAL)
     try:
         promote(settings, release)
-    except MatchbookError:  # it lost the lease: expected after a stop
+    except MatchbookError:  # it lost the lease, as expected after a stop
         raise SystemExit(1) from None
 
 
 def _lists(settings: Settings, release: str) -> dict[Surface, dict[bytes, bytes]]:
-    """Expected hashes of a release."""
     found = Loadable.open(Artifacts(settings), release)
     lists = {s: {POPULAR_FIELD: found.popular(s)} for s in Surface}
     for s in Surface:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.faults.switching [--reads N] [--seed S]`: releases are promoted and rolled back continuously.
+"""`python -m benchmarks.faults.switching [--reads N] [--seed S]`: promote and roll back releases continuously.
 
 Every answer is compared with its owner's list in the release that it names. Mixed, empty, degraded and failed answers
 are counted; all counts must be 0.
@@ -20,7 +20,7 @@ from benchmarks.faults.town import Client, Lists, list_of, town
 from pipelines.publish.history import promote, rollback
 
 READERS = 2
-ASKED = 300  # owners
+ASKED = 300  # number of owners
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def run(reads: int, seed: int) -> Counter[str]:
-    """Counts by name, with "switches" and "seconds"."""
+    """Return counts by name, with "switches" and "seconds"."""
     with town(seed, releases=3) as place:
         owners = random.Random(seed).sample(place.owners, ASKED)
         expected = {r: {o: lists[o] for o in owners} for r, lists in place.releases.items()}
@@ -62,7 +62,7 @@ def run(reads: int, seed: int) -> Counter[str]:
 
 
 def switch(settings: Any, releases: list[str], turn: int) -> int:
-    """Make another release live, every third time by rollback; returns the number of switches."""
+    """Make another release live, every third time by rollback; return the number of switches."""
     if turn % 3 == 2:
         rollback(settings)
     else:
@@ -71,7 +71,7 @@ def switch(settings: Any, releases: list[str], turn: int) -> int:
 
 
 def read(port: int, expected: dict[str, Lists], seed: int, stop: Event, asked: Any, done: Any) -> None:
-    """Send requests until stopped; puts the counts into `done`."""
+    """Send requests until stopped; put the counts into `done`."""
     client, rng, found = Client(port), random.Random(seed), Counter[str]()
     owners = sorted(next(iter(expected.values())))
     while not stop.is_set():
@@ -84,7 +84,6 @@ def read(port: int, expected: dict[str, Lists], seed: int, stop: Event, asked: A
 
 
 def judged(status: int, body: bytes, owner: str, expected: dict[str, Lists]) -> list[str]:
-    """The faults of an answer."""
     if status != 200:
         return ["failed"]
     answer = json.loads(body)

@@ -1,13 +1,12 @@
-"""`python -m benchmarks.faults.thirty_days [--days N] [--users N] [--events N]`: growth of stored data over thirty
-days.
+"""`python -m benchmarks.faults.thirty_days [--days N] [--users N] [--events N]`: growth of stored data.
 
-A small sample marketplace and a real Airflow with a simulated clock. Every day clients post events, the drain stores
-them, people ask for lists, a build goes live every third day, and Airflow's metadata gets 24 runs of `drain_events`,
-copied from a real one. Then `retire_old_artifacts` runs with seven days of Airflow instead of thirty. Expiry times and
-file dates are moved back one day.
+Uses a small sample marketplace and a real Airflow with a simulated clock. Every day clients post events, the drain
+stores them, people ask for lists, and Airflow's metadata gets 24 runs of `drain_events`, copied from a real one. Every
+third day a build goes live. Then `retire_old_artifacts` runs and keeps seven days of Airflow instead of thirty. Expiry
+times and file dates are moved back one day.
 
-Printed: rows, keys, files and metrics by day. "yes": the last third is at most a twentieth above the third before.
-"levels off": its rise is at most half of the previous rise. Exit status 1 if something grows without limit.
+Printed: rows, keys, files and metrics by day. "yes": the last third is at most 5% above the third before. "levels off":
+its rise is at most half of the previous rise. Exit status 1 if something grows without limit.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ from serving.app import create_app
 
 DAY_S, HOURS, DRAIN = 86_400, 24, "drain_events"
 BUILD_EVERY, KEPT, AIRFLOW_DAYS = 3, 3, 7.0
-MARGIN, SLOWER = 1.05, 0.5  # the last third against the one before
-#: Grows by design: posted events are history until they are pruned by age.
+MARGIN, SLOWER = 1.05, 0.5  # for the last third of the days against the third before
+#: These grow by design: posted events are history until they are pruned by age.
 GROWS = ("rows of matchbook_events", "rows of matchbook_answers")
 KINDS = [k.value for k in EventType if k is not EventType.IMPRESSION]
 
@@ -66,7 +65,7 @@ class Month:
 
 
 def main() -> int:
-    """Exit status 1 if something bounded keeps growing."""
+    """Return 1 if something bounded keeps growing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.thirty_days", description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--users", type=int, default=200)
@@ -103,7 +102,7 @@ def _runs(found: Place) -> list[Any]:
 
 
 def _lived(month: Month, day: int, events: int) -> dict[str, int]:
-    """Simulate one day; returns the counts at its end."""
+    """Simulate one day; return the counts at its end."""
     began, settings, now = time.monotonic(), month.settings, month.at(day)
     if day % BUILD_EVERY == 1:
         run_build(settings, as_of=now, force=True)
@@ -156,7 +155,7 @@ def _ask(month: Month, client: Any) -> None:
 
 
 def _airflow_day(settings: Settings, now: datetime) -> None:
-    """Copy the real run 24 times, with its dependent rows in the metadata."""
+    """Copy the real run 24 times with its dependent rows in the metadata."""
     metadata = create_engine(settings.airflow_sqlalchemy_url)
     with metadata.begin() as connection:
         mould = connection.execute(
@@ -275,7 +274,6 @@ def _rows(connection: Connection, like: str) -> dict[str, int]:
 
 
 def _judged(told: list[dict[str, int]]) -> int:
-    """Print the table; returns 1 if something bounded keeps growing."""
     third, days = max(1, len(told) // 3), sorted({1, *range(5, len(told) + 1, 5), len(told)})
     sys.stdout.write(f"| what | {' | '.join(f'day {d}' for d in days)} | bounded |\n|{'---|' * (len(days) + 2)}\n")
     wrong = 0

@@ -24,13 +24,16 @@ from pipelines.store.artifacts import Artifacts
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 USERS, STARTUPS = 2000, 500
-PATIENCE_S = 10.0  # a slower answer counts as hung: every time-out of the reader is far shorter
+PATIENCE_S = 10.0  # a slower answer counts as hung; every time-out of the reader is far shorter
 Lists = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Town:
-    """home: settings that start servers; settings: with their addresses. releases: by id, owner -> first ten items."""
+    """A small running marketplace.
+
+    home: settings that start servers. settings: with their addresses. releases: by id, owner -> first ten items.
+    """
 
     home: Settings
     settings: Settings
@@ -39,13 +42,13 @@ class Town:
 
     @property
     def owners(self) -> list[str]:
-        """Owners that have a list in every release."""
+        """Return the owners with a list in every release."""
         return sorted(next(iter(self.releases.values())))
 
 
 @contextmanager
 def town(seed: int, releases: int = 1) -> Iterator[Town]:
-    """A marketplace with stored releases of the same people, and a running reader."""
+    """Store releases of the same people and start a reader."""
     with tempfile.TemporaryDirectory(prefix="matchbook-faults-") as folder:
         Path(folder).chmod(0o755)
         home = Settings(home=Path(folder) / "home")
@@ -62,7 +65,7 @@ def town(seed: int, releases: int = 1) -> Iterator[Town]:
 
 
 def _move_in(settings: Settings, lists: Lists) -> None:
-    """Insert the people and startups of the lists into the platform, for the page and the live fallback."""
+    """Insert the people and startups of the lists into the platform's tables, for the page and the live fallback."""
     of_ids = "FROM unnest(CAST(:ids AS text[])) AS id"
     startups = sorted({item for items in lists.values() for item in items})
     with transaction(engine(settings)) as connection:
@@ -93,7 +96,7 @@ class Client:
         self._wire: socket.socket | None = None
 
     def ask(self, request: bytes) -> tuple[int, bytes, float]:
-        """Status, body and seconds; status 0 if the connection broke, -1 without an answer in PATIENCE_S."""
+        """Return status, body and seconds. Status 0: the connection broke; -1: no answer in PATIENCE_S."""
         start = time.perf_counter()
         try:
             if self._wire is None:
@@ -125,7 +128,7 @@ def list_of(owner: str) -> bytes:
 
 
 def _answer(wire: socket.socket) -> tuple[int, bytes, bool]:
-    """Status, body, and whether the connection can be reused. Raises OSError if it broke."""
+    """Return status, body, and whether the connection can be reused. Raises OSError if it broke."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _more(wire)

@@ -1,9 +1,8 @@
-"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one by one, and 500 concurrent requests for one
-list.
+"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one by one and for 500 concurrent requests.
 
-A generated marketplace with every base model trained. The learned ranker was trained on a small one, because its cost
-depends only on its trees. Newcomers have another user's profile and 0 to 24 events; known owners have one event since
-the build. A release without lists makes every request a cache miss.
+Uses a generated marketplace with every base model trained. The learned ranker is trained on a small one, because its
+cost depends only on its trees. Newcomers have another user's profile and 0 to 24 events. Known owners have one event
+since the build. The release has no lists, so every request is a cache miss.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ def prepare(home: Path, size: str, with_ranker: bool) -> None:
 
 
 def learned(taught: Path, settings: Settings) -> dict[str, str]:
-    """The bundle versions of a home, with the learned ranker copied from another home."""
+    """Return the bundle versions of a home, with the learned ranker copied from another home."""
     versions: dict[str, str] = json.loads((settings.home / "live.json").read_text())
     version = json.loads((taught / "live.json").read_text())[LEARNED]
     place = Path("artifacts") / "bundles" / LEARNED / version
@@ -103,7 +102,7 @@ def learned(taught: Path, settings: Settings) -> dict[str, str]:
 
 
 def publish(settings: Settings, versions: dict[str, str]) -> str:
-    """Publish a release of popular lists only; returns its cutoff."""
+    """Publish a release of popular lists only; return its cutoff."""
     bundles = open_bundles(settings.artifacts, versions, settings)
     entities, as_of = entities_of(bundles[CATALOGUE]), str(bundles[CATALOGUE].config["as_of"])
     release = Release(
@@ -157,7 +156,7 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
 
 
 def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, who: str) -> list[str]:
-    """Owners of a group, each with data that no model was trained on."""
+    """Return the owners of a group; each has data that no model was trained on."""
     if who == "newcomers" and surface.owner is Entity.USER:
         return [newcomer(cursor, rng, as_of, surface, n % 25) for n in range(OWNERS)]
     people, startups = ids(cursor, "users", surface.role), ids(cursor, "startups")
@@ -173,7 +172,7 @@ def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, wh
 
 
 def newcomer(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, events: int) -> str:
-    """A new user with another user's profile and newest events."""
+    """Insert a user with another user's profile and newest events; return the id."""
     like, owner = str(rng.choice(ids(cursor, "users", surface.role))), str(uuid.uuid4())
     cursor.execute(_NEWCOMER, (owner, like))
     cursor.execute(_EVENTS, (owner, as_of, like, events))
@@ -181,7 +180,7 @@ def newcomer(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface
 
 
 def new_startup(cursor: Any, like: str) -> str:
-    """A new startup with another startup's profile and no events."""
+    """Insert a startup with another startup's profile and no events; return the id."""
     told, owner = "category, field, type, tags, stage, location, description", str(uuid.uuid4())
     cursor.execute(
         f"INSERT INTO startups (id, {told}) SELECT CAST(%s AS uuid), {told} FROM startups WHERE id = %s", (owner, like)
@@ -196,7 +195,7 @@ def ids(cursor: Any, table: str, role: Role | None = None) -> np.ndarray:
 
 
 def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]:
-    """Wall and CPU seconds of one list."""
+    """Return the wall and CPU seconds of one list."""
     started, busy = time.perf_counter(), time.process_time()
     found, trouble = reader.live.answers(reader.releases.held, surface, [owner])
     if owner not in found or found[owner].listing is None:
@@ -205,7 +204,7 @@ def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]
 
 
 def at_once(settings: Settings, owner: str) -> str:
-    """Many concurrent requests for one missing list, with the usual budget and two processes."""
+    """Send many concurrent requests for one missing list, with the usual budget and two processes."""
     with serve(settings, "serving.wsgi:app") as (port, master):
         time.sleep(30)  # by then both processes have opened their models
         address = f"http://127.0.0.1:{port}"

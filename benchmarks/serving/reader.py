@@ -1,8 +1,8 @@
 """`python -m benchmarks.serving.reader`: the reader, a bare Flask route on the same server, and Redis alone.
 
 All ways take turns in every round. Medians over the rounds and their ratios are printed, because machines differ. One
-process with 16 persistent connections sends requests as fast as they are answered; on two cores it is a third of the
-load.
+process with 16 persistent connections sends requests as fast as they are answered. On two cores it causes a third of
+the load.
 """
 
 from __future__ import annotations
@@ -115,7 +115,6 @@ def compare(settings: Settings, owners: list[str], seconds: float, rounds: int, 
 
 
 def with_key(settings: Settings) -> str:
-    """Give the reader an API key."""
     stored, text = new_key("benchmark", [Scope.READ], datetime.now(UTC))
     settings.api_keys_file.write_text(encode_keys([stored]))
     settings.api_keys_file.chmod(0o600)
@@ -123,7 +122,7 @@ def with_key(settings: Settings) -> str:
 
 
 def limited(settings: Settings, requests: int) -> str:
-    """A settings file with this rate limit."""
+    """Write a settings file with this rate limit; return its path."""
     path = settings.home / f"limit-{requests}.toml"
     path.write_text(f"[reader]\nrate_limit = {requests}\n")
     return str(path)
@@ -143,7 +142,7 @@ def table(found: dict[str, list[list[float]]], seconds: float) -> str:
 
 
 def load(port: int, paths: list[str], seconds: float, **headers: str) -> list[float]:
-    """Seconds of every answer within the time. Raises RuntimeError for any status but 200."""
+    """Return the seconds of every answer within the time. Raises RuntimeError for any status but 200."""
     head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "x", **headers}.items())
     asked = [f"GET {p.replace(' ', '%20')} HTTP/1.1\r\n{head}\r\n".encode() for p in paths]
     chooser, took, n = selectors.DefaultSelector(), list[float](), 0
@@ -179,7 +178,7 @@ def complete(answer: bytes) -> bool:
 
 
 def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
-    """Seconds of every HGET of a stored list."""
+    """Return the seconds of every HGET of a stored list."""
     took, fields = list[float](), [uuid.UUID(o).bytes for o in owners]
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         keys = Keys(settings.namespace)
@@ -196,7 +195,7 @@ def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
 
 @contextmanager
 def serve(settings: Settings, app: str, root: Path = ROOT, **variables: str) -> Iterator[tuple[int, int]]:
-    """An app with the processes of `make up`: two with four threads; yields its port and process id."""
+    """Serve an app with the processes of `make up` (two with four threads); yield port and process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "serving.processes", app]
@@ -221,14 +220,14 @@ def serve(settings: Settings, app: str, root: Path = ROOT, **variables: str) -> 
 
 
 def resident(master: int) -> int:
-    """Resident MB of the largest worker process."""
+    """Return the resident MB of the largest worker process."""
     workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     lines = [line for w in workers for line in Path(f"/proc/{w}/status").read_text().splitlines()]
     return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
 
 
 def publish(settings: Settings) -> list[str]:
-    """Publish a release of random lists; returns ids of developers."""
+    """Publish a release of random lists; return ids of developers."""
     release, everybody = random_release(settings, np.random.default_rng(0), "20240501T020000Z", USERS, STARTUPS)
     publish_release(settings, release.id)
     users = everybody[Entity.USER]
@@ -238,7 +237,7 @@ def publish(settings: Settings) -> list[str]:
 def random_release(
     settings: Settings, rng: np.random.Generator, slug: str, users: int, startups: int
 ) -> tuple[Release, dict[Entity, Entities]]:
-    """Store a release of random lists for a cutoff; returns it and all entities, the same for equal arguments."""
+    """Store a release of random lists for a cutoff; return it and all entities. Equal arguments give equal lists."""
     artifacts, kinds = Artifacts(settings), {Entity.USER: users, Entity.STARTUP: startups}
     everybody = {e: entities(np.random.default_rng(n), e, n) for e, n in kinds.items()}
     columns = [(e, k) for e in kinds for k in ("popularity", "trending")]

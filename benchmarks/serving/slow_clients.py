@@ -1,6 +1,6 @@
 """`python -m benchmarks.serving.slow_clients [--clients N]`: normal clients while many others hold connections.
 
-The reader as `make up` runs it, alone and with each kind of slow client in turn; closed connections are reopened.
+The reader runs as in `make up`, first alone, then with each kind of slow client. Closed connections are reopened.
 """
 
 from __future__ import annotations
@@ -31,28 +31,27 @@ _GET = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def _tls_hello() -> bytes:
-    """The first bytes of a client that expects TLS."""
     out = ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
         ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="reader").do_handshake()
     return out.read()
 
 
-#: First bytes by kind; kinds that drip then send one byte each STEP_S, forever.
+#: First bytes by kind. Kinds that drip then send one byte each STEP_S, forever.
 KINDS: Mapping[str, bytes] = {
     "one byte": b"G",
     "dripping headers": b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
     "a body that never ends": _POST + b"Content-Length: 5000\r\n\r\n{",
     "dripping body": _POST + b"Content-Length: 60000\r\n\r\n{",
     "a chunk that never ends": _POST + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n{",
-    "never reading": _GET * 3,  # these requests are normal work: more of them would measure the queue
+    "never reading": _GET * 3,  # normal work: more of these requests would measure the queue
     "TLS to a plain port": _tls_hello(),
     "idle keep-alive": b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 
 
 class Crowd:
-    """Slow clients in one thread: each holds a connection and reconnects when it is closed."""
+    """Slow clients in one thread. Each holds a connection and reconnects when it is closed."""
 
     def __init__(self, port: int, clients: int, kinds: Mapping[str, bytes] = KINDS) -> None:
         self._port, self._sent = port, [list(kinds.items())[n % len(kinds)] for n in range(clients)]
@@ -139,7 +138,7 @@ def main() -> int:
 
 
 def compare(port: int, paths: list[str], clients: int, seconds: float, rounds: int) -> str:
-    """The table as Markdown: no slow clients, each kind alone, all kinds mixed."""
+    """Return a Markdown table: no slow clients, each kind alone, all kinds mixed."""
     load(port, paths, seconds)  # warm up
     crowds: dict[str, Mapping[str, bytes]] = {k: {k: v} for k, v in KINDS.items()} | {"all of them, mixed": KINDS}
     lines = ["| clients that hold a connection | requests/s | p50 ms | p99 ms | most ms |", "|---|---|---|---|---|"]
@@ -154,7 +153,7 @@ def compare(port: int, paths: list[str], clients: int, seconds: float, rounds: i
 
 
 def told(rounds: list[list[float]], seconds: float) -> str:
-    """Rate, p50, p99 and the maximum, medians over the rounds."""
+    """Return rate, p50, p99 and maximum as medians over the rounds."""
     rate = statistics.median(len(r) / seconds for r in rounds)
     at = [statistics.median(float(np.percentile(r, q)) for r in rounds) * 1000 for q in (50, 99, 100)]
     return " | ".join([f"{rate:,.0f}", *(f"{x:.2f}" for x in at)])

@@ -1,6 +1,6 @@
 """Reports of builds in Airflow's UI: a tab on the page of a run, and a page of all reports in the menu.
 
-Read-only. A user who may see the runs of a DAG in Airflow may see its reports, in the same session.
+Read-only. A user who may see a DAG's runs in Airflow may see its reports, in the same session.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 PREFIX = "/matchbook"
 BUILD = "build_recommendations"
-#: Our pages load nothing, run no script, and are shown in frames of Airflow only.
+#: Our pages load nothing, run no script, and are shown only in frames of Airflow.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'",
@@ -25,7 +25,7 @@ HEADERS = {
 
 
 def reports_app() -> Any:
-    """The pages below PREFIX. Users without a session are sent to Airflow's log-in."""
+    """Return the app with the pages below PREFIX. Users without a session are sent to Airflow's log-in."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -78,7 +78,7 @@ def reports_app() -> Any:
 
 
 def _settings(run: str = "") -> Any:
-    """The settings, after fetching reports of other machines and the staging of one run."""
+    """Fetch reports of other machines and one run's staging, then return the settings."""
     from models.errors import ServiceError
     from models.settings.settings import Settings
     from pipelines.store.mirror import pull_loose
@@ -90,7 +90,7 @@ def _settings(run: str = "") -> Any:
 
 
 class MatchbookReports(AirflowPlugin):
-    """The plugin. Airflow's API server makes the pages on request; tasks do not."""
+    """The plugin. Airflow's API server makes the pages on request; tasks never do."""
 
     name = "matchbook_reports"
     external_views = [  # noqa: RUF012  Airflow reads lists

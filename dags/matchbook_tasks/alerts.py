@@ -22,7 +22,7 @@ _REASONS = {
 
 
 def task_failed(context: Context) -> None:
-    """Send a notice for a task that failed after its last try: one for each run and type of error."""
+    """Send a notice for a task that failed after its last try: one per run and type of error."""
     ti, error = context["ti"], context.get("exception")
     cause = type(error).__name__ if error is not None else "Killed"
     said = str(error).splitlines()[0] if str(error or "") else "its process ended or never started"
@@ -32,7 +32,7 @@ def task_failed(context: Context) -> None:
 
 
 def run_failed(context: Context) -> None:
-    """Send a notice for a run that failed in another way: a time-out, or a killed task without a notice."""
+    """Send a notice for a run that failed otherwise: a time-out, or a killed task without a notice."""
     reason = str(context.get("reason") or "failed")
     says = f"{_dag_of(context)}, run {context['run_id']} failed: {_REASONS.get(reason, reason)}"
     _notify(
@@ -52,12 +52,11 @@ def gate_asks(context: Context, reasons: Sequence[str]) -> None:
 
 
 def late(release: str, says: str) -> None:
-    """Send a notice that the live lists are too old: one for each release."""
+    """Send a notice that the live lists are too old: one per release."""
     _send("late", says, ("late", release), conf.get("api", "base_url", fallback=""), {"release": release})
 
 
 def run_address(context: Context) -> str:
-    """The address of the run in Airflow's UI."""
     base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
     return f"{base}/dags/{quote(_dag_of(context))}/runs/{quote(context['run_id'])}"
 
@@ -65,7 +64,8 @@ def run_address(context: Context) -> str:
 def _notify(context: Context, what: str, says: str, cause: str, link: str, about: dict[str, Any]) -> None:
     """Send one notice per run and cause, and again after a clear. Scheduled runs share one notice an hour.
 
-    cause: "" if the run failed because a task failed, which then sent its own notice."""
+    cause: "" if the run failed because of a task, which sent its own notice.
+    """
     from matchbook_tasks.rules import kind_of
 
     run, dag = context.get("dag_run"), _dag_of(context)

@@ -46,8 +46,10 @@ def choose_cutoff(**context: Any) -> Ref:
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_new_data(**context: Any) -> Ref:
-    """Skip the rest of a scheduled run if its interval has no new rows, or if activity and age of the live build
-    make no build due (K01-K09)."""
+    """Skip the rest of a scheduled run if there is nothing to build (K01-K09).
+
+    This is so if its interval has no new rows, or if activity and age of the live build make no build due.
+    """
     found: Ref = run_step("look_for_new_data", context, interval=interval_of(context))
     if "reason" in found:
         skip(found["reason"], found, context)
@@ -131,7 +133,7 @@ def weigh(build: Upstream, release: Upstream, **context: Any) -> Ref:
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def write_report(build: Upstream, weighed: Upstream, **context: Any) -> Ref:
-    """Write the report of the build as a page and as JSON, before the gate asks; see the tab "Report"."""
+    """Write the report of the build as a page and as JSON before the gate asks; see the tab "Report"."""
     return run_step("write_report", context, build, weighed)
 
 

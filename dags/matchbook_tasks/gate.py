@@ -12,15 +12,18 @@ from airflow.sdk import BaseOperator, conf
 from matchbook_tasks.alerts import gate_asks
 from matchbook_tasks.rules import SURFACES, kind_of, noted, open_run
 
-#: The user name of runs started by `airflow dags test`, which cannot wait for a person.
+#: User name of runs started by `airflow dags test`, which cannot wait for a person.
 _UNATTENDED = "dag_test"
-#: The route of the tab with the report (dags/matchbook_plugins).
+#: The route of the report's tab (dags/matchbook_plugins).
 _REPORT = "matchbook_report"
 
 
 class Gate(HITLOperator):
-    """Go: continue at once. Stop: fail with the reasons. Otherwise wait for a person, who chooses publish or hold.
-    Without an answer in time, [gate] default applies. gate.json records the decision, its author and the reasons."""
+    """Decide whether the release goes live.
+
+    Go: continue at once. Stop: fail with the reasons. Otherwise wait for a person, who chooses publish or hold.
+    Without an answer in time, [gate] default applies. gate.json records the decision, its author and the reasons.
+    """
 
     template_fields = (*HITLOperator.template_fields, "weighed")
 
@@ -35,7 +38,7 @@ class Gate(HITLOperator):
         self.weighed = weighed
 
     def execute(self, context: Any) -> Any:
-        """Waits only if a person must decide. Raises GateClosed."""
+        """Wait only if a person must decide. Raises GateClosed."""
         with noted(context):
             return self._decide(context)
 
@@ -66,7 +69,6 @@ class Gate(HITLOperator):
 
 
 def gate(weighed: Any) -> BaseOperator:
-    """The task."""
     return Gate(task_id="gate", weighed=weighed, doc_md=Gate.__doc__)
 
 
@@ -83,7 +85,6 @@ def _case(context: Any) -> Any:
 
 
 def _report_of(context: Any) -> str:
-    """The address of the tab Report of this run."""
     run = context["dag_run"]
     page = f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/{_REPORT}"
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/{page}"

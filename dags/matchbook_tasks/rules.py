@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipelines.run.run import Cutoff, Run
 
 log = logging.getLogger(__name__)
-Ref = dict[str, Any]  # what a task returns: names, versions and counts, never data
-Upstream = Any  # the result of an earlier task: an XComArg while Airflow reads the file, JSON when the task runs
+Ref = dict[str, Any]  # result of a task: names, versions and counts, never data
+Upstream = Any  # an earlier task's result: an XComArg while Airflow reads the file, JSON when the task runs
 
 SURFACES = [surface.value for surface in Surface]
 
@@ -34,7 +34,7 @@ AS_OF = Param(
     "given. Ignored by backfills, whose cutoff is the end of each interval.",
 )
 
-# pools.json has their slots; `make up` and the init service of docker-compose.yml import it.
+# pools.json has their slots. `make up` and the init service of docker-compose.yml import it.
 TRAINING, SCORING, PUBLISH = "matchbook_training", "matchbook_scoring", "matchbook_publish"
 
 SNAPSHOT = Asset(name="matchbook_snapshot", uri="matchbook://snapshots")
@@ -57,7 +57,7 @@ def push_artifacts(context: Any, result: Any = None) -> None:  # noqa: ARG001 - 
     push(task_settings(), directory_of(context))
 
 
-# A server may answer a minute later. Errors of data or settings do not go away by a retry.
+# A server may answer a minute later. A retry does not remove errors of data or settings.
 TRIES = ExceptionRetryPolicy(
     rules=[
         RetryRule(
@@ -97,9 +97,11 @@ def matchbook_dag(
     cron: str = "",
     params: dict[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The decorator of every DAG file. about: its Markdown page in the UI. often: a tag. hours: time limit of a run.
+    """Return the decorator of every DAG file.
 
-    cron: in UTC; "" for a DAG that people trigger, which starts unpaused."""
+    about: its Markdown page in the UI. often: a tag. hours: time limit of a run. cron: in UTC; "" for a DAG that people
+    trigger, which starts unpaused.
+    """
     return dag(
         dag_id=dag_id,
         schedule=CronDataIntervalTimetable(cron, timezone="UTC") if cron else None,
@@ -120,7 +122,8 @@ def matchbook_dag(
 def run_step(name: str, context: Mapping[str, Any], *given: Any, **more: Any) -> Any:
     """Run and measure one step of the build. Its options are the run's parameters and `more`.
 
-    name: a step of `pipelines.build.STEPS` without its group. given: the references that the step takes, as JSON."""
+    name: a step of `pipelines.build.STEPS` without its group. given: the step's input references, as JSON.
+    """
     from pipelines.build import step_called
     from pipelines.run_build import run_task
 
@@ -153,14 +156,13 @@ def noted(context: Mapping[str, Any]) -> Iterator[None]:
 
 
 def directory_of(context: Mapping[str, Any]) -> str:
-    """The name of the run's staging directory."""
     from pipelines.run.run import directory_of
 
     return directory_of(context["run_id"], context["dag"].dag_id)
 
 
 def task_settings() -> Settings:
-    """The settings of this worker. Raises SettingsError if an address of the two servers is missing."""
+    """Return this worker's settings. Raises SettingsError if an address of the two servers is missing."""
     from models.errors import SettingsError
     from models.settings.settings import Settings
 
@@ -174,7 +176,7 @@ def task_settings() -> Settings:
 
 
 def open_run(context: Mapping[str, Any]) -> Run:
-    """The build that `choose_cutoff` started in this run."""
+    """Return the build that `choose_cutoff` started in this run."""
     from pipelines.run.run import Run
 
     return Run.open(task_settings(), directory_of(context))
@@ -187,7 +189,7 @@ def emit(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> 
 
 
 def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
-    """The cutoff of this run, by the function that all runs share; logged."""
+    """Return and log this run's cutoff, from the function that all runs share."""
     from pipelines.run.run import RunTimes, cutoff_of
 
     run = context["dag_run"]
@@ -206,12 +208,12 @@ def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
 
 
 def kind_of(context: Mapping[str, Any]) -> str:
-    """The run type: "scheduled", "backfill", "manual", "asset_triggered" …"""
+    """Return the run type: "scheduled", "backfill", "manual", "asset_triggered" …"""
     return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
 def interval_of(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
-    """The data interval of a scheduled run; None for any other run."""
+    """Return the data interval of a scheduled run; None for any other run."""
     run = context["dag_run"]
     return (run.data_interval_start, run.data_interval_end) if kind_of(context) == "scheduled" else None
 

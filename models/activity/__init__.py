@@ -1,4 +1,4 @@
-"""Activity and demand of all users and startups at the cutoff, for the learned ranker."""
+"""Activity and demand of users and startups at the cutoff, for the learned ranker."""
 
 from models.spec import ModelSpec
 

@@ -1,7 +1,7 @@
-"""Activity facts of all users and startups at the cutoff, and their expected demand.
+"""Activity facts of users and startups at the cutoff, and their expected demand.
 
-Demand is the expected number of new partners of an item, by Poisson trees over its facts. They are trained on
-historical cutoffs: the facts then, and the new partners in the period after.
+Demand is the expected number of new partners of an item. Poisson trees predict it from the item's facts. Their training
+samples are the facts at historical cutoffs and the new partners in the period after each.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from models.gbdt.trees import Trees
 from models.schema import Entity
 
 NAME = SPEC.bundle
-#: Most new partners that count per item and period, so that a short fashion does not dominate the training.
+#: Most new partners that count per item and period. The limit keeps a short fashion from dominating training.
 MOST = 10
-#: With fewer new pairs demand is not learned: it is the recent events, halved every tenth of all events.
+#: With fewer new pairs no trees are trained. Demand is then recent activity with a half-life of a tenth of all events.
 ENOUGH = 100
 _SHAPE = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
 
 
-#: Historical cutoffs, as shares of the events after them, and the share of events in the period after each.
+#: Historical cutoffs, given as the share of events after each, and the length of the period after each, as a share.
 EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 
 
 def fit(data: TrainingData[None]) -> Bundle:
-    """The bundle activity_v1."""
+    """Train the bundle activity_v1."""
     at = np.sort(data.interactions.at)
     earlier = []
     for share in EARLIER:
@@ -51,12 +51,14 @@ def fit(data: TrainingData[None]) -> Bundle:
 
 
 def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], seed: int = 42) -> Bundle:
-    """The bundle activity_v1. earlier: states before `now`, each with the end of its prediction period.
+    """Compute the bundle activity_v1. Never raises; with too few samples demand is the recent activity.
 
-    Arrays: clock_instant, clock_share (see EventTime). By kind of entity: _facts (n, f) in the order of the config's
-    `facts`, _demand (n,) expected new partners. By facet: _values (v,) ascending, _share (v + 1,) of all pairs, and
-    _indptr, _indices, _data of a csr users x (v + 1): startups of each value that a user interacted with, the last
-    column blank. With too few samples demand is the recent activity; never raises.
+    earlier: states before `now`, each with the end of its prediction period.
+    Arrays clock_instant and clock_share: see EventTime.
+    Arrays for each kind of entity: _facts (n, f) in the order of the config's `facts`, and _demand (n,) expected new
+    partners.
+    Arrays for each facet: _values (v,) ascending; _share (v + 1,) of all pairs; and the csr _indptr, _indices, _data,
+    users x (v + 1). A cell counts the startups with the value that the user interacted with. The last column is blank.
     """
     clock = now.clock
     arrays: dict[str, NDArray[Any]] = {"clock_instant": clock.instant, "clock_share": clock.share}
@@ -76,8 +78,9 @@ def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], s
 def _taught(
     then: MarketState, side: int, until_us: int, events: Interactions, all_met: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Training samples of one cutoff: facts (m, f) of all items that could be shown, and (m,) new partners by until_us.
+    """Return the training samples of one cutoff: (m, f) facts and (m,) new partners by until_us.
 
+    The samples are all items that could be shown.
     events: all events of this side. all_met: see `Entities.all_met`.
     """
     entities, before = then.sides[side]
@@ -90,7 +93,7 @@ def _taught(
 def _demand(
     facts: dict[str, NDArray[np.float32]], samples: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]], seed: int
 ) -> tuple[NDArray[np.float32], dict[str, object]]:
-    """(n,) expected new partners, and how they were computed."""
+    """Return (n,) expected new partners, and how they were computed."""
     recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
     features = np.concatenate([f for f, _ in samples]) if samples else np.zeros((0, len(facts)), np.float32)
     label = np.concatenate([y for _, y in samples]) if samples else np.zeros(0)
@@ -112,7 +115,7 @@ def _demand(
 
 
 def _met_by_value(met: sparse.csr_matrix, codes: NDArray[np.int32], values: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """For each user the number of startups per facet value, and the values' share of all pairs.
+    """Count each user's startups by facet value, and compute each value's share of all pairs.
 
     met: users x startups. codes: (startups,) index in `values`, -1 blank.
     """
@@ -132,12 +135,12 @@ def _met_by_value(met: sparse.csr_matrix, codes: NDArray[np.int32], values: Sequ
     }
 
 
-#: A new entity gets the mean demand of this many known entities with the most similar facts.
+#: The demand of a new entity is the mean of this many known entities with the most similar facts.
 ALIKE = 5
 
 
 def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
-    """Add new entities: facts at the refresh's cutoff by the build's clock, and the demand of similar ones."""
+    """Add new entities: their facts at the refresh's cutoff, and the demand of similar entities."""
     arrays = dict(bundle.arrays)
     clock = EventTime(arrays["clock_instant"], arrays["clock_share"])
     for entity, new in newcomers.texts.items():
@@ -157,13 +160,16 @@ def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
 def _demand_of_alike(
     known: NDArray[np.float32], demand: NDArray[np.float32], fresh: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(m,) mean demand of the ALIKE nearest by standardised facts. known: (n, f)."""
+    """Return (m,) mean demand of the ALIKE nearest known entities, by standardised facts.
+
+    known: (n, f).
+    """
     if not len(known):
         return np.zeros(len(fresh), demand.dtype)
     scale = np.maximum(known.std(axis=0), np.float32(1e-6))
     there, found = known / scale, np.empty(len(fresh), demand.dtype)
     length = (there * there).sum(axis=1)
-    for start in range(0, len(fresh), 256):  # in chunks, because new x known entities may not fit into memory
+    for start in range(0, len(fresh), 256):  # in chunks: a matrix of new x known entities may not fit into memory
         rows = fresh[start : start + 256] / scale
         near = np.argsort(length - 2 * rows @ there.T, axis=1, kind="stable")[:, :ALIKE]
         found[start : start + 256] = demand[near].mean(axis=1)
@@ -171,10 +177,10 @@ def _demand_of_alike(
 
 
 def _met_by_newcomers(bundle: Bundle, newcomers: Newcomers) -> dict[str, NDArray[Any]]:
-    """For each facet the csr of startups per value and user, extended by the rows of new users."""
+    """Append rows for new users to the csr of startups by value of each facet."""
     known, found = len(bundle.maps["user"]), dict[str, NDArray[Any]]()
     met = newcomers.events.where(newcomers.events.owner >= known).csr(damping="binary")[known:] > 0
-    for name in (n for n in AFFINITIES if f"{n}_values" in bundle.arrays):  # facets added since have no arrays
+    for name in (n for n in AFFINITIES if f"{n}_values" in bundle.arrays):  # a newer facet has no arrays
         values = bundle.arrays[f"{name}_values"].tolist()
         code = codes_in(values, newcomers.entities[Entity.STARTUP], name)
         column = np.where(code < 0, len(values), code)

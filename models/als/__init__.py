@@ -1,4 +1,4 @@
-"""Implicit alternating least squares, forward (startups for users) and reverse (users for startups) (A02-A04)."""
+"""Implicit alternating least squares: startups for users, and in reverse (A02-A04)."""
 
 from dataclasses import dataclass, replace
 
@@ -64,7 +64,7 @@ class AlsReverseConfig:
     )
 
     def completed(self, forward: AlsConfig) -> AlsConfig:
-        """The config of reverse ALS, with unset fields from [als]."""
+        """Fill unset fields from [als]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 

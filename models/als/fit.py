@@ -1,4 +1,4 @@
-"""Implicit alternating least squares (Hu, Koren, Volinsky 2008), one trainer for forward and reverse.
+"""Implicit alternating least squares (Hu, Koren, Volinsky 2008), for both directions.
 
 The solver reads alpha x cell as a confidence: positive = interest, negative = dislike, absent = weak dislike. A
 confidence below 1 would count less than an absent cell, so weights are raised to at least 1 / alpha.
@@ -18,27 +18,27 @@ from models.data.interactions import Interactions, Span, faded_csr, half_life_da
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
 
-#: With fewer events the factors are poor (C59): the model is trained, with a note in its config.
+#: With fewer events the factors are poor (C59). The model is still trained; its config gets a note.
 ENOUGH = 1000
 
 
 def fit(data: TrainingData[AlsConfig]) -> Bundle:
-    """The bundle als_v1: startups for users."""
+    """Train the bundle als_v1: startups for users."""
     return fit_als(SPEC.bundle, data.interactions, data.config, data.seed, data.threads)
 
 
 def fit_reverse(data: TrainingData[AlsReverseConfig]) -> Bundle:
-    """The bundle als_reverse_v1: users for startups."""
+    """Train the bundle als_reverse_v1: users for startups."""
     config = data.config.completed(data.table("als"))
     return fit_als(REVERSE.bundle, data.interactions.transposed(), config, data.seed, data.threads)
 
 
 def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int = 42, threads: int = 1) -> Bundle:
-    """Factors of every owner and item with a positive pair (C21-C24, C31; A02, A04).
+    """Compute factors of every owner and item with a positive pair (C21-C24, C31; A02, A04).
 
-    `als_reverse_v1` is trained on `interactions.transposed()`. Arrays: user_factors (owners, factors), item_factors
-    (items, factors), only of ids with a positive pair: the solver gives all others zeros. Bit-identical for one seed
-    and any number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
+    `als_reverse_v1` is trained on `interactions.transposed()`. The seed fixes every bit, for any number of threads.
+    Arrays: user_factors (owners, factors) and item_factors (items, factors), without ids that have no positive pair.
+    Raises TooSparse (P01, P02), and TrainingError for NaN.
     """
     confidences = _confidences(interactions, config)
     user_factors, item_factors = _solve(confidences, config, seed, threads)
@@ -54,7 +54,10 @@ def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int 
 
 
 def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_matrix:
-    """(owners, items) signed weights whose product with alpha is at least 1. Raises TooSparse."""
+    """Return (owners, items) signed weights whose product with alpha is at least 1.
+
+    Raises TooSparse.
+    """
     if not len(interactions):
         raise TooSparse(
             "expected interactions to learn from, got none before the cutoff: load events "
@@ -73,7 +76,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
 
 
 def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
-    """Two owners must share an item, else there is no collaborative signal. Raises TooSparse (P02)."""
+    """Raise TooSparse unless two owners share an item (P02). Without one there is no collaborative signal."""
     liked = matrix > 0
     owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
     if owners < 2 or items < 2 or int(liked.getnnz(axis=0).max()) < 2:
@@ -87,7 +90,7 @@ def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
 def _solve(
     confidences: sparse.csr_matrix, config: AlsConfig, seed: int, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A new solver each time, because a second fit would continue from the old factors."""
+    """Compute owner and item factors with a new solver: a second fit would start from the old factors."""
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.recommender_base import ModelFitError
     from threadpoolctl import threadpool_limits

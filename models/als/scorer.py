@@ -1,7 +1,7 @@
-"""Fold-in for ALS: the vector of one owner with new events is solved with fixed item factors.
+"""Fold-in for ALS: solve one owner's vector from new events, with fixed item factors.
 
-It is implicit's partial fit: the vector of a full training if all other vectors stayed the same. Immutable; safe in
-several threads.
+This is implicit's partial fit. The result equals a full training in which all other vectors stayed the same. Immutable;
+safe in several threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.scoring.scorer import Scorer, Sides
 
 
 class AlsFoldIn:
-    """Hu, Koren, Volinsky 2008, equation 4, for one owner; equal to implicit's `recalculate_user`.
+    """Solves equation 4 of Hu, Koren, Volinsky 2008 for one owner, like implicit's `recalculate_user`.
 
     bundle: als_v1 or als_reverse_v1. items: entity rows of the other side, of every role.
     """
@@ -50,11 +50,14 @@ class AlsFoldIn:
 
 
 def at_least_one(weights: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
-    """The same signs, raised to a product with alpha of at least 1, so that no event counts less than none."""
+    """Raise weights until their product with alpha is at least 1; keep their signs.
+
+    A lower weight would count less than no event.
+    """
     weights.data = np.sign(weights.data) * np.maximum(np.abs(weights.data), np.float32(1.0 / alpha))
     return weights
 
 
 def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> AlsFoldIn:  # noqa: ARG001 - any FactorScorer takes its vectors
-    """For als_v1 or als_reverse_v1."""
+    """Open the fold-in of als_v1 or als_reverse_v1."""
     return AlsFoldIn(bundle, sides.items.ids)

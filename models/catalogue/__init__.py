@@ -1,4 +1,4 @@
-"""All users and startups that lists may show: not a model, but fitted, stored and required like one."""
+"""The catalogue: users and startups that lists may show, stored as a bundle."""
 
 from models.spec import ModelSpec
 

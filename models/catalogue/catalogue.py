@@ -1,4 +1,4 @@
-"""The bundle `catalogue_v1` (all entities at the cutoff) and the item table of a release in Redis."""
+"""The bundle `catalogue_v1` (all entities at the cutoff) and a release's item table in Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "in
 
 
 def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, Any]) -> Bundle:
-    """Both kinds in one bundle, with facet labels and withheld fields in its config."""
+    """Store both kinds in one bundle. Its config has facet labels and withheld fields."""
     arrays: dict[str, NDArray[Any]] = {}
     labels = {}
     for e in (users, startups):
@@ -36,7 +36,7 @@ def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, A
 
 
 def entities_of(bundle: Bundle) -> dict[Entity, Entities]:
-    """The inverse of `catalogue_bundle`; a facet added since is blank."""
+    """Invert `catalogue_bundle`. A facet newer than the bundle is blank."""
     return {e: _entities(bundle, e) for e in Entity}
 
 
@@ -53,17 +53,17 @@ def _entities(bundle: Bundle, entity: Entity) -> Entities:
 def _every_facet(
     stored: Mapping[str, NDArray[np.int32]], words: Mapping[str, Sequence[str]], n: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
-    """By facet (n,) codes and the text of each; all blank for a facet that is not stored."""
+    """Return for each facet its (n,) codes and the text of each code. A facet that is not stored is all blank."""
     codes = {f: stored[f] if f in stored else np.full(n, -1, np.int32) for f in FACETS}
     return codes, {f: tuple(words.get(f, ())) for f in FACETS}
 
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """What the item numbers of a release's lists mean.
+    """The meaning of the item numbers in a release's lists.
 
-    ids: (n,) rows. facets: (n,) codes by FACETS, -1 blank. labels: the text of each code. role: (n,) code of `Role`, -1
-    for startups.
+    ids: (n,) rows. facets: (n,) codes by FACETS, -1 blank. labels: the text of each code.
+    role: (n,) code of `Role`, -1 for startups.
     """
 
     ids: IdMap
@@ -73,7 +73,7 @@ class ItemTable:
 
     @cached_property
     def codes(self) -> Mapping[str, Mapping[str, list[int]]]:
-        """By facet and folded label: the codes with that label."""
+        """Return the codes with each folded label, for each facet."""
         found: dict[str, dict[str, list[int]]] = {f: {} for f in self.labels}
         for facet, labels in self.labels.items():
             for code, label in enumerate(labels):
@@ -82,12 +82,15 @@ class ItemTable:
 
     @cached_property
     def reasons(self) -> Mapping[int, tuple[NDArray[np.int32], tuple[str, ...]]]:
-        """By the facet in a reason (bits 0-3, see models/lists/reasons.py): the code of each row, and the labels."""
+        """Return the code of each row and the labels, by the facet number of a reason.
+
+        The facet number is bits 0-3, see models/lists/reasons.py.
+        """
         return {REASONS[f] + 1: (self.facets[f], self.labels[f]) for f in FACET_REASONS}
 
 
 def encode_items(entities: Entities) -> bytes:
-    """The value of `Keys.items`."""
+    """Return the value of `Keys.items`."""
     buffer = io.BytesIO()
     labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
     columns = {"ids": entities.ids.packed(), "role": entities.role, "labels": np.frombuffer(labels, np.uint8)}
@@ -98,7 +101,10 @@ def encode_items(entities: Entities) -> bytes:
 
 
 def decode_items(value: bytes) -> ItemTable:
-    """The inverse of `encode_items`; a facet added since is blank. Raises ReleaseIncomplete for other bytes."""
+    """Invert `encode_items`. A facet newer than the value is blank.
+
+    Raises ReleaseIncomplete if the bytes cannot be decoded.
+    """
     try:
         with np.load(io.BytesIO(value), allow_pickle=False) as z:
             ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)

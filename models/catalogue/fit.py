@@ -1,4 +1,4 @@
-"""All entities at the cutoff, as a bundle."""
+"""Stores all entities at the cutoff as a bundle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from models.data.training_data import TrainingData
 
 
 def fit(data: TrainingData[None]) -> Bundle:
-    """The bundle catalogue_v1."""
+    """Make the bundle catalogue_v1."""
     config = {"as_of_us": data.as_of_us, "rows": len(data.interactions)}
     return catalogue_bundle(data.users, data.startups, config)

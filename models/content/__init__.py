@@ -1,4 +1,4 @@
-"""Content-based: user and startup profiles in one text space (A01)."""
+"""Content-based model: user and startup profiles in one text space (A01)."""
 
 from dataclasses import dataclass
 

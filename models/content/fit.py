@@ -1,8 +1,8 @@
-"""One text space of users and startups: latent semantic analysis of profiles (Deerwester et al. 1990; A01).
+"""Latent semantic analysis of user and startup profiles in one space (Deerwester et al. 1990; A01).
 
-A profile is a set of tokens (`models.data.profile_text.tokens_of`), weighted by ln((1 + n) / (1 + profiles with the
-token)) + 1. Its vector is the normalised sum of the tokens' vectors. These include the weight, so unseen owners are
-embedded by a look-up and a sum.
+A profile is a set of tokens (`models.data.profile_text.tokens_of`). A token's weight is ln((1 + n) / (1 + profiles with
+the token)) + 1. A profile's vector is the normalised sum of its tokens' vectors, which include the weight. So unseen
+owners are embedded by a look-up and a sum.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models.scoring.factors import NOTHING, embed
 
 
 def fit(data: TrainingData[ContentConfig]) -> Bundle:
-    """The bundle content_v1."""
+    """Train the bundle content_v1."""
     users, startups = data.users, data.startups
     profiles = data.profiles(users), data.profiles(startups)
     return fit_content(*profiles, data.interactions, users.ids, startups.ids, data.config, data.seed)
@@ -39,12 +39,13 @@ def fit_content(
     seed: int = 42,
     least_profiles: int = MIN_PROFILES,
 ) -> Bundle:
-    """The bundle content_v1.
+    """Compute the bundle content_v1. Never raises.
 
-    user_vectors, startup_vectors: (n, d), unit or zero. token_vectors: (t, d). tokens: (t,) ascending.
-    A startup's vector is that of its profile. A user's vector is the profile's plus the mean of the startups with
-    positive interactions, weighted by log interest; a dislike says little about tokens. A row of zeros is unknown.
-    Never raises: without frequent tokens all rows are unknown, with a note in the config.
+    Arrays: user_vectors, startup_vectors (n, d), of length 1, or zero if unknown; token_vectors (t, d); tokens (t,)
+    ascending.
+    A startup's vector is that of its profile. A user's vector is the profile's vector plus the mean vector of the
+    startups with positive interactions, weighted by log interest. Dislikes are left out: they say little about tokens.
+    Without frequent tokens all rows are zero, with a note in the config.
     """
     lists = [*token_lists(users_profiles), *token_lists(startups_profiles)]
     tokens = vocabulary(lists, config.terms, least_profiles)
@@ -72,13 +73,13 @@ def fit_content(
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows normalised to length 1; rows near zero become zero."""
+    """Scale rows to length 1. Rows near zero become zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(np.where(length > NOTHING, rows / np.maximum(length, NOTHING), 0.0), np.float32)
 
 
 def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[NDArray[np.float32], float]:
-    """(terms, d) directions of the tokens scaled by idf, and the share of variance that d dimensions explain."""
+    """Return (terms, d) token directions scaled by idf, and the share of variance that they explain."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.preprocessing import normalize
     from threadpoolctl import threadpool_limits
@@ -97,7 +98,7 @@ def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[N
 
 
 def _mean_of_history(interactions: Interactions, startups: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(users, d) mean known vector of the startups with positive interactions, zero without any."""
+    """Return (users, d) mean vector of the startups with positive interactions; zero without any."""
     weight = interactions.csr(damping="log").maximum(0).tocsr()
     known = startups.any(axis=1).astype(np.float32)
     total = np.asarray(weight @ known)
@@ -105,7 +106,7 @@ def _mean_of_history(interactions: Interactions, startups: NDArray[np.float32]) 
 
 
 def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
-    """The bundle with the vectors of new entities."""
+    """Add the vectors of new entities."""
     arrays = dict(bundle.arrays)
     for entity, texts in newcomers.texts.items():
         new, _ = embed([text.split() for text in texts], arrays["tokens"], arrays["token_vectors"])

@@ -1,4 +1,4 @@
-"""Content as a source: stored vectors, and profile text of unseen owners (A01)."""
+"""Content as a source of candidates, also by the profile text of unseen owners (A01)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.spec import Source
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> TextFactorScorer:
-    """For the bundle content_v1."""
+    """Open the bundle content_v1."""
     order = sides.owners.entity.value, sides.items.entity.value
     vectors = sides.vectors(bundle, order, "vectors")
     return TextFactorScorer(source, *vectors, bundle.arrays["tokens"], bundle.arrays["token_vectors"])

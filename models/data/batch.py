@@ -16,7 +16,7 @@ from models.spec import Source
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """The candidates of one source for a batch of b owners, as ragged rows without barred items.
+    """One source's candidates for a batch of b owners, as ragged rows without barred items.
 
     indptr: (b + 1,) int64. item: (nnz,) int32 catalogue rows, best first within an owner, ties by row.
     score: (nnz,) float32, finite. The row of an unknown owner is empty.
@@ -45,16 +45,16 @@ class Proposal:
         return cls(np.zeros(owners + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
-#: Type of the bit masks of sources and of reasons.
+#: Type of the bit masks of sources and reasons.
 MASK = np.uint16
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The union of the proposals of all sources, items ascending within an owner.
+    """The union of all sources' proposals, items ascending within an owner.
 
     indptr: (b + 1,). item: (nnz,) catalogue rows. owner: (nnz,). proposed: (nnz,) bits of the proposing sources.
-    scores: by source (nnz,), NaN without one. A source scores the whole union, not only its own proposals (R06).
+    scores: (nnz,) by source, NaN without a score. A source scores the whole union (R06).
     """
 
     indptr: NDArray[np.int64]
@@ -70,9 +70,9 @@ class Candidates:
     def union(
         cls, owners: int, proposals: Mapping[Source, Proposal], more: Sequence[tuple[Source, Proposal]] = ()
     ) -> Candidates:
-        """Merge proposals of the same batch. A source scores what it proposed; the rest of its column is NaN.
+        """Merge proposals for the same batch. Pairs that a source did not propose get NaN in its column.
 
-        more: further proposals in a source's name, without scores.
+        more: further proposals of a source, without scores.
         """
         every = [*proposals.values(), *(p for _, p in more)]
         bits = max((int(p.item.max()) for p in every if len(p.item)), default=0).bit_length()
@@ -103,9 +103,9 @@ class Candidates:
 
 
 def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted unique keys, and for each element of `key` its position among them.
+    """Return sorted unique keys, and the position of each element of `key` among them.
 
-    Where the low bits are free they carry the position: a plain integer sort is fast.
+    Free low bits carry the position: then a plain, fast integer sort is enough.
     """
     bits = len(key).bit_length()
     if int(key.max(initial=0)) >> (63 - bits):
@@ -122,18 +122,18 @@ def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def indptr_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n + 1,) row pointer of ragged rows of these lengths."""
+    """Return the (n + 1,) row pointer for ragged rows of these lengths."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Owners:
-    """b owners of one surface.
+    """A batch of b owners of one surface.
 
     row: (b,) int32 row in the release's entities, -1 for an unseen owner. count: (b,) int32 interaction count.
     opted_out: (b,) bool. history: (b, items) float32 csr over the surface's catalogue (see `Interactions.csr`).
-    barred: (b, items) bool csr over the catalogue: never to show (seen, disliked, dismissed, own).
-    text: b profile texts, of unseen owners only, or None.
+    barred: (b, items) bool csr: items never to show (seen, disliked, dismissed, own).
+    text: b profile texts of unseen owners, or None.
     age: (b, items) float32 csr: age of the last positive event by `EventTime`; None: unknown.
     kinds: (b, items) uint16 csr of the positive pairs, see `Interactions.kinds`; None: unknown.
     """
@@ -172,9 +172,9 @@ class Owners:
         )
 
     def impersonal(self) -> Owners:
-        """Return the batch with the history and text of opted-out owners removed (R23, L07).
+        """Remove history and text of opted-out owners (R23, L07).
 
-        Barred items and the interaction count stay: they exclude items and choose the route, but personalise nothing.
+        Barred items and the interaction count stay, because they do not personalise the order.
         """
         if not self.opted_out.any():
             return self
@@ -198,7 +198,7 @@ class Owners:
 
 
 def _of_rows(matrix: sparse.csr_matrix, kept: NDArray[np.bool_]) -> sparse.csr_matrix:
-    """The csr matrix with every row empty where `kept`, (b,) bool, is false."""
+    """Empty every row of the csr matrix where `kept`, (b,) bool, is false."""
     length = np.diff(matrix.indptr)
     stored = np.repeat(kept, length)
     return sparse.csr_matrix(

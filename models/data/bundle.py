@@ -1,12 +1,12 @@
-"""The on-disk format of a trained model: a directory of arrays and JSON with a checksummed manifest.
+"""The on-disk format of a trained model: arrays and JSON in a directory, with a checksummed manifest.
 
     als_v1/20130405T000001Z-3fa92c1b/
     ├── als_v1_config.json          the manifest (D17)
-    ├── als_v1_user_factors.npy     one file an array (D13-D21)
-    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]} by row number; "later": number of appended rows
+    ├── als_v1_user_factors.npy     one file for each array (D13-D21)
+    └── als_v1_user_mapping.json    one file for each IdMap: {"ids": [...]} by row; "later": number of appended rows
 
-No pickle (D12, R12). Only the owner may read the files (L03): a file that anybody may write is refused, and one that
-others may read is logged. Only this file knows the format.
+There is no pickle (D12, R12). Only the owner may read the files (L03). A file that anybody may write is refused. A file
+that others may read is logged. Only this module knows the format.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """One trained model.
+    """A trained model.
 
-    name: "als_v1", say. config: cutoff, hyperparameters, metrics; JSON values only.
-    arrays: by name, "user_factors", say. maps: IdMaps by name, "user", say.
-    files: further files by name, as "ranker_v1.pth" (torch weights, opened with weights_only).
+    name: for example "als_v1". config: cutoff, hyperparameters, metrics; JSON values only.
+    arrays: by name, for example "user_factors". maps: IdMaps by name, for example "user".
+    files: further files by name, for example "ranker_v1.pth" (torch weights, opened with weights_only).
     version: "<cutoff slug>-<first 8 of digest>", set when stored.
     """
 
@@ -50,7 +50,7 @@ class Bundle:
     version: str = ""
 
     def digest(self) -> str:
-        """sha256 over the content, equal on every machine."""
+        """Return the sha256 of the content, equal on every machine."""
         h = hashlib.sha256(json.dumps([self.name, dict(self.config)], sort_keys=True).encode())
         for key in sorted(self.arrays):
             a = np.ascontiguousarray(self.arrays[key])
@@ -90,8 +90,8 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
 def open_bundle(name: str, directory: Path) -> Bundle:
     """Read and verify a bundle.
 
-    Raises BundleNotFound; BundleCorrupt for a missing, truncated or changed file, an unknown format, or a file that
-    anybody may write.
+    Raises BundleNotFound.
+    Raises BundleCorrupt if a file is missing or changed, the format is unknown, or anybody may write a file.
     """
     try:
         return _opened(name, directory)
@@ -141,7 +141,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_modes(paths: Sequence[Path]) -> None:
-    """Raises BundleCorrupt if anybody may write a file; logs one warning if others may read one."""
+    """Log one warning if others may read a file. Raises BundleCorrupt if anybody may write one."""
     modes = {p: p.stat().st_mode for p in paths if p.exists()}
     for path, mode in modes.items():
         if mode & stat.S_IWOTH:
@@ -171,7 +171,7 @@ def _write(path: Path, body: bytes) -> str:
 
 
 def digest_of(root: Path, paths: Iterable[Path]) -> str:
-    """Twelve hex digits of the names below `root` and the contents of these files, in order of their paths."""
+    """Return twelve hex digits that identify these files' paths below `root` and contents."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -179,6 +179,6 @@ def digest_of(root: Path, paths: Iterable[Path]) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the hex digest of a file."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Features of candidates, stored by what they depend on: the pair, or only its item or owner."""
+"""Features of candidates, stored by what they depend on: the pair, the item, or the owner."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAIR = "pair"
-_SHARED = 8  # columns from which on a group is kept apart
+_SHARED = 8  # a group with this many columns or more is stored separately
 _ROWS = 8192  # rows per block of a sum, so that it stays in the cache
 
 
 class Column(NamedTuple):
-    """One feature of n candidates.
+    """A feature of n candidates.
 
-    values: (k,). place: (n,) index into the values; None: one value a candidate, k = n. group: what the feature depends
-    on; columns of one group have the same `place`.
+    values: (k,). place: (n,) index into values; None: one value per candidate, k = n.
+    group: what the feature depends on. Columns of a group have the same `place`.
     """
 
     values: NDArray[Any]
@@ -26,25 +26,24 @@ class Column(NamedTuple):
     group: str = PAIR
 
     def of(self, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """The feature of every candidate, or of these rows."""
+        """Return the feature of all candidates, or of these rows."""
         place = _among(self.place, rows)
         return self.values if place is None else self.values.take(place)
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Columns of n candidates by name, in order."""
+    """Ordered columns of n candidates, by name."""
 
     columns: Mapping[str, Column]
     rows: int
 
     @classmethod
     def dense(cls, names: Sequence[str], cells: NDArray[Any]) -> Features:
-        """From (n, f) values."""
         return cls({name: Column(column) for name, column in zip(names, cells.T, strict=True)}, len(cells))
 
     def cells(self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None) -> NDArray[np.float32]:
-        """(n, f) float32 of every candidate, or of these rows; each column contiguous.
+        """Return (n, f) float32 of all candidates, or of these rows; each column is contiguous.
 
         wanted: numbers of the columns to fill; None: all.
         """
@@ -61,9 +60,9 @@ class Features:
         return found.T
 
     def weighted(self, weight: NDArray[np.float64], rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """(n,) sum of weight (f,) times feature, of every candidate, or of these rows.
+        """Return (n,) sums of weight (f,) times feature, for all candidates or these rows.
 
-        It adds term by term, group by group, so that equal features have equal sums in every batch.
+        Terms are added one by one in a fixed order, so that equal features have equal sums in every batch.
         """
         groups: dict[str, list[tuple[np.float64, Column]]] = {}
         for factor, column in zip(weight, self.columns.values(), strict=True):
@@ -80,7 +79,7 @@ class Features:
         return total
 
     def parts(self, rows: NDArray[np.int64]) -> list[Part]:
-        """The features of these rows, with large groups that few values serve apart."""
+        """Split the features of these rows into parts. A large group with few distinct values is its own part."""
         by_group: dict[str, list[int]] = {}
         for i, column in enumerate(self.columns.values()):
             by_group.setdefault(column.group, []).append(i)
@@ -102,8 +101,10 @@ class Features:
 
 
 class Part(NamedTuple):
-    """Some features of n candidates. columns: their numbers. cells: (k, f) float32, each column contiguous; only
-    `columns` are filled. place: (n,) row of the cells of each candidate; None: k = n, in order.
+    """Some features of n candidates.
+
+    columns: their numbers. cells: (k, f) float32, each column contiguous; only `columns` are filled.
+    place: (n,) row of the cells for each candidate; None: k = n, in order.
     """
 
     columns: tuple[int, ...]
@@ -112,7 +113,7 @@ class Part(NamedTuple):
 
 
 def _renumbered(place: NDArray[np.integer[Any]], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct places below `most`, ascending, and the number of each place among them."""
+    """Return the distinct places below `most`, ascending, and each place's position among them."""
     number = np.zeros(most, np.int64)
     number[place] = 1
     used = np.flatnonzero(number)
@@ -121,14 +122,14 @@ def _renumbered(place: NDArray[np.integer[Any]], most: int) -> tuple[NDArray[np.
 
 
 def _among(place: NDArray[Any] | None, rows: NDArray[np.int64] | None) -> NDArray[Any] | None:
-    """The places of these rows; None: every candidate has a value of its own, in order."""
+    """Select the places of these rows; None: every candidate has its own value, in order."""
     if rows is None:
         return place
     return rows if place is None else place.take(rows)
 
 
 def weighted_sum(terms: Sequence[tuple[np.float64, NDArray[Any]]]) -> NDArray[np.float64]:
-    """(n,) sum of factor times values (n,), term by term; terms of factor 0 are left out."""
+    """Return (n,) sum of factor times values (n,), term by term, without terms of factor 0."""
     total = np.zeros(len(terms[0][1]))
     term = np.empty(min(len(total), _ROWS))
     for start in range(0, len(total), _ROWS):

@@ -1,4 +1,4 @@
-"""All users or all startups known at a cutoff, as columns; their ids, and the keyed hashes of erased ids."""
+"""All users or all startups known at a cutoff, their ids, and keyed hashes of erased ids."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from models.errors import DataError
 from models.schema import FACETS, Entity, Role, Surface
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-#: The nil UUID (RFC 9562, 5.9) identifies nobody: rows with it are rejected, and its bytes encode a blank row.
+#: The nil UUID (RFC 9562, 5.9) identifies nobody. Input rows with it are rejected; its bytes encode a blank row.
 NIL = str(uuid.UUID(int=0))
 ID_BYTES = 16
-#: Places of the 32 hex digits in a UUID's text.
+#: Positions of the 32 hex digits in a UUID's text.
 _DIGITS = [i for i, c in enumerate(NIL) if c != "-"]
 
 
 @dataclass(frozen=True, eq=False)
 class IdMap:
-    """Sorted unique UUID strings; the row number of an id is its index.
+    """Sorted unique UUID strings. An id's index is its row number.
 
-    ids: (n,) array of dtype U36, lower case, ascending, so that a tie broken by row is broken by id. Rows are never
-    renumbered: an erased id leaves a blank row.
-    later: how many rows were appended to a map in use. Each appended batch ascends.
+    ids: (n,) array of dtype U36, lower case, ascending: a tie broken by row is broken by id. Rows are never renumbered;
+    an erased id leaves a blank row.
+    later: number of rows appended after the build. Each appended batch ascends.
     """
 
     ids: NDArray[np.str_]
@@ -58,7 +58,7 @@ class IdMap:
         return len(self.ids)
 
     def rows_of(self, ids: NDArray[np.str_] | Iterable[str]) -> NDArray[np.int32]:
-        """(m,) row of each id, -1 where it is unknown."""
+        """Return (m,) row of each id, -1 if unknown."""
         wanted = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36")
         there, rows = self._there
         if not len(there):
@@ -72,25 +72,25 @@ class IdMap:
         return IdMap(ids, self.later)
 
     def extended(self, ids: NDArray[Any] | Iterable[str]) -> IdMap:
-        """The same rows with further ids appended. Raises DataError for a known one."""
+        """Append ids and keep all rows. Raises DataError for a known id."""
         more = IdMap.from_ids(ids).ids
         return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
 
     @property
     def blank(self) -> NDArray[np.bool_]:
-        """(n,) bool: the row's id was erased."""
+        """Return (n,) bool: the row's id was erased."""
         return np.asarray(self.ids == "")
 
     @cached_property
     def _there(self) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-        """The ids that are not blank, ascending, and their rows."""
+        """Return the ids that are not blank, ascending, and their rows."""
         rows = np.flatnonzero(~self.blank)
         if self.later:
             rows = rows[np.argsort(self.ids[rows], kind="stable")]
         return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
 
     def packed(self) -> NDArray[np.uint8]:
-        """(n, 16) bytes of the UUIDs; zeros for a blank row."""
+        """Return (n, 16) bytes of the UUIDs; zeros for a blank row."""
         return pack_ids(self.ids)
 
     @classmethod
@@ -99,18 +99,18 @@ class IdMap:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is a UUID with four dashes, in any case."""
+    """Return whether a text is a UUID with four dashes, in any case."""
     return _ID.fullmatch(text) is not None
 
 
 def pack_ids(ids: NDArray[np.str_]) -> NDArray[np.uint8]:
-    """(n, 16) bytes of n UUID strings; zeros for a blank one."""
+    """Return (n, 16) bytes of n UUID strings; zeros for a blank one."""
     text = "".join(i or NIL for i in ids.tolist()).replace("-", "")
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
 def unpack_ids(packed: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """(n,) U36 strings of (n, 16) uint8 bytes; blank for zeros."""
+    """Return (n,) U36 strings of (n, 16) uint8 bytes; blank for zeros."""
     digits = np.frombuffer(np.ascontiguousarray(packed, np.uint8).tobytes().hex().encode(), np.uint8)
     text = np.full((len(packed), len(NIL)), ord("-"), np.uint8)
     text[:, _DIGITS] = digits.reshape(-1, 2 * ID_BYTES)
@@ -124,14 +124,15 @@ UNKNOWN_TIME = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, eq=False)
 class Entities:
-    """All entities of one kind at the cutoff. All arrays of a release use the row numbers of `ids`.
+    """All entities of one kind at the cutoff. Every array has the rows of `ids`.
 
     role: (n,) int8 `Role` code, -1 for startups and unknown roles. listed: (n,) bool, may be recommended.
     opted_out: (n,) bool, opted out of personalisation (L07, R23). founder: (n,) int32 user row of a startup's founder,
-    -1 unknown. created_at: (n,) int64 microseconds since 1970 UTC, or UNKNOWN_TIME.
-    views, interactions: (n,) int64 totals before the cutoff. count: (n,) int32 interaction count that routes (R09).
+    -1 unknown.
+    created_at: (n,) int64 microseconds since 1970 UTC, or UNKNOWN_TIME.
+    views, interactions: (n,) int64 totals before the cutoff. count: (n,) int32 interaction count for routing (R09).
     facets: (n,) int32 codes by FACETS, -1 blank. labels: the text of each code.
-    withheld: profile fields that the build left out; later profiles are read without them.
+    withheld: profile fields that the build left out. Later profiles are read without them.
     """
 
     entity: Entity
@@ -170,24 +171,24 @@ class Entities:
 
     @property
     def all_met(self) -> bool:
-        """Whether every listed entity has an interaction.
+        """Return whether every listed entity has an interaction.
 
-        At an earlier instant this is survivorship bias: an entity without interactions was certain to get one. Leave
-        such entities out of its samples.
+        At a historical cutoff this is survivorship bias: an entity without interactions was certain to get one. Such
+        entities must be left out of the samples.
         """
         return bool(self.count[self.listed].all())
 
     def known_fields(self, profile: Mapping[str, str]) -> dict[str, str]:
-        """The profile without the withheld fields."""
+        """Return the profile without the withheld fields."""
         return {field: text for field, text in profile.items() if field not in self.withheld}
 
     def items_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) ascending rows that may be recommended on this surface."""
+        """Return (m,) ascending rows that may be recommended on this surface."""
         shown = self.listed if surface.item is Entity.STARTUP else self.listed & self._has(surface.role)
         return np.flatnonzero(shown).astype(np.int32)
 
     def owners_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) ascending rows that get a list on this surface."""
+        """Return (m,) ascending rows that get a list on this surface."""
         mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
         return np.flatnonzero(mine).astype(np.int32)
 
@@ -196,19 +197,19 @@ class Entities:
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-#: Field of the hash `Keys.erased` with the key of the marks; every other field is a mark.
+#: Field of the hash `Keys.erased` that holds the key of the marks. Every other field is a mark.
 KEY_FIELD = b"key"
 
 
 @dataclass(frozen=True)
 class Erased:
-    """The key of the marks and the marks (32 hex digits each) of all erased ids."""
+    """Marks (keyed hashes, 32 hex digits) of all erased ids, and their key."""
 
     key: bytes = b""
     marks: frozenset[str] = frozenset()
 
     def mask(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) bool of (n, 16) uint8 ids: erased."""
+        """Return (n,) bool: the id of (n, 16) uint8 bytes was erased."""
         if not self.marks:
             return np.zeros(len(packed), bool)
         raw = np.ascontiguousarray(packed, np.uint8).tobytes()
@@ -218,18 +219,18 @@ class Erased:
         return {i for i in ids if self._mark(UUID(i).bytes) in self.marks} if self.marks else set()
 
     def named_in(self, text: str) -> set[str]:
-        """Erased ids that occur in a text, in lower case with dashes."""
+        """Return the erased ids in a text, in lower case with dashes."""
         return self.among({str(UUID(found)) for found in _UUID.findall(text)}) if self.marks else set()
 
     def fields(self) -> dict[Any, Any]:
-        """As a Redis hash; marks as 16 bytes."""
+        """Return the fields of a Redis hash, with marks as 16 bytes."""
         return {KEY_FIELD: self.key, **{bytes.fromhex(mark): b"" for mark in self.marks}}
 
     @classmethod
     def of_fields(cls, found: dict[bytes, bytes]) -> Erased:
-        """The inverse of `fields`; empty if the hash is missing."""
+        """Invert `fields`. Empty if the hash is missing."""
         return cls(found.get(KEY_FIELD, b""), frozenset(field.hex() for field in found if field != KEY_FIELD))
 
     def _mark(self, packed: bytes) -> str:
-        """As `matchbook_mark` in the database."""
+        """Compute the mark like `matchbook_mark` in the database."""
         return hashlib.sha256(self.key + packed).hexdigest()[:32]

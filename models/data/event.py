@@ -22,10 +22,10 @@ POSITION_MOST = 1000
 
 @dataclass(frozen=True)
 class Event:
-    """One posted event.
+    """A posted event.
 
-    event_id: the same again on a retry, so that the event counts once. user, startup: ids, lower case. at: UTC.
-    answer_id: the answer that showed the item, or empty. position: in that list, from 1; 0 if unknown.
+    event_id: a retry sends the same one, so that the event counts once. user, startup: ids, lower case. at: UTC.
+    answer_id: the answer that showed the item, or empty. position: rank in that list, from 1; 0 if unknown.
     """
 
     event_id: str
@@ -38,9 +38,10 @@ class Event:
 
     @classmethod
     def read(cls, given: Any, received: datetime, until: datetime | None = None) -> Event:
-        """Validate the fields of a request or stream entry; `at` defaults to the time of receipt.
+        """Validate the fields of a request or stream entry. `at` defaults to the time of receipt.
 
-        until: latest valid `at`, by default AHEAD after receipt. Raises MalformedEvent for the first wrong field.
+        until: latest valid `at`, by default AHEAD after receipt.
+        Raises MalformedEvent for the first invalid field.
         """
         if not isinstance(given, Mapping):
             raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object per event")
@@ -62,7 +63,6 @@ class Event:
         return cls(event_id, user, startup, kind, at, _answer_id(given), _position(given))
 
     def entry(self) -> dict[str, str]:
-        """The fields of its stream entry; `of_entry` reads them."""
         entry = {
             "event_id": self.event_id,
             "user_id": self.user,
@@ -75,7 +75,10 @@ class Event:
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, str], received: datetime) -> Event:
-        """The inverse of `entry`. Raises MalformedEvent, but not for a future time, checked on receipt."""
+        """Invert `entry`. Raises MalformedEvent.
+
+        A future time is valid here: it was checked on receipt.
+        """
         position = entry.get("position", "")
         whole = {"position": int(position)} if _POSITION.fullmatch(position) else {}
         return cls.read(dict(entry) | whole, received, LAST)
@@ -128,7 +131,7 @@ def _position(given: Mapping[str, Any]) -> int:
 
 
 def _at(given: Mapping[str, Any], received: datetime, until: datetime) -> datetime:
-    """Raises MalformedEvent also for an instant before 1970 or after `until`."""
+    """Read the time. Raises MalformedEvent if it is invalid, before 1970 or after `until`."""
     value = given.get("at")
     if value is None:
         return received

@@ -1,4 +1,4 @@
-"""Events between users and startups. Only this file defines their orientation and weights."""
+"""Events between users and startups. Only this module defines their orientation and weights."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ from models.data.entities import IdMap
 from models.errors import DataError
 from models.schema import COUNTED_TYPES, EventType
 
-#: Share of events that `Span` leaves out at either end (at least one); none if there are FEW or fewer.
+#: `Span` leaves out this share of events at either end, at least one event; none if there are FEW or fewer.
 TAIL, FEW = 0.01, 20
-#: Half-lives after which a weight decays no more, so that 32 bits hold it.
+#: A weight stops decaying after this many half-lives, so that 32 bits hold it.
 MOST = 100.0
 
 
 class Span(NamedTuple):
-    """Time range of most events. newest_us: its end, microseconds since 1970 UTC. length_us: its length, or 0."""
+    """Time range of most events.
+
+    newest_us: its end, microseconds since 1970 UTC. length_us: its length, or 0.
+    """
 
     newest_us: int
     length_us: float
 
     @classmethod
     def from_times(cls, at: NDArray[np.int64]) -> Span:
-        """The span of (n,) int64 microseconds since 1970 UTC, in any order: from the quantile TAIL to 1 - TAIL."""
+        """Compute the span from quantile TAIL to 1 - TAIL.
+
+        at: (n,) int64 microseconds since 1970 UTC, in any order.
+        """
         n = len(at)
         if not n:
             return cls(0, 0.0)
@@ -39,21 +45,27 @@ class Span(NamedTuple):
         return cls(last, float(last - first))
 
     def fading(self, at: NDArray[np.int64], share: float) -> NDArray[np.float64]:
-        """(n,) in 0..1: 1 from `newest_us` on, halved every `share` of the span before it; share 0: 1."""
+        """Return (n,) factors in 0..1: 1 from `newest_us` on, halved every `share` of the span before it.
+
+        With share 0 all are 1.
+        """
         if not (share > 0 and self.length_us > 0):
             return np.ones(len(at))
         return faded(at, self.newest_us, share * self.length_us)
 
 
 def leaving(at: NDArray[np.int64], share: float) -> int:
-    """The instant that has the last `share` (above 0) of the events at or after it. at: (n,) ascending, n > 0."""
+    """Return the instant from which on the last `share` (above 0) of the events happened.
+
+    at: (n,) ascending, n > 0.
+    """
     return int(at[int(len(at) * (1 - share))])
 
 
 def faded(at: NDArray[np.int64], newest_us: int, half_life_us: float) -> NDArray[np.float64]:
-    """(n,) in (0, 1]: 1 from an instant on, halved for every half-life before it.
+    """Return (n,) factors in (0, 1]: 1 from `newest_us` on, halved for each half-life before it.
 
-    It never reaches 0, which would mean "no interaction".
+    A factor never reaches 0, which would mean "no interaction".
     """
     return np.exp2(np.clip((at - newest_us) / half_life_us, -MOST, 0.0))
 
@@ -65,7 +77,7 @@ LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: By `EventType.code`: weight (C01-C07), 0 without one, and whether it is an explicit opinion.
 EVENT_WEIGHTS = np.zeros(EventType.codes(), np.float32)
 EXPLICIT = np.zeros(EventType.codes(), bool)
-#: By the code of an event's type its bit in `Interactions.kinds`, 0 where it has no verb.
+#: By `EventType.code`: the bit in `Interactions.kinds`, 0 for a type without a verb.
 _COUNTED = np.zeros(EventType.codes(), np.uint16)
 for _type in COUNTED_TYPES:
     _COUNTED[_type.code] = 1 << _type.code
@@ -74,7 +86,7 @@ for _type in EventType:
 
 
 class Pairs(NamedTuple):
-    """(n,) int32 owner and item rows, and (n,) int64 microseconds since 1970 UTC."""
+    """Owner and item rows, (n,) int32, and times, (n,) int64 microseconds since 1970 UTC."""
 
     owner: NDArray[Any]
     item: NDArray[Any]
@@ -91,12 +103,11 @@ NO_PAIRS = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.in
 class Interactions:
     """Events as parallel arrays, one row per event, in any order.
 
-    owners, items: ids of the rows: users and startups in a snapshot. Only `transposed()` swaps them.
+    owners, items: ids of the rows; users and startups in a snapshot. Only `transposed()` swaps them.
     owner, item: (n,) int32 rows. kind: (n,) int8 `EventType.code`. at: (n,) int64 microseconds since 1970 UTC.
-    dismissed: pairs excluded from lists; they are not events, never counted or trained on.
-
-    In `csr()` a positive cell is interest, a negative cell a dislike, an absent cell no interaction (for ALS a weak
-    dislike). No 0 is stored: the solver would read it as "no opinion" (R07).
+    dismissed: pairs excluded from lists. They are not events and never counted or trained on.
+    In `csr()` a positive cell is interest, a negative cell is a dislike, and an absent cell is no interaction (for ALS
+    a weak dislike). No 0 is stored, because the solver would read it as "no opinion" (R07).
     """
 
     owners: IdMap
@@ -124,11 +135,11 @@ class Interactions:
         return len(self.owner)
 
     def where(self, mask: NDArray[Any]) -> Interactions:
-        """The events of a boolean mask; row numbers and dismissed pairs stay."""
+        """Select events by a boolean mask. Row numbers and dismissed pairs stay."""
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
     def of_owner(self, owner: int, events: NDArray[np.int64]) -> Interactions:
-        """These events with a single owner row."""
+        """Select these events, with a single owner row."""
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
         gone = self.dismissed.where(self.dismissed.owner == owner)
@@ -143,35 +154,34 @@ class Interactions:
         )
 
     def before(self, instant_us: int) -> Interactions:
-        """Events and dismissals strictly before an instant."""
+        """Select events and dismissals strictly before an instant."""
         gone = self.dismissed.where(self.dismissed.at < instant_us)
         return replace(self.where(self.at < instant_us), dismissed=gone)
 
     def transposed(self) -> Interactions:
-        """The same events with owners and items swapped."""
         gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)
         return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 
     def counts(self) -> NDArray[np.int32]:
-        """(owners,) events: the interaction count of users (R09)."""
+        """Return (owners,) number of events: the interaction count of users (R09)."""
         return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
 
     def distinct_counts(self) -> NDArray[np.int32]:
-        """(owners,) distinct items: the interaction count of startups, after `transposed()` (R09)."""
+        """Return (owners,) distinct items. On `transposed()` events: the interaction count of startups (R09)."""
         return np.diff(self.pairs().indptr).astype(np.int32)
 
     def pairs(self) -> sparse.csr_matrix:
-        """(owners, items) bool: pairs with any event."""
+        """Return (owners, items) bool: pairs with any event."""
         return self._matrix(self.owner, self.item, np.ones(len(self), bool))
 
     def disliked(self) -> sparse.csr_matrix:
-        """(owners, items) bool: pairs whose last explicit event is a dislike (R07)."""
+        """Return (owners, items) bool: pairs whose last explicit event is a dislike (R07)."""
         last = self._last_opinions()
         mask = last[self.kind[last] == EventType.DISLIKE.code]
         return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
 
     def barred(self, views_are_seen: bool) -> sparse.csr_matrix:
-        """(owners, items) bool: pairs never to recommend: seen, disliked or dismissed."""
+        """Return (owners, items) bool: pairs never to recommend (seen, disliked or dismissed)."""
         seen = self if views_are_seen else self.where(self.kind != EventType.VIEW.code)
         gone = self._matrix(self.dismissed.owner, self.dismissed.item, np.ones(len(self.dismissed.at), bool))
         return (seen.pairs() + self.disliked() + gone).tocsr()
@@ -179,10 +189,10 @@ class Interactions:
     def csr(
         self, half_life_days: float | None = None, now_us: int | None = None, damping: str = "none"
     ) -> sparse.csr_matrix:
-        """(owners, items) float32 weights.
+        """Return (owners, items) float32 weights.
 
-        Positive events (EVENT_WEIGHTS) add up, each halved every `half_life_days` before `now_us`, by default the end
-        of their `Span`. A pair whose last explicit event is a dislike has only the weight of the dislike.
+        The weights of positive events (EVENT_WEIGHTS) add up, each halved every `half_life_days` before `now_us`, by
+        default the end of their `Span`. If a pair's last explicit event is a dislike, the cell is the dislike's weight.
         damping of positive cells: "none", "log" (log1p of the sum) or "binary" (1.0).
         """
         weight = EVENT_WEIGHTS[self.kind]
@@ -201,8 +211,10 @@ class Interactions:
         return matrix
 
     def kinds(self) -> sparse.csr_matrix:
-        """(owners, items) uint16: of every pair that met the types of its events that have a verb (`EventType.done`),
-        a bit `1 << code` each."""
+        """Return (owners, items) uint16: the event types of each pair, a bit `1 << code` for each type.
+
+        Types without a verb (`EventType.done`) are left out.
+        """
         counted = _COUNTED[self.kind]
         key = (self.owner.astype(np.int64) * max(len(self.items), 1) + self.item)[counted > 0]
         order = np.argsort(key, kind="stable")
@@ -213,7 +225,7 @@ class Interactions:
         return self._matrix(owner, item, bits)
 
     def _last_opinions(self) -> NDArray[np.int64]:
-        """Row number of each pair's last explicit event; ties by the higher kind code."""
+        """Return the row number of each pair's last explicit event. Ties go to the higher kind code."""
         rows = np.flatnonzero(EXPLICIT[self.kind])
         rows = rows[np.lexsort((self.kind[rows], self.at[rows], self.item[rows], self.owner[rows]))]
         pair = self.owner[rows].astype(np.int64) * max(len(self.items), 1) + self.item[rows]
@@ -227,19 +239,19 @@ class Interactions:
 
 
 def instant_us(at: datetime) -> int:
-    """Microseconds since 1970 UTC."""
+    """Return microseconds since 1970 UTC."""
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-#: Most instants that `EventTime` stores, with equally many events between them.
+#: Most instants that `EventTime` stores. Equally many events lie between them.
 TICKS = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class EventTime:
-    """The age of an instant is the share of all events at or after it: 0 now, 1 before the first event.
+    """Measures the age of an instant as the share of events at or after it: 0 is now, 1 the beginning.
 
-    instant: (q,) int64 microseconds since 1970 UTC, ascending, at least one. share: (q,) float64, the age of each.
+    instant: (q,) int64 microseconds since 1970 UTC, ascending, q > 0. share: (q,) float64, the age of each.
     """
 
     instant: NDArray[np.int64]
@@ -247,7 +259,7 @@ class EventTime:
 
     @classmethod
     def from_times(cls, at: NDArray[np.int64]) -> EventTime:
-        """From (n,) int64 event times in any order; without events every age is 1."""
+        """Make the clock from (n,) int64 event times in any order. Without events every age is 1."""
         ordered = np.sort(at)
         if not len(ordered):
             return cls(np.zeros(1, np.int64), np.ones(1))
@@ -256,14 +268,14 @@ class EventTime:
         return cls(instant, 1 - place[first] / len(ordered))
 
     def age(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(…) ages of (…) int64 instants; the future has the age of the newest event."""
+        """Return the ages of int64 instants, in the same shape. A future instant has the newest event's age."""
         return np.interp(at.astype(np.float64), self.instant.astype(np.float64), self.share).astype(np.float32)
 
 
 def faded_csr(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:
-    """`Interactions.csr` with a half-life as a share of the events' `Span`; 0: no decay.
+    """Compute `Interactions.csr` with the half-life as a share of the events' `Span`; 0: no decay.
 
-    Events are sorted first: sums of floats must not depend on the order of rows.
+    Events are sorted first, because sums of floats must not depend on the order of rows.
     """
     half_life = half_life_days(interactions, share)
     if not half_life:
@@ -273,14 +285,14 @@ def faded_csr(interactions: Interactions, share: float, damping: str) -> sparse.
 
 
 def half_life_days(interactions: Interactions, share: float) -> float:
-    """The half-life in days for a share of the events' `Span`; 0: no decay."""
+    """Convert a share of the events' `Span` to a half-life in days; 0: no decay."""
     return share * Span.from_times(interactions.at).length_us / DAY_US
 
 
 def last_seen(
     interactions: Interactions, owner: NDArray[np.integer[Any]], item: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """(pairs,) time of the last event of each pair; pairs ascend."""
+    """Return (pairs,) time of each pair's last event. Pairs ascend."""
     stride = max(len(interactions.items), 1)
     key = interactions.owner.astype(np.int64) * stride + interactions.item
     last = np.full(len(owner), np.iinfo(np.int64).min)
@@ -294,7 +306,7 @@ def last_seen(
 def newest(
     owner: NDArray[np.integer[Any]], item: NDArray[np.int32], last: NDArray[np.int64], longest: int
 ) -> NDArray[np.int64]:
-    """Row numbers of the `longest` newest pairs of each owner, ties by item; owners ascend."""
+    """Return row numbers of each owner's `longest` newest pairs, ties by item. Owners ascend."""
     order = np.lexsort((item, -last, owner))
     first = np.searchsorted(owner, np.arange(owner[-1] + 1 if len(owner) else 0))
     return np.sort(order[np.arange(len(order)) - first[owner[order]] < longest])

@@ -27,7 +27,7 @@ _STOP = frozenset(
 
 
 def tokens_of(profile: Mapping[str, str]) -> list[str]:
-    """The tokens of a profile: namespaced values ("category:games_video", "location:pittsburgh") and plain words.
+    """Return a profile's tokens: values with a namespace ("category:games_video") and plain words.
 
     profile: text by column name; unknown columns are ignored. Tokens hold no white space, ascend and are unique.
     """
@@ -43,7 +43,7 @@ def tokens_of(profile: Mapping[str, str]) -> list[str]:
 
 
 def text_of(profile: Mapping[str, str]) -> str:
-    """The text in `Owners.text` of an unseen owner: its tokens joined by blanks."""
+    """Join an unseen owner's tokens by blanks, for `Owners.text`."""
     return " ".join(tokens_of(profile))
 
 
@@ -55,25 +55,28 @@ Profiles = Mapping[str, Sequence[str]]
 
 #: Longer tokens are noise (keys, links) and would widen the stored array.
 LONGEST_TOKEN = 64
-#: A token of a single profile matches no other.
+#: A token of one profile only matches nothing else.
 MIN_PROFILES = 2
 
 
 def token_lists(profiles: Profiles) -> list[list[str]]:
-    """The tokens of each row of a table of text columns."""
+    """Return the tokens of each row of a table of text columns."""
     columns = list(profiles)
     return [tokens_of(dict(zip(columns, row, strict=True))) for row in zip(*profiles.values(), strict=True)]
 
 
 def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> NDArray[np.str_]:
-    """(t,) unicode, ascending: the `most` frequent tokens found in at least `least_profiles` profiles, ties by name."""
+    """Return (t,) unicode, ascending: the `most` frequent tokens, ties by name.
+
+    A token counts if at least `least_profiles` profiles have it.
+    """
     frequency = Counter(token for tokens in lists for token in tokens if len(token) <= LONGEST_TOKEN)
     common = sorted((-count, token) for token, count in frequency.items() if count >= least_profiles)[:most]
     return np.array(sorted(token for _, token in common), dtype=str)
 
 
 def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> sparse.csr_matrix:
-    """(lists, tokens) float32: 1 where the list contains the token."""
+    """Return (lists, tokens) float32: 1 where the list contains the token."""
     place = {token: i for i, token in enumerate(tokens.tolist())}
     found = [[place[t] for t in tokens_ if t in place] for tokens_ in lists]
     indices = np.fromiter((i for row in found for i in row), np.int32)
@@ -87,6 +90,6 @@ def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> spars
 
 
 def idf(matrix: sparse.csr_matrix) -> NDArray[np.float32]:
-    """(terms,): ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
+    """Return (terms,) ln((1 + n) / (1 + profiles with the token)) + 1. n: profiles with any token."""
     profiles = int((np.diff(matrix.indptr) > 0).sum())
     return np.asarray(np.log((1 + profiles) / (1 + matrix.getnnz(axis=0))) + 1, np.float32)

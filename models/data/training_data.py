@@ -17,7 +17,7 @@ Config = TypeVar("Config", covariant=True)
 
 @dataclass(frozen=True, eq=False)
 class MarketState:
-    """A marketplace just before an instant. interactions: users x startups, all before as_of_us."""
+    """The marketplace just before an instant. interactions: users x startups, all before as_of_us."""
 
     users: Entities
     startups: Entities
@@ -34,11 +34,11 @@ class MarketState:
 
 
 class TrainingData(Protocol[Config]):
-    """The input of `fit`, without anything later than `as_of_us` (microseconds since 1970 UTC)."""
+    """The input of `fit`. It has nothing later than `as_of_us` (microseconds since 1970 UTC)."""
 
     @property
     def spec(self) -> ModelSpec | None:
-        """None if no single model is trained."""
+        """Return the model's spec; None if no single model is trained."""
         ...
 
     @property
@@ -49,13 +49,11 @@ class TrainingData(Protocol[Config]):
 
     @property
     def threads(self) -> int:
-        """The result must not depend on it."""
+        """Return the number of threads. The result must not depend on it."""
         ...
 
     @property
-    def device(self) -> str:
-        """cpu or cuda."""
-        ...
+    def device(self) -> str: ...
 
     @property
     def as_of_us(self) -> int: ...
@@ -68,20 +66,20 @@ class TrainingData(Protocol[Config]):
 
     @property
     def interactions(self) -> Interactions:
-        """Events of users who did not opt out; owners are users."""
+        """Return events of users who did not opt out, users as owners."""
         ...
 
     @property
     def standing(self) -> MarketState:
-        """Users, startups with their views, and interactions at the instant."""
+        """Return users, startups with their views, and interactions at the instant."""
         ...
 
     def table(self, name: str) -> Any:
-        """Settings of another table, "als" say."""
+        """Return the settings of another table, for example "als"."""
         ...
 
     def profiles(self, entities: Entities) -> Mapping[str, Sequence[str]]:
-        """Text columns by name; blank for entities that opted out or were created after the instant."""
+        """Return text columns by name. Entities that opted out or were created later are blank."""
         ...
 
     def earlier(self, as_of_us: int) -> TrainingData[Config]: ...
@@ -89,9 +87,9 @@ class TrainingData(Protocol[Config]):
 
 @dataclass(frozen=True, eq=False)
 class Newcomers:
-    """All entities and events before now_us (microseconds since 1970 UTC); the new entities are the last rows.
+    """All entities and events before now_us (microseconds since 1970 UTC). New entities are the last rows.
 
-    texts: profile tokens of the new entities of each kind, joined by blanks. events: users x startups.
+    texts: by kind, the profile tokens of each new entity, joined by blanks. events: users x startups.
     """
 
     entities: Mapping[Entity, Entities]

@@ -1,4 +1,4 @@
-"""The blend of ALS and two-tower for owners with much history (A06, C08-C18)."""
+"""The blend of ALS and two-tower for owners with many interactions (A06, C08-C18)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Train the learned blend: a logistic regression whose probability is the ensemble's score (C17, O05)."""
+"""Trains the learned blend: a logistic regression. Its probability is the ensemble's score (C17, O05)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_
 def fit_blend(
     features: NDArray[np.float32], label: NDArray[np.int8], min_positives: int, about: Mapping[str, Any] | None = None
 ) -> Bundle:
-    """Train "ensemble_v1": the probability that an owner engages with a candidate.
+    """Train "ensemble_v1", the probability that an owner engages with a candidate.
 
-    features: (n, 4) from `models.ensemble.scorer.learned_features`. label: (n,) 0 or 1. about: further config. Arrays:
-    coefficients (4,) and intercept (1,) float64. Count and age are equal for all candidates of an owner: they set the
-    level of the probability, and the two scores set the order.
+    features: (n, 4) from `models.ensemble.scorer.learned_features`. label: (n,) 0 or 1. about: further config.
+    Arrays: coefficients (4,) and intercept (1,), float64. Count and age are the same for all candidates of an owner, so
+    only the two scores affect the order.
     Raises TrainingError with fewer than `min_positives`, or if one label is missing.
     """
     from sklearn.linear_model import LogisticRegression

@@ -1,4 +1,4 @@
-"""Blend the raw scores of several models into one score in 0..1: scaling and four blends (C08-C18, R06)."""
+"""Blends raw scores of two models into one score in 0..1 (C08-C18, R06)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from models.scoring.scorer import min_max, ranks
 
 #: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
 RRF_K = 60
-#: ALS weight of the named profiles (C11-C14); the two-tower gets the rest.
+#: ALS weight of each named profile (C11-C14). The two-tower gets the rest.
 PROFILES = {"collaborative": 0.7, "balanced": 0.6, "semantic": 0.4, "equal": 0.5}
 
 
 def als_weight(config: EnsembleConfig, count: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """(b,) share of ALS: fixed, from a profile, or falling with the interaction count (C08, C11-C14, C18).
+    """Return (b,) weight of ALS: fixed, from a profile, or dynamic (C08, C11-C14, C18).
 
     dynamic: 0.6 below 50 interactions, 0.5 below 100, else 0.4.
     """
@@ -33,9 +33,9 @@ def als_weight(config: EnsembleConfig, count: NDArray[np.integer[Any]]) -> NDArr
 
 
 def resolved_blend(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleConfig:
-    """The settings with `auto` replaced by the choice in the bundle `ensemble_v1`.
+    """Replace the setting `auto` by the choice in the bundle `ensemble_v1`.
 
-    The weighted blend if nothing was chosen, or if profile or weights are configured.
+    The blend is "weighted" if nothing was chosen, or if profile or weights are configured.
     """
     if config.blend != "auto":
         return config
@@ -45,7 +45,7 @@ def resolved_blend(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleCon
 
 
 def blend_is_auto(config: EnsembleConfig) -> bool:
-    """Whether `auto` may choose: neither profile nor weights are configured."""
+    """Return whether `auto` may choose: neither profile nor weights are configured."""
     return config == EnsembleConfig()
 
 
@@ -53,8 +53,8 @@ def blend_is_auto(config: EnsembleConfig) -> bool:
 class Blend:
     """Blends the scores of ALS and two-tower over the same candidates (A06, R06).
 
-    learned: the bundle `ensemble_v1`, if any: the coefficients of the learned blend (C17), and the blend chosen on the
-    validation split for "auto". Without it the weighted blend is used.
+    learned: the bundle `ensemble_v1` or None. It holds the coefficients of the learned blend (C17) and the blend that
+    "auto" chose on the validation split. Without it the blend is weighted.
     """
 
     config: EnsembleConfig
@@ -69,7 +69,10 @@ class Blend:
         count: NDArray[np.integer[Any]],
         age_days: NDArray[np.floating[Any]],
     ) -> NDArray[np.float32]:
-        """(nnz,) in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
+        """Return (nnz,) scores in 0..1.
+
+        als, two_tower: raw scores; NaN counts as lowest. count, age_days: (b,) per owner.
+        """
         config = resolved_blend(self.config, self.learned)
         if config.blend == "rrf":
             fused = 1 / (RRF_K + ranks(als, indptr)) + 1 / (RRF_K + ranks(two_tower, indptr))
@@ -99,5 +102,5 @@ def learned_features(
     count: NDArray[np.integer[Any]],
     age_days: NDArray[np.floating[Any]],
 ) -> NDArray[np.float32]:
-    """(n, 4) inputs of the learned blend: both scaled scores, log1p of interactions and of account age (C17)."""
+    """Return (n, 4): both scaled scores, log1p of the interaction count and of the account age (C17)."""
     return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Models computed by another program: vectors or scores by id in Parquet files, with the time of their data."""
+"""Models of another program: vectors or scores by id in Parquet files, with the time of their data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ExternalConfig:
 def vectors(
     name: str, code: int, label: str, reason: tuple[str, str], owners: Set[Entity] = BOTH, title: str = ""
 ) -> ModelSpec:
-    """Vectors of users and startups, scored by their dot product.
+    """Declare vectors of users and startups, scored by dot product.
 
     Columns: id (text), vector (list of numbers of one length), as_of (timestamp). Arguments: see `Source`.
     """
@@ -42,7 +42,7 @@ def vectors(
 def scores(
     name: str, code: int, label: str, reason: tuple[str, str], owners: Set[Entity] = BOTH, title: str = ""
 ) -> ModelSpec:
-    """Scores of pairs; no other pair is proposed or scored.
+    """Declare scores of pairs. Other pairs are neither proposed nor scored.
 
     Columns: user_id, startup_id (text), score (number), as_of (timestamp). Arguments: see `Source`.
     """

@@ -1,7 +1,7 @@
-"""Import vectors or scores of another program: the newest set of rows with `as_of` up to the cutoff.
+"""Imports vectors or scores of another program: the newest set up to the cutoff.
 
-A set is all rows with one `as_of`, the time up to which the program used data. It is imported whole, because vectors of
-two trainings cannot be compared. A fit at an earlier cutoff imports an earlier set or none. The bundle stores the
+A set is all rows with one `as_of`, the time up to which the program used data. A set is imported whole, because vectors
+of two trainings cannot be compared. A fit at an earlier cutoff imports an earlier set or none. The bundle stores the
 arrays, so a release does not depend on the files.
 """
 
@@ -51,7 +51,7 @@ def _list(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True)
 class Column:
-    """Expected type of a column. fits: whether a type is valid. kind: the expected type in words."""
+    """The expected type of a column. fits: tests a type. kind: the type in words."""
 
     fits: Callable[[pa.DataType], bool]
     kind: str
@@ -63,7 +63,7 @@ _INSTANT = Column(pa.types.is_timestamp, "a timestamp")
 
 @dataclass(eq=False)
 class Rows:
-    """The rows of a set. used: (n,) bool. aside: by reason the number of rejected rows."""
+    """The rows of a set. used: (n,) bool. aside: number of rejected rows by reason."""
 
     table: pa.Table
     as_of_us: int
@@ -71,23 +71,22 @@ class Rows:
     aside: dict[str, int] = field(default_factory=dict)
 
     def leave_out(self, why: str, which: NDArray[np.bool_]) -> None:
-        """Reject rows. which: (n,) bool."""
         gone = self.used & which
         if gone.any():
             self.aside[why] = int(gone.sum())
         self.used &= ~which
 
     def leave_out_repeated(self, key: NDArray[np.int64]) -> None:
-        """Keep the first used row of each key. key: (n,)."""
         _, first = np.unique(key[self.used], return_index=True)
         repeated = self.used.copy()
         repeated[np.flatnonzero(self.used)[first]] = False
         self.leave_out("repeated", repeated)
 
     def rows_of(self, column: str, sides: Sequence[Entities]) -> list[NDArray[np.int32]]:
-        """For each side (n,) the entity row of each id, -1 if unknown to that side.
+        """Return for each side (n,) the entity row of each id, -1 if unknown.
 
-        Rejects rows with unknown ids and rows of opted-out users (R23). Raises DataError if no id is known.
+        Rejects rows with unknown ids and rows of opted-out users (R23).
+        Raises DataError if no id is known.
         """
         ids = pc.fill_null(self.table[column].cast(pa.large_string()), "").combine_chunks()
         fits = pc.less_equal(pc.utf8_length(ids), _ID_LENGTH)
@@ -111,9 +110,9 @@ class Rows:
 
 
 def fit_vectors(data: TrainingData[ExternalConfig]) -> Bundle:
-    """user_vectors, startup_vectors: (n, d) float32 of the newest set.
+    """Import the newest set as user_vectors and startup_vectors, (n, d) float32.
 
-    Raises TooSparse if there is no set yet, DataError if the files cannot be used.
+    Raises TooSparse without a set, DataError if the files cannot be used.
     """
     rows = _newest(data, {"id": _ID, "vector": _VECTOR})
     places = rows.rows_of("id", (data.users, data.startups))
@@ -131,9 +130,9 @@ def fit_vectors(data: TrainingData[ExternalConfig]) -> Bundle:
 
 
 def fit_scores(data: TrainingData[ExternalConfig]) -> Bundle:
-    """indptr, indices, data: users x startups csr, float32, of the newest set.
+    """Import the newest set as a float32 csr of users x startups: indptr, indices, data.
 
-    Raises TooSparse if there is no set yet, DataError if the files cannot be used.
+    Raises TooSparse without a set, DataError if the files cannot be used.
     """
     rows = _newest(data, {"user_id": _ID, "startup_id": _ID, "score": _SCORE})
     (user,), (startup,) = rows.rows_of("user_id", (data.users,)), rows.rows_of("startup_id", (data.startups,))
@@ -162,7 +161,10 @@ def _bundle(
     arrays: Mapping[str, NDArray[Any]],
     maps: Mapping[str, IdMap],
 ) -> Bundle:
-    """known_before_us: time of the set, microseconds since 1970 UTC. set_aside: rejected rows by reason."""
+    """Make the bundle. Its config has the time of the set and the number of rejected rows.
+
+    known_before_us: microseconds since 1970 UTC. set_aside: rejected rows by reason.
+    """
     assert data.spec is not None
     about_set = {"known_before_us": rows.as_of_us, "set_rows": len(rows.used), "set_aside": rows.aside, **about}
     what = ", ".join(f"{count} {why}" for why, count in rows.aside.items())
@@ -180,7 +182,7 @@ def _check_any(rows: Rows, expected: str, found: Sequence[int]) -> None:
 
 
 def _newest(data: TrainingData[ExternalConfig], columns: Mapping[str, Column]) -> Rows:
-    """The newest set with `as_of` up to the cutoff. Raises TooSparse if there is none, or if it is too old."""
+    """Read the newest set up to the cutoff. Raises TooSparse if there is none, or it is too old."""
     assert data.spec is not None
     files, table = data.config.files, f"[{data.spec.table_name}]"
     if not files:
@@ -220,7 +222,7 @@ def _check_columns(files: str, schema: pa.Schema, columns: Mapping[str, Column])
 
 
 def _sets(opened: ds.Dataset) -> pa.Array:
-    """The `as_of` of all sets, ascending, as stored."""
+    """Return the distinct `as_of` of all sets, ascending, as stored."""
     kind = opened.schema.field(_AS_OF).type
     parts = [pc.unique(batch.column(0)) for batch in opened.to_batches(columns=[_AS_OF])]
     found = pc.unique(pa.chunked_array(parts, kind)).drop_null()
@@ -228,7 +230,10 @@ def _sets(opened: ds.Dataset) -> pa.Array:
 
 
 def _values(rows: Rows) -> NDArray[np.float32]:
-    """(n, d), d the most frequent length. Rejects vectors of another length or with non-finite numbers."""
+    """Return (n, d) vectors, d the most frequent length.
+
+    Rejects vectors of another length or with non-finite numbers.
+    """
     column = rows.table["vector"]
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     common, times = np.unique(lengths[rows.used & (lengths > 0)], return_counts=True)
@@ -244,7 +249,7 @@ def _values(rows: Rows) -> NDArray[np.float32]:
 
 
 def _float32(column: pa.Array) -> NDArray[np.float32]:
-    """The numbers of a column; NaN for blanks, infinity beyond the range of float32."""
+    """Convert to float32. Blanks become NaN; numbers beyond its range become infinity."""
     with np.errstate(over="ignore"):
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float32)
 

@@ -15,7 +15,7 @@ from models.spec import Source
 
 
 class PairScorer:
-    """Proposes and scores the pairs that it stores, no others. Immutable; safe in several threads.
+    """Proposes and scores only the stored pairs. Immutable; safe in several threads.
 
     scores: (n, m) csr, owners' entity rows x catalogue; a stored zero is a score.
     """
@@ -41,19 +41,19 @@ class PairScorer:
 
 
 def _keys(matrix: sparse.csr_matrix) -> NDArray[np.int64]:
-    """(nnz,) row-major index of every stored cell."""
+    """Return (nnz,) row-major index of every stored cell."""
     row = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     return row * matrix.shape[1] + matrix.indices
 
 
 def open_vectors(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
-    """For a bundle with user_vectors and startup_vectors."""
+    """Open a bundle with user_vectors and startup_vectors."""
     order = sides.owners.entity.value, sides.items.entity.value
     return FactorScorer(source, *sides.vectors(bundle, order, "vectors"))
 
 
 def open_scores(bundle: Bundle, sides: Sides, source: Source) -> PairScorer:
-    """For a bundle with a csr of users x startups."""
+    """Open a bundle with a csr of users x startups."""
     user = np.repeat(np.arange(len(bundle.maps["user"])), np.diff(bundle.arrays["indptr"]))
     place = {"user": user, "startup": bundle.arrays["indices"]}
     mine, theirs = sides.owners, sides.items

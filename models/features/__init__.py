@@ -1,4 +1,4 @@
-"""Features of a candidate for the rankers: each formula once, for training and serving."""
+"""Features of candidates for the rankers. Training and serving share each formula."""
 
 from models.features.table import (
     FEATURES,

@@ -1,4 +1,4 @@
-"""Facts of an item before the cutoff: age, activity, recent demand, and activity of its facet values.
+"""Facts of an item before the cutoff: age, activity, recent demand, and those of its facet values.
 
 Ages are given in days, because funding rounds follow the calendar, and in events (`EventTime`), because "recent"
 depends on how busy the marketplace is.
@@ -20,16 +20,19 @@ from models.schema import EventType
 #: Windows and half-lives, as shares of all events.
 WINDOWS = (0.003, 0.01, 0.03, 0.1, 0.3)
 HALF_LIVES = (0.003, 0.01, 0.03, 0.1)
-#: Window of recent events for the momentum and density of a facet value, as a share of all events.
+#: Recent events for the momentum and density of a facet value, as a share of all events.
 RECENT = 0.05
-#: Age of what never happened (1 = before the first event), and its logarithm of days.
+#: Age and log days of what never happened. An age of 1 is before the first event.
 NEVER, NEVER_DAYS = 1.2, 12.0
 #: 0001-01-01 in days since 1970.
 _YEAR_1 = -719_162
 
 
 def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> dict[str, NDArray[np.float32]]:
-    """By name (n,) facts of every entity, listed or not. events: before now_us; their owners are the entities."""
+    """Return facts (n,) of every entity by name, listed or not.
+
+    events: before now_us, with the entities as owners.
+    """
     wanted = events.where(events.kind != EventType.DISLIKE.code)
     facts = dict(_own(items, wanted, clock, now_us))
     facts["dislikes"] = np.log1p(_count(events.owner[events.kind == EventType.DISLIKE.code], len(items)))
@@ -39,14 +42,14 @@ def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: 
 
 
 def last_age(events: Interactions, clock: EventTime) -> NDArray[np.float32]:
-    """(owners,) age of the last event of each, NEVER without one."""
+    """Return (owners,) age of the last event; NEVER without one."""
     last = np.full(len(events.owners), np.iinfo(np.int64).min)
     np.maximum.at(last, events.owner, events.at)
     return np.where(_count(events.owner, len(last)) > 0, clock.age(last), NEVER).astype(np.float32)
 
 
 def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Facts of the item's own events. A round is a day with events."""
+    """Compute facts of the item's own events. A round is a day with events."""
     n, item = len(items), events.owner
     count = _count(item, n)
     first, last = np.full(n, now_us), np.full(n, np.iinfo(np.int64).min)
@@ -77,7 +80,7 @@ def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -
 
 
 def _partners(events: Interactions, clock: EventTime) -> dict[str, NDArray[np.float64]]:
-    """Facts of the owners who interacted with the item: how active and how recently."""
+    """Compute facts of the item's partners: their activity and recency."""
     pairs = events.pairs().tocoo()
     n, busy = pairs.shape[0], np.log1p(_count(events.item, len(events.items)))
     lately = last_age(events.transposed(), clock)
@@ -92,9 +95,9 @@ def _partners(events: Interactions, clock: EventTime) -> dict[str, NDArray[np.fl
 
 
 def _momentum(items: Entities, events: Interactions, clock: EventTime) -> dict[str, NDArray[np.float64]]:
-    """By facet value: its share of all events, recent share relative to that, and recent events per item.
+    """Compute facts of facet values: share of events, relative recent share, recent events per item.
 
-    Only entities known at the cutoff and their values count, so that the future does not leak.
+    Only entities known at the cutoff count, so that the future does not leak.
     """
     recent, here = events.owner[clock.age(events.at) < RECENT], there(items)
     found = {}
@@ -114,7 +117,7 @@ def _count(rows: NDArray[np.integer[Any]], n: int) -> NDArray[np.int64]:
 
 
 def _day(at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) days since the year 1, at least 0 and below 2**32 for every calendar time."""
+    """Return (n,) days since the year 1, at least 0 and below 2**32."""
     return at // DAY_US - _YEAR_1
 
 

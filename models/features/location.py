@@ -1,6 +1,6 @@
-"""Whether owner and item are in the same place: whole location, region, country.
+"""Matches the locations of owner and item: whole, region, country.
 
-Places are compared by part ("Pittsburgh", "PA", "USA"), so that profile text of unseen owners can be compared, too.
+Places are compared by part ("Pittsburgh", "PA", "USA"), so that the profile text of unseen owners can be compared, too.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from models.data.entities import Entities
 from models.schema import FACETS
 from models.words import folded, places
 
-#: Inputs of affinity and momentum: the facets, and the last parts of the location as two coarser places.
+#: Inputs of affinity and momentum: facets, and two coarser places of this many last parts of the location.
 PLACES = {"region": 2, "country": 1}
 AFFINITIES = (*FACETS, *PLACES)
 
 
 def there(entities: Entities) -> NDArray[np.bool_]:
-    """(n,) bool: known at the cutoff, because listed or with interactions. Later entities must not count."""
+    """Return (n,) bool: listed or with interactions, so known at the cutoff."""
     return np.asarray(entities.listed | (entities.count > 0))
 
 
 def coded(entities: Entities) -> dict[str, tuple[NDArray[np.int32], tuple[str, ...]]]:
-    """By name of AFFINITIES: (n,) codes, -1 blank, and the folded text of each code, ascending.
+    """Return for each of AFFINITIES (n,) codes, -1 blank, and the folded text of each code, ascending.
 
     Only values of entities known at the cutoff get a code, so that codes do not leak the future.
     """
@@ -44,20 +44,20 @@ def coded(entities: Entities) -> dict[str, tuple[NDArray[np.int32], tuple[str, .
 
 
 def codes_in(values: Sequence[str], entities: Entities, name: str) -> NDArray[np.int32]:
-    """(n,) index in `values` of each entity's value of one of AFFINITIES, -1 if blank or not among them.
+    """Return (n,) index in `values` of each entity's value, -1 if blank or missing.
 
-    values: from `coded`, or in the text form of an older version.
+    name: one of AFFINITIES. values: from `coded`, or in the text form of an older version.
     """
     return _in_codes_of([_compared(name, value) for value in values], *_raw(entities, name))
 
 
 def within(location: str, parts: int) -> str:
-    """The last parts of a place, folded."""
+    """Return the last parts of a place, folded."""
     return ", ".join(places(location)[-parts:])
 
 
 def _raw(entities: Entities, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """The codes of the entities, and the compared text of each code; codes may share a text."""
+    """Return the entities' codes and the compared text of each code. Codes may share a text."""
     facet = name if name in FACETS else "location"
     return entities.facets[facet], tuple(_compared(name, text) for text in entities.labels[facet])
 
@@ -71,7 +71,7 @@ def _in_codes_of(values: Sequence[str], codes: NDArray[np.int32], labels: Sequen
     return np.array([place.get(text, -1) for text in labels] + [-1], np.int32)[codes]
 
 
-#: How many of the last parts of an item's location the owner must share; 0: all.
+#: Number of last parts of an item's location that the owner must share; 0: all.
 LEVELS = {"location": 0, **PLACES}
 
 
@@ -79,9 +79,9 @@ LEVELS = {"location": 0, **PLACES}
 class LocationMatch:
     """The parts of the locations of owners and items.
 
-    part: index of each known part. owner_code: (owners,) location code, the last is blank. owner_parts: (labels + 1,
-    parts) csr of the parts of the owners' locations. item_code: (m,) location code, the last is blank.
-    levels: by name (labels + 1, parts) csr of the parts that an owner must share, and their number.
+    part: index of each known part. owner_code: (owners,) location code, the last is blank.
+    owner_parts: (labels + 1, parts) csr of the owners' locations. item_code: (m,) location code, the last is blank.
+    levels: by name, (labels + 1, parts) csr of the parts that an owner must share, and their number.
     """
 
     part: dict[str, int]
@@ -112,7 +112,7 @@ class LocationMatch:
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> dict[str, Column]:
-        """By level, of n pairs (owner, catalogue row): 1 where the owner is in the item's place."""
+        """Return by level, for n pairs (owner, catalogue row): 1 if the owner is in the item's place."""
         stated, which = self._stated(owners)
         place = which[owner] * np.int64(len(self.levels["location"][1])) + self.item_code[item]
         found = {}
@@ -123,9 +123,9 @@ class LocationMatch:
         return found
 
     def _stated(self, owners: Owners) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
-        """The parts of the distinct locations of a batch, and (b,) the row of each owner.
+        """Return the parts of a batch's distinct locations, and (b,) the row of each owner.
 
-        By the entity, and by the profile text of unseen owners.
+        The location comes from the entity; for unseen owners from their profile text.
         """
         blank = self.owner_parts.shape[0] - 1
         code = self.owner_code[np.maximum(owners.row, 0)] if len(self.owner_code) else np.full(len(owners), blank)
@@ -141,12 +141,11 @@ class LocationMatch:
 
 
 def _parts(location: str) -> list[str]:
-    """The parts of a place in order, as `tokens_of` writes them."""
     return [part.replace(" ", "_") for part in places(location)]
 
 
 def _incidence(rows: list[list[str]], part: dict[str, int]) -> sparse.csr_matrix:
-    """(rows, parts): 1 where the row contains the part."""
+    """Return (rows, parts): 1 where the row contains the part."""
     cells = sorted({(i, part[p]) for i, row in enumerate(rows) for p in row})
     row, column = np.array(cells, np.int64).reshape(-1, 2).T
     return sparse.csr_matrix((np.ones(len(cells), np.float32), (row, column)), shape=(len(rows), len(part)))

@@ -1,6 +1,6 @@
-"""The columns of the learned ranker and the features of the network, the same for training and serving (A31, R03).
+"""Features of the learned ranker and of the network, the same for training and serving (A31, R03).
 
-To add a feature (A29), yield its name and column in `columns` (docs/reference/models/ranker.md); the next build trains
+To add a feature (A29), yield its name and column in `columns` (docs/reference/models/ranker.md). The next build trains
 with it. A stored ranker keeps the names of its training and requests only these.
 """
 
@@ -34,13 +34,14 @@ PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
 
 @dataclass(frozen=True, eq=False)
 class FacetAffinity:
-    """How well startups' values of one facet match users' histories, whichever of them owns the list.
+    """How well startups' values of one facet match users' histories. Either side may own the list.
 
-    Lift of a value = ln(FLOOR + (count of the value + PRIOR x share) / (count of all + PRIOR) / (share + DUST)), share:
-    of all pairs; 0 without history or value. Additive smoothing (Chen and Goodman 1999).
-    code: values of the startups, blank last: (m,) if they are the items, else (owners,). values: number of values with
-    blank. share: (values,). met: (values, m) csr startups by value of each user, if users are the items, else None (see
-    `Owners.history`). met_all: (m,) its sums.
+    Lift of a value = ln(FLOOR + (count of the value + PRIOR x share) / (count of all + PRIOR) / (share + DUST)). share:
+    of all pairs. Lift is 0 without history or value. Additive smoothing: Chen and Goodman 1999.
+    code: value of each startup, blank last; (m,) if startups are the items, else (owners,). values: number of values
+    with blank. share: (values,).
+    met: (values, m) csr, startups by value of each user, if users are the items. Else None: see `Owners.history`.
+    met_all: (m,) its sums.
     """
 
     name: str
@@ -52,14 +53,13 @@ class FacetAffinity:
 
     @cached_property
     def _one_hot(self) -> sparse.csr_matrix:
-        """(m, values): 1 at each item's value."""
         n = len(self.code)
         return sparse.csr_matrix((np.ones(n, np.float32), self.code, np.arange(n + 1)), shape=(n, self.values))
 
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> tuple[Column, Column]:
-        """Lift and ln(1 + count of the value) of n pairs (owner of the batch, catalogue row)."""
+        """Return lift and ln(1 + count of the value) for n pairs (owner of the batch, catalogue row)."""
         place: NDArray[np.int64] | None = None
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
@@ -86,11 +86,14 @@ class FacetAffinity:
 def affinities(
     activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.integer[Any]]
 ) -> Iterator[FacetAffinity]:
-    """For every facet with a value. activity: "activity_v1", with the ids of the entities."""
+    """Yield the affinity of every facet with a value.
+
+    activity: "activity_v1", with the ids of the entities.
+    """
     startups = items if items.entity is Entity.STARTUP else owners
     for name in AFFINITIES:
         values_of = activity.arrays.get(f"{name}_values")
-        if values_of is None or not len(values_of):  # a facet added after the bundle was made, or without values
+        if values_of is None or not len(values_of):  # a facet newer than the bundle, or without values
             continue
         stated = values_of.tolist()
         codes, values = codes_in(stated, startups, name), len(stated) + 1
@@ -110,10 +113,10 @@ def _csr(arrays: Mapping[str, NDArray[Any]], name: str, rows: int, values: int) 
 
 @dataclass(frozen=True, eq=False)
 class RankerInputs:
-    """Facts of every catalogue row and of the surface's owners, from the bundle "activity_v1".
+    """Facts of all catalogue rows and of the surface's owners, from the bundle "activity_v1".
 
-    facts: (f, m) in the order of `fact_names`. demand: (m,) expected new partners. recent: (m,) recent events. facets,
-    places: match of owner and item.
+    facts: (f, m) in the order of `fact_names`. demand: (m,) expected new partners. recent: (m,) recent events.
+    facets, places: match of owner and item.
     """
 
     clock: EventTime
@@ -128,7 +131,7 @@ class RankerInputs:
     def from_bundle(
         cls, activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.int32]
     ) -> RankerInputs:
-        """Raises BundleCorrupt if the bundle belongs to another catalogue."""
+        """Read the bundle. Raises BundleCorrupt if it belongs to another catalogue."""
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
             raise BundleCorrupt(f"expected activity_v1 of the catalogue's snapshot, got other {kind}s; train again")
@@ -146,7 +149,7 @@ class RankerInputs:
 
 
 def last_ages(owners: Owners) -> NDArray[np.float32]:
-    """(b,) age of each owner's last event in the catalogue, NEVER without one."""
+    """Return (b,) age of each owner's last event in the catalogue; NEVER without one."""
     if owners.age is None:
         return np.full(len(owners), NEVER, np.float32)
     found = np.full(len(owners), NEVER, np.float32)
@@ -156,9 +159,9 @@ def last_ages(owners: Owners) -> NDArray[np.float32]:
     return found
 
 
-#: Groups of columns that depend on the item or on the owner alone.
+#: Groups of columns that depend only on the item or only on the owner.
 ITEM, OWNER = "item", "owner"
-#: Half-lives of the decayed histories for the neighbours, in shares of all events.
+#: Half-lives of decayed histories for the neighbours, as shares of all events.
 FADING = (0.02, 0.1)
 
 
@@ -169,9 +172,10 @@ def table(
     candidates: Candidates,
     names: Sequence[str] | None = None,
 ) -> Features:
-    """The features of the candidates, finite.
+    """Return the finite features of the candidates.
 
-    names: columns that a stored ranker requests, in order. Raises BundleCorrupt for an unknown name.
+    names: columns that a stored ranker requests, in order.
+    Raises BundleCorrupt for an unknown name.
     """
     found = {
         name: column if isinstance(column, Column) else Column(np.asarray(column, np.float32))
@@ -190,7 +194,7 @@ def table(
 def columns(
     evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, Column | NDArray[Any]]]:
-    """Every feature by name, (nnz,) of the candidates. owners: the same batch."""
+    """Yield every feature by name, (nnz,) over the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
     yield from _of_the_sources(candidates)
     yield from _with_demand(evidence, candidates)
@@ -207,7 +211,7 @@ def columns(
 
 
 def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Score (0 without one) and log rank by each source; the number of sources that proposed the candidate."""
+    """Yield each source's score (0 without one) and log rank, and the number of proposing sources."""
     for source, score in candidates.scores.items():
         yield f"score_{source}", np.nan_to_num(score)
         yield f"rank_{source}", log_rank(score, candidates.indptr)
@@ -215,7 +219,7 @@ def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]
 
 
 def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, Column | NDArray[Any]]]:
-    """Expected demand of the item, and the scores of content and neighbours multiplied by it."""
+    """Yield the item's expected demand, and its products with the scores of content and neighbours."""
     demand = evidence.demand[candidates.item]
     yield "demand", Column(np.log(evidence.demand + np.float32(1e-4)), candidates.item, ITEM)
     yield "rank_demand", log_rank(demand, candidates.indptr)
@@ -229,20 +233,20 @@ def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tup
 def _fading(
     scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The neighbours' score of histories that decay, which shows recent interests."""
+    """Yield the neighbours' scores of decayed histories. They show recent interests."""
     neighbours = scorers.get(ITEM_NEIGHBOURS)
     if neighbours is None:
         return
     for half_life in FADING:
         score = neighbours.score(replace(owners, history=faded(owners, half_life)), candidates)
         column = np.zeros(len(score), np.float32)
-        some = np.flatnonzero(score > 0)  # few are, and NaN is not
+        some = np.flatnonzero(score > 0)  # few scores are positive; NaN is not
         column[some] = np.log1p(100 * score[some])
         yield f"score_{ITEM_NEIGHBOURS}_{half_life}", column
 
 
 def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
-    """(b, items): 1 for a pair now, 0.5 after `half_life` of all events."""
+    """Return (b, items): 1 for a pair now, 0.5 after `half_life` of all events."""
     if owners.age is None:
         return sparse.csr_matrix(owners.history.shape, dtype=np.float32)
     weight = np.exp2(-owners.age.data / np.float32(half_life)).astype(np.float32)
@@ -256,7 +260,7 @@ NEUTRAL_DIVERSITY = 0.5
 
 
 def recency(created_at: NDArray[np.int64], as_of_us: int, days: float) -> NDArray[np.float32]:
-    """exp(-age / days), (n,) in 0..1 (C46, C47).
+    """Return (n,) exp(-age / days), in 0..1 (C46, C47).
 
     created_at: (n,) microseconds since 1970 UTC; UNKNOWN_TIME gives 0. Edits do not count (R21).
     """
@@ -265,7 +269,7 @@ def recency(created_at: NDArray[np.int64], as_of_us: int, days: float) -> NDArra
 
 
 def popularity(views: NDArray[Any], interactions: NDArray[np.integer[Any]], maximum: float) -> NDArray[np.float32]:
-    """log(views + 3 x interactions + 1) / log(maximum), clipped, (n,) in 0..1 (C49).
+    """Return (n,) log(views + 3 x interactions + 1) / log(maximum), clipped to 0..1 (C49).
 
     maximum: the largest views + 3 x interactions + 1 at the cutoff, stored with the model (R05); 1 gives zeros.
     """
@@ -277,9 +281,9 @@ def popularity(views: NDArray[Any], interactions: NDArray[np.integer[Any]], maxi
 def overlap(
     facets: Mapping[str, NDArray[np.int64]], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Similarity in 0..1 of items `left` and `right` (rows, broadcast): the share of equal facets (C51).
+    """Return the share of equal DIVERSITY_FACETS of items `left` and `right` (C51).
 
-    Blank values equal nothing; the facets are DIVERSITY_FACETS.
+    left, right: rows, broadcast. Blank values equal nothing.
     """
     shared = np.zeros(np.broadcast_shapes(left.shape, right.shape), np.float32)
     for name in DIVERSITY_FACETS:
@@ -291,6 +295,6 @@ def overlap(
 def static_features(
     model_score: NDArray[np.float32], item_recency: NDArray[np.float32], item_popularity: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(n, len(FEATURES)) with neutral diversity, which depends on the items selected so far."""
+    """Return (n, len(FEATURES)) with neutral diversity, which depends on the items selected so far."""
     neutral = np.full(len(model_score), NEUTRAL_DIVERSITY, np.float32)
     return np.stack([model_score, item_recency, item_popularity, neutral], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Train gradient boosted trees with LightGBM (Ke et al., NIPS 2017) and return them as arrays."""
+"""Trains gradient boosted trees with LightGBM (Ke et al., NIPS 2017) and returns arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ZERO = np.float32(1e-35)
 class TreeShape:
     """Number, size and regularisation of the trees.
 
-    trees: most trees. leaves: most leaves per tree, 2..64. learning_rate: share of each tree's step that is taken.
+    trees: most trees. leaves: most per tree, 2..64. learning_rate: share of each tree's step.
     min_leaf: fewest rows per leaf. l2: added to a leaf's curvature, so that small leaves contribute less.
     truncation: list positions that lambdarank optimises. columns: share of the features per tree.
     """
@@ -46,7 +46,7 @@ class TreeShape:
 
 
 class Forest(NamedTuple):
-    """What one forest learns, its shape, and its seed."""
+    """Objective, shape and seed of one forest."""
 
     objective: Objective
     shape: TreeShape
@@ -55,7 +55,7 @@ class Forest(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Input rows of LightGBM: features (n, f); label and group (n,)."""
+    """Input rows of LightGBM. features: (n, f). label, group: (n,)."""
 
     features: NDArray[np.float32]
     label: NDArray[np.integer[Any]]
@@ -100,14 +100,16 @@ def fit_trees(
     forests: Sequence[Forest],
     threads: int = 1,
 ) -> list[dict[str, NDArray[Any]]]:
-    """Train sums of trees on one binned table; the same input gives the same bytes for any number of threads.
+    """Train sums of trees on one binned table. Equal input gives equal bytes for any number of threads.
 
     features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order.
-    objective: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010); "binary" the log-odds
-    of a positive and "poisson" the logarithm of a count, without groups. threads: forests trained at a time.
-    Returns for each forest the arrays of `Trees.from_arrays` (LightGBM's raw score) and gain: (f,) reduction of the
-    loss by each feature. Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not
-    finite, or shapes differ.
+    Objectives: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010). "binary" learns the
+    log-odds of a positive and "poisson" the logarithm of a count, both without groups.
+    threads: forests trained at a time.
+    Returns for each forest the arrays of `Trees.from_arrays` (LightGBM's raw score), and gain: (f,) reduction of the
+    loss by each feature.
+    Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not finite, or shapes
+    differ.
     """
     import lightgbm
 
@@ -132,7 +134,7 @@ def fit_trees(
         return list(pool.map(grown, forests))
 
 
-#: Parameters of the binned table, the same for all forests.
+#: Parameters of the binned table, equal for all forests.
 _SHARED = {
     "deterministic": True,
     "force_row_wise": True,
@@ -159,7 +161,7 @@ def _parameters(forest: Forest) -> dict[str, Any]:
 
 
 def _arrays(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The trees of LightGBM's dump as the arrays that `Trees.from_arrays` reads."""
+    """Convert LightGBM's dump to the arrays of `Trees.from_arrays`."""
     leaves, nodes, values = [], [], []
     for tree in trees:
         tree_values: list[float] = []
@@ -178,7 +180,7 @@ def _arrays(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
 
 
 def _nodes(node: dict[str, Any], values: list[float]) -> Iterator[tuple[int, float, int, int]]:
-    """Feature, threshold and range of left leaves of each node; appends the leaf values, left to right."""
+    """Yield feature, threshold and range of left leaves of each node. Appends leaf values, left to right."""
     if "leaf_value" in node:
         values.append(node["leaf_value"])
         return
@@ -190,9 +192,9 @@ def _nodes(node: dict[str, Any], values: list[float]) -> Iterator[tuple[int, flo
 
 
 def _rounded_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 that is not above the threshold, so that float32 comparisons give the same result.
+    """Return the largest float32 up to the threshold, so that float32 comparisons agree.
 
-    LightGBM treats values up to _ZERO as 0; so -_ZERO itself is not <= a threshold of -_ZERO.
+    LightGBM treats values up to _ZERO as 0, so -_ZERO itself is not <= a threshold of -_ZERO.
     """
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)

@@ -1,8 +1,8 @@
 """Sums of small regression trees, scored in NumPy with bit masks.
 
-Based on QuickScorer (Lucchese et al., SIGIR 2015): a node whose test fails excludes the leaves on its left, so a row
-reaches the leftmost leaf that no failed test excludes. The failed tests of a feature depend only on the interval of
-thresholds that contains its value; the mask of each interval is computed once.
+Based on QuickScorer (Lucchese et al., SIGIR 2015). A node whose test fails excludes the leaves on its left. A row
+reaches the leftmost leaf that remains. The failed tests of a feature depend only on the interval of thresholds that
+contains its value, so each interval's mask is computed once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COUNTED = 128  # most thresholds for which counting those exceeded beats a bina
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """One feature: threshold (k, 1) ascending; interval i in 0..k adds i * `step` to the index into its table."""
+    """One feature. threshold: (k, 1) ascending. Interval i in 0..k adds i * `step` to the table index."""
 
     feature: int
     threshold: NDArray[np.float32]
@@ -41,7 +41,7 @@ class _Column:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Masks (entries, trees) of the remaining leaves, for all combinations of the columns' intervals."""
+    """Masks (entries, trees) of the remaining leaves, for each combination of the columns' intervals."""
 
     columns: tuple[_Column, ...]
     masks: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class _Table:
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """A sum of regression trees of at most MOST_LEAVES leaves each. Immutable; safe in several threads.
+    """A sum of regression trees, at most MOST_LEAVES leaves each. Immutable; safe in several threads.
 
     used: ascending columns that any tree splits on.
     """
@@ -65,12 +65,13 @@ class Trees:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> Trees:
-        """The trees of `models.gbdt.fit.fit_trees`; other arrays are ignored.
+        """Read the trees of `models.gbdt.fit.fit_trees`; ignore other arrays.
 
-        leaves (trees,): leaves per tree; a tree has one node fewer. For each node, tree by tree: feature, its column;
-        threshold float32, a row goes left if its value is <= it; first, last: range of the leaves to the node's left,
-        last excluded. value: of each leaf, tree by tree, left to right. Raises BundleCorrupt if the arrays do not
-        match.
+        leaves (trees,): leaves per tree. A tree has one node fewer.
+        Per node, tree by tree: feature, its column; threshold float32, a row goes left if its value is <= it; first,
+        last: range of the leaves on its left, last excluded.
+        value: of each leaf, tree by tree, left to right.
+        Raises BundleCorrupt if the arrays do not match.
         """
         a = {name: np.asarray(arrays.get(prefix + name, np.empty((0, 0)))) for name in TREE_ARRAYS}
         _check(a)
@@ -92,14 +93,14 @@ class Trees:
         )
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, f), finite, to (…) sums; the bits of a row's sum do not depend on the other rows."""
+        """Score (…, f) finite features as (…) sums. Other rows do not affect the bits of a row's sum."""
         if len(self.used) and features.shape[-1] <= self.used[-1]:
             raise ValueError(f"expected more than {self.used[-1]} features, got {features.shape}")
         rows = features.reshape(math.prod(features.shape[:-1]), features.shape[-1])
         return self.score_parts([Part(tuple(range(rows.shape[1])), rows)]).reshape(features.shape[:-1])
 
     def score_parts(self, parts: Sequence[Part]) -> NDArray[np.float32]:
-        """`score` of features in parts: the first without `place`, the others with it. Parts do not change the bits."""
+        """Score features in parts, with the bits of `score`. Only the first part lacks `place`."""
         whole, shared = parts[0], [(self._left(part), cast(NDArray[Any], part.place)) for part in parts[1:]]
         rows, tables = whole.cells, self._tables_of(whole.columns)
         total = np.empty(len(rows), np.float32)
@@ -116,7 +117,6 @@ class Trees:
 
     @property
     def _step(self) -> int:
-        """Rows whose masks fit into the cache."""
         return min(_ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
 
     def _tables_of(self, columns: tuple[int, ...]) -> tuple[_Table, ...]:
@@ -126,7 +126,7 @@ class Trees:
         return self._tables[columns]
 
     def _left(self, part: Part) -> NDArray[Any]:
-        """(k, trees) bits of the leaves that no failed test of the part's columns excludes."""
+        """Return (k, trees) bits of the leaves that no failed test of the part's columns excludes."""
         tables, found = self._tables_of(part.columns), np.empty((len(part.cells), self._masks), self._unsigned)
         scratch = _Scratch(self, min(len(found), self._step))
         for start, codes in _codes(tables, part.cells, self._step):
@@ -135,7 +135,10 @@ class Trees:
         return found
 
     def _rule_out(self, tables: Sequence[_Table], codes: NDArray[np.int64], scratch: _Scratch) -> None:
-        """From codes (tables, n), write the bits of the leaves that no failed test excludes to scratch.left."""
+        """Write the bits of the leaves that no failed test excludes to scratch.left.
+
+        codes: (tables, n).
+        """
         left, more = scratch.left[: codes.shape[1]], scratch.more[: codes.shape[1]]
         if not tables:
             left.fill(np.iinfo(left.dtype).max)
@@ -145,18 +148,18 @@ class Trees:
                 np.bitwise_and(left, more, out=left)
 
     def _add_up(self, scratch: _Scratch, total: NDArray[np.float32]) -> None:
-        """Fill total (n,) with the sums of the values at the lowest bit of each mask, two trees per lookup."""
+        """Fill total (n,) with sums of the values at each mask's lowest bit, two trees per lookup."""
         n, half = len(total), self._masks // 2
         left, more, leaf, at = scratch.left[:n], scratch.more[:n], scratch.leaf[:n], scratch.at[:n]
         np.subtract(left, left.dtype.type(1), out=more)
-        np.bitwise_xor(left, more, out=more)  # the lowest bit and all below: as many as the leaf's number
+        np.bitwise_xor(left, more, out=more)  # the lowest bit and all below: as many bits as the leaf's number
         np.bitwise_count(more, out=leaf)
         np.add(_pair_code(leaf[:, :half], leaf[:, half:], self._leaves), self._starts, out=at)
         total[:] = scratch.ones(n) @ self._value  # a sparse product gathers and adds in one pass
 
 
 def _codes(tables: tuple[_Table, ...], rows: NDArray[np.float32], step: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """The table index of each row: first row and (tables, n), `step` rows at a time."""
+    """Yield the first row and (tables, n) table indices, for `step` rows at a time."""
     place = _Places(tables, min(len(rows), _ROWS))
     for start in range(0, len(rows), _ROWS):
         block = rows[start : start + _ROWS]
@@ -166,7 +169,7 @@ def _codes(tables: tuple[_Table, ...], rows: NDArray[np.float32], step: int) -> 
 
 
 class _Places:
-    """Table index of each row: codes (tables, rows)."""
+    """Table index of each row. codes: (tables, rows)."""
 
     def __init__(self, tables: tuple[_Table, ...], rows: int) -> None:
         most = max((len(c.threshold) for t in tables for c in t.columns if len(c.threshold) <= _COUNTED), default=0)
@@ -202,7 +205,7 @@ class _Scratch:
         self._values, self._ones = len(trees._value), sparse.csr_matrix((0, 0))
 
     def ones(self, rows: int) -> sparse.csr_matrix:
-        """(rows, values): ones at the columns that the rows of `at` name, whenever these change."""
+        """Return (rows, values) with ones at the columns in `at`."""
         if self._ones.shape[0] != rows:
             columns = self.at[:rows].ravel()
             indptr = np.arange(rows + 1, dtype=np.int32) * self.at.shape[1]
@@ -211,7 +214,7 @@ class _Scratch:
 
 
 def _check(a: Mapping[str, NDArray[Any]]) -> None:
-    """Raises BundleCorrupt if the arrays do not belong to one forest."""
+    """Raise BundleCorrupt if the arrays do not belong to one forest."""
     leaves = a["leaves"].ravel().astype(np.int64)
     nodes, of_tree = int((leaves - 1).sum()), np.repeat(leaves, np.maximum(leaves - 1, 0))
     fits = a["leaves"].ndim == 1 and bool(((leaves >= 1) & (leaves <= MOST_LEAVES)).all())
@@ -228,7 +231,6 @@ def _check(a: Mapping[str, NDArray[Any]]) -> None:
 def _tables(
     a: Mapping[str, NDArray[Any]], tree: NDArray[np.int64], trees: int, unsigned: np.dtype[Any]
 ) -> tuple[_Table, ...]:
-    """The masks of each feature, small tables first."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
     kept = (~(below[0] ^ below[1])).astype(unsigned)
@@ -244,7 +246,7 @@ def _tables(
 
 
 def _combined(tables: list[_Table]) -> Iterator[_Table]:
-    """Combine adjacent tables while the result stays small, because each table costs a pass over all masks."""
+    """Combine adjacent small tables, because each table costs a pass over all masks."""
     held: _Table | None = None
     for table in tables:
         if held is None:
@@ -263,7 +265,7 @@ def _combined(tables: list[_Table]) -> Iterator[_Table]:
 
 
 def _by_tree(value: NDArray[np.float64], leaves: NDArray[np.int64], trees: int, most: int) -> NDArray[np.float64]:
-    """(trees, most) values rounded to a step at which every sum is exact, so that their order makes no difference.
+    """Round (trees, most) values to a step at which every sum is exact in any order.
 
     The step is too small to change a float32 sum.
     """
@@ -279,12 +281,12 @@ def _code_type(leaves: int) -> type[np.unsignedinteger]:
 
 
 def _pair_code(one: NDArray[np.uint8], other: NDArray[np.uint8], leaves: int) -> NDArray[np.uint8]:
-    """A number for two leaves, counted from 1; it may wrap around but stays unique."""
+    """Combine two leaves, counted from 1, into a unique number. It may wrap around."""
     return one * one.dtype.type(leaves) + other
 
 
 def _pairs(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(trees, leaves) to (trees / 2, codes): sums of a leaf of tree i and one of tree i + trees / 2."""
+    """Sum leaves of trees i and i + trees / 2: (trees, leaves) to (trees / 2, codes)."""
     half, leaves = len(value) // 2, value.shape[1]
     number = np.arange(1, leaves + 1).astype(_code_type(leaves))
     code = _pair_code(number[:, None], number, leaves)

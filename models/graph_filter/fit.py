@@ -1,10 +1,11 @@
-"""A linear graph filter: two-hop neighbours plus the largest eigenvectors of the interaction graph; no training.
+"""A linear graph filter: two-hop neighbours plus the largest eigenvectors; no training.
 
-The score of an item is a row of F = P q(P) + b D^-e V q(L) V' D^e for each startup of the history. P is the gram matrix
-of the interactions, each divided by both sides' counts to the power e (D: the startups' counts), scaled to a largest
-eigenvalue of 1; V, L are its largest eigenvectors and values: GF-CF (Shen et al. 2021) has e = 1/2 and q = 1. q(x) = 1
-- t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens the result (BSPM, Choi et al. 2023), here within the kept
-eigenvectors. The largest cells of each row are stored and served like item neighbours.
+An item's score is the sum of rows of F = P q(P) + b D^-e V q(L) V' D^e, one for each startup of the history.
+P is the gram matrix of the interactions. Each cell is divided by both sides' counts to the power e (D: the startups'
+counts). P is scaled to a largest eigenvalue of 1. V, L are its largest eigenvectors and values.
+GF-CF (Shen et al. 2021) has e = 1/2 and q = 1. q(x) = 1 - t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens the
+result (BSPM, Choi et al. 2023), here within the kept eigenvectors.
+Each row's largest cells are stored and served like item neighbours.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NEIGHBOURS = 500
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """The filter F = gram of `meetings` + left @ right, columns multiplied by `fresh`.
+    """The filter F = gram of `meetings` + left @ right, with columns multiplied by `fresh`.
 
     left: (items, 2 d). right: (2 d, items).
     """
@@ -43,7 +44,7 @@ class _Parts:
 
 
 def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
-    """The bundle graph_filter_v1; it uses the half-life of [item_neighbours]."""
+    """Train the bundle graph_filter_v1, with the half-life of [item_neighbours]."""
     share = data.table("item_neighbours").half_life_share
     return fit_graph_filter(SPEC.bundle, data.interactions, data.config, share, data.seed, data.threads)
 
@@ -57,11 +58,12 @@ def fit_graph_filter(
     threads: int = 1,
     keep: int = NEIGHBOURS,
 ) -> Bundle:
-    """The csr of the `keep` largest cells of each row: indptr, indices, data; map item.
+    """Compute the csr of each row's `keep` largest cells: indptr, indices, data; map item.
 
     Cells are positive float32 off the diagonal. A column is multiplied by the mean decay of its pairs, halved for every
-    `half_life_share` of the data's span. The same bytes for any number of threads. Raises TooSparse with fewer than
-    `min_pairs` items per owner on average, where it adds nothing to neighbours, or more than LARGEST items.
+    `half_life_share` of the data's span. Equal bytes for any number of threads.
+    Raises TooSparse with more than LARGEST items, or fewer than `min_pairs` items per owner on average: there it adds
+    nothing to neighbours.
     """
     liked, fresh = _meetings(interactions, half_life_share)
     _check_dense_enough(liked, config)
@@ -91,7 +93,7 @@ def fit_graph_filter(
 
 
 def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matrix, NDArray[np.float32]]:
-    """(owners, items), 1 for a positive pair; and (items,) mean decay of the pairs of each item."""
+    """Return (owners, items), 1 for a positive pair, and (items,) mean decay of each item's pairs."""
     liked = (interactions.csr(damping="binary") > 0).astype(np.float32)
     if not (share > 0 and liked.nnz):
         return liked, np.ones(liked.shape[1], np.float32)
@@ -115,7 +117,6 @@ def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> 
 
 
 def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFilterConfig, seed: int) -> _Parts:
-    """The factors of the filter over items with positive pairs."""
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
@@ -137,7 +138,7 @@ def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFi
 
 
 def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
-    """(stop - start, items) rows of the filter, with diagonal 0."""
+    """Compute (stop - start, items) rows of the filter, with diagonal 0."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
@@ -151,7 +152,10 @@ def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
 
 
 def _largest(dense: NDArray[np.float32], keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Lengths, indices (ascending) and values of the `keep` largest positive cells per row, ties by column."""
+    """Return lengths, ascending indices and values of each row's `keep` largest positive cells.
+
+    Ties go by column.
+    """
     width = dense.shape[1]
     if keep < width:
         least = np.partition(dense, width - keep, axis=1)[:, width - keep, None]

@@ -49,7 +49,7 @@ class NeighboursReverseConfig:
     )
 
     def completed(self, forward: NeighboursConfig) -> NeighboursConfig:
-        """The config of the reverse model, with unset fields from [item_neighbours]."""
+        """Fill unset fields from [item_neighbours]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 

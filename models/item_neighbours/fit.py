@@ -1,8 +1,8 @@
-"""Item-item cosine: items that the same owners interacted with; transposed, users for startups.
+"""Item-item cosine over common owners; transposed, users for startups.
 
-A pair counts once, however many events it has. Two items of one owner add 1 / root of the owner's history length, so
-that owners who view everything do not make all items similar (after Deshpande and Karypis 2004). Old pairs count less:
-on five data sets this decay never cost accuracy and often doubled the gain.
+A pair counts once, however many events it has. Each owner adds 1 / root of the history length to the similarity of two
+items (after Deshpande and Karypis 2004). So owners who view everything do not make all items similar. Old pairs count
+less: on five data sets this decay never cost accuracy and often doubled the gain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
 from models.schema import COUNTED_TYPES, PEOPLE_LEAST
 
-#: Multiplications per block, which bound the memory of a block of the items x items product (12 bytes each at most).
+#: Multiplications per block. They bound the memory of a block of the items x items product (12 bytes each at most).
 BLOCK = 8_000_000
 _VALUE_BITS = 31
 #: Most recent pairs of a history that are compared.
@@ -31,12 +31,12 @@ HISTORY = 500
 
 
 def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
-    """The bundle item_neighbours_v1: startups with common users."""
+    """Train the bundle item_neighbours_v1: startups with common users."""
     return fit_neighbours(SPEC.bundle, data.interactions, data.config, data.threads)
 
 
 def fit_reverse(data: TrainingData[NeighboursReverseConfig]) -> Bundle:
-    """The bundle item_neighbours_reverse_v1: users with common startups."""
+    """Train the bundle item_neighbours_reverse_v1: users with common startups."""
     config = data.config.completed(data.table("item_neighbours"))
     return fit_neighbours(REVERSE.bundle, data.interactions.transposed(), config, data.threads, people=False)
 
@@ -49,14 +49,16 @@ def fit_neighbours(
     history: int = HISTORY,
     people: bool = True,
 ) -> Bundle:
-    """The csr of the `count` most similar items of each item: arrays indptr, indices, data; map item.
+    """Compute the csr of each item's `count` most similar items: indptr, indices, data; map item.
 
-    data is the cosine in 0..1, each term halved for every `half_life_share` of the events' `Span` since the neighbour's
-    pair. Indices ascend within a row, without the item itself; ties go to the lower row. An item without positive pairs
-    has an empty row. Only the newest `history` pairs of an owner are compared, which bounds the work.
+    data: the cosine in 0..1. Each term is halved for every `half_life_share` of the events' `Span` since the
+    neighbour's pair.
+    Indices ascend within a row, without the item itself; ties go to the lower row. An item without positive pairs has
+    an empty row. Only an owner's newest `history` pairs are compared, which bounds the work.
     people: add a second csr over the same pairs (people_indptr, people_indices, people_data). It counts people who met
-    the row's item and had an event with the column's item: uint16 `EventType.code << 8 | number` for the heaviest type
-    with at least PEOPLE_LEAST people; the number is at most 255. Raises TooSparse without positive pairs.
+    the row's item and had an event with the column's item. A cell is uint16 `EventType.code << 8 | number`, for the
+    heaviest type with at least PEOPLE_LEAST people. The number is at most 255.
+    Raises TooSparse without positive pairs.
     """
     columns, fresh = _columns(interactions, config.half_life_share, history)
     if not columns.nnz:
@@ -90,9 +92,10 @@ def fit_neighbours(
 
 
 def _columns(interactions: Interactions, share: float, history: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """(owners, items) columns of length 1, and the same with each cell decayed by the age of its pair.
+    """Return (owners, items) columns of length 1, and the same with cells decayed by the pair's age.
 
-    Each row is first divided by the fourth root of its length, so the product of two cells is divided by the root.
+    Each row is first divided by the fourth root of its length. A product of two cells is then divided by the square
+    root.
     """
     liked = interactions.csr(damping="binary") > 0
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
@@ -109,8 +112,10 @@ def _columns(interactions: Interactions, share: float, history: int) -> tuple[sp
 def _by_type(
     interactions: Interactions, columns: sparse.csr_matrix
 ) -> tuple[sparse.csr_matrix, list[tuple[int, sparse.csr_matrix]]]:
-    """(items, owners) int32: 1 where the two met; and by code of an event's type, the weightiest first, (owners, items)
-    int32: 1 where it happened. Of the pairs of `columns` alone."""
+    """Return where owners met items, in total and by event type; only for the pairs of `columns`.
+
+    The total is (items, owners) int32, 1 for a pair. Per type code, the heaviest first: (owners, items) int32.
+    """
     met = sparse.csr_matrix((np.ones(columns.nnz, np.int32), columns.indices, columns.indptr), shape=columns.shape)
     kinds = met.multiply(interactions.kinds().astype(np.int32)).tocsr()
     found = []
@@ -130,7 +135,10 @@ def _people(
     start: int,
     stop: int,
 ) -> sparse.csr_matrix:
-    """(stop - start, items) uint16 csr: see `fit_neighbours`. met, did: see `_by_type`."""
+    """Return (stop - start, items) uint16 csr: see `fit_neighbours`.
+
+    met, did: see `_by_type`.
+    """
     wanted, rows = near[start:stop], met[start:stop]
     found = sparse.csr_matrix(wanted.shape, dtype=np.int32)
     for code, pairs in did:
@@ -154,7 +162,7 @@ def _matrix(
 
 
 def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tuple[int, int]]:
-    """Ranges of items whose product costs about BLOCK multiplications each (at least one item)."""
+    """Yield ranges of items whose product costs about BLOCK multiplications, at least one item each."""
     cost = np.diff(columns.indptr)[rows.indices].astype(np.int64)
     per_item = np.add.reduceat(np.append(cost, 0), rows.indptr[:-1]) * (np.diff(rows.indptr) > 0)
     block = np.minimum(np.cumsum(per_item) // BLOCK, np.iinfo(np.int64).max)
@@ -167,10 +175,10 @@ def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tup
 def _best(
     rows: sparse.csr_matrix, columns: sparse.csr_matrix, keep: int, start: int, stop: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Lengths, indices and cosines of the `keep` nearest of the items start..stop.
+    """Return lengths, indices and cosines of the `keep` nearest items of the items start..stop.
 
-    Row, cosine (bits of a positive float are ordered like its value) and column are packed into one integer, so one
-    sort puts each row's best first, ties by column.
+    Row, cosine and column are packed into one integer. One sort then puts each row's best first, ties by column. Bits
+    of a positive float are ordered like its value.
     """
     block = rows[start:stop] @ columns
     shift = _bits(rows.shape[0])
@@ -186,7 +194,7 @@ def _best(
 
 
 def _unpacked(key: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Indices (int32, ascending within a row) and cosines (float32, at most 1) of sorted keys."""
+    """Unpack sorted keys: int32 indices, ascending within a row, and float32 cosines, at most 1."""
     row, item = key >> (_VALUE_BITS + shift), key & ((1 << shift) - 1)
     bits = (1 << _VALUE_BITS) - 1 - ((key >> shift) & ((1 << _VALUE_BITS) - 1))
     order = np.argsort((row << shift) | item)

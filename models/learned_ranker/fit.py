@@ -1,6 +1,6 @@
-"""Train the learned ranker of one surface: which candidates will an owner interact with next?
+"""Trains the learned ranker of one surface: which candidates will an owner interact with next?
 
-The regression is stable but linear; trees find interactions of features but overfit. On later data their average did
+The regression is stable but linear. Trees find interactions of features but overfit. On later data their average did
 better than the learner with the best validation result (docs/decisions/0014-learned-ranker.md).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _FORESTS: dict[str, tuple[Objective, TreeShape, int]] = {
     "order_again": ("lambdarank", _ORDER, 1),
 }
 LEARNERS = ("logistic", *_FORESTS)
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class RankerRows:
 
     @property
     def owners_taught(self) -> int:
-        """Number of lists with a positive."""
+        """Return the number of lists with a positive."""
         return len(np.unique(self.group[self.label > 0]))
 
     @property
@@ -72,7 +74,7 @@ class RankerRows:
         return replace(self, features=self.features[mask], label=self.label[mask], group=self.group[mask])
 
     def thinned(self, most: int, seed: int) -> RankerRows:
-        """About `most` rows at most: a random sample of whole lists, because part of a list has another order."""
+        """Sample whole lists with about `most` rows. Parts of a list have another order."""
         if len(self.label) <= most:
             return self
         group, inverse = np.unique(self.group, return_inverse=True)
@@ -80,7 +82,7 @@ class RankerRows:
         return self.where(kept[inverse])
 
     def without(self, prefixes: tuple[str, ...]) -> RankerRows:
-        """The rows without the columns whose names begin with a prefix."""
+        """Drop the columns whose names begin with a prefix."""
         kept = [i for i, name in enumerate(self.names) if not name.startswith(prefixes)]
         return replace(self, names=tuple(self.names[i] for i in kept), features=self.features[:, kept])
 
@@ -97,11 +99,11 @@ class FittedRanker:
         return LearnedRanker.assembled(self.about, self.arrays)
 
 
-def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, threads: int = 1) -> FittedRanker:
-    """Train every learner, separately for owners with events and cold-start owners if both have enough positives.
+def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42) -> FittedRanker:
+    """Train every learner. Equal rows and settings give equal bytes.
 
-    The same rows and settings give the same bytes. Raises TrainingError with fewer than `min_positives` (C53), or if no
-    list has both outcomes.
+    Owners with events and cold-start owners get separate learners if both have enough positives.
+    Raises TrainingError with fewer than `min_positives` (C53), or if no list has both outcomes.
     """
     least = config.min_positives
     if rows.positives < least:
@@ -118,7 +120,7 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
     report = {}
     for name, part in parts.items():
         part = part.thinned(MOST_ROWS, seed)
-        found, gain = _average(part, seed, threads)
+        found, gain = _average(part, seed)
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         report[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
     first = next(iter(report.values()))
@@ -136,12 +138,12 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
     )
 
 
-def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """The arrays of one part, and each column's share of the trees' gain."""
+def _average(rows: RankerRows, seed: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+    """Return the arrays of one part, and each column's share of the trees' gain."""
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
     asked = [Forest(objective, shape, seed + again) for objective, shape, again in _FORESTS.values()]
-    forests = fit_trees(rows.features, rows.label, rows.group, asked, threads)
+    forests = fit_trees(rows.features, rows.label, rows.group, asked)
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
@@ -154,14 +156,17 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArr
 
 
 def _logistic(rows: RankerRows) -> NDArray[np.float64]:
-    """(f,) weights over the raw columns. The intercept does not change the order and is left out."""
+    """Return (f,) weights over the raw columns, without the intercept, which does not change the order."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     x = rows.features.astype(np.float64)
     spread = x.std(axis=0)
     varies = spread > 1e-9
-    with threadpool_limits(1, "blas"):  # the rounding of a product depends on the number of threads
+    with (
+        _ONE_AT_A_TIME,
+        threadpool_limits(1, "blas"),
+    ):  # a product's rounding depends on the threads; the limit is global
         model = LogisticRegression(C=_C, solver="newton-cholesky", tol=1e-6)  # converges, unlike lbfgs, in few steps
         model.fit((x - x.mean(axis=0))[:, varies] / spread[varies], rows.label)
     weight = np.zeros(x.shape[1])

@@ -1,6 +1,7 @@
-"""The learned ranker: an average of several learners over many features, safer than the best one (A07).
+"""The learned ranker: an average of several learners, safer than the best one (A07).
 
-Each raw score is standardised by its mean and spread over the training rows; a sigmoid maps their mean to 0..1.
+Each raw score is standardised by its mean and spread over the training rows. A sigmoid maps the mean of these scores to
+0..1.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from models.schema import Surface
 from models.scoring.scorer import RankerAsked, ranks
 
 LEARNED = SPEC.bundle
-#: Facts and demand of all entities, which the ranker's features need.
+#: Facts and demand of all entities, for the ranker's features.
 ACTIVITY = "activity_v1"
-#: Parts of the owners: with events, without events (cold-start), all. The column EVENTS is 0 for cold-start owners.
+#: Parts of the owners: with events, cold-start (without events), all. The column EVENTS is 0 for cold-start owners.
 KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
 EVENTS = "owner_events"
 #: Candidates of a list that every learner scores. Twice as many changed no list's first ten on crunchbase.
@@ -32,7 +33,7 @@ LOOKED_AT = 100
 
 
 class Learner(Protocol):
-    """Features (n, f) to raw scores (n,); higher is better."""
+    """Maps features (n, f) to raw scores (n,); higher is better."""
 
     def score(self, features: NDArray[Any]) -> NDArray[Any]: ...
 
@@ -41,7 +42,7 @@ class Learner(Protocol):
 class Logistic:
     """A linear score. weight: (f,).
 
-    It adds term by term, so that equal features score equally in every batch.
+    Terms are added one by one, so that equal features score equally in every batch.
     """
 
     weight: NDArray[np.float64]
@@ -52,7 +53,7 @@ class Logistic:
 
 @dataclass(frozen=True, eq=False)
 class AveragedRanker:
-    """The learners of one part. centre, spread: (learners,) of each raw score over the training rows."""
+    """The learners of one part. centre, spread: (learners,) of the raw scores in training."""
 
     learners: tuple[Learner, ...]
     centre: NDArray[np.float64]
@@ -66,7 +67,7 @@ class AveragedRanker:
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
 
     def score(self, features: Features, rows: NDArray[np.int64], first: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(n,) in 0..1 of these rows. first: their raw scores by the first learner."""
+        """Return (n,) scores in 0..1 of these rows. first: their raw scores by the first learner."""
         total, parts = (first - self.centre[0]) / self.spread[0], features.parts(rows)
         for learner, centre, spread in zip(self.learners[1:], self.centre[1:], self.spread[1:], strict=True):
             raw = learner.score_parts(parts) if isinstance(learner, Trees) else learner.score(features.cells(rows))
@@ -74,7 +75,10 @@ class AveragedRanker:
         return (1 / (1 + np.exp(-total / len(self.learners)))).astype(np.float32)
 
     def first_look(self, features: Features, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """(n,) raw score of the first learner: fast, and good enough to select candidates for the others."""
+        """Return (n,) raw scores of the first learner.
+
+        It is fast, and good enough to select candidates for the others.
+        """
         first = self.learners[0]
         if isinstance(first, Logistic):
             return features.weighted(first.weight, rows)
@@ -85,8 +89,7 @@ class AveragedRanker:
 class LearnedRanker:
     """The ranker of one surface. names: (f,) its columns.
 
-    parts: one for owners with events and one for cold-start owners, or one for all if either has too few training
-    samples.
+    parts: owners with events and cold-start owners, or one for all if either has too few training samples.
     """
 
     names: tuple[str, ...]
@@ -95,7 +98,7 @@ class LearnedRanker:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
-        """Arrays `<surface folder>-<part>-…`. Raises BundleCorrupt if the bundle lacks the surface."""
+        """Read the arrays `<surface folder>-<part>-…`. Raises BundleCorrupt if the bundle lacks the surface."""
         about: Mapping[str, Any] | None = bundle.config["surfaces"].get(surface.value)
         if about is None:
             raise BundleCorrupt(f"{bundle.name} {bundle.version} has no ranker of {surface}; train it again")
@@ -103,12 +106,15 @@ class LearnedRanker:
 
     @classmethod
     def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> LearnedRanker:
-        """about: "features", "parts" and "learners". arrays: `<prefix><part>-…`, see `AveragedRanker.from_arrays`."""
+        """Make the ranker from arrays `<prefix><part>-…`, see `AveragedRanker.from_arrays`.
+
+        about: "features", "parts" and "learners".
+        """
         parts = {p: AveragedRanker.from_arrays(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
         return cls(tuple(about["features"]), parts)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) in 0..1 of (n, f) features, by all learners."""
+        """Return (n,) scores in 0..1 of (n, f) features, by all learners."""
         whole = Features.dense(self.names, features)
         score = np.empty(len(features), np.float32)
         for part, rows in self._by_part(whole):
@@ -116,10 +122,9 @@ class LearnedRanker:
         return score
 
     def score_lists(self, features: Features, indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n,) scores in 0..1 of whole lists by a cascade (Viola and Jones 2001).
+        """Return (n,) scores in 0..1 of whole lists by a cascade (Viola and Jones 2001).
 
-        All learners score the LOOKED_AT best candidates of each list by the first learner. The others follow in its
-        order.
+        The first learner orders each list. All learners score its LOOKED_AT best; the others follow in its order.
         """
         parts = self._by_part(features)
         look = np.empty(features.rows)
@@ -139,7 +144,7 @@ class LearnedRanker:
         return np.where(chosen, score, floors * LOOKED_AT / rank).astype(np.float32)
 
     def _by_part(self, features: Features) -> list[tuple[AveragedRanker, NDArray[np.int64]]]:
-        """The ranker of each part of the owners and the rows of its candidates."""
+        """Return each part's ranker and the rows of its candidates."""
         if EVERYBODY in self.parts:
             return [(self.parts[EVERYBODY], np.arange(features.rows))]
         unseen = features.columns[EVENTS].of() == 0
@@ -152,9 +157,9 @@ def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Lear
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
-    """The surface's ranker if it was trained, passed evaluation, and all sources of its features are available.
+    """Open the surface's ranker if it was trained, passed evaluation, and has all its sources.
 
-    Requested by name it need not have passed.
+    A ranker requested by name need not have passed.
     """
     bundle = asked.bundle
     if bundle is None or not asked.union or ACTIVITY not in asked.bundles:

@@ -1,4 +1,4 @@
-"""Ranked lists: their bytes and keys in Redis, the manifest of a release, its files on disk."""
+"""Ranked lists: their bytes and keys in Redis, a release's manifest, and its files on disk."""
 
 from models.lists.redis_format import (
     DRAIN_GROUP,

@@ -1,4 +1,4 @@
-"""The id of an answer: a signed record of what was shown, so that later events can be attributed without a write.
+"""The id of an answer: a signed record of what was shown. It attributes later events without a write.
 
 Base64url without padding of
 
@@ -9,8 +9,8 @@ Base64url without padding of
     release, experiment, arm                                         each one byte of length, then that many of ASCII
     signature                                                        12 bytes
 
-Surface, method and route are codes. Format 1 has room for surfaces below 4 and methods below 8. It is written where the
-codes fit; both formats are read.
+Surface, method and route are codes. Format 1 holds surfaces below 4 and methods below 8 and is written where they fit.
+Both formats are read.
 
 The signature is a keyed hash of everything before it and of the owner's 16 id bytes. It binds the answer to its owner
 without revealing the owner. A list keeps its id for a day, so that it counts once a day.
@@ -41,7 +41,7 @@ _LIVE, _ANYONE = 1 << 5, 1 << 6
 class ShownAnswer:
     """The content of an answer's id.
 
-    day: days since 1970 UTC. live: computed since the build. anyone: a popular or trending list, not bound to an owner.
+    day: days since 1970 UTC. live: computed since the build. anyone: popular or trending, bound to no owner.
     experiment, edition, arm: empty outside an experiment.
     """
 
@@ -57,13 +57,13 @@ class ShownAnswer:
     arm: str = ""
 
     def spell(self, owner: str, key: bytes) -> str:
-        """The id of this answer, signed for an owner. key: 16 to 64 secret bytes."""
+        """Return this answer's id, signed for an owner. key: 16 to 64 secret bytes."""
         note = self._note
         return base64.urlsafe_b64encode(note + _signature(note, self._bound(owner), key)).rstrip(b"=").decode()
 
     @classmethod
     def read(cls, text: str) -> ShownAnswer:
-        """The content of an id; only `was_given` checks the signature. Raises DataError on an unknown format."""
+        """Read an id. Only `was_given` checks the signature. Raises DataError for an unknown format."""
         note = _opened(text)[0]
         try:
             surface, method, route, live, anyone, day, edition, rest = _headed(note)
@@ -84,14 +84,13 @@ class ShownAnswer:
             raise DataError(f"expected the id of an answer, got {text[:40]!r}") from error
 
     def was_given(self, text: str, user: str, startup: str, key: bytes) -> bool:
-        """Whether `text`, from which this was read, was signed for the surface's owner among the two."""
+        """Return whether `text`, the id of this answer, was signed for the owner among user and startup."""
         note, signature = _opened(text)
         owner = user if self.surface.owner is Entity.USER else startup
         return hmac.compare_digest(signature, _signature(note, self._bound(owner), key))
 
     @cached_property
     def _note(self) -> bytes:
-        """The signed bytes."""
         words = b"".join(bytes([len(w)]) + w.encode() for w in (self.release, self.experiment, self.arm))
         return self._head() + words
 
@@ -125,7 +124,10 @@ def _opened(text: str) -> tuple[bytes, bytes]:
 
 
 def _headed(note: bytes) -> tuple[int, int, int, bool, bool, int, bytes, bytes]:
-    """Codes of surface, method and route, live, anyone, day, edition, remaining bytes. Raises struct.error."""
+    """Return codes of surface, method and route, live, anyone, day, edition, and the remaining bytes.
+
+    Raises struct.error.
+    """
     if note[0] == ANSWER_FORMAT:
         _, bits, route, day, edition = _HEAD.unpack_from(note)
         codes, live, anyone, size = (bits & 3, bits >> 2 & 7, route), bits & _LIVE, bits & _ANYONE, _HEAD.size
@@ -136,7 +138,7 @@ def _headed(note: bytes) -> tuple[int, int, int, bool, bool, int, bytes, bytes]:
 
 
 def _words(rest: bytes) -> list[str]:
-    """The three length-prefixed texts. Raises ValueError for another number of them."""
+    """Return the three length-prefixed texts. Raises ValueError for another number of them."""
     found = []
     while rest:
         found.append(rest[1 : 1 + rest[0]].decode("ascii"))

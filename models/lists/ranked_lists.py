@@ -15,20 +15,20 @@ from models.data.batch import MASK, indptr_of
 from models.errors import ReleaseIncomplete
 from models.lists.reasons import REASON, from_bits
 
-#: Columns with one value per list position; the others have one per list.
+#: Columns with one value per list position. Others have one per list.
 PLACES = ("item", "score", "source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
 class RankedLists:
-    """b lists of one surface, best item first.
+    """A batch of b lists of one surface, best item first.
 
     owner: (b,) int32 entity row, -1 for an unseen owner. method, route: (b,) uint8 codes of `Method`.
-    count: (b,) int32 interaction count. ranker: (b,) uint8 code of the ranker that ordered the list (`ModelSpec.code`),
-    0: none, 1: not named by an older version. indptr: (b + 1,) int64.
-    item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint32, see models/lists/reasons.py.
-    part: (b,) uint16 index into `Release.parts`, by default 0.
+    count: (b,) int32 interaction count. ranker: (b,) uint8 `ModelSpec.code`; 0: none, 1: an older version did not store
+    it.
+    indptr: (b + 1,) int64. item: (nnz,) int32 entity rows, unique within a list.
+    score: (nnz,) float32 in 0..1, descending within a list. source: (nnz,) uint16 `Source` bits.
+    reason: (nnz,) uint32, see models/lists/reasons.py. part: (b,) uint16 index into `Release.parts`, by default 0.
     """
 
     owner: NDArray[np.int32]
@@ -64,7 +64,7 @@ class RankedLists:
 
     @property
     def reranked(self) -> NDArray[np.bool_]:
-        """(b,) bool: a ranker ordered the list."""
+        """Return (b,) bool: a ranker ordered the list."""
         return self.ranker > 0
 
     def row(self, i: int) -> slice:
@@ -82,9 +82,9 @@ class RankedLists:
         return RankedLists(indptr=indptr, **columns)
 
     def without(self, owner: int, item: int) -> RankedLists:
-        """Remove the list of this owner, and this item from every list; entity rows, -1 for none.
+        """Remove the list of this owner, and this item from every list. Other lists keep their bytes.
 
-        All other lists keep their bytes.
+        owner, item: entity rows, -1 for none.
         """
         of_list = np.repeat(np.arange(len(self)), np.diff(self.indptr))
         kept = (self.owner != owner) | (self.owner < 0)
@@ -104,7 +104,10 @@ class RankedLists:
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:
-        """Write all columns to one .npz file, sources in one byte if possible; equal lists give equal bytes."""
+        """Write all columns to one .npz file. Equal lists give equal bytes.
+
+        Sources take one byte if possible.
+        """
         columns = {c.name: getattr(self, c.name) for c in fields(self)}
         columns["source"] = narrow(columns["source"])
         if not self.part.any():
@@ -115,7 +118,7 @@ class RankedLists:
 
     @classmethod
     def open(cls, path: Path) -> RankedLists:
-        """The inverse of `save`. Reads older files with `reranked` and reason bits too. Raises ReleaseIncomplete."""
+        """Invert `save`. Also reads older files with `reranked` and reason bits. Raises ReleaseIncomplete."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
                 columns = {c.name: z[c.name] for c in fields(cls) if c.name in z}
@@ -129,5 +132,5 @@ class RankedLists:
 
 
 def narrow(mask: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """(n,) bit masks as uint8 if all fit, else as uint16."""
+    """Return (n,) bit masks as uint8 if all fit, else as uint16."""
     return mask.astype(np.uint8 if int(mask.max(initial=0)) < 256 else MASK)

@@ -1,13 +1,13 @@
-"""Why an item is in a list: 32 bits a place. `models/sentences.py` says them in words.
+"""Why an item is in a list, as 32 bits per position. `models/sentences.py` writes them as text.
 
 | bits | what |
 |---|---|
 | 0-3 | code of a facet + 1; 0: none |
-| 4-7, 8-13 | type of event, and number of the owner's items that share the facet's value |
-| 14-17, 18-23 | type of event, and number of people with the owner's history; number 0: none |
-| 24-27 | code of the source that put the item highest |
-| 28-30 | the item's own standing |
-| 31 | an old place: its low 16 bits are those of list formats 1 and 2, by REASONS |
+| 4-7, 8-13 | event type; number of the owner's items with the same facet value |
+| 14-17, 18-23 | event type; number of people with a similar history; number 0: none |
+| 24-27 | code of the source that ranks the item highest |
+| 28-30 | the item's `Standing` |
+| 31 | old reason: its low 16 bits are those of list formats 1 and 2, by REASONS |
 
 A number of 63 means 63 or more.
 """
@@ -25,7 +25,7 @@ REASON = np.uint32
 NUMBER_MOST = 63
 _FIRST_STANDING = 5
 _OLD = REASON(1 << 31)
-#: What comes from the owner: facet and people; of an old place the facets.
+#: Bits that come from the owner's history: facet and people; in an old reason the facets.
 _OWN, _OLD_OWN = REASON((1 << 24) - 1), REASON(0xFFFF - sum(1 << s.code for s in Standing))
 
 
@@ -38,7 +38,10 @@ def packed(
     source: NDArray[np.integer[Any]],
     standing: NDArray[np.integer[Any]],
 ) -> NDArray[np.uint32]:
-    """(n,) uint32 of (n,) columns. facet: code, -1 for none. people: 0 for none. standing: bits of `standing_bit`."""
+    """Pack (n,) columns into (n,) uint32.
+
+    facet: code, -1 for none. people: 0 for none. standing: bits of `standing_bit`.
+    """
     there, counted = facet >= 0, people > 0
     columns = (
         (0, np.where(there, facet + 1, 0)),
@@ -56,45 +59,45 @@ def packed(
 
 
 def facet_of(reason: int) -> tuple[int, int, int]:
-    """The facet's code, -1 for none, the type of event and the number of items."""
+    """Return the facet's code (-1 for none), the event type and the number of items."""
     return (reason & 0xF) - 1, reason >> 4 & 0xF, reason >> 8 & NUMBER_MOST
 
 
 def people_of(reason: int) -> tuple[int, int]:
-    """The type of event and the number of people, 0 for none."""
+    """Return the event type and the number of people, 0 for none."""
     return reason >> 14 & 0xF, reason >> 18 & NUMBER_MOST
 
 
 def source_of(reason: int) -> int:
-    """The code of the source that put the item highest."""
+    """Return the code of the source that ranks the item highest."""
     return reason >> 24 & 0xF
 
 
 def standings_of(reason: int) -> list[Standing]:
-    """What speaks for the item by itself."""
+    """Return the standings of the item."""
     return [s for s in Standing if reason >> 28 & standing_bit(s)]
 
 
 def standing_bit(standing: Standing) -> int:
-    """The bit of a standing in the column of `packed`."""
+    """Return the bit of a standing, for `packed`."""
     return 1 << (standing.code - _FIRST_STANDING)
 
 
 def from_bits(bits: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
-    """(n,) uint32 of the (n,) bits by REASONS of list formats 1 and 2."""
+    """Convert (n,) bits by REASONS, of list formats 1 and 2, to (n,) uint32."""
     return bits.astype(REASON) | _OLD
 
 
 def is_old(reason: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """(n,) bool: from list format 1 or 2."""
+    """Return (n,) bool: from list format 1 or 2."""
     return reason >= _OLD
 
 
 def bits_of(reason: NDArray[np.uint32]) -> NDArray[np.uint16]:
-    """(n,) uint16, the inverse of `from_bits`."""
+    """Invert `from_bits`: (n,) uint16."""
     return (reason & REASON(0xFFFF)).astype(np.uint16)
 
 
 def any_own(reason: NDArray[np.uint32]) -> bool:
-    """Whether a reason of any place comes from what the owner did."""
+    """Return whether any reason comes from the owner's history."""
     return bool((reason & np.where(is_old(reason), _OLD_OWN, _OWN)).any())

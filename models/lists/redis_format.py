@@ -10,8 +10,8 @@ reasons. The formats differ in the width of the last two:
 | 3 | uint8 | uint32, see models/lists/reasons.py | 11 |
 | 4 | uint16 | uint32, the same | 12 |
 
-New lists use format 3, or format 4 if one of their own sources needs it: the bytes of a list do not depend on other
-lists. Lists with old reason bits keep formats 1 and 2, and so their release keeps its digest. Empty lists use format 1.
+New lists use format 3, or 4 if a source of the list needs it. So a list's bytes do not depend on other lists.
+Lists with old reason bits keep formats 1 and 2, so that their release keeps its digest. Empty lists use format 1.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from models.schema import Entity, Method, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, ranker, interaction count, places, part
-#: By format the types of sources and reasons.
+#: By format: the types of sources and reasons.
 _BITS: Mapping[int, tuple[np.dtype[Any], np.dtype[Any]]] = {
     LIST_FORMAT: (np.dtype("<u1"), np.dtype("<u1")),
     WIDE_FORMAT: (np.dtype("<u2"), np.dtype("<u2")),
     3: (np.dtype("<u1"), np.dtype("<u4")),
     4: (np.dtype("<u2"), np.dtype("<u4")),
 }
-_LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
+_LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); then the list, if any
 _TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
 
 
 @dataclass(frozen=True, eq=False)
 class StoredList:
-    """One decoded list; columns as in RankedLists."""
+    """A decoded list. Columns as in RankedLists."""
 
     method: Method
     route: Method
@@ -60,20 +60,20 @@ class StoredList:
 
     @property
     def reranked(self) -> bool:
-        """Whether a ranker ordered it."""
         return self.ranker > 0
 
     @property
     def impersonal(self) -> bool:
-        """Whether nothing in it depends on the owner: popular, not reranked, no reason from the owner's history.
+        """Return whether nothing in it depends on the owner.
 
-        A popular list of a personalised owner may still contain such reasons.
+        Then it is popular, not reranked, and has no reason from an owner's history. A popular list of a personalised
+        owner may have such reasons.
         """
         return self.method is Method.POPULAR and not self.reranked and not any_own(self.reason)
 
 
 def encode_lists(lists: RankedLists) -> list[bytes]:
-    """The encoded value of each list."""
+    """Return the encoded value of each list."""
     item = lists.item.astype("<u4").tobytes()
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
     formats = _formats(lists)
@@ -98,7 +98,7 @@ def encode_lists(lists: RankedLists) -> list[bytes]:
 
 
 def _columns(lists: RankedLists, format: int) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
-    """The bytes of all sources and of all reasons in a format, each with its width."""
+    """Return the bytes of all sources and of all reasons, each with its width."""
     source, reason = _BITS[format]
     reasons = bits_of(lists.reason) if format <= WIDE_FORMAT else lists.reason
     return (
@@ -108,7 +108,7 @@ def _columns(lists: RankedLists, format: int) -> tuple[tuple[bytes, int], tuple[
 
 
 def _formats(lists: RankedLists) -> list[int]:
-    """For each list the narrowest format that holds it; an old format if all its reasons are old bits."""
+    """Choose each list's narrowest format: an old one if all its reasons are old bits."""
     old = is_old(lists.reason)
     wide = (lists.source > 255) | (old & (bits_of(lists.reason) > 255))
     counts = np.diff(np.stack([_before(wide), _before(~old)])[:, lists.indptr])
@@ -116,12 +116,12 @@ def _formats(lists: RankedLists) -> list[int]:
 
 
 def _before(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(n + 1,) int64 how many hold before each place."""
+    """Return (n + 1,) int64: how many are true before each position."""
     return np.concatenate([[0], np.cumsum(mask)])
 
 
 def decode_list(value: bytes) -> StoredList:
-    """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
+    """Invert `encode_lists` for one list. Raises ReleaseIncomplete on another format or a wrong length."""
     method, route, ranker, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
     source, reason = _BITS[value[0]]
     size = _HEADER.size + n * (6 + source.itemsize + reason.itemsize)
@@ -148,7 +148,7 @@ def decode_list(value: bytes) -> StoredList:
 def _opened(
     header: struct.Struct, stored: bytes, what: str, hint: str = "", formats: tuple[int, ...] = (LIST_FORMAT,)
 ) -> tuple[Any, ...]:
-    """The header fields after the format. Raises ReleaseIncomplete on another format."""
+    """Return the header fields after the format. Raises ReleaseIncomplete on another format."""
     if len(stored) < header.size or stored[0] not in formats:
         known = " or ".join(map(str, formats))
         raise ReleaseIncomplete(f"expected a {what} list of format {known}, got {stored[:1].hex() or 'nothing'}{hint}")
@@ -159,8 +159,8 @@ def _opened(
 class LiveList:
     """The result of the live fallback.
 
-    value: an encoded list, empty for an owner without one on the surface. known: the platform knows the owner, perhaps
-    in another role. made_us: microseconds since 1970 UTC.
+    value: an encoded list, empty if the owner has none on the surface. made_us: microseconds since 1970 UTC.
+    known: the platform knows the owner, perhaps in another role.
     """
 
     value: bytes
@@ -172,14 +172,14 @@ class LiveList:
 
     @classmethod
     def decode(cls, stored: bytes) -> LiveList:
-        """Raises ReleaseIncomplete on another format."""
+        """Decode. Raises ReleaseIncomplete on another format."""
         known, made_us = _opened(_LIVE, stored, "live")
         return cls(stored[_LIVE.size :], bool(known), made_us)
 
 
 @dataclass(frozen=True, eq=False)
 class TrendingList:
-    """Items trending on a surface now, stored by id because it outlives releases.
+    """Items that trend on a surface now, stored by id because the list outlives releases.
 
     ids: (n,) U36, best first. score: (n,) in 0..1. made_us: microseconds since 1970 UTC.
     """
@@ -194,7 +194,7 @@ class TrendingList:
 
     @classmethod
     def decode(cls, stored: bytes) -> TrendingList:
-        """Raises ReleaseIncomplete on another format or a wrong length."""
+        """Decode. Raises ReleaseIncomplete on another format or a wrong length."""
         n, made_us = _opened(_TRENDING, stored, "trending")
         if len(stored) != _TRENDING.size + 18 * n:
             raise ReleaseIncomplete(
@@ -216,7 +216,7 @@ _SINCE = struct.Struct("<Bq")  # EventType.code or OWN, microseconds since 1970 
 
 @dataclass(frozen=True)
 class Keys:
-    """All Redis keys, in one namespace."""
+    """All Redis keys of one namespace."""
 
     namespace: str = "matchbook"
 
@@ -230,12 +230,12 @@ class Keys:
 
     @property
     def publisher(self) -> str:
-        """The lease of the current publisher: its token."""
+        """The lease of the current publisher. Its value is the publisher's token."""
         return f"{self.namespace}:publisher"
 
     @property
     def fence(self) -> str:
-        """The newest token of any publisher; a publisher with an older token cannot write."""
+        """The newest token of any publisher. A publisher with an older token cannot write."""
         return f"{self.namespace}:fence"
 
     @property
@@ -275,7 +275,7 @@ class Keys:
 
     @property
     def erased(self) -> str:
-        """Marks of erased ids and the key that makes them."""
+        """Marks of erased ids, and the key that makes them."""
         return f"{self.namespace}:erased"
 
     @property
@@ -300,7 +300,7 @@ class Keys:
         return f"{self.namespace}:claimed:{caller}:{day}"
 
     def of_release(self, release: str) -> list[str]:
-        """All keys of a release, so that no key is found by scanning."""
+        """Return all keys of a release, so that no scan is needed."""
         return [
             self.manifest(release),
             *(self.items(release, e) for e in Entity),
@@ -309,11 +309,14 @@ class Keys:
 
 
 def since_value(code: int, at_us: int) -> bytes:
-    """The value of a pair in a since hash: EventType.code or OWN, and the time (of receipt, for a posted event)."""
+    """Encode a pair's value in a since hash: EventType.code or OWN, and the time.
+
+    The time of a posted event is its receipt.
+    """
     return _SINCE.pack(code, at_us)
 
 
 def since_meaning(value: bytes) -> tuple[int, int]:
-    """Decode `since_value`: (code, microseconds). An invalid value reads as OWN at 0, which has no effect."""
+    """Decode `since_value` as (code, microseconds). An invalid value reads as OWN at 0, without effect."""
     code, at_us = _SINCE.unpack(value) if len(value) == _SINCE.size else (OWN, 0)
     return code, at_us

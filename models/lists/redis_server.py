@@ -1,4 +1,4 @@
-"""What errors and INFO of Redis mean and what to do about them. Texts only, no connection."""
+"""Explains errors and INFO of Redis. Texts only, no connection."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ _HINTS = {
     "LOADING": "it is still loading its data; try again later",
     "unknown": f"expected {LEAST} or newer",
 }
-#: Codes of a server that was replaced as primary, or that cannot answer at the moment.
+#: Error codes of a server that is no longer primary, or that cannot answer at the moment.
 ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN", "UNBLOCKED")
 
 
 def message_of(error: BaseException) -> str:
-    """The text of a Redis error with its code, which the driver keeps separately."""
+    """Return a Redis error's text with its code, which the driver keeps separately."""
     said, code = str(error) or type(error).__name__, getattr(error, "status_code", None)
     return f"{code} {said}" if code and not said.startswith(str(code)) else said
 
 
 def hint(said: str) -> str:
-    """What to do about a Redis error; empty if unknown."""
+    """Return what to do about a Redis error; empty if unknown."""
     words = said.replace(",", " ").replace("'", " ").split()
     return next((_HINTS[word] for word in words if word in _HINTS), "")
 
 
 def with_hint(said: str) -> str:
-    """A Redis error followed by what to do about it."""
+    """Return a Redis error followed by what to do."""
     return f"{said}; {found}" if (found := hint(said)) else said
 
 
 def unfit(info: Mapping[str, Any]) -> str:
-    """Why a server with this INFO cannot be used; empty if it can, or if INFO does not show it."""
+    """Return why a server with this INFO cannot be used; empty if it can, or INFO lacks the facts."""
     if int(info.get("cluster_enabled", 0) or 0):
         return CLUSTER
     found = str(info.get("redis_version", ""))
@@ -61,7 +61,7 @@ def unfit(info: Mapping[str, Any]) -> str:
 
 
 def evicting(info: Mapping[str, Any]) -> str:
-    """Why a server with this INFO may evict lists; empty if it cannot, or if INFO does not show it."""
+    """Return why a server with this INFO may evict lists; empty if it cannot, or INFO lacks the facts."""
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction" or not int(info.get("maxmemory", 0) or 0):
         return ""
@@ -92,18 +92,21 @@ NICETIES = (
     "xgroup|setid",
     "client|setinfo",
 )
-#: Keys that the reader writes; it reads the whole namespace.
+#: Keys that the reader writes. It reads the whole namespace.
 _WRITES = ("rate:*", "live:*", "flight:*", "count:*", "since:*", "posted:*", "claimed:*", "events")
 
 
 def reader_rights(namespace: str) -> str:
-    """ACL rules of the reader's user, without name and password. Rights by key need Redis 7 or Valkey."""
+    """Return ACL rules of the reader's user, without name and password.
+
+    Rights by key need Redis 7 or Valkey.
+    """
     keys = " ".join([f"%R~{namespace}:*", *(f"~{namespace}:{name}" for name in _WRITES)])
     return f"resetkeys resetchannels -@all {keys} {_allowed(_READER)}"
 
 
 def pipeline_rights(namespace: str) -> str:
-    """ACL rules of the user for builds, the drain and erasures, without name and password."""
+    """Return ACL rules of the user for builds, the drain and erasures, without name and password."""
     return f"resetkeys resetchannels -@all ~{namespace}:* {_allowed(_PIPELINE)}"
 
 

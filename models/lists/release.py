@@ -1,4 +1,4 @@
-"""The manifest of a release: what it is made of, and its checksums."""
+"""The manifest of a release: its parts and checksums."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ NOTHING_LIVE = (
 
 @dataclass(frozen=True)
 class Release:
-    """All lists of one cutoff; they become visible together or not at all.
+    """All lists of one cutoff. They become visible together or not at all.
 
     id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: see `ReleaseDigest`.
-    bundles: name -> version. lists: surface -> number of owners. files: path -> sha256. list_bytes: of all encoded
-    lists.
-    parts: origins of its lists, {as_of, generated_at, bundles, code_version}: the build, with its id as "release", then
-    each refresh, with the "bundles" that differ from the part before; empty for a build. Older versions wrote neither
-    bundles nor code version. The header of a list names its part.
-    erased: marks of the ids erased since it was built; the digest includes them.
+    bundles: name -> version. lists: surface -> number of owners. files: path -> sha256.
+    list_bytes: size of all encoded lists.
+    parts: empty for a build. Else the build (with its id as "release"), then each refresh: {as_of, generated_at,
+    bundles, code_version}. A part has the "bundles" that differ from the part before. The header of a list has the
+    index of its part. Older versions stored neither bundles nor code version.
+    erased: marks of the ids erased since the build; the digest includes them.
     replaces: the previous release, if any.
     experiments: as in models/experiments.py, with the edition and, for each arm by surface, its owners and effect.
-    `judged`: name -> version of the models trained before its temporal validation split, which the next build evaluates
-    it with; empty without a validation split.
+    `judged`: name -> version of the models trained before the temporal validation split. The next build evaluates them.
+    Empty without a validation split.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Release:
 
     @property
     def built(self) -> str:
-        """The cutoff of its build, ISO 8601, which decides what may replace it.
+        """Return the cutoff of its build, ISO 8601. It decides which releases may replace this one.
 
         A refresh has newer data of some owners, but not more than the next build.
         """
@@ -68,28 +68,27 @@ class Release:
 
     @property
     def build(self) -> str:
-        """The id of its build."""
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
 
     def bundles_at(self, part: int) -> Mapping[str, str]:
-        """Versions by name when the lists of a part were made."""
+        """Return the versions by name when the lists of a part were made."""
         if not self.parts or "bundles" not in self.parts[0]:
             return self.bundles
         return {name: v for known in self.parts[: part + 1] for name, v in known.get("bundles", {}).items()}
 
     def code_at(self, part: int) -> str:
-        """The version of the code that made the lists of a part."""
+        """Return the version of the code that made the lists of a part."""
         known = self.parts[part] if part < len(self.parts) else {}
         return str(known.get("code_version", self.code_version))
 
     def to_json(self) -> str:
-        """The manifest with its own checksum as "sha256"."""
+        """Return the manifest with its checksum as "sha256"."""
         fields = asdict(self)
         return json.dumps({**fields, "sha256": _sha256(fields)}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Release:
-        """Raises ReleaseIncomplete if a field is missing or the checksum is wrong."""
+        """Read a manifest. Raises ReleaseIncomplete if a field is missing or the checksum is wrong."""
         try:
             fields = json.loads(text)
             written = fields.pop("sha256")
@@ -112,21 +111,20 @@ def _sha256(fields: Mapping[str, Any]) -> str:
 
 
 MANIFEST = "manifest.json"
-#: In the artefact root: one JSON line for each release that became live, and why.
+#: A file in the artefact root: one JSON line per release that became live, and the reason.
 PUBLISHES = "publishes.jsonl"
 
 
 class ReleaseDigest:
-    """sha256 over encoded lists by surface and owner, then over marks of erased ids.
+    """Computes sha256 over encoded lists by surface and owner, then over marks of erased ids.
 
-    It depends neither on shards nor on the time.
+    It depends on neither shards nor time. size: of all encoded lists so far, in bytes.
     """
 
     def __init__(self) -> None:
         self._sha, self.size = hashlib.sha256(), 0
 
     def add_lists(self, surface: Surface, parts: Iterable[RankedLists]) -> None:
-        """All lists of a surface. size: of all encoded lists so far, in bytes."""
         self.begin(surface)
         for part in parts:
             self.add(encode_lists(part))
@@ -147,17 +145,17 @@ class ReleaseDigest:
 
 
 def shard_file(surface: Surface, index: int) -> str:
-    """The path of a shard within the release's directory."""
+    """Return the path of a shard within the release's directory."""
     return f"{surface.folder}/{index:04d}.npz"
 
 
 def popular_file(surface: Surface) -> str:
-    """The path of a surface's popular list within the release's directory."""
+    """Return the path of a surface's popular list within the release's directory."""
     return f"{surface.folder}/popular.npz"
 
 
 def last_published(root: Path) -> str | None:
-    """The last release in the log of publishes that is still stored. root: of the artefacts."""
+    """Return the last published release that is still stored. root: of the artefacts."""
     log = root / PUBLISHES
     lines = log.read_text().splitlines() if log.is_file() else []
     names = (json.loads(line)["release"] for line in reversed(lines))
@@ -165,19 +163,19 @@ def last_published(root: Path) -> str | None:
 
 
 def release_lists(directory: Path, release: Release, surface: Surface) -> Iterator[RankedLists]:
-    """The stored shards of one surface, in owner order. Raises ReleaseIncomplete."""
+    """Yield the stored shards of one surface, in owner order. Raises ReleaseIncomplete."""
     for shard in release.shards:
         if shard["surface"] == surface.value:
             yield open_lists(directory, release, shard_file(surface, shard["index"]))
 
 
 def popular_list(directory: Path, release: Release, surface: Surface) -> RankedLists:
-    """The list for owners without a list of their own. Raises ReleaseIncomplete."""
+    """Read the list for owners without their own. Raises ReleaseIncomplete."""
     return open_lists(directory, release, popular_file(surface))
 
 
 def open_lists(directory: Path, release: Release, file: str) -> RankedLists:
-    """The lists of one file. Raises ReleaseIncomplete if it differs from the manifest."""
+    """Read the lists of one file. Raises ReleaseIncomplete if it differs from the manifest."""
     path = directory / file
     if not path.is_file() or sha256_of(path) != release.files.get(file):
         raise ReleaseIncomplete(

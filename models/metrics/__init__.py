@@ -1,4 +1,4 @@
-"""Quality metrics of lists: accuracy, coverage and diversity, per owner and overall, with confidence intervals."""
+"""Quality metrics of lists, per owner and overall, with confidence intervals."""
 
 from models.metrics.accuracy import (
     K,

@@ -1,6 +1,6 @@
 """Accuracy of lists per owner: hits, precision, recall, NDCG and average precision at K (C54).
 
-Lists are ragged (indptr, item); the truth is a csr of owners x items. precision = hits / K, recall = hits / relevant.
+Lists are ragged (indptr, item). The truth is a csr of owners x items. precision = hits / K, recall = hits / relevant.
 NDCG is binary, with log2 discount and the ideal of min(K, relevant) items. Average precision is divided by min(K,
 relevant). A repeated item in a list is a miss.
 """
@@ -19,7 +19,7 @@ K = 10
 
 
 def places(indptr: NDArray[np.int64], item: NDArray[np.integer[Any]], k: int = K) -> NDArray[np.int64]:
-    """(b, k) items of the first k positions of each ragged list, padded with -1."""
+    """Return (b, k) items of the first k positions of each ragged list, padded with -1."""
     length = np.minimum(np.diff(indptr), k)
     here = np.arange(k)[None, :] < length[:, None]
     shown = np.full(here.shape, -1, np.int64)
@@ -28,9 +28,9 @@ def places(indptr: NDArray[np.int64], item: NDArray[np.integer[Any]], k: int = K
 
 
 def hits_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.bool_]:
-    """(b, k) bool: the position holds a relevant item.
+    """Return (b, k) bool: the position holds a relevant item.
 
-    shown: (b, k) from `places`; of a repeated item only the first counts. truth: (b, items) csr of the relevant pairs.
+    shown: (b, k) from `places`; of a repeated item only the first counts. truth: (b, items) csr of relevant pairs.
     """
     if shown.shape[0] != truth.shape[0]:
         raise DataError(f"expected one list per owner, got {shown.shape[0]} lists for {truth.shape[0]} owners")
@@ -42,14 +42,17 @@ def hits_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.bo
 
 
 def ndcg_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.float64]:
-    """(b,) NDCG of each owner. shown: (b, k) from `places`. truth: (b, items) relevant pairs."""
+    """Return (b,) NDCG of each owner.
+
+    shown: (b, k) from `places`. truth: (b, items) relevant pairs.
+    """
     return at_k(hits_of(shown, truth), np.diff(truth.indptr))["ndcg"]
 
 
 def at_k(hits: NDArray[np.bool_], relevant: NDArray[Any], k: int = K) -> dict[str, NDArray[np.float64]]:
-    """Precision, recall, NDCG and average precision, each (b,) float64 in 0..1.
+    """Return precision, recall, NDCG and average precision, (b,) float64 in 0..1 each.
 
-    hits: (b, k) bool in list order. relevant: (b,) number of relevant items of each owner; 0 gives 0.
+    hits: (b, k) bool in list order. relevant: (b,) number of relevant items; 0 gives 0.
     """
     hits = np.asarray(hits[:, :k], dtype=float)
     relevant = np.maximum(np.asarray(relevant, dtype=float), 1)
@@ -66,7 +69,7 @@ def at_k(hits: NDArray[np.bool_], relevant: NDArray[Any], k: int = K) -> dict[st
 
 
 def repeated(shown: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b, k) bool: an earlier position of the list holds the same item."""
+    """Return (b, k) bool: an earlier position of the list holds the same item."""
     again = np.zeros(shown.shape, bool)
     for place in range(1, shown.shape[1]):
         again[:, place] = (shown[:, :place] == shown[:, place][:, None]).any(1)
@@ -74,7 +77,6 @@ def repeated(shown: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _contains(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of `wanted` are in the ascending `keys`."""
     if not len(keys):
         return np.zeros(wanted.shape, bool)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
@@ -86,12 +88,12 @@ PERSISTENCE = 0.9
 
 
 def mix_distance(share: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Total variation distance of two distributions, 0..1."""
+    """Return the total variation distance of two distributions, 0..1."""
     return float(np.abs(share - other).sum() / 2)
 
 
 def overlap(shown: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(b,) shared items as a share of the longer ranking; 1 where both are empty."""
+    """Return (b,) shared items as a share of the longer ranking; 1 if both are empty."""
     longer = np.maximum(_length(shown), _length(other))
     return np.where(longer > 0, _agreed(shown, other)[:, -1] / np.maximum(longer, 1), 1.0)
 
@@ -99,9 +101,9 @@ def overlap(shown: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.fl
 def rank_biased_overlap(
     shown: NDArray[np.int64], other: NDArray[np.int64], p: float = PERSISTENCE
 ) -> NDArray[np.float64]:
-    """(b,) RBO: 0 for disjoint rankings, 1 for equal ones.
+    """Return (b,) rank-biased overlap: 0 for disjoint rankings, 1 for equal ones.
 
-    Extrapolated past the last position by equation 32 (Webber et al. 2010), which allows unequal lengths.
+    Past the last position it extrapolates by equation 32 (Webber et al. 2010), for unequal lengths too.
     """
     agreed, depth = _agreed(shown, other).astype(float), np.arange(1, shown.shape[1] + 1)
     lengths = np.stack([_length(shown), _length(other)])
@@ -115,7 +117,7 @@ def rank_biased_overlap(
 
 
 def _agreed(shown: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(b, k): number of items that the first 1, 2 … k positions of both rankings share."""
+    """Return (b, k) number of items that the first 1, 2 … k positions of both rankings share."""
     owners, k = shown.shape
     stride = int(max(shown.max(initial=0), other.max(initial=0))) + 1
     key, wanted = (np.arange(owners, dtype=np.int64)[:, None] * stride + side for side in (other, shown))
@@ -135,17 +137,18 @@ def _length(shown: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _at(agreed: NDArray[np.float64], depth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(b, 1) value at a depth; 0 at depth 0."""
+    """Return (b, 1) value at a depth; 0 at depth 0."""
     return np.where(depth > 0, np.take_along_axis(agreed, np.maximum(depth - 1, 0), axis=1), 0)
 
 
 def reliability(
     score: NDArray[np.floating[Any]], hit: NDArray[np.bool_], bins: int = 10
 ) -> list[dict[str, float | int]]:
-    """Calibration of scores: {"score": mean, "rate": observed, "count"} per bin, lowest scores first.
+    """Compare scores with outcomes: {"score": mean, "rate": observed, "count"} per bin, lowest first.
 
-    Up to `bins` bins of about equally many pairs; equal scores share a bin. score: (n,) finite. hit: (n,) bool, the
-    pair had a positive outcome. Raises DataError if the lengths differ.
+    There are at most `bins` bins of about equally many pairs. Equal scores share a bin.
+    score: (n,) finite. hit: (n,) bool, the pair had a positive outcome.
+    Raises DataError if the lengths differ.
     """
     if len(score) != len(hit):
         raise DataError(f"expected one hit per score, got {len(score)} scores and {len(hit)} hits")

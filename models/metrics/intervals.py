@@ -1,7 +1,4 @@
-"""Confidence of means over owners: bootstrap and paired intervals (Efron and Tibshirani 1993).
-
-Owners have equal weight.
-"""
+"""Bootstrap and paired intervals of means over owners (Efron and Tibshirani 1993)."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-#: Joint confidence level of all challengers. SURE where a configured default is at stake. ONE_ERROR, one standard error
-#: (Breiman et al. 1984), where nothing is configured, so that a missed gain costs as much.
+#: Joint confidence levels of all challengers. SURE: against a configured default. ONE_ERROR, one standard error
+#: (Breiman et al. 1984): where nothing is configured, so that a missed gain costs as much.
 SURE, ONE_ERROR = 0.95, 0.68
 #: With fewer owners no challenger is chosen.
 LEAST = 20
@@ -23,9 +20,9 @@ LEAST = 20
 class Choice:
     """The result of comparing challengers with a default.
 
-    taken: the best of the challengers that are clearly better, None if the default stays. best: the challenger with the
-    highest mean, or None. owners: sample size. gains: by challenger {"mean", "low", "high"} of its gain over the
-    default. level: of each interval.
+    taken: the best challenger that is clearly better; None if the default stays. best: the challenger with the highest
+    mean, or None.
+    owners: sample size. gains: by challenger {"mean", "low", "high"} of its gain. level: of each interval.
     """
 
     taken: str | None
@@ -35,7 +32,6 @@ class Choice:
     level: float
 
     def said(self, challenger: str) -> str:
-        """The gain of one challenger as text."""
         gain = self.gains[challenger]
         interval = f"{self.level:.1%} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         return f"{gain['mean']:+.4f} {interval} over {self.owners} owners"
@@ -44,8 +40,8 @@ class Choice:
 def choose(gains: Mapping[str, NDArray[np.float64]], level: float = SURE, least: int = LEAST) -> Choice:
     """Choose a challenger whose gain over the default is significant.
 
-    gains: by challenger (owners,) metric minus that of the default, paired by owner; the simpler of equal challengers
-    comes first. These owners must be neither training data nor the sample that reports the quality of the choice.
+    gains: by challenger (owners,) its metric minus the default's. Of equal challengers the first, simpler one wins. The
+    owners must be neither training data nor the sample that reports the quality of the choice.
     level: joint level of all intervals (Bonferroni).
     """
     chance = (1 - level) / max(len(gains), 1)
@@ -57,7 +53,7 @@ def choose(gains: Mapping[str, NDArray[np.float64]], level: float = SURE, least:
 
 
 def _interval(values: NDArray[np.float64], chance: float) -> dict[str, float]:
-    """Mean and two-sided interval; NaN for fewer than two owners."""
+    """Return mean and two-sided interval; NaN for fewer than two owners."""
     n = len(values)
     if n < 2:
         mean = float(values.mean()) if n else float("nan")
@@ -67,14 +63,14 @@ def _interval(values: NDArray[np.float64], chance: float) -> dict[str, float]:
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
-#: Owner draws per block of resampled means, so that memory does not grow with the number of owners.
+#: Draws per block of resampled means. They bound the memory for many owners.
 _DRAWS = 4_000_000
 
 
 def bootstrap(
     values: NDArray[np.float64], times: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bootstrap interval of the mean over owners, 95% by default: (low, high), each (columns,).
+    """Return the bootstrap interval of the mean over owners: (low, high), (columns,) each.
 
     values: (owners,) or (owners, columns). All columns use the same resamples, so they are paired. NaN for fewer than
     two owners.
@@ -93,7 +89,7 @@ def bootstrap(
 def paired_difference(
     values: NDArray[np.float64], other: NDArray[np.float64], times: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, float]:
-    """Mean of values - other over the same owners and its interval: {"mean", "low", "high"}."""
+    """Return the mean of values - other, paired by owner, with its interval: {"mean", "low", "high"}."""
     difference = np.asarray(values, float) - np.asarray(other, float)
     low, high = bootstrap(difference, times, seed, level)
     mean = float(difference.mean()) if len(difference) else float("nan")
@@ -103,7 +99,7 @@ def paired_difference(
 def summary(
     metrics: Mapping[str, NDArray[np.float64]], times: int = 1000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """By metric {"mean", "low", "high"} over the owners where it is not NaN."""
+    """Return for each metric {"mean", "low", "high"} over the owners where it is not NaN."""
     full = [name for name, column in metrics.items() if not np.isnan(column).any()]
     intervals = {}
     if full:
@@ -124,7 +120,7 @@ def _entry(
 
 
 def _resampled(table: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(rows of draws, columns) means of the drawn owners."""
+    """Return (rows of draws, columns) means of the drawn owners."""
     rows, n = draws.shape
     flat = np.bincount((draws + np.arange(rows)[:, None] * n).ravel(), minlength=rows * n)
     return np.asarray(flat.reshape(rows, n) @ table / n)

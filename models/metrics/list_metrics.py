@@ -1,4 +1,4 @@
-"""Beyond-accuracy metrics of lists: coverage, exposure, novelty, diversity and freshness (C58, I21)."""
+"""Beyond-accuracy metrics of lists: coverage, exposure, novelty, diversity, freshness (C58, I21)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ FRESH_DAYS = 30.0
 
 
 def coverage(shown: NDArray[np.int64], items: int) -> float:
-    """Share of a catalogue of `items` that occurs in any list."""
+    """Return the share of `items` catalogue items that any list contains."""
     return len(np.unique(shown[shown >= 0])) / max(items, 1)
 
 
 def exposure(shown: NDArray[np.int64], items: int) -> NDArray[np.int64]:
-    """(items,) number of positions that show each item."""
+    """Return (items,) number of positions that show each item."""
     return np.bincount(shown[shown >= 0].ravel(), minlength=items)
 
 
 def gini(exposure: NDArray[Any]) -> float:
-    """Gini index of exposure: 0 if all items are shown equally, near 1 for a single item, NaN if none is shown.
+    """Return the Gini index: 0 for equal exposure, near 1 for a single item, NaN for none.
 
     exposure: (items,) counts over the whole catalogue.
     """
@@ -38,7 +38,7 @@ def gini(exposure: NDArray[Any]) -> float:
 
 
 def popularity_rank(popularity: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(items,) in 0..100: 0 the most popular, 100 the least; ties share their mean rank."""
+    """Return (items,) in 0..100: 0 for the most popular, 100 for the least. Ties share their mean rank."""
     _, inverse, count = np.unique(-np.asarray(popularity, float), return_inverse=True, return_counts=True)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
     mean = first + (count - 1) / 2
@@ -46,15 +46,15 @@ def popularity_rank(popularity: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def self_information(met: NDArray[np.int64], owners: int) -> NDArray[np.float64]:
-    """(items,) bits of novelty: -log2 of the share of `owners` who had interacted with the item (Zhou et al. 2010).
+    """Return (items,) bits of novelty: -log2 of the share of owners who met it (Zhou et al. 2010).
 
-    An item without interactions counts as one with a single owner, so that its novelty is finite.
+    owners: their number. An item without interactions counts as one with a single owner, to be finite.
     """
     return np.asarray(-np.log2(np.maximum(met, 1) / max(owners, 1)))
 
 
 def mean_over_shown(shown: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(b,) mean of `value` over the items of each list without those whose value is NaN; NaN if none remains.
+    """Return (b,) mean of `value` over each list's items where it is not NaN; NaN if none remains.
 
     shown: (b, k) items, -1 blank. value: (items,) float64.
     """
@@ -65,9 +65,9 @@ def mean_over_shown(shown: NDArray[np.int64], value: NDArray[np.float64]) -> NDA
 
 
 def diversity(shown: NDArray[np.int64], category: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """(b,) intra-list diversity: 1 - share of a list's pairs with the same category (C58).
+    """Return (b,) intra-list diversity: 1 - share of a list's pairs with the same category (C58).
 
-    category: (items,) codes, -1 blank and ignored. NaN if fewer than two items remain.
+    category: (items,) codes; -1 is ignored. NaN if fewer than two items remain.
     """
     if not len(category):
         return np.full(len(shown), np.nan)
@@ -88,7 +88,7 @@ def _ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float6
 class ItemFacts:
     """Facts at the cutoff about the m items that may be shown.
 
-    met: (m,) number of distinct owners who had interacted with each. owners: number of owners with any interaction.
+    met: (m,) number of distinct owners with interactions. owners: number of owners with any interaction.
     age_days: (m,) float64 days since creation, NaN if unknown. category: (m,) codes, -1 blank.
     """
 
@@ -104,10 +104,11 @@ class ItemFacts:
 def per_owner(
     shown: NDArray[np.int64], truth: sparse.csr_matrix, items: ItemFacts, k: int = K
 ) -> dict[str, NDArray[np.float64]]:
-    """Metrics of each list, (b,) each; NaN where undefined. A repeated item counts once.
+    """Return the metrics of each list, (b,) each, NaN where undefined. A repeated item counts once.
 
-    Those of `at_k`, and means over the list of "popularity_rank", "novelty", "diversity", "age_days" and "fresh"
-    (younger than FRESH_DAYS, I21). shown: (b, k) from `places`. truth: (b, m) csr of the relevant pairs.
+    They are those of `at_k`, and means of "popularity_rank", "novelty", "diversity", "age_days" and "fresh" (younger
+    than FRESH_DAYS, I21).
+    shown: (b, k) from `places`. truth: (b, m) csr of relevant pairs.
     """
     once = np.where(repeated(shown), -1, shown)
     young = np.where(np.isnan(items.age_days), np.nan, items.age_days < FRESH_DAYS)
@@ -122,6 +123,6 @@ def per_owner(
 
 
 def as_a_whole(shown: NDArray[np.int64], items: int) -> dict[str, float]:
-    """Metrics of all lists together: "coverage", "gini" of exposure, "answered" (share of owners with a list)."""
+    """Return metrics of all lists: "coverage", "gini", and "answered" (share of owners with a list)."""
     answered = float((shown >= 0).any(axis=1).mean()) if len(shown) else float("nan")
     return {"coverage": coverage(shown, items), "gini": gini(exposure(shown, items)), "answered": answered}

@@ -1,4 +1,4 @@
-"""Rates over owners (for example clicks per impression) with intervals, and the sample ratio test of arms.
+"""Rates over owners (for example clicks per impression) with intervals, and the sample ratio test.
 
 Impressions of one owner are correlated, so owners are the units of analysis.
 """
@@ -18,9 +18,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate or a mean with its interval at `level`; None if there were no trials.
+    """A rate or a mean with its interval at `level`; None without trials.
 
-    trials: the denominator. owners: owners with any trial. effective: the equivalent number of independent trials.
+    trials: the denominator. owners: owners with any trial. effective: equivalent number of independent trials.
     """
 
     value: float | None
@@ -41,12 +41,13 @@ class Rate:
 
 
 def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate:
-    """Hits over trials, summed over owners.
+    """Return hits over trials, summed over owners.
 
-    hits, trials: (n,), 0 <= hits <= trials. The variance of the ratio, linearised over owners (delta method), gives an
-    effective number of independent trials for Wilson's score interval (1927). That interval stays within 0..1 and has
-    width at rates of 0 and 1, where each owner counts as one trial. Student's quantile widens it for few owners (as
-    Korn and Graubard 1998 do for the exact interval).
+    hits, trials: (n,), 0 <= hits <= trials.
+    The variance of the ratio is linearised over owners (delta method). It gives an effective number of independent
+    trials for Wilson's score interval (1927). That interval stays within 0..1. At rates of 0 and 1 it still has width;
+    there each owner counts as one trial. Student's quantile widens it for few owners (as Korn and Graubard 1998 do for
+    the exact interval).
     """
     there = trials > 0
     hits, trials = hits[there].astype(float), trials[there].astype(float)
@@ -62,7 +63,7 @@ def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate
 
 
 def mean(sums: NDArray[np.float64], counts: NDArray[np.float64], level: float = LEVEL) -> Rate:
-    """Sums over counts, summed over owners, with a normal interval; for quantities that are not shares. (n,) each."""
+    """Return sums over counts, (n,) each, with a normal interval; for quantities that are not shares."""
     there = counts > 0
     sums, counts = sums[there].astype(float), counts[there].astype(float)
     if not len(counts):
@@ -74,9 +75,9 @@ def mean(sums: NDArray[np.float64], counts: NDArray[np.float64], level: float = 
 
 
 def difference(one: Rate, other: Rate) -> tuple[float, float, float] | None:
-    """`one` minus `other`, of disjoint owners, with the interval of Newcombe's method 10 (1998).
+    """Return `one` minus `other`, of disjoint owners, with the interval of Newcombe's method 10 (1998).
 
-    It combines both intervals. None if either has no trials.
+    None if either has no trials.
     """
     if one.value is None or other.value is None:
         return None
@@ -87,9 +88,9 @@ def difference(one: Rate, other: Rate) -> tuple[float, float, float] | None:
 
 
 def unevenness(counts: NDArray[np.int64], weights: NDArray[Any]) -> tuple[float, float]:
-    """Sample ratio mismatch: Pearson's chi-square of (k,) counts drawn by (k,) weights, and its p-value.
+    """Test for sample ratio mismatch: Pearson's chi-square and its p-value.
 
-    (0, 1) without counts. (infinity, 0) if a weight of 0 has counts, which the draw cannot produce.
+    counts, weights: (k,). Returns (0, 1) without counts, and (infinity, 0) if a weight of 0 has counts.
     """
     if counts[weights <= 0].any():
         return math.inf, 0.0
@@ -102,7 +103,7 @@ def unevenness(counts: NDArray[np.int64], weights: NDArray[Any]) -> tuple[float,
 
 
 def _variance(total: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    """Linearised variance of the ratio of sums over (n,) owners; 0 for a single owner."""
+    """Return the linearised variance of the ratio of sums over (n,) owners; 0 for one owner."""
     n = len(counts)
     if n < 2:
         return 0.0
@@ -111,7 +112,7 @@ def _variance(total: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
 
 
 def _freedom(residuals: NDArray[np.float64]) -> float:
-    """Degrees of freedom of the variance (Satterthwaite 1946): few where few owners dominate it."""
+    """Return degrees of freedom of the variance (Satterthwaite 1946): few if few owners dominate it."""
     n = len(residuals)
     tails = n * (residuals**4).sum() / (residuals**2).sum() ** 2
     return float(min(n - 1, max(1, 2 * n / (tails - 1)))) if tails > 1 else n - 1.0

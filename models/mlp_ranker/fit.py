@@ -1,4 +1,4 @@
-"""Train the network ranker: score what an owner engaged with above what they did not (C33-C40).
+"""Trains the network ranker: positives of an owner should score above negatives (C33-C40).
 
 Only the order within an owner's candidates is learned, so activity levels of owners make no difference.
 """
@@ -30,10 +30,10 @@ RANKER = SPEC.bundle
 DROPOUT = 0.2
 #: Without a validation set, one in this many owners is held out for early stopping (R19).
 _GUARD_SHARE = 5
-#: With fewer held-out owners the validation loss is too noisy: then all owners are used for training.
+#: With fewer held-out owners the validation loss is too noisy. Then all owners are used for training.
 _GUARD_OWNERS = 10
-#: Pairs of an epoch: per positive, and in total. With one or two per positive, 20 epochs over a thousand rows are about
-#: 150 steps, too few to train the network.
+#: Pairs of an epoch: per positive, and in total. One or two per positive are too few: 20 epochs over a thousand rows
+#: are then about 150 steps.
 _EACH, _PAIRS = 16, 50_000
 _LOG = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ class PairwiseRows:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Positives of owners who also have negatives, and the row numbers of these negatives.
+    """Positives of owners with negatives, and these negatives, as row numbers.
 
-    positive: (p,) row numbers. start, count: (p,) range of the owner's negatives in `negative`, (m,) row numbers.
+    positive: (p,). negative: (m,). start, count: (p,) range of the owner's negatives in `negative`.
     """
 
     positive: NDArray[np.int64]
@@ -93,9 +93,9 @@ class _Pairs:
     def draw(
         self, rng: np.random.Generator, each: int = _EACH, most: int = _PAIRS
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,) positives and as many negatives of the same owners, as row numbers, in random order.
+        """Draw (n,) positives and as many negatives of the same owners, as row numbers, in random order.
 
-        Each positive is paired with `each` negatives; of more than `most` pairs a sample is taken.
+        Each positive is paired with `each` negatives. Of more than `most` pairs a sample is taken.
         """
         order = rng.permutation(np.repeat(np.arange(len(self.positive)), each))[:most]
         pick = (rng.random(len(order)) * self.count[order]).astype(np.int64)
@@ -109,13 +109,13 @@ def fit_mlp_ranker(
     validation: PairwiseRows | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Train "ranker_v1"; the same rows and settings give the same bytes.
+    """Train "ranker_v1". Equal rows and settings give equal bytes.
 
-    validation: rows of other owners; without it one owner in five is held out (R19). The bundle serves the weights of
-    the epoch with the lowest validation loss, also in `ranker_v1_best.pth` (D21); `ranker_v1.pth` is the last epoch
-    (D20).
-    about: further config. Arrays: weight_0 (32, 4), bias_0 (32,), … Raises TrainingError with fewer than
-    `min_positives` (C53), if no owner has both outcomes, or if the loss is not finite.
+    validation: rows of other owners; without it one owner in five is held out (R19). about: further config.
+    The bundle serves the weights of the epoch with the lowest validation loss, also in `ranker_v1_best.pth` (D21).
+    `ranker_v1.pth` is the last epoch (D20). Arrays: weight_0 (32, 4), bias_0 (32,), …
+    Raises TrainingError with fewer than `min_positives` (C53), if no owner has both outcomes, or if the loss is not
+    finite.
     """
     warnings = _diagnose(rows, config.min_positives)
     training, guard = (rows, validation) if validation is not None else _hold_out(rows, seed)
@@ -152,12 +152,15 @@ def fit_mlp_ranker(
 
 
 def widths(config: RankerConfig) -> tuple[int, ...]:
-    """Sizes of all layers (C33, C40)."""
+    """Return the sizes of all layers (C33, C40)."""
     return (len(FEATURES), *config.hidden, 1)
 
 
 def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
-    """Dense layers with ReLU between them and dropout after the first: 705 parameters at 4, 32, 16, 1 (C33, C34)."""
+    """Make dense layers with ReLU between them, and dropout after the first (C33, C34).
+
+    Sizes 4, 32, 16, 1 have 705 parameters.
+    """
     from torch import nn
 
     layers: list[nn.Module] = []
@@ -171,7 +174,7 @@ def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
 
 
 def _diagnose(rows: PairwiseRows, needed: int) -> list[str]:
-    """Check the rows (P08): raise if nothing can be learned, else return warnings."""
+    """Return warnings about the rows (P08). Raises TrainingError if nothing can be learned."""
     negatives = len(rows.label) - rows.positives
     if rows.positives < needed:
         raise TrainingError(
@@ -195,7 +198,7 @@ def _diagnose(rows: PairwiseRows, needed: int) -> list[str]:
 
 
 def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows | None]:
-    """Split off every fifth owner for validation, if there are enough owners."""
+    """Hold out every fifth owner for validation, if there are enough owners."""
     owners = np.unique(rows.group)
     held = np.random.default_rng(seed).permutation(owners)[: len(owners) // _GUARD_SHARE]
     mask = np.isin(rows.group, held)
@@ -207,7 +210,7 @@ def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows
 
 @contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and use one thread (the layers are too small to share); restore its state afterwards."""
+    """Seed torch and use one thread, because the layers are small; restore its state afterwards."""
     import torch
 
     threads = torch.get_num_threads()
@@ -222,7 +225,10 @@ def _reproducible(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """arrays: the served weights. last, best: torch state files. overfitted: the validation loss rose again."""
+    """A trained network.
+
+    arrays: the served weights. last, best: torch state files. overfitted: the validation loss rose again.
+    """
 
     arrays: dict[str, NDArray[np.float32]]
     last: bytes
@@ -285,7 +291,7 @@ def _epoch(
 def _pairwise(
     net: torch.nn.Sequential, features: torch.Tensor, above: torch.Tensor, below: torch.Tensor
 ) -> torch.Tensor:
-    """Mean of log(1 + exp(-(s+ - s-))): a positive should score above a negative of its owner (C35)."""
+    """Return the mean of log(1 + exp(-(s+ - s-))): a positive should score above a negative (C35)."""
     import torch
 
     return torch.nn.functional.softplus(net(features[below]) - net(features[above])).mean()
@@ -293,7 +299,7 @@ def _pairwise(
 
 @dataclass(frozen=True, eq=False)
 class _Watch:
-    """Validation pairs, drawn once, so that all epochs are compared on the same pairs."""
+    """Validation pairs, drawn once, so that all epochs use the same pairs."""
 
     features: torch.Tensor
     positive: torch.Tensor
@@ -325,7 +331,7 @@ def _state(net: torch.nn.Sequential) -> dict[str, torch.Tensor]:
 
 
 def _file(state: Mapping[str, torch.Tensor]) -> bytes:
-    """A torch file, to be opened with weights_only=True (D20, R12)."""
+    """Return a torch file, to be opened with weights_only=True (D20, R12)."""
     import torch
 
     buffer = io.BytesIO()

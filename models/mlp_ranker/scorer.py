@@ -16,14 +16,14 @@ _ROWS = 2048  # rows per forward pass, so that the widest layer stays in the cac
 
 @dataclass(frozen=True, eq=False)
 class MlpRanker:
-    """Forward pass of `ranker_v1`: dense layers, ReLU between them, a sigmoid at the end (C33); no dropout."""
+    """Forward pass of `ranker_v1`: dense layers with ReLU, then a sigmoid (C33); no dropout."""
 
     layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     name: str = "mlp"
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> MlpRanker:
-        """From the arrays weight_0 (out, in), bias_0 (out,), weight_1, …"""
+        """Read the arrays weight_0 (out, in), bias_0 (out,), weight_1, …"""
         depth = sum(k.startswith("weight_") for k in bundle.arrays)
         return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
 
@@ -42,7 +42,7 @@ class MlpRanker:
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> MlpRanker | None:  # noqa: ARG001 - its shape is stored
-    """The network, if it was trained and passed evaluation on the surface, or is requested by name."""
+    """Open the network if it was trained and passed evaluation on the surface, or is requested by name."""
     bundle = asked.bundle
     if bundle is None or not (
         asked.by_name or asked.surface.value in bundle.config.get("surfaces", [asked.surface.value])

@@ -1,4 +1,4 @@
-"""Popular and trending items: the end of every fallback chain (A09, R08)."""
+"""Popular and trending items, the end of every fallback chain (A09, R08)."""
 
 from dataclasses import dataclass
 

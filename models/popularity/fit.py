@@ -1,4 +1,4 @@
-"""Popularity and trends of all items (A09, R08)."""
+"""Computes popularity and trends of all items (A09, R08)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.schema import EventType
 
 
 def fit(data: TrainingData[PopularityConfig]) -> Bundle:
-    """The bundle popularity_v1."""
+    """Make the bundle popularity_v1."""
     then = data.standing
     return fit_popularity(then.users, then.startups, data.interactions, data.as_of_us, data.config)
 
@@ -26,11 +26,11 @@ def fit(data: TrainingData[PopularityConfig]) -> Bundle:
 def fit_popularity(
     users: Entities, startups: Entities, interactions: Interactions, as_of_us: int, config: PopularityConfig
 ) -> Bundle:
-    """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending in 0..1.
+    """Compute user_popularity, startup_popularity, user_trending, startup_trending in 0..1. Never raises.
 
-    Popularity is log(views + 3 x interactions + 1) / log(maximum) (C49), with the maximum over all entities of the kind
+    Popularity is log(views + 3 x interactions + 1) / log(maximum) (C49). The maximum is over all entities of the kind
     at the cutoff, stored in the config (R05). Interactions are all events except views; users have no views. Trending:
-    see `trending`. Never raises: without events everything is 0.
+    see `trending`. Without events everything is 0.
     """
     arrays: dict[str, NDArray[Any]] = {}
     maxima: dict[str, float] = {}

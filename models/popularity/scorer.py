@@ -14,7 +14,7 @@ _CELLS = 4_000_000  # most owners x ranks in memory at once
 
 
 class PopularScorer:
-    """Proposes the most popular items that are not barred, for every owner, also unseen ones.
+    """Proposes the most popular items that are not barred, also for unseen owners.
 
     popularity: (m,) over the catalogue, in 0..1.
     """
@@ -39,7 +39,7 @@ class PopularScorer:
         return np.asarray(self._popularity[candidates.item])
 
     def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The number of items of each owner, and their ranks: the first k that are not barred."""
+        """Return each owner's number of items, and the first k ranks that are not barred."""
         banned = np.diff(barred.indptr)
         width = min(len(self._order), k + int(banned.max(initial=0)))  # enough ranks for every owner
         free = np.ones((barred.shape[0], width), bool)
@@ -50,7 +50,7 @@ class PopularScorer:
 
 
 def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> NDArray[np.float32]:
-    """(owners,) in 0..1: decayed interest in each during the days before `as_of_us`.
+    """Return (owners,) in 0..1: decayed interest during the days before `as_of_us`.
 
     Each positive event of the last `trending_days` adds its weight (C01-C07), halved every `trending_half_life_days`.
     The sums are log-scaled and divided by the largest: 1 is the fastest riser, 0 means no events. For startups pass

@@ -1,1 +1,1 @@
-"""From a batch of owners to their lists."""
+"""Makes lists from a batch of owners."""

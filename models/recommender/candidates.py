@@ -1,4 +1,4 @@
-"""Candidates of a batch of owners, the method that answers each, and the model scores: all before the second stage."""
+"""Candidates of a batch of owners, the method of each list, and the model scores, before ranking."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ from models.spec import Source
 
 
 def candidates_of(recipe: SurfaceRecommender, owners: Owners, k: int) -> Candidates:
-    """Up to k proposals of every source, scored by every source (R06). Opted-out owners get none (R23)."""
+    """Return up to k proposals of every source, scored by every source (R06).
+
+    Opted-out owners get none (R23).
+    """
     return _union(recipe, owners, k, ())
 
 
 def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
-    """Candidates of the learned ranker: `ranker_candidates` of every source and of every demand-weighted source."""
+    """Return the learned ranker's candidates, also from demand-weighted sources.
+
+    Each source proposes `ranker_candidates` items.
+    """
     k = recipe.settings.of(RankerConfig).candidates
     wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
     return _union(recipe, owners, k, wanted)
@@ -35,7 +41,7 @@ def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
 def learned_features(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
 ) -> Features:
-    """The features of the learned ranker; see `models.features.table.table`."""
+    """Return the learned ranker's features; see `models.features.table.table`."""
     if recipe.evidence is None:
         raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")
     return table(recipe.evidence, recipe.scorers, owners, candidates, names)
@@ -44,7 +50,7 @@ def learned_features(
 def learned_table(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names and (nnz, f) features of the learned ranker."""
+    """Return names and (nnz, f) features of the learned ranker."""
     features = learned_features(recipe, owners, candidates, names)
     return tuple(features.columns), features.cells()
 
@@ -52,19 +58,19 @@ def learned_table(
 def learned_scores(
     recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, candidates: Candidates
 ) -> NDArray[np.float32]:
-    """(nnz,) in 0..1: the learned ranker's score of every candidate."""
+    """Return the learned ranker's score of every candidate, (nnz,) in 0..1."""
     return ranker.score_lists(learned_features(recipe, owners, candidates, ranker.names), candidates.indptr)
 
 
 def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:
-    """Proposals of every source and `more`, scored by every source (R06)."""
+    """Merge the proposals of every source and `more`, scored by every source (R06)."""
     proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
     union = Candidates.union(len(owners), proposals, more)
     return union.scored({s: _completed(s, scorer, owners, union) for s, scorer in recipe.scorers.items()})
 
 
 def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> NDArray[np.float32]:
-    """The source's score column over the union: proposals keep their score, the rest is computed."""
+    """Return a source's scores over the union. It keeps proposals' scores and computes the rest."""
     column = union.scores[source]
     rest = np.isnan(column)
     if rest.any():
@@ -75,7 +81,7 @@ def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates
 def answering_method(
     recipe: SurfaceRecommender, owners: Owners, routed: Route, candidates: Candidates
 ) -> NDArray[np.uint8]:
-    """(b,) first method of each owner's chain with a score for any candidate (B06, B08)."""
+    """Return (b,) the first method of each owner's chain with a score for any candidate (B06, B08)."""
     knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
     nobody, parts = np.zeros(len(owners), bool), sources_of(recipe.surface)
     method = np.full(len(owners), Method.POPULAR.code, np.uint8)
@@ -95,14 +101,20 @@ def _for(owners: Owners, proposal: Proposal) -> Proposal:
 
 
 def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: NDArray[np.uint8]) -> Candidates:
-    """Candidates of the second stage: all, or only the answering method's, by the setting candidate_sources."""
+    """Return the candidates of the ranking stage.
+
+    The setting candidate_sources decides: all, or only the answering method's.
+    """
     if _ranks_union(recipe):
         return candidates
     return candidates.where((candidates.proposed & contributing(recipe, method)[candidates.owner]) > 0)
 
 
 def contributing(recipe: SurfaceRecommender, method: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """(b,) bits of the sources whose scores can order each list: all, or those of its method. method: (b,) codes."""
+    """Return (b,) bits of the sources whose scores can order each list: all, or those of its method.
+
+    method: (b,) codes.
+    """
     if _ranks_union(recipe):
         return np.full(len(method), np.iinfo(MASK).max, MASK)
     parts = sources_of(recipe.surface)
@@ -115,11 +127,11 @@ def contributing(recipe: SurfaceRecommender, method: NDArray[np.uint8]) -> NDArr
 def model_score_of(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """(nnz,) in 0..1, min-max over an owner's candidates.
+    """Return (nnz,) scores in 0..1, min-max over an owner's candidates.
 
-    If the second stage uses the union of sources: the mean of their scaled scores, without sources that have no score
-    for the item, because one method says nothing about proposals of others. For owners of the ensemble its blended
-    score replaces both halves. Otherwise: the score of the answering method.
+    With the union of sources, it is the mean of scaled scores, without sources that have no score for the item: one
+    method says nothing about proposals of others. For owners of the ensemble its blended score replaces both halves.
+    Otherwise it is the answering method's score.
     """
     if not _ranks_union(recipe):
         return _base_score(recipe, owners, candidates, method)
@@ -142,7 +154,7 @@ def _ranks_union(recipe: SurfaceRecommender) -> bool:
 def _base_score(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """(nnz,) score of each owner's answering method over its own candidates."""
+    """Return (nnz,) scores of each owner's answering method over its own candidates."""
     result = np.zeros(len(candidates.item), np.float32)
     mine = method[candidates.owner]
     for code in np.unique(method):
@@ -158,13 +170,12 @@ def _base_score(
 
 
 def _blended(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-    """(nnz,) score of the ensemble, valid where both halves know the owner."""
+    """Return (nnz,) scores of the ensemble, valid where both halves know the owner."""
     als, two_tower = (candidates.scores[s] for s in sources_of(recipe.surface)[Method.ENSEMBLE])
     age_days = recipe.age_days(owners.row)
     return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
 
 
 def _any(mask: NDArray[np.bool_], indptr: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b,) whether any position of each row is true."""
     total = np.concatenate([[0], np.cumsum(mask)])
     return np.asarray(total[indptr[1:]] > total[indptr[:-1]])

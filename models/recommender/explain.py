@@ -21,7 +21,7 @@ from models.sentences import sentences
 
 
 def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
-    """Route, sources, candidates with raw and scaled scores, ranker features and final order of a batch of one.
+    """Return route, sources, candidates, scores, ranker features and final order of a batch of one.
 
     shown: number of list positions to describe in full.
     """
@@ -42,7 +42,10 @@ def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int =
 
 
 def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: int) -> dict[str, Any]:
-    """Why the item of this entity row (-1 unknown) is or is not in the owner's list: "because", and its figures."""
+    """Return why an item is or is not in the owner's list: "because", and its figures.
+
+    row: the item's entity row, -1 unknown.
+    """
     if why := not_shown(recipe, row):
         return {"listed": False, "because": why}
     position = int(np.searchsorted(recipe.catalogue, row))
@@ -73,9 +76,9 @@ def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: in
 
 
 def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, NDArray[np.float32]]:
-    """By name (nnz,) the ranker's features: the learned ranker's columns, else those of the rules without diversity.
+    """Return the ranker's features by name, (nnz,) each: of the learned ranker, else of the rules.
 
-    Diversity depends on the items selected so far.
+    The rules' diversity is left out, because it depends on the items selected so far.
     """
     if isinstance(recipe.ranker, LearnedRanker):
         names, cells = learned_table(recipe, owners, ranking.candidates, recipe.ranker.names)
@@ -105,7 +108,7 @@ def _place(
 
 
 def _candidate(ranking: Ranking, told: Mapping[str, NDArray[np.float32]], j: int) -> dict[str, Any]:
-    """Scores of every source, raw and scaled, and the ranker's features of candidate j."""
+    """Return every source's raw and scaled score, and the ranker's features, of candidate j."""
     candidates = ranking.candidates
     return {
         "raw": {s.name: _number(v[j]) for s, v in candidates.scores.items()},
@@ -115,7 +118,10 @@ def _candidate(ranking: Ranking, told: Mapping[str, NDArray[np.float32]], j: int
 
 
 def not_shown(recipe: SurfaceRecommender, row: int) -> str:
-    """Why no list of this surface may show the item of this entity row (-1 unknown); empty if it may."""
+    """Return why no list of this surface may show an item; empty if one may.
+
+    row: the item's entity row, -1 unknown.
+    """
     if row < 0:
         return "unknown at the cutoff: it came later, or the id is wrong"
     if row in recipe.catalogue:

@@ -1,10 +1,11 @@
-"""A cap on exposure: in how many top tens of a batch one item may be, decided jointly.
+"""A cap on exposure: the number of top tens of a batch that one item may be in, decided jointly.
 
 Every owner requests its best ten items. An item requested too often keeps the owners who would lose most score with
-their next candidate; the others request their next candidates, until no request is refused (deferred acceptance, Gale
-and Shapley 1962, ordered by regret). Owners who reach the end of their list with fewer than ten get an item by
-exchange, along the shortest chain of owners to an item below its cap (maximum flow, Dinic 1970). So the cap holds
-wherever the lists allow it. Where they do not, the best refused items stay.
+their next candidate. The others request their next candidates, until no request is refused (deferred acceptance, Gale
+and Shapley 1962, ordered by regret).
+An owner whose list ends before ten items are found gets one by exchange. The exchange follows the shortest chain of
+owners to an item below its cap (maximum flow, Dinic 1970). So the cap holds wherever the lists allow it. Where they do
+not, the best refused items stay.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from models.metrics.list_metrics import coverage, gini
 
 
 def cap_of(multiple: float, lists: RankedLists, items: int) -> int:
-    """The cap: `multiple` times the mean number of top tens per item of the catalogue, rounded up."""
+    """Return `multiple` times the mean number of top tens per item of the catalogue, rounded up."""
     places = int(np.minimum(np.diff(lists.indptr), K).sum())
     return max(1, int(np.ceil(multiple * places / max(items, 1) - 1e-9)))
 
 
 def apply_cap(lists: RankedLists, most: int) -> RankedLists:
-    """The same lists, with each item in at most `most` top tens where possible.
+    """Put each item in at most `most` top tens, where possible.
 
-    Lists keep their items, their length, and the order within the top ten and after it: items that leave the top ten
-    follow it directly. Scores never rise along a list, so an item that left gets at most the tenth score. The result
-    does not depend on the order of the lists.
+    Lists keep their items, their length, and the order within the top ten and after it. Items that leave the top ten
+    follow it directly, with at most the tenth score, so that scores never rise along a list. The order of the lists
+    makes no difference.
     """
     length = np.diff(lists.indptr)
     if not places_above_cap(lists, most):
@@ -56,12 +57,12 @@ def apply_cap(lists: RankedLists, most: int) -> RankedLists:
 
 
 def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
-    """Lists start..stop-1."""
+    """Return lists start..stop-1."""
     return lists.take(np.arange(start, stop))
 
 
 def exposure_stats(lists: RankedLists, catalogue: NDArray[np.integer[Any]]) -> dict[str, float]:
-    """Of all top tens: "coverage" of the catalogue, "gini" of exposure, and "most", the largest count of one item.
+    """Return "coverage", "gini" of exposure, and "most" (largest count of one item) of all top tens.
 
     catalogue: (m,) item rows, ascending; other items do not count.
     """
@@ -74,12 +75,15 @@ def exposure_stats(lists: RankedLists, catalogue: NDArray[np.integer[Any]]) -> d
 
 
 def places_above_cap(lists: RankedLists, most: int) -> int:
-    """Number of top-ten positions above a cap of `most` per item."""
+    """Return the number of top-ten positions above a cap of `most` per item."""
     return int(np.maximum(np.bincount(lists.item[_top(lists)]) - most, 0).sum())
 
 
 def share_moved(lists: RankedLists, before: RankedLists) -> float:
-    """Share of top-ten positions whose item was not in the top ten before; the same owners in the same order."""
+    """Return the share of top-ten positions whose item was not in the top ten before.
+
+    Both have the same owners in the same order.
+    """
     owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
     key, top = owner * (int(lists.item.max(initial=0)) + 1), _top(lists)
     fresh = ~np.isin((key + lists.item)[top], (key + before.item)[top])
@@ -87,19 +91,18 @@ def share_moved(lists: RankedLists, before: RankedLists) -> float:
 
 
 def _top(lists: RankedLists) -> NDArray[np.bool_]:
-    """(nnz,) bool: positions in the top tens."""
     return np.asarray(np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr)) < K)
 
 
 def _missing(held: NDArray[np.bool_], length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(b,) number of top-ten positions that each list still lacks."""
+    """Return (b,) number of top-ten positions that each list still lacks."""
     return np.asarray(np.minimum(length, K) - held.sum(1))
 
 
 def _asked(
     item: NDArray[np.int32], score: NDArray[np.float64], length: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """(b, w) bool held positions after all requests, and (items,) number of owners that hold each item.
+    """Return (b, w) bool positions held after all requests, and (items,) owners that hold each item.
 
     item: (b, w), -1 past the end. score: (b, w). Rows are owners, columns are positions.
     """
@@ -129,7 +132,10 @@ def _refused(
     load: NDArray[np.int64],
     most: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns that crowded items refuse: least regret first, ties by later position, then by later owner."""
+    """Return rows and columns that crowded items refuse: least regret first.
+
+    Ties go to the later position, then to the later owner.
+    """
     row, column = np.nonzero(held)
     crowded = (load > most)[item[row, column]]
     row, column = row[crowded], column[crowded]
@@ -145,7 +151,10 @@ def _refused(
 def _exchanged(
     item: NDArray[np.int32], held: NDArray[np.bool_], room: NDArray[np.int64], missing: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """`held` after exchanges that fill missing positions. room: (items,) positions below the cap. missing: (b,)."""
+    """Return `held` after exchanges that fill missing positions.
+
+    room: (items,) positions below the cap. missing: (b,).
+    """
     if not missing.any() or not room.any():
         return held
     owners, items = len(item), len(room)
@@ -165,5 +174,5 @@ def _exchanged(
 
 
 def _best_of(free: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b, w) bool: the first `wanted` (b,) free positions of each row."""
+    """Return (b, w) bool: the first `wanted` (b,) free positions of each row."""
     return np.asarray(free & (np.cumsum(free, axis=1) <= wanted[:, None]))

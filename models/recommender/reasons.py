@@ -1,4 +1,4 @@
-"""What speaks for each place of a list; found while the list is made, so that batch and live lists agree."""
+"""Finds the reasons for each list position while the list is made. So batch and live lists agree."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from models.recommender.surface import SurfaceRecommender
 from models.schema import COUNTED_TYPES, FACET_REASONS, PEOPLE_LEAST, REASONS, Entity, Standing
 from models.scoring.scorer import CountingScorer, min_max
 
-#: An item is called new or popular from here on.
+#: From these values on an item is called new or popular.
 NEW_RECENCY, POPULAR_AT = 0.5, 0.8
-#: Cells of owners x codes up to which places are looked up in a table, 4 MiB.
+#: Up to this many cells of owners x codes (4 MiB), positions are looked up in a table.
 _CELLS = 1 << 20
 
 
@@ -29,9 +29,11 @@ def reasons_of(
     item: NDArray[np.int32],
     source: NDArray[np.int64],
 ) -> NDArray[np.uint32]:
-    """(n,) uint32, see models/lists/reasons.py, of catalogue positions `item` for the owners `at`, ascending.
+    """Return (n,) uint32 reasons, see models/lists/reasons.py.
 
-    source: (n,) code of the source that put the item highest, see `leading`."""
+    at: (n,) owners, ascending. item: (n,) catalogue positions. source: (n,) code of the source that ranks the item
+    highest, see `leading`.
+    """
     founders = recipe.surface.item is Entity.USER
     least = PEOPLE_LEAST if founders else 1
     facet, event, number = shared_facets(recipe.facets, owners.kinds, at, item, least)
@@ -46,17 +48,19 @@ def reasons_of(
 def leading(
     candidates: Candidates, places: NDArray[np.int64], ordering: NDArray[np.uint16] | None = None
 ) -> NDArray[np.int64]:
-    """(n,) code of the source that put each of these candidates highest, of those that proposed it: by its scores
-    stretched over 0..1 among the owner's candidates (`min_max`), the first of equals. `popular` where none has a score.
+    """Return (n,) code of the source that ranks each candidate highest, among those that proposed it.
 
-    ordering: (b,) bits of the sources that can order each owner's list; None: all."""
+    Scores are scaled to 0..1 over the owner's candidates (`min_max`). The first of equal sources wins. It is `popular`
+    if none has a score.
+    ordering: (b,) bits of the sources that can order each owner's list; None: all.
+    """
     proposed = candidates.proposed[places]
     if ordering is not None:
         proposed = proposed & ordering[candidates.owner[places]]
     best, lead = np.full(len(places), -np.inf, np.float32), np.full(len(places), POPULAR.code)
     for source, column in candidates.scores.items():
         scaled = min_max(column, candidates.indptr)[places]
-        better = (proposed & source.bit > 0) & (scaled > best)  # NaN is not
+        better = (proposed & source.bit > 0) & (scaled > best)  # false for NaN
         best, lead = np.where(better, scaled, best), np.where(better, source.code, lead)
     return lead
 
@@ -68,13 +72,14 @@ def shared_facets(
     item: NDArray[np.int32],
     least: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of each place (n,) the code of the facet that ties it most to the owner's history, -1 for none; the weightiest
-    type of event that happened to at least `least` items of the same value; and how many items it happened to.
+    """Find the facet value that best links each item to the owner's history.
 
-    A value that k of the owner's n items have, and a share p of the catalogue, ties by k log(k / np): its part of the
-    log-likelihood ratio (Dunning 1993). What the owner met no more often than by chance ties nothing. Of equal facets
-    the last is taken: a field is a part of a category.
-    facets: codes by name over the catalogue. kinds: see `Owners`. at: (n,) owner of each place. item: (n,) positions.
+    Returns (n,) facet code, -1 for none; (n,) the heaviest event type that happened to at least `least` items with that
+    value; (n,) the number of these items.
+    The strength of a value is k log(k / np), its part of the log-likelihood ratio (Dunning 1993): k of the owner's n
+    items and a share p of the catalogue have it. A value that is no more frequent than by chance does not count. Of
+    equal facets the last wins: a field is a part of a category.
+    facets: codes by name over the catalogue. kinds: see `Owners`. at: (n,) owner. item: (n,) positions.
     """
     facet, event = np.full(len(item), -1), np.zeros(len(item), np.int64)
     number, best = np.zeros(len(item), np.int64), np.zeros(len(item))
@@ -105,9 +110,10 @@ def shared_facets(
 
 
 def _places(values: NDArray[np.int64], wanted: NDArray[np.int64], size: int) -> NDArray[np.integer[Any]]:
-    """(n,) place of each wanted number in the ascending values, -1 where it is not there, or is -1 itself.
+    """Return (n,) index of each wanted number in the ascending values, -1 if missing or -1 itself.
 
-    size: all numbers lie below."""
+    size: all numbers are below it.
+    """
     if size > _CELLS:
         place = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
         return np.where(values[place] == wanted, place, -1)

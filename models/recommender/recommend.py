@@ -1,4 +1,4 @@
-"""How lists are made, for batches and the live fallback: route -> candidates -> blend -> rank -> list.
+"""Makes lists for batches and the live fallback: route -> candidates -> blend -> rank -> list.
 
 The route decides the method and the base score. The ranker may use candidates of all sources that know the owner.
 """
@@ -34,16 +34,15 @@ from models.routing import Route, route
 from models.schema import Method
 from models.scoring.scorer import order_by_score
 
-#: Owners per chunk: fits into the caches, large enough for vector code.
+#: Owners per chunk: small enough for the caches, large enough for vector code.
 CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Lists and intermediate results of a batch; `explain` prints them.
+    """Lists and intermediate results of a batch, for `explain`.
 
-    method: (b,) answering method. score: (nnz,) in 0..1 of the learned ranker where it serves, else of the models, see
-    `model_score_of`.
+    method: (b,) answering method. score: (nnz,) in 0..1, of the learned ranker if it serves, else see `model_score_of`.
     """
 
     route: Route
@@ -54,7 +53,7 @@ class Ranking:
 
 
 def recommend(recipe: SurfaceRecommender, owners: Owners, depth: int) -> RankedLists:
-    """Up to `depth` items per owner, fewer only if no more may be shown (R08, I12)."""
+    """Return up to `depth` items per owner, fewer only if no more may be shown (R08, I12)."""
     starts = range(0, max(len(owners), 1), CHUNK)
     return RankedLists.concat([rank(recipe, owners.part(s, s + CHUNK), depth).lists for s in starts])
 
@@ -62,7 +61,7 @@ def recommend(recipe: SurfaceRecommender, owners: Owners, depth: int) -> RankedL
 def rank(recipe: SurfaceRecommender, owners: Owners, depth: int) -> Ranking:
     """Make the lists of one chunk of owners, with the intermediate results for `explain`.
 
-    Opted-out owners are ranked as unseen owners without profile; their barred items stay excluded (R23).
+    Opted-out owners are ranked as unseen owners without profile. Their barred items stay excluded (R23).
     """
     owners = owners.impersonal()
     routed = route(recipe.surface, owners.count, recipe.settings)
@@ -89,9 +88,9 @@ def _placed(
     routed: Route,
     depth: int,
 ) -> RankedLists:
-    """Order every owner's candidates and keep the best `depth`. Owners with method popular get none yet.
+    """Order every owner's candidates and keep the best `depth`.
 
-    The learned ranker also ranks demand-weighted candidates for them.
+    Owners with method popular get none yet. The learned ranker also ranks demand-weighted candidates.
     """
     ranked = (method != Method.POPULAR.code) | isinstance(recipe.ranker, LearnedRanker)
     length = np.where(ranked, np.diff(candidates.indptr), 0)
@@ -126,7 +125,7 @@ def _ordered(
     present: NDArray[np.bool_],
     depth: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Columns in order, best first, and their scores: by the ranker, or by the model score without one."""
+    """Return columns, best first, and their scores: by the ranker, or by the model score without one."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
     if recipe.ranker is None:
@@ -151,7 +150,7 @@ def _ordered(
 
 
 def _filled(recipe: SurfaceRecommender, owners: Owners, lists: RankedLists, depth: int) -> RankedLists:
-    """Fill lists shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
+    """Fill short lists from popular items that they lack. Item numbers become entity rows."""
     short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
     if not len(short):
         return _as_rows(recipe, lists, lists.indptr, lists.item, lists.score, lists.source, lists.reason)
@@ -175,7 +174,7 @@ def _filled(recipe: SurfaceRecommender, owners: Owners, lists: RankedLists, dept
 def _new_to(
     lists: RankedLists, short: NDArray[np.int64], fill: Proposal, items: int, depth: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Popular items that are not in the list yet and still fit: list, item, score in 0..1."""
+    """Return popular items that a list lacks and that fit: list, item, score in 0..1."""
     have = np.zeros((len(short), items), bool)
     length = np.diff(lists.indptr)
     listed = np.repeat(np.isin(np.arange(len(lists)), short), length)

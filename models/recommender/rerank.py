@@ -14,12 +14,12 @@ from models.scoring.scorer import Ranker, order_by_score
 
 _DIVERSITY = FEATURES.index("diversity")
 
-#: From (b, p) columns, a function of their (b, p) diversity in 0..1 to their (b, p) scores.
+#: From (b, p) columns, returns a function of their (b, p) diversity in 0..1 to their (b, p) scores.
 Rescore = Callable[[NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]
 
 
 def rescore_with_diversity(ranker: Ranker, features: NDArray[np.float32]) -> Rescore:
-    """Scores of the ranker with each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+    """Score with the ranker and each candidate's diversity. features: (b, w, 4) with neutral diversity."""
 
     def of(pool: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         x = np.take_along_axis(features, pool[:, :, None], 1)
@@ -34,9 +34,9 @@ def rescore_with_diversity(ranker: Ranker, features: NDArray[np.float32]) -> Res
 
 
 def diversify(base: NDArray[np.float32], weight: float) -> Rescore:
-    """The base score (b, w) minus `weight` times the mean similarity to the selected items.
+    """Score by base (b, w) minus `weight` times the mean similarity to the selected items.
 
-    Maximal marginal relevance (Carbonell and Goldstein 1998) with the mean instead of the maximum.
+    This is maximal marginal relevance (Carbonell and Goldstein 1998) with the mean instead of the maximum.
     """
 
     def of(pool: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -51,12 +51,12 @@ def place_greedily(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Order candidates greedily.
 
-    base: (b, w) scores with neutral diversity, padded with -inf. facets: (b, w) codes of DIVERSITY_FACETS. The base
-    score selects the first position; each further one of the first `places` goes to the best score `again`, with
-    diversity relative to the items above (C51); the rest follows by base score. `base_diversity`
+    base: (b, w) scores with neutral diversity, padded with -inf. facets: (b, w) codes of DIVERSITY_FACETS.
+    The best base score gets the first position. Each further one of the first `places` goes to the best score `again`,
+    with diversity relative to the items above (C51). The rest follows by base score. `base_diversity`
     (pipelines/train_ranker/mlp_samples.py) computes the same for training.
-    Returns order (b, min(depth, w)), columns, best first, ties by column; and score (same shape), which never rises
-    along a list. Padding comes last.
+    Returns order (b, min(depth, w)), columns, best first, ties by column, padding last; and score (same shape), which
+    never rises along a list.
     """
     everything = order_by_score(base)
     order = everything[:, :depth]
@@ -79,7 +79,7 @@ def _greedy(
     pool: NDArray[np.int64],
     places: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The first positions: columns (b, places) and their scores, selected from the columns `pool`, ascending."""
+    """Return the first positions: columns (b, places) and their scores, selected from `pool`, ascending."""
     row, score_of = np.arange(len(base)), again(pool)
     codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
     free = np.isfinite(np.take_along_axis(base, pool, 1))
@@ -98,7 +98,7 @@ def _greedy(
 
 
 def _head_first(head: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`order` with the columns of `head` moved to the front, in head's order."""
+    """Return `order` with the columns of `head` moved to the front, in head's order."""
     key = (_isin_rows(order, head).astype(np.int32) << 20) | np.arange(order.shape[1], dtype=np.int32)
     key.sort(axis=1)  # columns outside head keep their order, those in head go last
     rest = key & 0xFFFFF
@@ -107,7 +107,6 @@ def _head_first(head: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np
 
 
 def _isin_rows(order: NDArray[np.int64], head: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(b, w) bool: head[i] contains order[i, j]."""
     width = int(max(order.max(initial=0), head.max(initial=0))) + 1
     marks = np.zeros((len(order), width), bool)
     np.put_along_axis(marks, head, True, 1)

@@ -38,7 +38,7 @@ from models.spec import ModelSpec, Source, Stage, function
 def open_ranker(
     surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, sources: Iterable[Source]
 ) -> Ranker | LearnedRanker | None:
-    """The first ranker of the registry that the settings allow and that may serve; the rules always may.
+    """Open the registry's first ranker that the settings allow and that may serve. The rules always may.
 
     sources: the enabled ones with a bundle.
     """
@@ -64,7 +64,7 @@ def open_ranker(
 
 
 def possible_rankers(settings: Settings) -> frozenset[str]:
-    """Kinds of the rankers that may serve under these settings, as far as they say; "off" for none."""
+    """Return the kinds of rankers that these settings allow to serve; "off" for none."""
     if settings.of(RankerConfig).kind == "off":
         return frozenset({"off"})
     return frozenset(
@@ -73,7 +73,7 @@ def possible_rankers(settings: Settings) -> frozenset[str]:
 
 
 def serving_rankers(bundles: Mapping[str, Bundle], settings: Settings) -> frozenset[str]:
-    """Kinds of the rankers that serve, over all surfaces, with these bundles; "off" for none."""
+    """Return the kinds of rankers that serve on any surface with these bundles; "off" for none."""
     kinds = set()
     for surface in Surface:
         sources = [spec.source for spec in _speaking(surface) if spec.bundle in bundles and not spec.off(settings)]
@@ -83,23 +83,23 @@ def serving_rankers(bundles: Mapping[str, Bundle], settings: Settings) -> frozen
 
 
 def ways_of(recipes: Iterable[SurfaceRecommender]) -> list[Way]:
-    """The ways in which lists are made, for `models.settings.idle`."""
+    """Return settings and rankers of each recipe, for `models.settings.idle`."""
     return [(r.settings, frozenset({"off" if r.ranker is None else r.ranker.name})) for r in recipes]
 
 
 def open_scorers(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
-    """Every enabled source with a bundle, in the order of the registry."""
+    """Open every enabled source with a bundle, in the order of the registry."""
     found = (spec for spec in _speaking(sides.surface) if spec.bundle in bundles and not spec.off(settings))
     return [function(spec.scorer)(bundles[spec.bundle], sides, spec.source) for spec in found]
 
 
 def is_enabled(source: Source, surface: Surface, settings: Settings) -> bool:
-    """Whether a source that has a bundle may be used (G01, G02)."""
+    """Return whether a source with a bundle may be used (G01, G02)."""
     return any(spec.source is source and not spec.off(settings) for spec in _speaking(surface))
 
 
 def open_fold_ins(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], sides: Sides) -> dict[Source, FoldIn]:
-    """By source its fold-in of new events."""
+    """Open each source's fold-in of new events."""
     by_source = {scorer.source: scorer for scorer in scorers}
     found: dict[Source, FoldIn | None] = {
         spec.source: function(spec.fold_in)(by_source[spec.source], bundles[spec.bundle], sides)
@@ -112,7 +112,7 @@ def open_fold_ins(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], side
 def demand_weighted(
     surface: Surface, scorers: Sequence[Scorer], evidence: RankerInputs
 ) -> Iterator[tuple[Source, Scorer]]:
-    """Sources by demand, by recent activity, and by score times demand."""
+    """Yield sources by demand, by recent activity, and by score times demand."""
     yield POPULAR, PopularScorer(evidence.demand)
     yield POPULAR, PopularScorer(evidence.recent)
     weighted = {spec.source for spec in _speaking(surface) if spec.demand_weighted}
@@ -122,7 +122,7 @@ def demand_weighted(
 
 
 def _speaking(surface: Surface) -> Iterator[ModelSpec]:
-    """The models that propose for the owners of a surface."""
+    """Yield the models that propose for the owners of a surface."""
     return (spec for spec in registry.MODELS if spec.source and spec.scorer and surface.owner in spec.owners)
 
 
@@ -133,10 +133,11 @@ _POPULARITY, _BLEND = registry.named("popularity").bundle, registry.named("ensem
 class SurfaceRecommender:
     """How the lists of one surface are made. Items are rows 0..m-1 of `catalogue`.
 
-    owners, items: all entities of either kind. catalogue: (m,) item rows that may be shown. scorers: every enabled
-    source with a bundle. item_recency, item_popularity: (m,). facets: (m,) codes by FACETS. ranker: None if off.
-    as_of_us: cutoff of the catalogue. evidence: further features of the learned ranker; None without the bundle
-    "activity_v1". wanted: its demand-weighted sources. folds: fold-in by source.
+    owners, items: all entities of either kind. catalogue: (m,) item rows that may be shown.
+    scorers: every enabled source with a bundle. item_recency, item_popularity: (m,). facets: (m,) codes by FACETS.
+    ranker: None if off. as_of_us: cutoff of the catalogue. folds: fold-in by source.
+    evidence: further features of the learned ranker; None without the bundle "activity_v1". wanted: its demand-weighted
+    sources.
     """
 
     surface: Surface
@@ -159,8 +160,9 @@ class SurfaceRecommender:
     def batch(
         self, rows: NDArray[np.integer[Any]], interactions: Interactions, text: Sequence[str] | None = None
     ) -> Owners:
-        """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
+        """Make the owners of these entity rows.
 
+        interactions: users x startups before the cutoff, by entity rows.
         text: profile texts of owners created after the cutoff, blank for others.
         """
         mine = interactions if self.surface.owner is Entity.USER else interactions.transposed()
@@ -189,9 +191,9 @@ class SurfaceRecommender:
         row: int = -1,
         events: Interactions | None = None,
     ) -> Owners:
-        """A batch of one owner who is unseen, or (row given) has new events. history, barred: (1, m).
+        """Make a batch of one owner who is unseen, or (row given) has new events.
 
-        events: the events of the history, one owner x all items.
+        history, barred: (1, m). events: those of the history, one owner x all items.
         """
         age = None if events is None else self._age(events)[:, self.catalogue].tocsr()
         kinds = None if events is None else _of_interest(events.kinds()[:, self.catalogue], history)
@@ -207,7 +209,7 @@ class SurfaceRecommender:
         )
 
     def with_fold_in(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
-        """This recommender for a batch of one owner with events that the models were not trained on.
+        """Fold in events that the models were not trained on, for a batch of one owner.
 
         events: all events of the owner, one owner x all items. Without new events it returns itself.
         """
@@ -222,7 +224,7 @@ class SurfaceRecommender:
         return replace(self, scorers=scorers)
 
     def with_new_interactions(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
-        """`with_fold_in` for a batch of known owners: new vectors replace those of their rows.
+        """Fold in new events for a batch of known owners: new vectors replace those of their rows.
 
         events: all events of these owners, all owner rows x all items. Each owner costs one small linear system.
         """
@@ -245,7 +247,7 @@ class SurfaceRecommender:
         return replace(self, scorers=scorers)
 
     def unseen_owners(self, texts: Sequence[str]) -> Owners:
-        """A batch of unseen owners, known only by their profile texts."""
+        """Make a batch of unseen owners who have only profile texts."""
         n, nothing = len(texts), sparse.csr_matrix((len(texts), len(self.catalogue)), dtype=np.float32)
         return Owners(
             np.full(n, -1, np.int32),
@@ -257,13 +259,13 @@ class SurfaceRecommender:
         )
 
     def age_days(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """(b,) days since each owner was created; 0 if unknown or created after the cutoff."""
+        """Return (b,) days since each owner was created; 0 if unknown or after the cutoff."""
         created = np.where(rows >= 0, self.owners.created_at[rows], self.as_of_us)
         days = np.maximum(self.as_of_us - np.maximum(created, 0), 0) / 86_400e6
         return np.where(created > 0, days, 0).astype(np.float32)
 
     def _age(self, mine: Interactions) -> sparse.csr_matrix:
-        """(owners, items) age of the last positive event of each pair, by the release's clock."""
+        """Return (owners, items) age of each pair's last positive event, by the release's clock."""
         if self.evidence is None:
             return sparse.csr_matrix((len(mine.owners), len(mine.items)), dtype=np.float32)
         liked = mine.where(mine.kind != EventType.DISLIKE.code)
@@ -274,13 +276,13 @@ class SurfaceRecommender:
         return sparse.csr_matrix(cells, shape=(len(mine.owners), len(mine.items)))
 
     def _barred(self, mine: Interactions, rows: NDArray[np.integer[Any]]) -> sparse.csr_matrix:
-        """Seen pairs (views by setting), dislikes, dismissals, and founders' own startups."""
+        """Return seen pairs (views by setting), dislikes, dismissals, and founders' own startups."""
         barred = (mine.barred(self.settings.lists.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
         barred.sort_indices()
         return barred
 
     def _own(self) -> sparse.csr_matrix:
-        """(owners, items) bool: founders and their startups."""
+        """Return (owners, items) bool: founders and their startups."""
         startups = self.items if self.items.entity is Entity.STARTUP else self.owners
         startup = np.flatnonzero(startups.founder >= 0)
         pair = (startups.founder[startup], startup)
@@ -293,9 +295,10 @@ class SurfaceRecommender:
 def open_bundles(
     root: Path, versions: Mapping[str, str], settings: Settings, lenient: bool = False
 ) -> dict[str, Bundle]:
-    """Open the bundles of a release in artefact directory `root`; pinned paths take precedence (M04).
+    """Open the bundles of a release in artefact directory `root`. Pinned paths take precedence (M04).
 
-    lenient: skip bundles that cannot be opened, except required ones (P09); else raise BundleNotFound or BundleCorrupt.
+    lenient: skip bundles that cannot be opened, except required ones (P09).
+    Raises BundleNotFound or BundleCorrupt.
     """
     pins, required = registry.pins(settings), registry.required()
     bundles = {}
@@ -339,7 +342,7 @@ def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: 
 
 
 def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
-    """The recommender of the same models with other settings of phase SERVE, such as those of an experiment's arm.
+    """Make a recommender of the same models with other settings of phase SERVE, such as an arm's.
 
     It shares all arrays, and where possible the learned ranker, so that an arm costs no memory.
     """
@@ -363,25 +366,23 @@ def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], set
 
 
 def _of_interest(kinds: sparse.csr_matrix, history: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The types of the events of those pairs whose weight is positive."""
     found = kinds.multiply((history > 0).astype(np.uint16)).tocsr().astype(np.uint16)
     found.sort_indices()
     return found
 
 
 def diversity_facets(recipe: SurfaceRecommender, item: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-    """Codes of DIVERSITY_FACETS of catalogue rows of any shape."""
+    """Return codes of DIVERSITY_FACETS for catalogue rows of any shape."""
     return {f: recipe.facets[f][item] for f in DIVERSITY_FACETS}
 
 
 def unserved(name: str, settings: Settings) -> str:
-    """Why no list can use a bundle: the switch that is off in the settings and in every arm; empty if one can."""
+    """Return why no list can use a bundle: a switch that is off in every arm; empty if one can."""
     reasons = [_unread(registry.named(name), own) for own in with_arms(settings)]
     return reasons[0] if all(reasons) else ""
 
 
 def _unread(spec: ModelSpec, settings: Settings) -> str:
-    """The same for one set of settings."""
     if off := " and ".join(spec.off(settings)):
         return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
     if spec.bundle in (LEARNED, ACTIVITY):
@@ -393,7 +394,7 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
 
 
 def _unlearned(settings: Settings) -> str:
-    """Why the learned ranker, and the facts that it alone reads, would never serve."""
+    """Return why the learned ranker, and the facts that only it uses, would never serve."""
     ranker = settings.of(RankerConfig)
     if ranker.kind not in ("auto", "learned"):
         return f"[ranker] kind is {ranker.kind}: nothing would read it"
@@ -403,7 +404,6 @@ def _unlearned(settings: Settings) -> str:
 
 
 def _unblended(settings: Settings) -> str:
-    """Why no blend is looked for."""
     ensemble = settings.of(EnsembleConfig)
     if ensemble.blend == "learned" or blend_is_auto(ensemble):
         return ""

@@ -1,4 +1,4 @@
-"""The rules rank where no trained ranker serves: a weighted sum of four features (C36, G11)."""
+"""The rules rank without a trained ranker: a weighted sum of four features (C36, G11)."""
 
 from dataclasses import dataclass
 

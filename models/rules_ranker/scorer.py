@@ -13,7 +13,10 @@ from models.scoring.scorer import RankerAsked
 
 @dataclass(frozen=True, eq=False)
 class RuleRanker:
-    """By default 0.5 model score + 0.2 recency + 0.2 popularity + 0.1 diversity (C36); weights are settings (G11)."""
+    """Scores 0.5 model score + 0.2 recency + 0.2 popularity + 0.1 diversity (C36).
+
+    These are defaults; weights are settings (G11).
+    """
 
     weights: NDArray[np.float32]
     name: str = "rules"
@@ -25,7 +28,7 @@ class RuleRanker:
         return cls(w / max(float(w.sum()), 1e-9))
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Adds term by term, because rounding in a matrix product may depend on the other rows."""
+        """Add term by term, because rounding in a matrix product may depend on the other rows."""
         total = features[..., 0] * self.weights[0]
         for i in range(1, len(self.weights)):
             total += features[..., i] * self.weights[i]
@@ -33,5 +36,5 @@ class RuleRanker:
 
 
 def open_ranker(asked: RankerAsked, config: RulesConfig) -> RuleRanker:  # noqa: ARG001 - the rules serve everywhere
-    """The rules with the configured weights."""
+    """Make the rules with the configured weights."""
     return RuleRanker.from_config(config)

@@ -1,1 +1,1 @@
-"""Scoring shared by several models: the protocol, vectors, neighbours, exact top-k."""
+"""Scoring shared by several models: protocols, vectors, neighbours, exact top-k."""

@@ -1,4 +1,4 @@
-"""Sources that score by the dot product of owner and item vectors: ALS, two-tower, content (A01-A05)."""
+"""Sources that score by dot products of vectors: ALS, two-tower, content (A01-A05)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from models.spec import Source
 class FactorScorer:
     """Proposes and scores by vectors. Immutable; safe in several threads.
 
-    owner_vectors: (n, d) by the owner's entity row. known: (n,) owners with a trained vector. item_vectors: (m, d) over
-    the catalogue. item_known: (m,). An unknown item is never proposed and scores NaN; an unknown owner gets nothing.
+    owner_vectors: (n, d) by the owner's entity row. known: (n,) owners with a trained vector.
+    item_vectors: (m, d) over the catalogue. item_known: (m,).
+    An unknown item is never proposed and scores NaN. An unknown owner gets nothing.
     Raises BundleCorrupt if a known vector is not finite.
     """
 
@@ -46,33 +47,34 @@ class FactorScorer:
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
     def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
-        """The same source with another multiplication; its lists are the same."""
         other = copy.copy(self)
         other._make, other._product = make, make(self._product.vectors)
         return other
 
     def weighted(self, weight: NDArray[np.float32]) -> Self:
-        """The same source with scores multiplied by item weights: (m,) over the catalogue."""
+        """Return the same source with scores multiplied by item weights (m,)."""
         other = copy.copy(self)
         vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
         other._product = self._make(vectors)
         return other
 
     def with_vector(self, vector: NDArray[np.float32]) -> Self:
-        """The same source for batches of one owner with this vector (d,)."""
         other = copy.copy(self)
         other._one = np.asarray(vector, np.float32)[None]
         return other
 
     def with_rows(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> Self:
-        """The same source with other vectors for some owners. rows: (r,) entity rows. vectors: (r, d)."""
+        """Return the same source with other vectors for some owners.
+
+        rows: (r,) entity rows. vectors: (r, d).
+        """
         other = copy.copy(self)
         other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
         other._owner_vectors[rows], other._known[rows] = vectors, True
         return other
 
     def vector_of(self, owners: Owners) -> NDArray[np.float32] | None:
-        """(d,) trained vector of the owner of a batch of one, None without one."""
+        """Return the owner's trained vector (d,) for a batch of one, or None."""
         vectors, known = FactorScorer._vectors(self, owners)
         return vectors[0] if known[0] else None
 
@@ -98,7 +100,7 @@ class FactorScorer:
         return result
 
     def _vectors(self, owners: Owners) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(b, d) vectors and (b,) whether each owner is known; vectors of unknown owners are meaningless."""
+        """Return (b, d) vectors and (b,) known owners. Vectors of unknown owners are meaningless."""
         if self._one is not None:
             return self._one, np.ones(1, bool)
         if not len(self._known):
@@ -114,11 +116,11 @@ NOTHING = 1e-6
 def embed(
     texts: Sequence[Sequence[str]], tokens: NDArray[np.str_], token_vectors: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Unit vectors of token lists: the normalised sum of the vectors of known tokens.
+    """Embed token lists as unit vectors: the normalised sum of the vectors of known tokens.
 
-    texts: n lists of tokens. tokens: (t,) ascending. token_vectors: (t, d), whose lengths include the token's weight
-    (idf). Returns (n, d) vectors and (n,) whether each is known. A text without known tokens, or whose vectors cancel
-    out, has a zero vector.
+    texts: n lists of tokens. tokens: (t,) ascending. token_vectors: (t, d); their lengths include the token's weight
+    (idf).
+    Returns (n, d) vectors and (n,) known. A text without known tokens, or whose vectors cancel out, has a zero vector.
     """
     flat = np.array([token for text in texts for token in text] or [""])[: sum(map(len, texts))]
     text = np.repeat(np.arange(len(texts)), [len(t) for t in texts])
@@ -132,7 +134,7 @@ def embed(
 
 
 class TextFactorScorer(FactorScorer):
-    """A factor source over a text space that also knows owners by their profile text (`Owners.text`).
+    """A factor source over a text space that also embeds owners' profile text (`Owners.text`).
 
     tokens: (t,) ascending. token_vectors: (t, d), of the same space as the other vectors.
     """
@@ -161,10 +163,9 @@ class TextFactorScorer(FactorScorer):
         return vectors, known
 
     def _words(self, text: str) -> list[str]:
-        """The tokens of a profile text to embed."""
         return text.split()
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
-    """For a bundle with user_factors and item_factors, where "user" is the owner and "item" the listed side."""
+    """Open a bundle with user_factors and item_factors: "user" is the owner, "item" the listed side."""
     return FactorScorer(source, *sides.vectors(bundle, ("user", "item"), "factors"))

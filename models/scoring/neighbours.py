@@ -1,4 +1,4 @@
-"""Items similar to the owner's history, weighted by its interactions: item neighbours and the graph filter."""
+"""Scores items by similarity to the owner's history: item neighbours and the graph filter."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
 _ROWS = 256  # owners per product
-_TYPE = 8  # place of the event's type in the cells of `people`, above their number
-#: By the code of an event's type its strength: 1 for the lightest that is counted. And back.
+_TYPE = 8  # bit position of the event type in the cells of `people`, above their number
+#: By `EventType.code`: its strength, 1 for the lightest that is counted. And the inverse.
 _STRENGTH = np.zeros(EventType.codes(), np.uint16)
 _STRENGTH[[t.code for t in COUNTED_TYPES]] = np.arange(len(COUNTED_TYPES), 0, -1)
 _OF_STRENGTH = np.array([0, *(t.code for t in reversed(COUNTED_TYPES))])
@@ -35,11 +35,12 @@ class _Last(threading.local):
 
 
 class NeighbourScorer:
-    """Scores an item by the sum of weight x similarity over the owner's history; dislikes have negative weight.
+    """Scores an item by the sum of weight x similarity over the owner's history.
 
-    similarity: (m, m) csr over the catalogue. Only items with a positive score are proposed; an owner without one is
-    unknown. people: (m, m) uint16 csr, `EventType.code << 8 | number` of people who met the row and had an event of
-    that type with the column.
+    Dislikes have negative weight. Only items with a positive score are proposed. An owner without any is unknown.
+    similarity: (m, m) csr over the catalogue.
+    people: (m, m) uint16 csr. A cell is `EventType.code << 8 | number` of people who met the row and had such an event
+    with the column.
     """
 
     def __init__(self, similarity: sparse.csr_matrix, source: Source, people: sparse.csr_matrix | None = None) -> None:
@@ -54,7 +55,7 @@ class NeighbourScorer:
         self._last = _Last()
 
     def weighted(self, weight: NDArray[np.float32]) -> NeighbourScorer:
-        """The same source with scores multiplied by item weights: (m,) over the catalogue.
+        """Return the same source with scores multiplied by item weights (m,).
 
         Both share the similarities and the last product.
         """
@@ -63,13 +64,11 @@ class NeighbourScorer:
         return other
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         if not len(owners) or not self._items or k < 1:
             return Proposal.empty(len(owners))
         return stacked([self._best(product, owners.barred[part], k) for part, product in self._parts(owners)])
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-        """See `Scorer.score`."""
         result = np.empty(len(candidates.item), np.float32)
         for part, product in self._parts(owners):
             scores = self._scores(product)
@@ -84,7 +83,7 @@ class NeighbourScorer:
     def counted(
         self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """See `CountingScorer.counted`: of all items of the history the one that says most. at: ascending."""
+        """Count people, see `CountingScorer.counted`, by the strongest item of the history. at: ascending."""
         strongest = np.zeros(len(item), np.uint16)
         if self._people is not None and self._items:
             room = max(1, _CHUNK_CELLS // self._items)
@@ -95,7 +94,7 @@ class NeighbourScorer:
         return _OF_STRENGTH[strongest >> _TYPE], (strongest & 0xFF).astype(np.int64)
 
     def _strongest(self, history: sparse.csr_matrix) -> NDArray[np.uint16]:
-        """(b, m) uint16 strength << 8 | number; 0 for what the owner met."""
+        """Return (b, m) uint16 strength << 8 | number; 0 for items that the owner met."""
         people = cast(sparse.csr_matrix, self._people)
         met = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
         liked = history.data > 0
@@ -110,7 +109,7 @@ class NeighbourScorer:
         return found
 
     def _parts(self, owners: Owners) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-        """Chunks of the batch with history @ similarity, each small enough to be dense."""
+        """Yield chunks of the batch with history @ similarity, each small enough to be dense."""
         for start in range(0, len(owners), _ROWS):
             rows = min(_ROWS, len(owners) - start)
             product = self._product(owners.history if rows == len(owners) else owners.history[start : start + rows])
@@ -119,7 +118,7 @@ class NeighbourScorer:
                 yield slice(start + first, start + last), product if last - first == rows else product[first:last]
 
     def _product(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
-        """history @ similarity, cached because `score` gets the same batch as `propose` just before."""
+        """Return history @ similarity. It is cached, because `score` gets the batch of the `propose` before."""
         if self._last.history is not history:
             self._last.history, self._last.product = history, history @ self._similarity
         return self._last.product
@@ -130,7 +129,7 @@ class NeighbourScorer:
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
 
     def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
-        """(c, width) in a dense buffer of this thread, because up to a quarter of a row is filled."""
+        """Return (c, width) in a dense buffer of this thread, because up to a quarter of a row is filled."""
         out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0
         rows = np.repeat(np.arange(product.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
@@ -140,13 +139,13 @@ class NeighbourScorer:
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer:
-    """For a bundle with a csr over its map "item"."""
+    """Open a bundle with a csr over its map "item"."""
     people = _over_catalogue(bundle, sides, "people_") if "people_indptr" in bundle.arrays else None
     return NeighbourScorer(_over_catalogue(bundle, sides), source, people)
 
 
 def _over_catalogue(bundle: Bundle, sides: Sides, prefix: str = "") -> sparse.csr_matrix:
-    """A square csr of the bundle over catalogue positions, (m, m), of its own type."""
+    """Return a csr of the bundle over catalogue positions, (m, m), of its own type."""
     ids, rows = sides.items.ids, sides.rows
     n, arrays = len(bundle.maps["item"]), bundle.arrays
     matrix = sparse.csr_matrix(

@@ -1,4 +1,4 @@
-"""Protocols of sources, rankers and fold-in models; alignment of bundles and scaling of scores."""
+"""Protocols of sources, rankers and fold-in models; alignment of bundles; scaling of scores."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from models.spec import Source
 
 
 class Scorer(Protocol):
-    """One source of candidates on one surface. Items are rows of the surface's catalogue.
+    """A source of candidates on one surface. Items are rows of the surface's catalogue.
 
-    For an owner it does not know, a scorer returns an empty row from `propose` and NaN from `score`. It never pads and
-    never proposes barred items. An owner gets the same result alone as in a batch.
+    For an unknown owner, `propose` returns an empty row and `score` NaN. A scorer never pads and never proposes barred
+    items. An owner gets the same result alone as in a batch.
     """
 
     source: Source
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """Up to k best items per owner, best first, ties by row."""
+        """Return up to k best items per owner, best first, ties by row."""
         ...
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[Any]:
-        """(nnz,) raw score of every pair of `candidates`, NaN where the source has none (R06)."""
+        """Return (nnz,) raw score of every candidate, NaN where the source has none (R06)."""
         ...
 
 
@@ -47,35 +47,41 @@ class CountingScorer(Scorer, Protocol):
     def counted(
         self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,) code of the event's type and (n,) number, 0 for none, for items of the owners `at`."""
+        """Return (n,) event type codes and (n,) numbers of people, 0 for none.
+
+        at: (n,) owners. item: (n,) items.
+        """
         ...
 
 
 class FoldIn(Protocol):
-    """How a model folds in events since its training."""
+    """Folds events since the training into a model."""
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[Any] | None:
-        """(d,) vector of the owner of a batch of one, None if the model learns nothing from the events.
+        """Return the owner's vector (d,) for a batch of one, None if the model learns nothing from the events.
 
-        events: all events of the owner, with entity rows of items; the model was trained on those before as_of_us.
+        events: all events of the owner, with entity rows of items. The model was trained on those before as_of_us.
         """
         ...
 
 
 class Ranker(Protocol):
-    """Features to a score in 0..1; higher is better."""
+    """Maps features to a score in 0..1; higher is better."""
 
     @property
     def name(self) -> str: ...
 
     def score(self, features: NDArray[Any]) -> NDArray[Any]:
-        """(…, len(FEATURES)) float32 to (…) float32."""
+        """Score (…, len(FEATURES)) float32 as (…) float32."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Entities that a bundle is aligned with. owners, items: all of a kind. rows: (m,) item rows of the catalogue."""
+    """Entities that a bundle is aligned with.
+
+    owners, items: all of a kind. rows: (m,) item rows of the catalogue.
+    """
 
     surface: Surface
     owners: Entities
@@ -89,9 +95,9 @@ class Sides:
     def vectors(
         self, bundle: Bundle, order: tuple[str, str], kind: str
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
-        """Owner vectors (n, d), known owners (n,), item vectors (m, d), known items (m,), as `FactorScorer` takes them.
+        """Return owner vectors (n, d), known owners (n,), item vectors (m, d), known items (m,).
 
-        order: the bundle's names of owners and items. A row of zeros is unknown: nothing was learned of it.
+        order: the bundle's names of owners and items. A row of zeros is unknown.
         """
         mine, known = aligned(bundle, f"{order[0]}_{kind}", order[0], self.owners.ids)
         theirs, shown = aligned(bundle, f"{order[1]}_{kind}", order[1], self.items.ids)
@@ -100,9 +106,10 @@ class Sides:
 
 @dataclass(frozen=True, eq=False)
 class RankerAsked:
-    """What a ranker should serve. bundle: its own, if the release has one. bundles: all of the release.
+    """What a ranker should serve.
 
-    by_name: the settings request this ranker. union: it may use every source. silent: names of unavailable sources.
+    bundle: its own, if the release has one. bundles: all of the release. by_name: the settings request this ranker.
+    union: it may use every source. silent: names of unavailable sources.
     """
 
     surface: Surface
@@ -114,9 +121,9 @@ class RankerAsked:
 
 
 def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The rows of an array in the order of `wanted`, zero for ids that the bundle lacks; and (n,) which it has.
+    """Return an array's rows in the order of `wanted`, and (n,) whether the bundle has each id.
 
-    Equal id maps return the array itself, not a copy per surface.
+    Missing rows are zero. Equal id maps return the array itself, not a copy per surface.
     """
     if np.array_equal(bundle.maps[ids].ids, wanted.ids):
         return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
@@ -129,7 +136,7 @@ def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArra
 
 
 def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) each owner's scores scaled to 0..1 (A23, C09).
+    """Return (nnz,) each owner's scores scaled to 0..1 (A23, C09).
 
     score: (nnz,) raw; NaN (no score) stays NaN. Equal scores, or a single one, become 0.5 (R06). indptr: (b + 1,).
     """
@@ -148,17 +155,17 @@ def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np
 
 
 def ranks(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(nnz,) rank from 1 within each owner, best score first, ties by position; NaN ranks last."""
+    """Return (nnz,) rank from 1 within each owner, best first, ties by position; NaN ranks last."""
     return _placed(score, indptr, lambda most: np.arange(1, most + 1))
 
 
 def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) ln of `ranks`."""
+    """Return (nnz,) ln of `ranks`."""
     return _placed(score, indptr, lambda most: np.log(np.arange(1, most + 1, dtype=np.float32)))
 
 
 def _placed(score: NDArray[np.float32], indptr: NDArray[np.int64], of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-    """(nnz,) of each candidate the number for its rank. of: from the most ranks to the numbers of all ranks."""
+    """Return (nnz,) the number of each candidate's rank. of: from the largest rank to all numbers."""
     length = np.diff(indptr)
     width = int(length.max(initial=0))
     present = np.arange(width) < length[:, None]
@@ -172,7 +179,7 @@ def _placed(score: NDArray[np.float32], indptr: NDArray[np.int64], of: Callable[
 
 
 def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(b, w) columns of (b, w) scores in order, best first, ties by column.
+    """Return (b, w) columns in order of their scores, best first, ties by column.
 
     Score and column are packed into one integer: a plain sort is several times faster than a stable argsort.
     """
@@ -182,6 +189,6 @@ def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _falling(score: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Integers in the falling order of the scores, with 32 free low bits."""
+    """Return integers in the falling order of the scores, with 32 free low bits."""
     bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
     return (~(bits ^ ((bits >> 31) & 0x7FFFFFFF))).astype(np.int64) << 32  # signed

@@ -1,11 +1,11 @@
-"""Exact top-k of owners x items for factor models, without holding the whole owners x items matrix.
+"""Exact top-k of owners x items for factor models, without the whole owners x items matrix.
 
     chunk of owners -> approximate product (cache-sized, reused buffer) -> barred pairs to the minimum
         -> maximum of strided blocks -> k-th block maximum: a lower bound of the k-th best item
         -> items above that bound minus the product's error -> exact scores of these -> one integer sort
 
-The product may be approximate if its error is bounded (float32 by BLAS here, bfloat16 in pipelines). Exact scores, each
-computed from its pair alone, decide the result, so it does not depend on chunks, batches or threads.
+The product may be approximate if its error is bounded (float32 by BLAS here, bfloat16 in pipelines). Exact scores
+decide the result. Each depends on its pair alone, so chunks, batches and threads make no difference.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from models.data.batch import Proposal, indptr_of
 WIDTH = 128
 _BLOCKS = (16, 8, 4, 2)
 _PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors fit into the second-level cache
-_RUN = 128  # pairs of one owner in a row from which on it is cheaper to score them together
+_RUN = 128  # with this many pairs of one owner in a row it is cheaper to score them together
 _HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
 _BUFFER = 8_000_000  # entries of a chunk's product
 
 
 class Product(Protocol):
-    """Approximate scores of all items for a chunk of owners, as numbers in the order of the scores.
+    """Approximate scores of all items for a chunk of owners, in the order of the scores.
 
     vectors: (m, d) exact item vectors. chunk: best number of owners per call. lowest: sorts below every score.
     """
@@ -42,27 +42,27 @@ class Product(Protocol):
     lowest: Any
 
     def approximate(self, owners: NDArray[np.float32]) -> NDArray[Any]:
-        """(c, width) of (c, d) owners; width is m rounded up to WIDTH, columns past m are undefined.
+        """Return (c, width) of (c, d) owners. The next call on the same thread reuses the array.
 
-        The next call on the same thread reuses the array.
+        width: m rounded up to WIDTH; columns past m are undefined.
         """
         ...
 
     def error(self, owners: NDArray[Any]) -> NDArray[Any]:
-        """(c,) bound of the difference from the exact score, before rounding to the product's type."""
+        """Return (c,) bound of the difference from the exact score, before rounding to the product's type."""
         ...
 
     def floor(self, kth: NDArray[Any], error: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The least approximate score of an item of the true top k, if k items reach `kth` (c,).
+        """Return the least approximate score of a true top-k item, if k items reach `kth` (c,).
 
-        Returns (c,) floors above `lowest` and (c,) bool; where it is False there is no bound, and the owner is computed
+        Returns (c,) floors above `lowest` and (c,) bool. Where it is False there is no bound, and the owner is computed
         again in float32.
         """
         ...
 
 
 class Float32Product:
-    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact score's)."""
+    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact one)."""
 
     lowest = np.float32(-np.inf)
 
@@ -94,7 +94,6 @@ class Scratch(threading.local):
         self._held: dict[str, NDArray[Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """An uninitialised array of this shape in a buffer that only grows."""
         size = int(np.prod(shape))
         if name not in self._held or self._held[name].size < size:
             self._held[name] = np.empty(size, dtype)
@@ -102,30 +101,33 @@ class Scratch(threading.local):
 
 
 def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Item vectors with rows of zeros up to a multiple of WIDTH."""
+    """Append rows of zeros up to a multiple of WIDTH."""
     return np.pad(vectors, ((0, -len(vectors) % WIDTH), (0, 0)))
 
 
 def longest(vectors: NDArray[np.float32]) -> np.float32:
-    """The largest Euclidean length of a row, rounded up."""
+    """Return the largest Euclidean length of a row, rounded up."""
     return np.float32(lengths(vectors).max(initial=0))
 
 
 def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) Euclidean length of each row, rounded up."""
+    """Return (n,) Euclidean length of each row, rounded up."""
     length = np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32)
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
 def rounding(owners: NDArray[np.float32], norm: np.float32) -> NDArray[np.float32]:
-    """(c,) bound of the difference of two float32 dot products of the same vectors: gamma_d |u||v| (Higham, 3.1)."""
+    """Return (c,) bound of the difference of two float32 dot products of the same vectors.
+
+    It is gamma_d |u||v| (Higham, 3.1).
+    """
     return np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * norm
 
 
 def pair_scores(
     owners: NDArray[np.float32], items: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """(n,) dot products of owners[owner] with items[item]; the bits of each depend on its pair alone."""
+    """Return (n,) dot products of owners[owner] with items[item]. The bits depend on the pair alone."""
     out = np.empty(len(owner), np.float32)
     runs = np.append(0, np.flatnonzero(owner[1:] != owner[:-1]) + 1) if len(owner) else owner
     if len(owner) >= _RUN * len(runs):
@@ -152,10 +154,10 @@ def pair_scores(
 def top_k(
     owners: NDArray[np.float32], product: Product, barred: sparse.csr_matrix, k: int, threads: int = 1
 ) -> Proposal:
-    """The k items of largest dot product for each of b owners, ties by row, without barred pairs.
+    """Return the k items of largest dot product for each of b owners, ties by row.
 
-    owners: (b, d), finite. barred: (b, m) csr pattern. Returns fewer than k where fewer exist. The result does not
-    depend on the product, the threads or the rest of the batch.
+    owners: (b, d), finite. barred: (b, m) csr of excluded pairs. Returns fewer than k where fewer exist. Product,
+    threads and the rest of the batch make no difference.
     """
     if not len(owners) or not len(product.vectors) or k < 1:
         return Proposal.empty(len(owners))
@@ -169,7 +171,7 @@ def top_k(
 
 
 def stacked(parts: list[Proposal]) -> Proposal:
-    """The proposals of consecutive batches as one."""
+    """Join the proposals of consecutive batches."""
     lengths_ = np.concatenate([np.diff(p.indptr) for p in parts])
     item, score = (np.concatenate([getattr(p, name) for p in parts]) for name in ("item", "score"))
     return Proposal(indptr_of(lengths_), item, score)
@@ -201,9 +203,9 @@ def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_mat
 
 
 def best_in(scores: NDArray[np.float32], barred: sparse.csr_matrix, k: int, least: np.float32) -> Proposal:
-    """The k best of each row of exact scores, (c, width) with -inf past the items, none below `least`.
+    """Return the k best of each row of exact scores, none below `least`.
 
-    The width is a multiple of WIDTH; barred pairs are overwritten.
+    scores: (c, width), -inf past the items, width a multiple of WIDTH; barred pairs are overwritten.
     """
     scores.reshape(-1)[_flat(barred, scores.shape[1])] = -np.inf
     owner, item = np.divmod(_at_least(scores, np.maximum(_kth_block(scores, k), least)), scores.shape[1])
@@ -219,7 +221,6 @@ def _second_try(
     owner: NDArray[np.int64],
     item: NDArray[np.int64],
 ) -> Proposal:
-    """Compute the owners without a bound again, in float32."""
     again = np.flatnonzero(~sure)
     found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
     kept = sure[owner]
@@ -233,16 +234,16 @@ def _highest(dtype: np.dtype[Any]) -> Any:
 
 
 def _flat(barred: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
-    """Flat indices of the barred pairs in a row-major chunk of this width."""
     rows = np.repeat(np.arange(barred.shape[0], dtype=np.int64) * width, np.diff(barred.indptr))
     return np.asarray(rows + barred.indices)
 
 
 def _kth_block(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """(c,) a value that at least k entries of each row reach: the k-th largest maximum of strided blocks.
+    """Return (c,) a value that at least k entries of each row reach; `lowest` if a row has fewer.
 
-    Blocks are strided (columns j, j + w, j + 2w ...), so the maximum is taken over long contiguous runs. With four
-    times as many blocks as k the bound is within a few items of the true k-th. `lowest` if a row has fewer.
+    It is the k-th largest maximum of blocks. Blocks are strided (columns j, j + w, j + 2w ...), so that the maximum
+    runs over long contiguous memory. With four times as many blocks as k the bound is within a few items of the true
+    k-th.
     """
     size = next((s for s in _BLOCKS if scores.shape[1] // s >= 4 * k), 1)
     maxima = scores.reshape(len(scores), size, -1).max(axis=1)
@@ -252,7 +253,7 @@ def _kth_block(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
 
 
 def _at_least(scores: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Flat indices of the entries that reach their row's floor, ascending; searched in words of eight."""
+    """Return ascending flat indices of the entries that reach their row's floor, in words of eight."""
     mask = scores >= floor[:, None]
     words = np.flatnonzero(mask.view(np.uint64).ravel() != 0)
     inside = np.flatnonzero(mask.reshape(-1, 8)[words])
@@ -262,9 +263,9 @@ def _at_least(scores: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArra
 def best_of(
     owners: int, owner: NDArray[np.int64], item: NDArray[np.int64], score: NDArray[np.float32], k: int
 ) -> Proposal:
-    """The first k pairs of each owner by (score descending, item ascending).
+    """Return the first k pairs of each owner by (score descending, item ascending).
 
-    Owner, score and item are packed into one 64-bit integer for a plain sort; batches too large for that are split.
+    Owner, score and item are packed into one 64-bit integer for a plain sort. Batches too large for that are split.
     Scores are finite, without -0.0.
     """
     item_bits = int(item.max(initial=0)).bit_length()

@@ -1,4 +1,4 @@
-"""Settings: one frozen value, declared in tables, read from matchbook.toml and the environment in one file."""
+"""Settings: one frozen value, declared in tables, read from matchbook.toml and the environment."""
 
 from models.settings.declared import PREFIX
 from models.settings.environment import Secret

@@ -1,4 +1,4 @@
-"""All declared settings: those of the environment, of tables and of models.
+"""All declared settings: of the environment, of tables and of models.
 
 Everything that reads or writes settings uses `DECLARED`: variables, matchbook.toml, manifests, docs.
 """
@@ -28,7 +28,7 @@ UNSET = "unset"
 
 @dataclass(frozen=True)
 class Declared:
-    """One setting. table: of matchbook.toml, empty for the environment. optional: it may be None."""
+    """One setting. table: of matchbook.toml, empty for the environment. optional: may be None."""
 
     table: str
     key: str
@@ -39,36 +39,35 @@ class Declared:
 
     @cached_property
     def flat(self) -> str:
-        """Its name in records, tuning and experiments."""
+        """Return its name in records, tuning and experiments."""
         return flat_name(self.table, self.key, self.rule)
 
     @cached_property
     def variable(self) -> str:
-        """Its environment variable. Several settings may share one, with values separated by "/"."""
+        """Return its environment variable. Several settings may share one, with values separated by "/"."""
         return self.rule.was or PREFIX + self.flat.upper()
 
     @property
     def in_environment(self) -> bool:
-        """Whether its variable is a documented place for it, alone or besides the file."""
+        """Return whether its variable is documented, alone or besides the file."""
         return not self.table or not self.variable.startswith(PREFIX)
 
     @property
     def place(self) -> str:
-        """Where it is set."""
+        """Return where it is set."""
         return f"[{self.table}] {self.key}" if self.table else f"{self.variable} in the environment"
 
     @property
     def name(self) -> str:
-        """Its name for people: "als.factors", or its variable."""
+        """Return its name for people: "als.factors", or its variable."""
         return f"{self.table}.{self.key}" if self.table else self.variable
 
     @property
     def recorded(self) -> bool:
-        """Whether it is stored with a build."""
         return self.rule.phase is not Phase.DEPLOY
 
     def of_text(self, text: str, name: str = "") -> Any:
-        """The value of a variable's text. name: for the message. Raises SettingsError."""
+        """Convert a variable's text. name: for the message. Raises SettingsError."""
         name = name or self.variable
         if self.optional and self._unset(text):
             return None
@@ -82,7 +81,7 @@ class Declared:
         return self._within(value, name, repr(text[:80]))
 
     def of_value(self, value: Any, name: str) -> Any:
-        """The value of a TOML or JSON value. name: for the message. Raises SettingsError."""
+        """Convert a TOML or JSON value. name: for the message. Raises SettingsError."""
         if self.optional and value in (None, "", UNSET):
             return None
         fits = {bool: (bool,), int: (int,), float: (int, float), tuple: (list, tuple)}.get(self.kind, (str,))
@@ -99,7 +98,7 @@ class Declared:
         return self._within(value, name, repr(value)[:80])
 
     def of_record(self, value: Any) -> Any:
-        """The value recorded by a build, by tuning or by a caller, converted to its type; -1 and "" are None."""
+        """Convert a value recorded by a build, by tuning or by a caller; -1 and "" are None."""
         if self.optional and (value is None or value in (-1, "", UNSET)):
             return None
         if self.kind is tuple:
@@ -109,7 +108,7 @@ class Declared:
         return value if isinstance(value, self.kind) or self.kind is Path else self.kind(value)
 
     def written(self, value: Any) -> Any:
-        """The value as JSON in records."""
+        """Return the value as JSON in records."""
         return "/".join(map(str, value)) if self.kind is tuple else value
 
     def _parsed(self, text: str) -> Any:
@@ -140,14 +139,14 @@ class Declared:
 
 
 def in_toml(value: Any) -> str:
-    """A value as TOML has it."""
+    """Format a value as TOML."""
     if isinstance(value, tuple):
         return json.dumps(list(value))
     return json.dumps(UNSET if value is None else value, ensure_ascii=False)
 
 
 def whole(value: Any) -> int:
-    """The value, if it is a whole number. Raises ValueError for anything else."""
+    """Return a whole number as int. Raises ValueError for anything else."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(value)
     return value
@@ -163,22 +162,22 @@ def _of(table: str, declared: type) -> Iterator[Declared]:
 
 
 def _all_tables() -> dict[str, type]:
-    """By table its dataclass, in the order of matchbook.toml: those of models after [train]."""
+    """Return the dataclass of each table in the order of matchbook.toml, models after [train]."""
     before = list(TABLES)[: list(TABLES).index("train") + 1]
     first = {name: TABLES[name] for name in before}
     return first | tables_of_models() | {name: t for name, t in TABLES.items() if name not in first}
 
 
-#: By table of matchbook.toml the dataclass of its settings.
+#: By table of matchbook.toml: the dataclass of its settings.
 ALL_TABLES = _all_tables()
-#: By flat name every setting, those of the environment first.
+#: By flat name: every setting, those of the environment first.
 DECLARED: dict[str, Declared] = {
     d.flat: d for name, table in {"": Environment, **ALL_TABLES}.items() for d in _of(name, table)
 }
 
 
 def variables() -> dict[str, list[Declared]]:
-    """By variable of the environment what it sets."""
+    """Return the settings of each environment variable."""
     found: dict[str, list[Declared]] = {}
     for d in DECLARED.values():
         found.setdefault(d.variable, []).append(d)
@@ -186,14 +185,14 @@ def variables() -> dict[str, list[Declared]]:
 
 
 def declared(flat: str) -> Declared:
-    """The setting of this flat name. Raises SettingsError with the nearest name."""
+    """Return the setting of this flat name. Raises SettingsError with the nearest name."""
     if flat not in DECLARED:
         raise SettingsError(f"{flat} is no setting of Matchbook{nearest(flat)}")
     return DECLARED[flat]
 
 
 def nearest(name: str) -> str:
-    """A hint at the most similar setting: by flat name, table and key, or variable."""
+    """Suggest the most similar setting: by flat name, table and key, or variable."""
     known = {text: d for d in DECLARED.values() for text in (d.flat, f"{d.table}_{d.key}", d.variable)}
     close = difflib.get_close_matches(name, known, 1) or difflib.get_close_matches(name.lower(), known, 1)
     hint = f"; the nearest is {known[close[0]].place}" if close else ""

@@ -1,4 +1,4 @@
-"""Settings that stay in the environment: locations, secrets, ports, and limits of one machine."""
+"""Settings of the environment: locations, secrets, ports, and limits of one machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Secret(str):
 
 
 class Instant(str):
-    """An ISO 8601 instant or date, UTC where no zone is given."""
+    """An ISO 8601 instant or date, UTC without a zone."""
 
     def __new__(cls, text: str) -> Instant:
-        """Raises ValueError for anything else."""
+        """Check the text. Raises ValueError if it is invalid."""
         found = super().__new__(cls, text)
         _ = found.at
         return found
@@ -52,7 +52,7 @@ ADDRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 
 def check_address(name: str, text: str) -> None:
-    """Raises SettingsError for an invalid server address, without showing it, because it contains a password."""
+    """Raise SettingsError for an invalid server address, without showing it: it contains a password."""
     schemes, example = ADDRESSES[name]
     try:
         parts = urlsplit(text)
@@ -64,7 +64,7 @@ def check_address(name: str, text: str) -> None:
 
 
 def boolean(text: str) -> bool:
-    """Raises ValueError for anything but the usual words."""
+    """Convert the usual words to bool. Raises ValueError for others."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):

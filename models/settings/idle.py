@@ -1,4 +1,4 @@
-"""Which settings have no effect: by the mode, by a switch that is off, or by the ranker that serves."""
+"""Finds settings without effect: by the mode, by a switch that is off, or by the serving ranker."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from models.settings.settings import Settings
 
 #: Settings, and the kinds of every ranker that serves under them; "off" for none.
 Way = tuple[Settings, Collection[str]]
-#: By table of a model the switches that must all be on.
+#: By table of a model: the switches that must all be on.
 SWITCHES = {spec.table_name: spec.switch for spec in registry.MODELS if spec.switch and spec.config}
 
 
 def condition(idle: Idle) -> str:
-    """A condition in words."""
+    """Return a condition as text."""
     parts = [f"the ranker is {_any_of(idle.rankers)}"] if idle.rankers else []
     for path, values in idle.where:
         parts.append(f"{_place(path)} is {_any_of(list(map(_shown, values)))}")
@@ -26,7 +26,7 @@ def condition(idle: Idle) -> str:
 
 
 def conditions(d: Declared) -> str:
-    """When a setting has no effect, in words; empty where it always has one."""
+    """Return when a setting has no effect, as text; empty if it always has one."""
     decided = [(mode, values[d.flat]) for mode, values in MODES.items() if d.flat in values]
     told = [condition(idle) for idle in d.rule.idle]
     told += [f"[ranking] mode is {mode} (then {in_toml(value)})" for mode, value in decided]
@@ -34,13 +34,16 @@ def conditions(d: Declared) -> str:
 
 
 def switched(table: str) -> str:
-    """When a whole table of settings has no effect, in words; empty where no switch stands over it."""
+    """Return when a whole table of settings has no effect, as text; empty if it has no switch."""
     places = [_place(path) for path in SWITCHES.get(table, ())]
     return f"No effect where {_any_of(places)} is false." if places else ""
 
 
 def reason(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
-    """Why a setting has no effect; empty where it may have one. rankers: the kinds of every ranker that serves."""
+    """Return why a setting has no effect; empty if it may have one.
+
+    rankers: the kinds of every serving ranker.
+    """
     if d.flat in settings.decided:
         return f"{settings.origin(d.flat)} makes it {in_toml(settings.value(d.flat))}"
     off = [path for path in SWITCHES.get(d.table, ()) if not settings.at(path)]
@@ -52,13 +55,13 @@ def reason(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
 
 
 def idle_settings(ways: Sequence[Way]) -> dict[str, str]:
-    """By flat name the settings that have no effect in any of these ways to make lists, and why."""
+    """Return by flat name the settings that have no effect in any of these ways, and why."""
     found = {n: [reason(d, settings, rankers) for settings, rankers in ways] for n, d in DECLARED.items()}
     return {n: reasons[0] for n, reasons in found.items() if reasons and all(reasons)}
 
 
 def idle_line(ways: Sequence[Way]) -> str:
-    """The log line: who ranks, and which settings have no effect; first those that somebody set."""
+    """Return the log line: the rankers, and the settings without effect, configured ones first."""
     rankers, found = sorted({r for _, those in ways for r in those}), idle_settings(ways)
     chosen = _chosen(found, ways[0][0])
     rest = [DECLARED[n].name for n in found if n not in chosen]
@@ -71,8 +74,10 @@ def idle_line(ways: Sequence[Way]) -> str:
 
 
 def idle_choices(ways: Sequence[Way]) -> dict[str, str]:
-    """By flat name the settings that somebody set and that have no effect: value and reason in words. A setting that
-    agrees with the mode is left out."""
+    """Return by flat name the configured settings without effect: value and reason as text.
+
+    A setting that agrees with the mode is left out.
+    """
     return _chosen(idle_settings(ways), ways[0][0])
 
 

@@ -1,4 +1,7 @@
-"""Reads settings from matchbook.toml and from the environment, which takes precedence. Nothing else reads them."""
+"""Reads settings from matchbook.toml and from the environment, which takes precedence.
+
+Nothing else reads them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from models.settings.declared import ALL_TABLES, DECLARED, PREFIX, Declared, nea
 
 @dataclass(frozen=True)
 class Retired:
-    """A former setting. constant: where its value is now."""
+    """A former setting. constant: its value is now in this constant."""
 
     flat: str
     value: float
@@ -30,7 +33,6 @@ class Retired:
         return f"MATCHBOOK_{self.flat.upper()}"
 
     def meant(self, given: Any) -> bool:
-        """Whether a given value equals the constant."""
         try:
             return float(given) == self.value
         except (TypeError, ValueError):
@@ -49,7 +51,7 @@ RETIRED = (
 
 
 def changed_constants(recorded: Mapping[str, Any]) -> list[str]:
-    """A line for each setting that was recorded with another value than the constant that it is now."""
+    """Return a line for each recorded setting that differs from its present constant."""
     return [
         f"{r.flat}={recorded[r.flat]}, which is a constant now, {r.value:g} ({r.constant})"
         for r in RETIRED
@@ -58,7 +60,7 @@ def changed_constants(recorded: Mapping[str, Any]) -> list[str]:
 
 
 def check_record(recorded: Mapping[str, Any], what: str) -> None:
-    """Raises SettingsError if a build was recorded with another value of a constant. what: names the build."""
+    """Raise SettingsError if a build recorded another value of a constant. what: names the build."""
     if changed := changed_constants(recorded):
         raise SettingsError(
             f"{what} was made with {'; '.join(changed)}; build with --fresh, which reads the current settings"
@@ -77,12 +79,12 @@ _INJECTED = re.compile(
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 _told: set[str] = set()
 
-#: By flat name a value and its origin.
+#: By flat name: a value and its origin.
 Found = dict[str, tuple[Any, str]]
 
 
 def found(environ: Mapping[str, str] | None = None) -> Found:
-    """The settings of the file and the environment. Raises SettingsError with the place, the value and the rule."""
+    """Read the file and the environment. Raises SettingsError with the place, the value and the rule."""
     given = without_injected(os.environ if environ is None else environ)
     return _of_file(given.get(_CONFIG, "")) | _of_environment(given)
 
@@ -102,7 +104,7 @@ def _of_file(named: str) -> Found:
 
 
 def _keys(tables: Mapping[str, Any], where: str) -> Iterator[tuple[Declared, Any]]:
-    """Every key of a file with its declaration. Raises SettingsError for an unknown one."""
+    """Yield every key of a file with its declaration. Raises SettingsError for an unknown one."""
     known = {(d.table, d.key): d for d in DECLARED.values()}
     for table, keys in tables.items():
         if not isinstance(keys, dict):
@@ -137,7 +139,7 @@ def _of_environment(given: Mapping[str, str]) -> Found:
         path, origin = values["experiments"]
         values["experiments"] = (_content(place("MATCHBOOK_EXPERIMENTS", path)), origin)
     for flat, variable in (("home", "MATCHBOOK_HOME"), ("config", _CONFIG)):
-        if flat in values:  # a process that is started elsewhere finds it too
+        if flat in values:  # also for processes that start in another directory
             values[flat] = (DECLARED[flat].kind(place(variable, values[flat][0])), variable)
     return values
 
@@ -156,14 +158,13 @@ def _tell(name: str, sets: list[Declared]) -> None:
 
 
 def _once(name: str, message: str) -> None:
-    """Log a warning once per process."""
     if name not in _told:
         _told.add(name)
         _LOG.warning(message)
 
 
 def without_injected(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without the variables that Kubernetes or Docker set for a service called matchbook or matchbook-…."""
+    """Drop the variables that Kubernetes or Docker set for a service called matchbook or matchbook-…."""
     return {
         name: value
         for name, value in environ.items()
@@ -172,7 +173,7 @@ def without_injected(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def place(name: str, given: str | Path) -> Path:
-    """An absolute path. name: the variable that a SettingsError names."""
+    """Return an absolute path. name: the variable that a SettingsError names."""
     try:
         return Path(given).expanduser().absolute()
     except (RuntimeError, ValueError) as error:
@@ -180,7 +181,7 @@ def place(name: str, given: str | Path) -> Path:
 
 
 def _content(path: Path) -> str:
-    """The content of a JSON file of experiments in canonical form; models/experiments.py validates it."""
+    """Return a JSON file of experiments in canonical form; models/experiments.py validates it."""
     try:
         found: list[Any] = json.loads(regular(path).read_bytes())
         if not isinstance(found, list):

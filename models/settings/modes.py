@@ -1,15 +1,15 @@
-"""Modes of ranking: one switch, [ranking] mode, that decides many settings at once."""
+"""Modes of ranking: one switch, [ranking] mode, sets many settings at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Each setting decides for itself.
+#: No setting is replaced.
 SETTINGS = "settings"
 #: The source documents' recipe (docs/decisions/0040-seed-mode.md).
 SEED = "seed"
-#: By mode the settings that it decides, by flat name, and their values.
+#: By mode: the values that it sets, by flat name.
 MODES: Mapping[str, Mapping[str, Any]] = {
     SETTINGS: {},
     SEED: {
@@ -26,10 +26,10 @@ MODES: Mapping[str, Mapping[str, Any]] = {
         "blend_profile": None,
         "ensemble_als_weight": 0.6,
         "ensemble_two_tower_weight": 0.4,
-        # The network over four features (C33), else the rules (A08); diversity by thirds in the first places (C51).
+        # The network over four features (C33), else the rules (A08). Diversity by thirds in the first places (C51).
         "ranker": "mlp",
         "diversity_places": 20,
-        # How the network is fitted: positives by engagement, viewed pairs first among negatives (C37, C41-C43, C53).
+        # Training of the network: positives by engagement, viewed pairs first among negatives (C37, C41-C43, C53).
         "ranker_epochs": 20,
         "ranker_batch": 128,
         "ranker_learning_rate": 0.001,

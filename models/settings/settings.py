@@ -1,4 +1,4 @@
-"""Settings: one frozen value, read from matchbook.toml and the environment, passed to every function (G01-G11)."""
+"""Settings: one frozen value, read from matchbook.toml and the environment (G01-G11)."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ from models.settings.tables import (
 
 DEFAULT = "default"
 _FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
-#: By table of a model its place in `Settings.models`.
+#: By table of a model: its index in `Settings.models`.
 _MODELS = {name: i for i, name in enumerate(n for n in ALL_TABLES if n not in TABLES)}
-#: By dataclass the table's name; the first where external models share one.
+#: By dataclass: the table's name; the first if external models share one.
 _NAMES = {kind: name for name, kind in reversed(ALL_TABLES.items())}
 _Table = TypeVar("_Table")
 
 
 @dataclass(frozen=True)
 class Settings(Environment):
-    """Every setting as it holds: those of the environment, the tables, and by `of` those of models.
+    """Every effective setting: those of the environment, the tables, and by `of` those of models.
 
-    What [ranking] mode decides holds as the mode has it. Make others by `from_env` and `layered`, which see to that.
-    replaced: flat names and values of settings that the mode replaced, sorted by name. origins: by flat name where a
-    value came from, of those that are not the default.
+    Values that [ranking] mode sets replace the given ones. `from_env` and `layered` ensure this; use them to make
+    others.
+    replaced: flat names and values of settings that the mode replaced, sorted by name.
+    origins: by flat name, the origin of each value that is not the default.
     """
 
     ranking: Ranking = Ranking()
@@ -74,57 +75,61 @@ class Settings(Environment):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read and check file and environment. Raises SettingsError naming the place, the value and the rule."""
+        """Read and check file and environment. Raises SettingsError with the place, the value and the rule."""
         values = found(environ)
         settings = cls()._with({k: v for k, (v, _) in values.items()}, {k: origin for k, (_, origin) in values.items()})
         return settings if "home" in values else replace(settings, home=place("MATCHBOOK_HOME", settings.home))
 
     def of(self, table: type[_Table]) -> _Table:
-        """A table by its dataclass, typed. Raises KeyError where no model and no part declares it."""
+        """Return a typed table by its dataclass. Raises KeyError if it is not declared."""
         found: _Table = self.table(_NAMES[table])
         return found
 
     def table(self, name: str) -> Any:
-        """A table by its name in matchbook.toml; the empty name: settings of the environment. For walks over all
-        tables: `of` is typed."""
+        """Return a table by its name in matchbook.toml; the empty name means the environment.
+
+        Use it to walk over all tables; `of` is typed.
+        """
         if name in TABLES:
             return getattr(self, name)
         return self.models[_MODELS[name]] if name else self
 
     def at(self, path: str) -> Any:
-        """The value of "table.key"."""
+        """Return the value of "table.key"."""
         table, _, key = path.partition(".")
         return getattr(self.table(table), key)
 
     def value(self, flat: str) -> Any:
-        """The value of a flat name. Raises SettingsError."""
+        """Return the value of a flat name. Raises SettingsError."""
         d = declared(flat)
         return getattr(self.table(d.table), d.key)
 
     def origin(self, flat: str) -> str:
-        """Where the value of a flat name came from."""
+        """Return the origin of a flat name's value."""
         return f"[ranking] mode = {self.ranking.mode}" if flat in self.decided else self.origins.get(flat, DEFAULT)
 
     @property
     def decided(self) -> Mapping[str, Any]:
-        """By flat name what [ranking] mode decides, and its values."""
+        """Return by flat name the values that [ranking] mode sets."""
         return MODES[self.ranking.mode]
 
     def given(self, flat: str) -> Any:
-        """The value of a flat name as file, environment and so on gave it, whatever the mode makes of it."""
+        """Return the value of a flat name as given, before the mode replaces it."""
         return next((value for name, value in self.replaced if name == flat), self.value(flat))
 
     def without_mode(self) -> Settings:
-        """The same values, each as a single setting, so that code may change one of them."""
+        """Return the same values without the mode, so that code may change one of them."""
         if self.ranking.mode == SETTINGS:
             return self
         return replace(self, ranking=replace(self.ranking, mode=SETTINGS), replaced=())
 
     def layered(self, values: Mapping[str, Any], origin: str) -> Settings:
-        """These settings with others over them, by flat names: recorded, tuned, an arm's, an option's, a test's.
+        """Return these settings with others over them, by flat names.
 
-        What [ranking] mode decides stays as it decides, and is kept for when the mode changes. What changes nothing
-        keeps its origin. Raises SettingsError for an unknown name."""
+        They may be recorded or tuned, or come from an arm, an option or a test. Values that [ranking] mode sets stay;
+        the given ones are kept for a change of the mode. A value that changes nothing keeps its origin.
+        Raises SettingsError for an unknown name.
+        """
         changed = {}
         for flat, value in values.items():
             d, now = declared(flat), self.given(flat)
@@ -146,21 +151,24 @@ class Settings(Environment):
         return replace(self, **own, **made, models=models, replaced=kept, origins={**self.origins, **origins})
 
     def recorded(self, *phases: Phase) -> dict[str, Any]:
-        """What acts in these phases, by default what shapes the lists, as JSON values by flat names.
+        """Return the settings of these phases as JSON values, by default those that shape the lists.
 
-        It is stored with a snapshot and used again when its cutoff is built again. What the mode replaced is stored as
-        it was given, beside the mode."""
+        They are stored with a snapshot and used to build its cutoff again. Settings that the mode replaced are stored
+        as given, beside the mode.
+        """
         wanted = phases or (Phase.TRAIN, Phase.RANK, Phase.SERVE)
         return {n: d.written(self.given(n)) for n, d in DECLARED.items() if d.rule.phase in wanted}
 
     def with_recorded(self, recorded: Mapping[str, Any], origin: str = "recorded") -> Settings:
-        """These settings, with everything that shapes the lists as it was recorded; unknown names are passed over. A
-        record without a mode was made before there was one."""
+        """Return these settings with everything that shapes the lists as recorded.
+
+        Unknown names are ignored. A record without a mode is older than modes.
+        """
         known = {n: v for n, v in recorded.items() if n in DECLARED and DECLARED[n].recorded}
         return self.layered({"ranking_mode": SETTINGS, **known}, origin)
 
     def overruled(self, recorded: Mapping[str, Any], where: str) -> tuple[str, ...]:
-        """One line per setting that differs from its recorded value. where: the origin of the recorded values."""
+        """Return a line per setting that differs from its recorded value. where: origin of the record."""
         then = self.with_recorded(recorded, where)
         return tuple(
             f"{d.name} {_shown(d, then.given(n))}, {where}, instead of {_shown(d, self.given(n))} from "
@@ -170,33 +178,31 @@ class Settings(Environment):
         )
 
     def is_default(self, name: str) -> bool:
-        """Whether this setting is unset; for a reverse setting, also the forward one."""
+        """Return whether this setting is unset; for a reverse setting, also the forward one."""
         chosen = name in self.origins
         return not chosen and ("_reverse" not in name or self.is_default(name.replace("_reverse", "")))
 
     def with_tuned(self, tuned: Mapping[str, Any], origin: str = "tuning") -> Settings:
-        """These settings with tuned values for unset ones; unknown names are ignored."""
+        """Return these settings with tuned values for unset ones. Unknown names are ignored."""
         wanted = {n: v for n, v in tuned.items() if n in DECLARED and DECLARED[n].recorded and self.is_default(n)}
         return self.layered(wanted, origin)
 
     def digest(self) -> str:
-        """Eight hex digits over `recorded()`."""
         return hashlib.sha256(json.dumps(self.recorded(), sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def earliest_at(self) -> datetime:
-        """The first plausible instant."""
         return self.export.earliest.at
 
     @property
     def artifacts(self) -> Path:
-        """The directory of snapshots, bundles and releases: the store, or this machine's copy of it."""
+        """Return the directory of snapshots, bundles and releases: the store, or its local copy."""
         place = self.artifacts_copy if self.artifacts_url else self.artifacts_place.removeprefix("file://")
         return Path(place).expanduser().absolute() if place else self.home / "artifacts"
 
     @property
     def artifacts_url(self) -> str:
-        """The object storage of artefacts; empty if the directory is the store."""
+        """Return the object storage of artefacts; empty if the directory is the store."""
         place = self.artifacts_place
         return place if "://" in place and not place.startswith("file://") else ""
 
@@ -206,7 +212,6 @@ class Settings(Environment):
 
     @property
     def asks_for_keys(self) -> bool:
-        """Whether the reader requires an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
 
     @property
@@ -215,19 +220,22 @@ class Settings(Environment):
 
     @property
     def redis_address(self) -> str:
-        """REDIS_URL without options that change the form of replies: all clients read bytes, in protocol 2."""
+        """Return REDIS_URL without options that change the form of replies.
+
+        All clients read bytes, in protocol 2.
+        """
         address, _, query = self.redis_url.reveal().partition("?")
         kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _FORMS)
         return f"{address}?{kept}" if kept else address
 
     @property
     def sqlalchemy_url(self) -> str:
-        """DATABASE_URL with an explicit driver, because SQLAlchemy 2.1 has another default for postgresql://."""
+        """Return DATABASE_URL with an explicit driver: SQLAlchemy 2.1 has another default for postgresql://."""
         return _with_driver(self.database_url.reveal())
 
     @property
     def airflow_sqlalchemy_url(self) -> str:
-        """The URL of Airflow's metadata database; empty if unknown."""
+        """Return the URL of Airflow's metadata database; empty if unknown."""
         return _with_driver(self.airflow_database_url.reveal())
 
     @property
@@ -236,7 +244,7 @@ class Settings(Environment):
 
     @property
     def reader_sqlalchemy_url(self) -> str:
-        """The URL of the reader's database: a replica if there is one (N06)."""
+        """Return the URL of the reader's database: a replica if there is one (N06)."""
         return _with_driver(self.reader_database_url.reveal() or self.database_url.reveal())
 
 

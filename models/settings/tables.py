@@ -1,6 +1,6 @@
-"""The tables of matchbook.toml that belong to no model. The tables of models are in their specs (models/registry.py).
+"""The tables of matchbook.toml that belong to no model. Models' tables are in models/registry.py.
 
-They are declared here, not in pipelines or serving: Settings needs all of them, and models imports neither.
+They are here, not in pipelines or serving: Settings needs all of them, and models imports neither.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Score:
 
 
 class Thresholds(NamedTuple):
-    """Beyond `ask` a person is asked, beyond `stop` a release is stopped."""
+    """Beyond `ask` a person decides; beyond `stop` a release is stopped."""
 
     ask: float
     stop: float
@@ -263,7 +263,6 @@ class Gate:
                 )
 
     def limits(self, name: str) -> Thresholds:
-        """The two limits of one of LIMITED."""
         return Thresholds(getattr(self, f"{name}_ask"), getattr(self, f"{name}_stop"))
 
 
@@ -461,7 +460,7 @@ class Airflow:
     )
 
 
-#: By table of matchbook.toml, in the order of the file; those of models come after [train].
+#: By table of matchbook.toml, in the order of the file. Those of models come after [train].
 TABLES: dict[str, type] = {
     "ranking": Ranking,
     "routing": Routing,

@@ -1,4 +1,4 @@
-"""The files written from the declarations: matchbook.toml as it is shipped, and docs/reference/settings.md."""
+"""Writes files from the declarations: the shipped matchbook.toml, and docs/reference/settings.md."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ _PHASES = {
 
 
 def toml() -> str:
-    """matchbook.toml with every default commented out, and a line about each."""
+    """Return matchbook.toml with every default commented out, and a line about each."""
     return _HEAD + "".join(map(_commented_table, ALL_TABLES))
 
 
 def of_table(table: str) -> list[Declared]:
-    """The settings of a table, in order; the empty name means the environment."""
+    """Return the settings of a table, in order; the empty name means the environment."""
     return [d for d in DECLARED.values() if d.table == table]
 
 
 def description_of(d: Declared) -> str:
-    """One line about a setting: its meaning, unit and bounds."""
+    """Return one line about a setting: its meaning, unit and bounds."""
     return "; ".join(filter(None, [d.rule.doc, d.rule.unit and f"unit: {d.rule.unit}", bounds(d)]))
 
 
 def bounds(d: Declared) -> str:
-    """The valid values of a setting in words; empty if any is valid."""
+    """Return the valid values of a setting as text; empty if any is valid."""
     low, high = d.rule.low, d.rule.high
     if d.rule.choices:
         return ", ".join(d.rule.choices)
@@ -78,7 +78,7 @@ def bounds(d: Declared) -> str:
 
 
 def page() -> str:
-    """docs/reference/settings.md."""
+    """Return docs/reference/settings.md."""
     return "".join(_page())
 
 
@@ -106,13 +106,12 @@ def _page() -> Iterator[str]:
 
 
 def _about(table: type) -> str:
-    """The docstring of a table, without its name and what it raises."""
+    """Return the docstring of a table, without its name and errors."""
     text = " ".join((table.__doc__ or "").split("Raises")[0].split())
     return re.sub(r"^\[\w+\]: (\w)", lambda found: found[1].upper(), text)
 
 
 def _modes() -> Iterator[str]:
-    """What each mode decides, and the rankers of conditions."""
     for mode, values in MODES.items():
         yield f"\nMode `{mode}` decides these settings:\n\n" if values else ""
         for table, same in groupby((DECLARED[flat] for flat in values), lambda d: d.table):
@@ -121,7 +120,7 @@ def _modes() -> Iterator[str]:
 
 
 def _table(table: str, about: str) -> Iterator[str]:
-    """What the table is about, its phases, a row for each variable, and the conditions without effect."""
+    """Yield a table's text, its phases, a row for each variable, and the conditions without effect."""
     declared = of_table(table)
     yield " ".join(filter(None, [about, _phases(declared)])) + "\n\n"
     yield "| setting | default | meaning |\n|---|---|---|\n"
@@ -137,7 +136,7 @@ def _idle(d: Declared) -> list[str]:
 
 
 def _phases(declared: Sequence[Declared]) -> str:
-    """The phase of most settings, and the settings of every other phase."""
+    """Return the phase of most settings, and the settings of every other phase."""
     usual, *rest = [phase for phase, _ in Counter(d.rule.phase for d in declared).most_common()]
     others = [f"; {phase}: {_keys(d for d in declared if d.rule.phase is phase)}" for phase in rest]
     return f"Phase: {usual}{''.join(others)}."
@@ -148,7 +147,7 @@ def _keys(declared: Iterable[Declared]) -> str:
 
 
 def _row(same: list[Declared]) -> str:
-    """The settings of one variable: one, or two for limits of the gate."""
+    """Return the row of one variable: one setting, or two for limits of the gate."""
     first = same[0]
     usual = first.table and first.variable == f"{PREFIX}{first.table}_{first.key}".upper()
     name = _keys(same) + ("" if usual or not first.table else f" `{first.variable}`")
@@ -158,7 +157,10 @@ def _row(same: list[Declared]) -> str:
 
 
 def _range(d: Declared) -> str:
-    """The valid values, short: "a, b", "1..500", ">=2"; empty if any is valid, or any number from 0 on."""
+    """Return the valid values, short: "a, b", "1..500", ">=2".
+
+    Empty if any is valid, or any number from 0 on.
+    """
     low, high = d.rule.low, d.rule.high
     if d.rule.choices:
         return ", ".join(d.rule.choices)

@@ -1,4 +1,4 @@
-"""Two-tower network over ids, profile text and histories: the semantic half of the ensemble (A05, C32)."""
+"""Two-tower network over ids, profile text and histories: half of the ensemble (A05, C32)."""
 
 from dataclasses import dataclass
 

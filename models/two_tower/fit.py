@@ -1,10 +1,10 @@
-"""Two towers: one encodes a user, one a startup; the score is their dot product (A05, C32).
+"""Trains two towers for users and startups. The score is their dot product (A05, C32).
 
-Inputs of a user are an id, profile tokens (with role and place) and the startups of the history; inputs of a startup
-are an id and profile tokens. Each tower sums its embeddings and normalises the sum to length 1. Training uses a softmax
-over the batch in both directions, corrected by sampling frequency (logQ, Yi et al. 2019), with disliked startups as
-further hard negatives. Random id dropout trains tokens and history to work without ids, so that cold-start entities
-have a vector.
+A user's inputs are an id, profile tokens (with role and place) and the startups of the history. A startup's inputs are
+an id and profile tokens. Each tower sums its embeddings and scales the sum to length 1.
+Training uses a softmax over the batch in both directions, corrected by sampling frequency (logQ, Yi et al. 2019), with
+disliked startups as hard negatives. Random id dropout trains tokens and history to work without ids, so that cold-start
+entities have a vector.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 NAME = SPEC.bundle
 TEMPERATURE = 0.1
 ID_DROPOUT = 0.25
-#: The last share of the events decides when to stop, if it has at least WATCHED new pairs; fewer are too noisy.
+#: The last share of the events decides when to stop, if it has at least WATCHED new pairs. Fewer are too noisy.
 LATE_SHARE, WATCHED, PATIENCE = 0.1, 50, 2
 _LOG = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Plan:
 
 
 def fit(data: TrainingData[TwoTowerConfig]) -> Bundle:
-    """The bundle two_tower_v1; its vocabulary is as large as that of [content]."""
+    """Train the bundle two_tower_v1. Its vocabulary is as large as that of [content]."""
     profiles = data.profiles(data.users), data.profiles(data.startups)
     plan = Plan(data.config, data.table("content").terms, data.seed, data.device)
     return fit_two_tower(data.interactions, data.users, data.startups, *profiles, plan)
@@ -74,16 +74,15 @@ def fit_two_tower(
     startup_profiles: Profiles,
     plan: Plan,
 ) -> Bundle:
-    """The bundle two_tower_v1, with file two_tower_v1_best.pth (D19).
+    """Train the bundle two_tower_v1, with file two_tower_v1_best.pth (D19).
 
-    user_factors, item_factors: (n, d), a row per entity, zeros if unknown (no id, token or history); the score of a
-    pair is the dot product.
+    user_factors, item_factors: (n, d), a row per entity, zeros if unknown (no id, token or history).
     For unseen owners: tokens (t,) ascending, rarity (t,), token_vectors and startup_token_vectors (t, d). Their vector
     is the normalised mean of the `words` (config) rarest tokens.
-    To fold in events: user_lengths (n,), history_vectors (startups, d), see `TwoTowerFoldIn`.
-    The last tenth of the events selects the number of epochs for a training from scratch on all events. The same rows,
-    settings and processor type give the same bytes. Raises TooSparse without two positive pairs, TrainingError if the
-    loss is not finite.
+    For fold-in: user_lengths (n,), history_vectors (startups, d), see `TwoTowerFoldIn`.
+    The last tenth of the events selects the number of epochs. Then a new training uses all events. Equal rows, settings
+    and processor type give equal bytes.
+    Raises TooSparse without two positive pairs, TrainingError if the loss is not finite.
     """
     pairs = Pairs.from_interactions(interactions, plan.config.half_life_share)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
@@ -122,7 +121,10 @@ def fit_two_tower(
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """Trained towers and the mean loss of each epoch; held_out: the metric of the late pairs after each epoch."""
+    """Trained towers and the mean loss of each epoch.
+
+    held_out: the metric of the late pairs after each epoch.
+    """
 
     towers: torch.nn.ModuleDict
     losses: list[float]
@@ -134,7 +136,7 @@ class _Fitted:
 
 
 def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -> _Fitted | None:
-    """Train on the early events and evaluate on pairs first seen in the late ones; None with too few of these."""
+    """Train on early events and evaluate on pairs first seen in late ones; None if these are too few."""
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
     early_pairs = Pairs.from_interactions(early, plan.config.half_life_share)
@@ -145,7 +147,7 @@ def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -
 
 
 def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epochs: int) -> _Fitted:
-    """Train from scratch; with late pairs, stop after PATIENCE epochs without a better metric."""
+    """Train from scratch. With late pairs, stop after PATIENCE epochs without a better metric."""
     sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, plan.config.dimensions
     towers = _seeded(towers_of(*sizes), plan)
     tensors = on_device(inputs, plan.device)
@@ -176,7 +178,7 @@ def _epoch(
     rng: np.random.Generator,
     plan: Plan,
 ) -> float:
-    """One pass over the pairs, or over a sample of `rows` of them; returns the mean loss."""
+    """Train on all pairs, or on a sample of `rows` of them, once; return the mean loss."""
     import torch
 
     order = rng.permutation(len(pairs))[: plan.config.rows]
@@ -203,7 +205,7 @@ def _loss(
     weight: torch.Tensor,
     dropped: list[torch.Tensor],
 ) -> torch.Tensor:
-    """Weighted cross entropy: each user's startup among the batch's startups, and vice versa."""
+    """Return the weighted cross entropy of each user's startup within the batch, and vice versa."""
     import torch
 
     history = tensors["history"][user]
@@ -221,14 +223,14 @@ def _loss(
 
 
 def _repeats(drawn: torch.Tensor) -> torch.Tensor:
-    """(b, b) bool: other draws of a row's own target, which are not its negatives."""
+    """Return (b, b) bool: other draws of a row's own target, which are not its negatives."""
     return (drawn[:, None] == drawn[None, :]).fill_diagonal_(False)
 
 
 def _hard(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor, user: torch.Tensor
 ) -> torch.Tensor:
-    """(b, DISLIKES) scores of each user's disliked startups, which are further negatives."""
+    """Return (b, DISLIKES) scores of each user's disliked startups, which are further negatives."""
     import torch
 
     disliked = tensors["disliked"][user]
@@ -239,7 +241,7 @@ def _hard(
 
 
 def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], late: Late) -> float:
-    """Mean of 1 / log2(1 + rank) over late pairs, among known startups new to the user.
+    """Return the mean of 1 / log2(1 + rank) over late pairs, among known startups new to the user.
 
     A ranking metric, because the cross entropy of other startups rises long before the lists get worse.
     """
@@ -255,7 +257,7 @@ def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
 
 
 def _seeded(towers: torch.nn.ModuleDict, plan: Plan) -> torch.nn.ModuleDict:
-    """Small random weights by seed; the padding row 0 stays zero."""
+    """Draw small random weights by seed. The padding row 0 stays zero."""
     import torch
 
     generator = torch.Generator().manual_seed(plan.seed)
@@ -285,7 +287,7 @@ def _pinned() -> Iterator[None]:
 
 
 def _file(towers: torch.nn.ModuleDict) -> bytes:
-    """The state dict as a file, to be read with weights_only."""
+    """Return the state dict as a file, to be read with weights_only."""
     import torch
 
     buffer = io.BytesIO()

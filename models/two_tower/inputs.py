@@ -1,4 +1,4 @@
-"""Inputs of the two towers: training pairs, and padded tokens and histories of users and startups."""
+"""Inputs of the two towers: training pairs, and padded tokens and histories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_LATE = 4096
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Positive pairs: user, item (m,) rows; weight (m,), with mean 1."""
+    """Positive pairs. user, item: (m,) rows. weight: (m,), with mean 1."""
 
     user: NDArray[np.int32]
     item: NDArray[np.int32]
@@ -33,7 +33,7 @@ class Pairs:
 
     @classmethod
     def from_interactions(cls, interactions: Interactions, half_life_share: float) -> Pairs:
-        """Every pair with a positive cell, by the log of its summed weight, decayed by `half_life_share`."""
+        """Select every positive cell, weighted by the log of its sum, decayed by `half_life_share`."""
         cells = faded_csr(interactions, half_life_share, "log").tocoo()
         liked = cells.data > 0
         weight = cells.data[liked]
@@ -46,7 +46,7 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Late:
-    """Pairs first seen after the early events, of known users and startups: user, item (m,) rows.
+    """Pairs first seen after the early events, of known users and startups. user, item: (m,) rows.
 
     met: (users, items) bool, every pair of the early events.
     """
@@ -57,7 +57,7 @@ class Late:
 
     @classmethod
     def from_pairs(cls, pairs: Pairs, early: Interactions) -> Late:
-        """At most MOST_LATE pairs, evenly spread."""
+        """Select at most MOST_LATE pairs, evenly spread."""
         met = early.pairs()
         known = (met.getnnz(axis=1)[pairs.user] > 0) & (met.getnnz(axis=0)[pairs.item] > 0)
         fresh = np.flatnonzero(known & (np.asarray(met[pairs.user, pairs.item]).ravel() == 0))
@@ -69,9 +69,9 @@ class Late:
 class TowerInputs:
     """Inputs per user and startup. 0 is padding, so all numbers count from 1.
 
-    user_words, item_words: (n, WORDS) tokens of the vocabulary of `terms` tokens. user_id, item_id: (n,) own row, 0 for
-    entities without training pairs. history: (users, HISTORY) startups, newest first. disliked: (users, DISLIKES)
-    startups.
+    user_words, item_words: (n, WORDS) tokens of a vocabulary of `terms` tokens.
+    user_id, item_id: (n,) own row, 0 for entities without training pairs.
+    history: (users, HISTORY) startups, newest first. disliked: (users, DISLIKES) startups.
     user_share, item_share: (n,) log share of the pairs (the logQ of Yi et al. 2019).
     """
 
@@ -88,7 +88,7 @@ class TowerInputs:
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """Profile tokens in one vocabulary: tokens (t,) ascending, rarity (t,) their idf.
+    """Profile tokens in one vocabulary. tokens: (t,) ascending. rarity: (t,) their idf.
 
     people, startups: (n, WORDS) the rarest tokens of each, counted from 1, ties by name; 0 is padding.
     """
@@ -100,7 +100,7 @@ class Words:
 
 
 def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, terms: int) -> Words:
-    """A vocabulary of at most `terms` tokens. A listed user's role counts as a token."""
+    """Make a vocabulary of at most `terms` tokens. A listed user's role counts as a token."""
     people = token_lists(user_profiles)
     roles = {role.code: [role_word(role)] for role in Role}
     for profile, role, there in zip(people, users.role.tolist(), users.listed.tolist(), strict=True):
@@ -116,7 +116,7 @@ def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profile
 
 
 def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerInputs:
-    """The inputs of the towers for training on these events. pairs: `Pairs.from_interactions` of the same events."""
+    """Make the towers' inputs. pairs: `Pairs.from_interactions` of the same events."""
     users, items = len(interactions.owners), len(interactions.items)
     at = last_seen(interactions, pairs.user, pairs.item)
     kept = newest(pairs.user, pairs.item, at, HISTORY)
@@ -138,7 +138,7 @@ def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerIn
 
 
 def padded(row: NDArray[np.integer[Any]], value: NDArray[np.int32], rows: int, width: int) -> NDArray[np.int32]:
-    """(rows, width): the first values of each row, counted from 1, padded with 0; rows ascend."""
+    """Return (rows, width): the first values of each row, counted from 1, padded with 0. Rows ascend."""
     place = np.arange(len(row)) - np.searchsorted(row, np.arange(rows))[row]
     table = np.zeros((rows, width), np.int32)
     table[row[place < width], place[place < width]] = value[place < width] + 1

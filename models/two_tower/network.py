@@ -1,4 +1,4 @@
-"""The two towers: their forward pass for a batch and for all entities; no training."""
+"""The forward pass of the two towers, for a batch and for all entities; no training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.ModuleDict:
-    """Embedding tables with padding row 0; the state dict of two_tower_v1_best.pth."""
+    """Make embedding tables with padding row 0: the state dict of two_tower_v1_best.pth."""
     from torch import nn
 
     def table(rows: int) -> nn.EmbeddingBag:
@@ -39,7 +39,7 @@ def people_of(
     history: torch.Tensor,
     dropped: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(b, d) unit vectors of users, zero without any input."""
+    """Return (b, d) unit vectors of users, zero without any input."""
     import torch
 
     return torch.nn.functional.normalize(_sums(towers, tensors, user, history, dropped), dim=1)
@@ -52,7 +52,7 @@ def _sums(
     history: torch.Tensor,
     dropped: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(b, d) sums of id, token and history embeddings of users, zero without any input."""
+    """Return (b, d) sums of users' id, token and history embeddings, zero without any input."""
     own = tensors["user_id"][user][:, None]
     own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
     words = towers["user_words"](tensors["user_words"][user])
@@ -62,7 +62,7 @@ def _sums(
 def startups_of(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor, dropped: torch.Tensor | None
 ) -> torch.Tensor:
-    """(b, d) unit vectors of startups, zero without any input."""
+    """Return (b, d) unit vectors of startups, zero without any input."""
     import torch
 
     own = tensors["item_id"][item][:, None]
@@ -74,7 +74,7 @@ def startups_of(
 def vectors(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors of all users and startups, in chunks."""
+    """Return vectors of all users and startups, computed in chunks."""
     import torch
 
     with torch.no_grad():
@@ -85,7 +85,7 @@ def vectors(
 
 
 def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-    """(users,) lengths of users' vectors before normalisation, with which a history can be replaced."""
+    """Return (users,) vector lengths before normalisation, needed to replace a history."""
     import torch
 
     with torch.no_grad():
@@ -95,7 +95,7 @@ def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> ND
 
 
 def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-    """(items, d) what each startup adds to the vector of a user who interacted with it; zeros if untrained."""
+    """Return (items, d) what each startup adds to the vector of a user who met it; zeros if untrained."""
     import torch
 
     with torch.no_grad():
@@ -106,12 +106,12 @@ def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor])
 
 
 def table(towers: torch.nn.ModuleDict, name: str) -> NDArray[np.float32]:
-    """(terms, d) embeddings of an embedding table, without the padding row."""
+    """Return (terms, d) rows of an embedding table, without the padding row."""
     return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
 
 
 def on_device(inputs: TowerInputs, device: str) -> dict[str, torch.Tensor]:
-    """The input arrays by name as tensors on the training device."""
+    """Put the input arrays on the training device, by name."""
     import torch
 
     return {
@@ -126,7 +126,7 @@ _TABLES = {"user": "user_id.weight", "item": "item_id.weight"}
 
 
 def zero_embedding(stored: bytes, side: str, row: int) -> bytes:
-    """The bytes of two_tower_v1_best.pth with the embedding of one id zeroed; deterministic."""
+    """Zero the embedding of one id in the bytes of two_tower_v1_best.pth; deterministic."""
     import torch
 
     weights = torch.load(io.BytesIO(stored), weights_only=True)

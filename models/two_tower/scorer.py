@@ -1,4 +1,4 @@
-"""The two-tower at serving: a factor source that also embeds the profile text of unseen owners (A05)."""
+"""The two-tower at serving: a factor source that also embeds unseen owners' profile text (A05)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from models.two_tower import TWO_TOWER
 
 
 def role_word(role: Role) -> str:
-    """The token for a user's role."""
+    """Return the token for a user's role."""
     return f"role:{role}"
 
 
 class TwoTowerScorer(TextFactorScorer):
-    """For unseen owners it embeds the rarest tokens of the profile, including the role of the surface.
+    """Embeds the rarest tokens of an unseen owner's profile, including the role of the surface.
 
     bundle: two_tower_v1 with the arrays of its tokens. Other arrays as for FactorScorer. A text without a known token
     besides the role is unknown.
@@ -51,7 +51,7 @@ class TwoTowerScorer(TextFactorScorer):
         self._role = [role_word(surface.role)] if person else []
 
     def words_vector(self, text: str) -> NDArray[np.float32]:
-        """(d,) mean of the token vectors of a text and the role; zero without a known token."""
+        """Return (d,) mean of the token vectors of a text and the role; zero without a known token."""
         place = self._rarest(self._read_text(text))
         return self._token_vectors[place].mean(axis=0) if len(place) else np.zeros_like(self._product.vectors[0])
 
@@ -60,7 +60,7 @@ class TwoTowerScorer(TextFactorScorer):
         return list(self._tokens[self._rarest(told)]) if len(told) else []
 
     def _rarest(self, told: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Indices of the rarest tokens, ties by name, as in `models.two_tower.inputs.words_of`."""
+        """Return indices of the rarest tokens, ties by name, as in `models.two_tower.inputs.words_of`."""
         place = np.unique(np.append(told, self._read(np.array(self._role, str))))
         return place[np.lexsort((place, -self._rarity[place]))][: self._most]
 
@@ -68,7 +68,6 @@ class TwoTowerScorer(TextFactorScorer):
         return self._read(np.unique(np.array(text.split(), str)))
 
     def _read(self, words: NDArray[np.str_]) -> NDArray[np.int64]:
-        """Indices of the known ones among these tokens."""
         if not len(self._tokens):
             return np.zeros(0, np.int64)
         place = np.minimum(np.searchsorted(self._tokens, words), len(self._tokens) - 1)
@@ -76,10 +75,10 @@ class TwoTowerScorer(TextFactorScorer):
 
 
 class TwoTowerFoldIn:
-    """The user tower with a longer history: id and tokens unchanged, the mean of the startups recomputed.
+    """The user tower with a longer history: id and tokens stay, the mean of the startups is recomputed.
 
-    scorer: of a surface whose owners are users. lengths: (owners,) vector lengths before normalisation. history:
-    (startups, d) contributions, zeros if untrained. longest: most startups of a history, the newest.
+    scorer: of a surface whose owners are users. lengths: (owners,) vector lengths before normalisation.
+    history: (startups, d) contributions, zeros if untrained. longest: most startups of a history, the newest.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class TwoTowerFoldIn:
         return (total / length).astype(np.float32) if now.any() and length > 1e-9 else None
 
     def _told_by(self, events: Interactions) -> NDArray[np.float32]:
-        """(d,) mean contribution of the newest startups with positive interactions."""
+        """Return (d,) mean contribution of the newest startups with positive interactions."""
         liked = events.csr()
         item = liked.indices[liked.data > 0]
         item = item[self._trained[item]]
@@ -110,7 +109,7 @@ class TwoTowerFoldIn:
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
-    """For the bundle two_tower_v1, with sides swapped on founders' surfaces (R24)."""
+    """Open the bundle two_tower_v1, with sides swapped on founders' surfaces (R24)."""
     vectors = sides.vectors(bundle, ("user", "item") if sides.forward else ("item", "user"), "factors")
     if "tokens" not in bundle.arrays:  # from a version that did not store token vectors
         return FactorScorer(source, *vectors)
@@ -118,7 +117,7 @@ def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
 
 
 def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TwoTowerFoldIn | None:
-    """None for startups, which have no history, and for a bundle of a version that did not store history vectors."""
+    """Open the fold-in; None for startups, which have no history, and for bundles without history vectors."""
     if not (sides.forward and isinstance(scorer, TwoTowerScorer) and "history_vectors" in bundle.arrays):
         return None
     lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)[0]

@@ -1,4 +1,4 @@
-"""The command line, one module a group of steps; each has `register(steps)`."""
+"""The command line. Each module holds one group of commands and has `register(steps)`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.run.run import parse_instant
 
 
 def instant(text: str) -> datetime:
-    """Type of an argument that is an instant; an unreadable one is wrong use, exit status 2."""
+    """Parse an instant; an unreadable one is wrong use (exit status 2)."""
     try:
         return parse_instant(text)
     except DataError as error:

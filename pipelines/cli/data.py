@@ -1,4 +1,4 @@
-"""`import`, `sample` and `export`: data in, the snapshot of a cutoff and the required training files out (E01-E03)."""
+"""`import`, `sample` and `export`: read data in; write a snapshot and the required training files (E01-E03)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 
 def register_load(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     load = steps.add_parser("import", help="import a folder of users, startups and interactions (CSV, plain or .gz)")
     load.add_argument("folder", type=Path, help="layout: docs/guides/your-data.md")
     load.set_defaults(run=_import)
@@ -62,7 +61,6 @@ def _import(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     register_load(steps)
     export = steps.add_parser("export", help="freeze the rows before a cutoff and write the training files")
     export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")

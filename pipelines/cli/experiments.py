@@ -1,4 +1,4 @@
-"""`experiments`: list them, show the shares of their arms, and measure engagement."""
+"""`experiments`: list experiments, show the shares of their arms, and measure engagement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pipelines.publish.history import release_of
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     show = steps.add_parser(
         "experiments", help="experiments of the next build and of a release, and the engagement of their arms"
     )
@@ -68,7 +67,7 @@ def _measure(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _table(found: dict[str, Any]) -> str:
-    """The figures as lines: a group's name, counts, and each rate in percent with its interval."""
+    """Format the figures, one group a line: name, counts, and each rate in percent with its interval."""
     lines = [
         f"answers shown from {found['since']} to {found['made_at']}, "
         f"events within {found['attribution_days']:g} days of it; {found['unshown_acts']} events without a recorded "

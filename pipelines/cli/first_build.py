@@ -1,4 +1,4 @@
-"""Build the first lists through Airflow, then start its schedules: for `make up` and other Airflow installations."""
+"""Build the first lists through Airflow, then start its schedules. Used by `make up` and other installations."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SHOWN = 3
 
 
 def prepare(settings: Settings, folder: Path | None) -> str:
-    """Migrate, check the contract views, import data if needed; returns a line for the user.
+    """Migrate, check the contract views, and import data if needed; return a line for the user.
 
-    Raises DataError for a folder that differs from the loaded data, ContractError for a broken contract.
+    Raises DataError if the folder differs from the loaded data, ContractError if a view breaks its contract.
     """
     database = engine(settings)
     migrate(database)
@@ -53,12 +53,12 @@ def newest(settings: Settings) -> datetime | None:
 
 
 def cutoff(newest: datetime | None) -> datetime | None:
-    """Cutoff of a first build: after the newest event; None without events."""
+    """Return the cutoff of a first build: just after the newest event, or None without events."""
     return None if newest is None else just_after(newest)
 
 
 def examples(settings: Settings) -> list[tuple[str, str]]:
-    """Up to three (surface, owner id) pairs of different surfaces; owners with items in their lists come first."""
+    """Return up to three (surface, owner id) pairs of different surfaces, owners with non-empty lists first."""
     found = rows(engine(settings), "example_owners")
     return [(row.surface, str(row.owner)) for row in found[:SHOWN]]
 
@@ -86,7 +86,7 @@ _SERVER, _PASSWORDS = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "AIRFLOW__CORE_
 
 
 def begin_serving(settings: Settings, api: AirflowApi, say: Callable[[str], None], alive: Callable[[], None]) -> bool:
-    """Build unless lists are live, then unpause every DAG; False if the build failed.
+    """Build unless lists are live, then unpause every DAG; return False if the build failed.
 
     The build is queued first. Otherwise the first scheduled run would start before it.
     """
@@ -98,7 +98,7 @@ def begin_serving(settings: Settings, api: AirflowApi, say: Callable[[str], None
 
 
 def airflow_here(settings: Settings) -> AirflowApi:
-    """The Airflow that the environment names, as in containers, else that of `make up`. Raises ServiceError."""
+    """Return the Airflow that the environment names (containers), else that of `make up`. Raises ServiceError."""
     server, passwords = os.environ.get(_SERVER, ""), os.environ.get(_PASSWORDS, "")
     if not server or not passwords:
         return AirflowApi(address(settings), admin_password(settings))
@@ -130,7 +130,6 @@ def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], aliv
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     schema = steps.add_parser("migrate", help="apply database migrations; a repetition changes nothing")
     schema.set_defaults(run=_migrate)
     first = steps.add_parser(

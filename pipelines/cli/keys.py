@@ -1,4 +1,4 @@
-"""`keys add`, `keys list`, `keys revoke`: API keys of the reader. All readers of the file apply changes at once."""
+"""`keys add`, `keys list`, `keys revoke`: API keys of the reader. All reader processes apply changes at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _REDIS = {"redis-reader": reader_rights, "redis-pipeline": pipeline_rights}
 
 
 def register_grants(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step of this module to the command line."""
     step = steps.add_parser("grants", help="print the required rights as SQL or ACL rules")
     step.add_argument("of", choices=[*_scripts(), *_REDIS])
     step.add_argument(
@@ -50,7 +49,6 @@ def _grants(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line; they need no server."""
     register_grants(steps)
     keys = steps.add_parser("keys", help="the API keys of the reader: add, list, revoke")
     verbs = keys.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -115,7 +113,6 @@ def _revoke(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _shown(key: ApiKey, now: datetime) -> dict[str, object]:
-    """The parts of a key that are no secret."""
     return {
         "id": key.id,
         "name": key.name,
@@ -133,7 +130,7 @@ def _held(path: Path) -> dict[str, ApiKey]:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[dict[str, ApiKey]]:
-    """The keys, to be changed in place. Locks the file, writes a private copy and renames it."""
+    """Yield the keys to be changed in place. Lock the file; write a private copy and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:

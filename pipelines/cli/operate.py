@@ -34,14 +34,13 @@ from pipelines.store.artifacts import Artifacts
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step of this module to the command line; it starts nothing."""
     step = steps.add_parser("doctor", help="check for known problems; print figures and the fix for each")
     step.add_argument("--json", action="store_true", help="one JSON line a diagnosis")
     step.set_defaults(run=_doctor, needs_servers=False)
 
 
 def _doctor(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 if a problem was found."""
+    """Return 1 if a problem was found, else 0."""
     ready = running_settings(settings)
     now = datetime.now(UTC)
     found = diagnose(ready or settings, now, ready is not None)
@@ -53,7 +52,6 @@ def _doctor(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step of this module to the command line."""
     step = steps.add_parser("erase", help="erase a person or startup everywhere; writes a receipt")
     step.add_argument("id", help="the id of the user or startup")
     step.add_argument("--scan", action="store_true", help="change nothing: list every file and key that holds the id")
@@ -61,7 +59,7 @@ def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 if the id is still stored somewhere."""
+    """Return 1 if the id is still stored somewhere, else 0."""
     migrate(engine(settings))
     settings = with_metadata(settings)
     done = {"left": looked_for(settings, person_of(settings, args.id))} if args.scan else erase(settings, args.id)
@@ -70,7 +68,6 @@ def _erase(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def register_drain(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     drain = steps.add_parser("drain-events", help="store posted events and update the filters of answers")
     drain.add_argument(
         "--full", action="store_true", help="read every row since the live release's cutoff again, not only what is new"
@@ -85,7 +82,6 @@ def _drain(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     register_doctor(steps)
     register_drain(steps)
     register_erase(steps)
@@ -114,7 +110,10 @@ def _refresh(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _newest(settings: Settings) -> datetime:
-    """One second after the newest plausible event or arrival, never after now. Raises EmptySnapshot without either."""
+    """Return one second after the newest plausible event or arrival, never after now.
+
+    Raises EmptySnapshot without either.
+    """
     now = datetime.now(UTC)
     arrived = rows(engine(settings), "since/newest_arrival", earliest=settings.earliest_at, as_of=now)[0].newest
     found = [at for at in (newest_event(settings), arrived) if isinstance(at, datetime)]
@@ -126,7 +125,6 @@ def _newest(settings: Settings) -> datetime:
 
 
 def register_settings(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step of this module to the command line; it needs no server."""
     step = steps.add_parser("settings", help="print every setting with its value, source, and phase")
     step.add_argument("--release", help="the settings of this release")
     step.add_argument(
@@ -152,7 +150,7 @@ def _settings(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def line(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
-    """A setting: name, value, origin, phase, description, and when or why it has no effect.
+    """Format a setting: name, value, origin, phase, description, and when or why it has no effect.
 
     rankers: kinds that may serve.
     """

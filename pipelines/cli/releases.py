@@ -1,6 +1,6 @@
-"""Releases: `build`, `score` and `publish` make them; `releases`, `compare`, `lists`, `explain` and `check` show them.
+"""Make releases (`build`, `score`, `publish`); show them (`releases`, `compare`, `lists`, `explain`, `check`).
 
-`promote` and `rollback` change which one is live.
+`promote` and `rollback` change the live release.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ from pipelines.store.artifacts import Artifacts
 
 
 def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     build = steps.add_parser(
         "build", help="export, train, evaluate, score and publish: the whole pipeline without Airflow"
     )
@@ -83,7 +82,6 @@ def _newest(settings: Settings) -> str:
 
 
 def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step of this module to the command line; it reads files only."""
     both = steps.add_parser("compare", help="compare two stored releases: lists, models, settings, evaluation")
     both.add_argument("first", metavar="RELEASE")
     both.add_argument("second", metavar="RELEASE")
@@ -102,7 +100,6 @@ SURFACES = [s.value for s in Surface]
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     register_build(steps)
     register_compare(steps)
     steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(
@@ -155,7 +152,7 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
 def from_profiles(
     settings: Settings, release: Release, surface: Surface, path: Path
 ) -> tuple[NDArray[Any], RankedLists]:
-    """Lists for the rows of a users.csv (or startups.csv) as the live fallback would make them."""
+    """Return lists for the rows of a users.csv (or startups.csv), as the live fallback would make them."""
     key = f"{surface.owner}_id"
     table = table_of(path, TABLE_OF[surface.owner].names).to_pandas()
     if key not in table:
@@ -176,7 +173,7 @@ def from_profiles(
 
 
 def _write(lists: RankedLists, owners: NDArray[Any], items: NDArray[Any], depth: int | None) -> None:
-    """One JSON line a list."""
+    """Print one JSON line per list."""
     sources = registry.sources()
     for i in range(len(lists)):
         row = lists.row(i)
@@ -226,7 +223,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _version_of(release: Release, surface: Surface, settings: Settings, told: Mapping[str, Any]) -> ListVersion:
-    """The version of the list that `explain` has just made again."""
+    """Return the version of the list that `explain` has just made again."""
     ranker = registry.ranker_code(told["ranker"]) if told["ranker"] else 0
     return version_of(surface, Method(told["method_used"]), ranker, release.bundles, settings, release.code_version)
 
@@ -234,7 +231,10 @@ def _version_of(release: Release, surface: Surface, settings: Settings, told: Ma
 def _owner_of(
     settings: Settings, release: Release, recipe: SurfaceRecommender, row: int
 ) -> tuple[SurfaceRecommender, Owners]:
-    """The recommender and owner that made the release's list; for a refresh with the owner's later events."""
+    """Return the recommender and owner that made the release's list.
+
+    For a refreshed release the owner includes later events.
+    """
     sides = {e.entity: e for e in (recipe.owners, recipe.items)}
     events = known_events(settings, release, sides)
     text = texts_of_later(settings, recipe.owners, parse_instant(release.as_of))[[row]]
@@ -244,7 +244,7 @@ def _owner_of(
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 if a required bundle is missing or damaged (D23, E15), or a view breaks its contract."""
+    """Return 1 if a required bundle is missing or damaged (D23, E15) or a view breaks its contract, else 0."""
     migrate(engine(settings))
     check_contract(engine(settings))
     print(json.dumps({"contract": "the three views match their contract"}))

@@ -1,6 +1,6 @@
-"""`train-als`, `train-als-reverse`, `train-two-tower`, `train-content`: one model on the newest snapshot (E04-E06).
+"""`train-als`, `train-als-reverse`, `train-two-tower`, `train-content`: fit one model (E04-E06).
 
-`tune`, `train-ranker`, `ranking-set` and `evaluate` use the same snapshot.
+`tune`, `train-ranker`, `ranking-set` and `evaluate` also use the newest snapshot.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Option:
 
 
 def options_of(spec: ModelSpec) -> tuple[Option, ...]:
-    """Options of a model's command: a field of its table, "option=field", or "option=table.field"."""
+    """Return the options of a model's command: a field of its table, "option=field", or "option=table.field"."""
     found = []
     for text in spec.command[1:]:
         option, _, field = text.partition("=")
@@ -62,7 +62,6 @@ def options_of(spec: ModelSpec) -> tuple[Option, ...]:
 
 
 def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line; none needs a database."""
     for spec in (spec for spec in registry.MODELS if spec.command):
         about = f"train {spec.title.rstrip('.')}, on the newest snapshot; prints the bundle and its files"
         parser, options = steps.add_parser(spec.command[0], help=about), options_of(spec)
@@ -107,12 +106,12 @@ def _train(name: str, options: tuple[Option, ...], settings: Settings, args: arg
 
 
 def _with_options(settings: Settings, given: dict[str, str]) -> Settings:
-    """The settings with these fields as if the environment had set them, checked by the same rules."""
+    """Return the settings with these fields set as if by the environment, and checked by the same rules."""
     return settings.layered({flat: declared(flat).of_text(text) for flat, text in given.items()}, "command line")
 
 
 def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) -> Path:
-    """Folder of the wanted snapshot, by default the newest. Raises DataError."""
+    """Return the folder of the wanted snapshot, by default the newest. Raises DataError."""
     if given is not None:
         return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
     stored = Artifacts(settings).stored("snapshots")
@@ -138,7 +137,6 @@ def _share(text: str) -> float:
 
 
 def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the step to the command line; it needs no database."""
     parser = steps.add_parser("tune", help="tune the base models' settings on the newest snapshot; resumable")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--budget", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600")
@@ -160,7 +158,6 @@ def _tune(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
-    """Tune with a progress bar on stderr."""
     snapshot = Snapshot.open(_named_snapshot(settings, args.snapshot))
     seconds = None if args.trials is not None else args.budget
     unit = "trial" if seconds is None else "s"
@@ -195,7 +192,6 @@ _RECIPES = ("honest", "seed")
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line; none needs a database."""
     register_train(steps)
     register_tune(steps)
     train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")
@@ -240,7 +236,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _stored(settings: Settings, bundle: Bundle, folder: Path | None) -> dict[str, str]:
-    """Store the bundle in the given folder, or among the bundles under the cutoff of the newest snapshot."""
+    """Store the bundle in the given folder, by default among the bundles of the newest snapshot's cutoff."""
     if folder is None:
         run, _ = newest_run(settings)
         bundle = replace(bundle, config={**bundle.config, "as_of": run.as_of.isoformat()})
@@ -269,7 +265,10 @@ def _evaluate(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def newest_run(settings: Settings) -> tuple[Run, str]:
-    """The run of the newest snapshot, and the snapshot's name. All steps share it, so base models are refitted once."""
+    """Return the run of the newest snapshot and the snapshot's name.
+
+    All commands share this run, so base models are refitted once.
+    """
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
         raise DataError(

@@ -39,11 +39,14 @@ from models.settings.settings import Settings
 
 WATCH_S = 1.0
 SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
-PATIENCE_S = 6.0  # Airflow's API server loses nothing, and takes much longer to end by itself
+PATIENCE_S = 6.0  # Airflow's API server loses no data if killed, and needs much longer to end by itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 done, 1 failed, 2 wrong use; never 130, because Ctrl-C is the normal end of `make up`."""
+    """Return the exit status: 0 done, 1 failed, 2 wrong use.
+
+    Never 130, because Ctrl-C is the normal end of `make up`.
+    """
     parser = argparse.ArgumentParser(prog="make", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True)
     up = steps.add_parser("up")
@@ -69,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
-    """Start everything and wait until it is stopped; with `detach` return when lists are served."""
+    """Start everything and wait until it is stopped; with `detach`, return when lists are served."""
     running = Running(settings)
     if running.alive():
         return _already_up(settings, data)
@@ -94,7 +97,7 @@ def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
 
 
 def take_down(settings: Settings) -> int:
-    """Stop what `make up` started, and nothing else. Processes that already ended are no error."""
+    """Stop only what `make up` started. Processes that already ended are no error."""
     running = Running(settings)
     foreground = running.processes().get("up")
     if foreground is not None and foreground.pid != os.getpid():
@@ -110,7 +113,7 @@ def reset(settings: Settings) -> int:
     """Stop everything; remove the home and files placed elsewhere for it."""
     take_down(settings)
     if settings.database_url:
-        with suppress(Exception):  # the user's server may be gone, and our database with it
+        with suppress(Exception):  # the user's own server may be gone, and our database with it
             drop_metadata(settings)
     removed = remove_home(settings)
     say(f"removed: {', '.join(map(str, removed))}" if removed else f"there is nothing at {settings.home}")
@@ -120,7 +123,7 @@ def reset(settings: Settings) -> int:
 
 
 class Running:
-    """Processes that `make up` started, by name, stored in the home."""
+    """Processes that `make up` started, by name; stored in the home."""
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.home / "running.json"
@@ -132,7 +135,7 @@ class Running:
             return {}
 
     def alive(self) -> bool:
-        """Whether every process of a finished start still runs."""
+        """Return whether every process of a finished start still runs."""
         services = {n: p for n, p in self.processes().items() if n != "up"}
         return {"reader", "drain"} <= set(services) and all(p.alive() for p in services.values())
 
@@ -152,19 +155,22 @@ class Running:
         self._path.unlink(missing_ok=True)
 
     def check(self, logs: Path) -> None:
-        """Raise ServiceError with the end of its log for the first process that has ended."""
+        """Raise ServiceError for the first process that has ended, with the end of its log."""
         for name, process in self.processes().items():
             if not process.alive():
                 raise ServiceError(f"{name} has ended; the end of {logs / name}.log:\n{tail(logs / f'{name}.log')}")
 
 
 def _everything(settings: Settings, running: Running, data: Path | None) -> bool:
-    """Start everything until lists are served; False if the build failed. `running` holds the started processes."""
+    """Start everything until lists are served; return False if the build failed.
+
+    `running` receives the started processes.
+    """
     logs = settings.home / "logs"
     say(f"Matchbook stores everything in {settings.home}")
     ready = start_servers(settings)
     say("PostgreSQL and Redis: " + ("yours" if settings.database_url and settings.redis_url else "running"))
-    if data is not None:  # before Airflow starts: the folder may be refused
+    if data is not None:  # before Airflow starts, because the folder may be refused
         say(_marketplace().prepare(ready, data))
     say("Airflow and the reader: starting")
     later = starts_later(ready)
@@ -194,14 +200,14 @@ def _everything(settings: Settings, running: Running, data: Path | None) -> bool
 
 
 def _marketplace() -> ModuleType:
-    """What loads data and builds. It imports pandas, so it is imported while Airflow starts."""
+    """Import the code that loads data and builds. It needs pandas, so this happens while Airflow starts."""
     from pipelines.cli import first_build
 
     return first_build
 
 
 def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
-    """Wait until all processes of the reader have loaded the release, seen as several good answers in a row."""
+    """Wait until all reader processes have loaded the release: several good answers in a row."""
     deadline, wanted = time.monotonic() + patience_s, 4 * ready.reader_workers
     in_a_row = 0
     while in_a_row < wanted:
@@ -231,7 +237,7 @@ def _say_where(ready: Settings, api: AirflowApi) -> None:
 
 
 def _stay(running: Running, healthy: bool) -> int:
-    """Wait for Ctrl-C, `make down` (SIGTERM) or the end of one of our processes."""
+    """Wait for Ctrl-C, `make down` (SIGTERM) or the end of a process."""
     say("\nCtrl-C stops everything." if healthy else "\nAirflow and the reader keep running; Ctrl-C stops everything.")
     services = {n: p for n, p in running.processes().items() if n != "up"}
     while all(p.alive() for p in services.values()):
@@ -251,7 +257,7 @@ def _go_down(settings: Settings, running: Running) -> None:
 
 
 def _stop_services(running: Running) -> list[str]:
-    """Stop the scheduler first, so that its tasks can report their ends; returns the names of stopped processes."""
+    """Stop all services and return their names. The scheduler stops first, so that tasks can report their ends."""
     services = {n: p for n, p in running.processes().items() if n != "up" and p.members()}
     if SCHEDULER in services:
         services[SCHEDULER].ask()
@@ -307,7 +313,7 @@ def _status(url: str) -> int:
 
 
 def say(text: str) -> None:
-    """Print for the user, flushed also if the output is a file."""
+    """Print for the user, and flush, because the output may be a file."""
     print(text, flush=True)
 
 
@@ -316,7 +322,6 @@ if __name__ == "__main__":
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the steps of this module to the command line."""
     step = steps.add_parser("airflow", help="Airflow's own command line, such as `airflow backfill create …`")
     step.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="arguments of `airflow`")
     step.set_defaults(run=_run)
@@ -327,7 +332,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _run(settings: Settings, args: argparse.Namespace) -> int:
-    """Run airflow with the metadata, secrets and DAGs of the running processes; returns its exit status."""
+    """Run airflow with the metadata, secrets and DAGs of the running processes; return its exit status."""
     program = Path(sys.executable).with_name("airflow")
     return subprocess.run([program, *args.words], env=airflow_environment(settings), cwd=CHECKOUT).returncode
 

@@ -1,4 +1,4 @@
-"""A diagnosis and its result, and the system state that all diagnoses read."""
+"""A diagnosis, its result, and the system state that all diagnoses read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipelines.store.artifacts import Artifacts
 
 
 class State(StrEnum):
-    """Whether a diagnosis applies now; unknown if its data are missing."""
+    """Whether the problem of a diagnosis exists now; unknown if data are missing."""
 
     FOUND, WELL, UNKNOWN = "found", "well", "unknown"
 
@@ -31,8 +31,8 @@ class State(StrEnum):
 class Diagnosis:
     """One diagnosis.
 
-    id: P01 … P09, or a word. title: the problem. says: the answer, one sentence. cure: what to do if it applies.
-    figures: the evidence, JSON values.
+    id: P01 … P09, or a word. title: the problem. says: the answer in one sentence. cure: what to do about the problem.
+    figures: the evidence as JSON values.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Diagnosis:
 class SystemState:
     """The state of one system, read once and on demand.
 
-    settings: with the addresses of both servers. running: whether they run. at: the present.
+    settings: with the addresses of both servers. running: whether the servers run. at: the present.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ class SystemState:
 
     @cached_property
     def live(self) -> str | None:
-        """The id of the live release; None if there is none or Redis does not answer."""
+        """Return the id of the live release; None if there is none or Redis does not answer."""
         try:
             return current_release(self.settings) if self.running else None
         except MatchbookError:
@@ -71,14 +71,14 @@ class SystemState:
 
     @cached_property
     def release(self) -> Release | None:
-        """The live release, otherwise the newest stored one. Raises ReleaseError if its manifest is damaged."""
+        """Return the live release, else the newest stored one. Raises ReleaseError if its manifest is damaged."""
         stored = self.artifacts.stored("releases")
         name = self.live or (stored[-1].name if stored else None)
         return self.artifacts.release(name) if name else None
 
     @cached_property
     def snapshot(self) -> Mapping[str, Any]:
-        """The manifest of the release's snapshot, otherwise of the newest; empty without any. Raises DataError."""
+        """Return the manifest of the release's snapshot, else of the newest; empty without any. Raises DataError."""
         stored = {path.name: path for path in self.artifacts.stored("snapshots")}
         name = self.release.snapshot if self.release is not None and self.release.snapshot in stored else ""
         path = stored.get(name) or next(reversed(stored.values()), None)
@@ -86,19 +86,22 @@ class SystemState:
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
-        """The report.json of the live release's build, else of the newest build; may be empty."""
+        """Return the report.json of the live release's build, else of the newest build; it may be empty."""
         found = list(reports(self.settings))
         mine = [told for told in found if self.release is not None and told["release"] == self.release.build]
         return (mine or found or [{}])[0]
 
     @property
     def surfaces(self) -> Mapping[str, Any]:
-        """The evaluation of that report by surface."""
+        """Return the evaluation in `report` by surface."""
         return (self.report.get("evaluation") or {}).get("surfaces") or {}
 
     @cached_property
     def bundles(self) -> Mapping[str, Bundle | BundleError]:
-        """By name: every bundle of the release, or why it cannot be opened; pinned paths win (M04)."""
+        """Return every bundle of the release by name, or the error that prevents opening it.
+
+        A pinned path replaces the release's own bundle (M04).
+        """
         found: dict[str, Bundle | BundleError] = {}
         for name, version in (self.release.bundles if self.release is not None else {}).items():
             try:
@@ -108,7 +111,7 @@ class SystemState:
         return found
 
     def opened(self, name: str) -> Bundle | None:
-        """Return a bundle of the release, if it exists and opens."""
+        """Return a bundle of the release; None if it does not exist or does not open."""
         found = self.bundles.get(name)
         return found if isinstance(found, Bundle) else None
 
@@ -118,5 +121,5 @@ def unknown(id_: str, title: str, says: str, cure: str) -> Diagnosis:
 
 
 def answered(id_: str, title: str, found: bool, says: str, cure: str, figures: Mapping[str, Any]) -> Diagnosis:
-    """Return a diagnosis with an answer; figures must be JSON."""
+    """Return a diagnosis with an answer; figures must be JSON values."""
     return Diagnosis(id_, title, State.FOUND if found else State.WELL, says, cure, json.loads(json.dumps(figures)))

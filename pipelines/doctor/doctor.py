@@ -1,4 +1,4 @@
-"""Run every diagnosis in order; one that fails reports its error and does not stop the others."""
+"""Run every diagnosis in order. One that fails reports its error and does not stop the others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}
 
 
 def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Diagnosis]:
-    """Return every diagnosis at the instant; changes nothing.
+    """Return every diagnosis at an instant; change nothing.
 
     running: whether the servers of the settings run.
     """
@@ -56,7 +56,6 @@ def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Dia
 
 
 def as_text(found: Sequence[Diagnosis]) -> str:
-    """Format for people: state, answer, figures and advice."""
     lines = []
     for d in found:
         lines.append(f"{_MARKS[d.state]:8} {d.id:8} {d.title}? {d.says}")

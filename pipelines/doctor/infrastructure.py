@@ -1,4 +1,4 @@
-"""State of the infrastructure: servers, disk, Redis memory, age of lists, half-loaded keys, gate, slow answers."""
+"""Check the infrastructure: servers, disk, Redis memory, age of lists, half-loaded keys, gate, slow answers."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def redis_memory(patient: SystemState) -> Diagnosis:
 
 
 def redis_fits(patient: SystemState) -> Diagnosis:
-    """Check that Redis is new enough, is no cluster, and does not evict keys."""
+    """Check that Redis is new enough, is no cluster, and evicts no keys."""
     title = "Redis does not fit"
     cure = "another server in REDIS_URL, or `CONFIG SET maxmemory-policy noeviction` (docs/guides/operate.md, Redis)"
     if not patient.running:
@@ -133,7 +133,7 @@ def lists_are_late(patient: SystemState) -> Diagnosis:
 
 
 def half_loaded(patient: SystemState) -> Diagnosis:
-    """Check whether a killed publisher left keys behind."""
+    """Check whether a killed publisher left half-loaded keys."""
     title = "Half-loaded lists in Redis"
     cure = "nothing reads them; the next publish, promote or rollback removes them"
     if not patient.running:
@@ -151,7 +151,7 @@ def half_loaded(patient: SystemState) -> Diagnosis:
 
 
 def drain_works(patient: SystemState) -> Diagnosis:
-    """Check whether posted events wait for long, and whether the drain ran in the last minutes."""
+    """Check whether posted events wait too long, and whether the drain ran in the last minutes."""
     title = "Posted events are not drained"
     cure = "start `python -m pipelines.events`, which `make up` and the containers run, or read its log"
     if not patient.running:
@@ -202,10 +202,10 @@ _CURE = (
     "or smaller models ([als] factors, [two_tower] dimensions) if memory is short; stored "
     "lists are read, not computed: only newcomers wait for a model, [reader] live_budget_s at most"
 )
-#: Milliseconds allowed for one count; rows of a table from which a sequential scan counts as slow.
+#: Maximum milliseconds of one count. From this number of rows a sequential scan counts as slow.
 _COUNT_MS, _SMALL_ROWS = 50.0, 100_000
 _PING_MS = 10.0
-_MEMORY_SHARE = 0.5  # of the machine, for the models of all processes of the reader
+_MEMORY_SHARE = 0.5  # share of the machine for the models of all reader processes
 
 
 def slow_answers(patient: SystemState) -> Diagnosis:
@@ -254,7 +254,7 @@ def _bytes_of(folder: Path) -> int:
 
 
 def _counting(patient: SystemState) -> list[dict[str, Any]]:
-    """Time the query that routes an owner, for the busiest user and startup, with its plan."""
+    """Time the query that chooses an owner's route, for the busiest user and startup; include its plan."""
     busiest: dict[str, Any] = {}
     for row in rows(engine(patient.settings), "example_owners"):
         busiest.setdefault(Surface(row.surface).owner.value, row.owner)
@@ -272,7 +272,7 @@ def _counting(patient: SystemState) -> list[dict[str, Any]]:
 
 
 def _asked(connection: Connection, query: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Return milliseconds of a query, and whether its plan scans a large table."""
+    """Return the milliseconds of a query and whether its plan scans a large table."""
     started = time.perf_counter()
     connection.execute(text(sql.load(query)), params).all()
     ms = 1000 * (time.perf_counter() - started)
@@ -296,7 +296,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _ping_ms(patient: SystemState) -> float:
-    """Return the fastest of five."""
+    """Return the shortest of five pings in milliseconds."""
     best = float("inf")
     try:
         with redis_errors("timing Redis"):

@@ -1,4 +1,4 @@
-"""State of models: missing or damaged (P03), the ensemble's members (P04), models that a reader skipped (P09)."""
+"""Check the models: missing or damaged (P03), the ensemble's members (P04), models that a reader skipped (P09)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def missing_bundles(patient: SystemState) -> Diagnosis:
-    """P03."""
+    """Check P03: missing or damaged models."""
     title = "Model files missing or damaged"
     if patient.release is None:
         return answered("P03", title, True, "no release is stored: nothing was ever built", _REBUILD, {"release": None})
@@ -58,7 +58,7 @@ def missing_bundles(patient: SystemState) -> Diagnosis:
 
 
 def ensemble_halves(patient: SystemState) -> Diagnosis:
-    """P04."""
+    """Check P04: missing members of the ensemble."""
     title, settings = "The ensemble cannot start", patient.settings
     if not settings.routing.enable_ensemble:
         return answered("P04", title, False, "ENABLE_ENSEMBLE is off: hot people get ALS", _HALF, {"enabled": False})
@@ -78,7 +78,7 @@ def ensemble_halves(patient: SystemState) -> Diagnosis:
 
 
 def reader_opens(patient: SystemState) -> Diagnosis:
-    """Check P09: models that the reader could not open. The reader starts anyway, without live lists of those."""
+    """Check P09: models that the reader could not open. The reader starts anyway, without their live lists."""
     title = "Models that do not open while the reader starts"
     cure = (
         "the reader runs and serves stored lists and the popular list; fix what P03 names, "
@@ -108,7 +108,7 @@ def reader_opens(patient: SystemState) -> Diagnosis:
 
 
 def _half(patient: SystemState, name: str, enabled: bool) -> str:
-    """Return why a member of the ensemble is missing; empty if it is not."""
+    """Return why a member of the ensemble is missing; empty if it is there."""
     if not enabled:
         return "switched off"
     found = patient.bundles.get(name)
@@ -130,7 +130,7 @@ def _health(address: str) -> dict[str, Any] | None:
         return None
 
 
-#: Share of people past the cold start below which there are few training data.
+#: Training data are few if a smaller share of people is past the cold start.
 _PAST_COLD = 0.10
 _NO_ROWS = (
     "load the platform's data (`python -m pipelines import FOLDER`, docs/guides/your-data.md), or check that the "
@@ -143,7 +143,7 @@ _SPARSE = (
 
 
 def empty_tables(patient: SystemState) -> Diagnosis:
-    """P01."""
+    """Check P01: empty tables."""
     title = "No interactions to learn from"
     if not patient.running:
         return unknown("P01", title, "PostgreSQL does not run here, so its tables were not counted", _NO_ROWS)
@@ -155,7 +155,7 @@ def empty_tables(patient: SystemState) -> Diagnosis:
 
 
 def sparse_matrix(patient: SystemState) -> Diagnosis:
-    """P02."""
+    """Check P02: a sparse matrix."""
     title = "Too few events for each person or startup"
     release, catalogue = patient.release, patient.opened(CATALOGUE)
     if release is None or catalogue is None:
@@ -180,6 +180,6 @@ def sparse_matrix(patient: SystemState) -> Diagnosis:
 
 
 def _density(als: Bundle | None) -> float | None:
-    """Share of filled cells in the matrix of ALS."""
+    """Return the share of filled cells in the matrix of ALS."""
     value = als.config.get("density") if als is not None else None
     return float(value) if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""Quality of lists: the ensemble against its best member (P05), founders' lists (P06), the ranker (P08)."""
+"""Check the quality of lists: the ensemble against its best member (P05), founders (P06), the ranker (P08)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _RANKER = (
 )
 #: Limits of the requirements for founders: events in total, and age of models (004 L210-223).
 _EVENTS, _STALE_DAYS = 1000, 7.0
-_WEAK = 0.5  # a member below this share of the other lowers the blend
+_WEAK = 0.5  # a member with less than this share of the other's NDCG lowers the blend
 
 
 def ensemble_below(patient: SystemState) -> Diagnosis:
-    """P05."""
+    """Check P05: the ensemble against its best member."""
     title = "The ensemble is worse than its best member"
     claims = {s: c for s, told in patient.surfaces.items() if (c := (told.get("claims") or {}).get("ensemble"))}
     if not claims:
@@ -67,7 +67,7 @@ def ensemble_below(patient: SystemState) -> Diagnosis:
 
 
 def founder_lists(patient: SystemState) -> Diagnosis:
-    """P06."""
+    """Check P06: the lists of founders."""
     title = "Poor lists for founders"
     catalogue, reverse = patient.opened(CATALOGUE), patient.opened(als.REVERSE.bundle)
     if catalogue is None or not patient.snapshot:
@@ -102,7 +102,7 @@ def founder_lists(patient: SystemState) -> Diagnosis:
 
 
 def weak_ranker(patient: SystemState) -> Diagnosis:
-    """P08."""
+    """Check P08: a weak ranker."""
     title = "A weak ranker"
     network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
     if patient.release is None:
@@ -128,7 +128,7 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
 
 
 def _network(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return positives, class balance, and the rise of the held-out loss after its best epoch."""
+    """Return positives, class balance, and the rise of the held-out loss after the best epoch."""
     held_out = config.get("validation_loss") or []
     return {
         "positives": config.get("positives"),
@@ -142,7 +142,7 @@ def _network(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _weak(ndcg: Mapping[str, float | None]) -> str | None:
-    """Return the member with less than half of the other's NDCG."""
+    """Return the member whose NDCG is less than half of the other's."""
     members = {name: value or 0.0 for name, value in ndcg.items() if name != "ensemble"}
     if len(members) < 2:
         return None
@@ -151,7 +151,7 @@ def _weak(ndcg: Mapping[str, float | None]) -> str | None:
 
 
 def _overlap(patient: SystemState, release: Release | None, surface: str) -> float | None:
-    """Return the share of places that both models proposed, of those that either did."""
+    """Return the share of places that both models proposed, among those that either proposed."""
     if release is None or surface not in release.lists:
         return None
     als = ALS if Surface(surface).owner is Entity.USER else ALS_REVERSE

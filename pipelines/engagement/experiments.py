@@ -1,4 +1,4 @@
-"""Rates of groups of the ledger, and experiments: each arm against the first, and the sample ratio."""
+"""Compute rates for groups of the ledger. Compare each arm with the first, and check the sample ratio."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ COUNTS = (
     "aged",
     "age_days",
 )
-#: Maximum time between an event with its answer and the platform's own row of the same act.
+#: Maximum time between an event with an answer id and the platform's own row of the same act.
 SAME_ACT = timedelta(minutes=5)
 
 
 def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
-    """Return columns KINDS (text, empty for none), owner (int64, a hash of the id) and COUNTS, in no order.
+    """Return columns KINDS (text, empty for none), owner (int64, a hash of the id) and COUNTS, unordered.
 
     No personal id leaves the database.
     """
@@ -60,9 +60,9 @@ def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.Data
 
 
 def unshown_acts(settings: Settings, since: datetime, as_of: datetime) -> int:
-    """Return the number of acts that name an answer without an impression of the item.
+    """Return the number of events that name an answer without an impression of the item.
 
-    They are not counted anywhere. Many of them mean that a client does not report its impressions.
+    No figure counts them. Many of them mean that a client does not report its impressions.
     """
     return int(rows(engine(settings), "ledger/unshown", since=since, as_of=as_of)[0].acts)
 
@@ -75,7 +75,7 @@ def daily_interactions(settings: Settings, since: datetime, as_of: datetime) -> 
     ]
 
 
-#: By name: numerator and denominator columns. "conversion" is the wide reading of R16 (apply or interest),
+#: Numerator and denominator columns by name. "conversion" is the wide reading of R16 (apply or interest),
 #: "application" the narrow one.
 RATES = {
     "click_through": (("clicked",), ("impressions",)),
@@ -90,9 +90,9 @@ BY = ("method", "route", "surface", "release", "arm", "day")
 
 
 def by(ledger: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    """Return the figures of each group, in the order of its name; `share` is its part of all answers.
+    """Return the figures of each group, sorted by name. `share` is the group's part of all answers.
 
-    Arms are named `<experiment>/<arm>`, once per edition of the experiment. Owners without an arm are left out.
+    An arm is named `<experiment>/<arm>`, with one group per edition. Owners without an arm are left out.
     """
     whole = ledger["answers"].sum()
     if kind == "arm":
@@ -106,7 +106,7 @@ def by(ledger: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 
 def figures(ledger: pd.DataFrame, whole: float) -> dict[str, Any]:
-    """Return figures of some ledger rows: counts, each of RATES with its interval, and `age_days` of items (J09)."""
+    """Return the figures of some ledger rows: counts, each of RATES with its interval, `age_days` of items (J09)."""
     owners = per_owner(ledger)
     counted = {name: int(sum(owners[name])) for name in ("answers", "impressions", "clicked", "applied", "converted")}
     told = {name: rate_of(owners, name).as_json() for name in RATES}
@@ -120,33 +120,33 @@ def figures(ledger: pd.DataFrame, whole: float) -> dict[str, Any]:
 
 
 def per_owner(ledger: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """By COUNTS: (n,) float64, one value per owner."""
+    """Return (n,) float64 for each of COUNTS, one value per owner."""
     summed = ledger.groupby("owner", sort=True)[list(COUNTS)].sum()
     return {name: summed[name].to_numpy() for name in COUNTS}
 
 
 def rate_of(owners: dict[str, NDArray[np.float64]], name: str, level: float = LEVEL) -> Rate:
-    """Return one of RATES over the counts of owners."""
+    """Return the rate `name` (one of RATES) with its interval over owners."""
     hits, trials = (np.add.reduce([owners[c] for c in columns]) for columns in RATES[name])
     return rate(hits, trials, level)
 
 
-#: Rates that arms are compared by (O03, J17).
+#: Rates for the comparison of arms (O03, J17).
 COMPARED = ("click_through", "conversion", "application", "satisfaction", "precision_at_10")
-#: Below this probability of the observed arm sizes, the split is broken.
+#: The split is broken if the probability of the observed arm sizes is below this.
 UNEVEN = 0.001
 
 
 def editions_of(releases: Iterable[Release]) -> dict[tuple[str, str], Experiment]:
-    """By name and edition: the experiments of the releases; the newest cutoff wins."""
+    """Return the experiments of the releases by (name, edition); the newest cutoff wins."""
     ordered = sorted(releases, key=lambda r: r.as_of)
     return {(e.name, e.edition): e for r in ordered for e in experiments_of(r.experiments)}
 
 
 def experiments(ledger: pd.DataFrame, known: Mapping[tuple[str, str], Experiment]) -> list[dict[str, Any]]:
-    """Return days, arms, sample ratio and differences of every experiment and edition with impressions.
+    """Return days, arms, sample ratio and differences of each experiment and edition with impressions.
 
-    known: experiments of the stored releases. Without them, arms are sorted by name and the sample ratio is unknown.
+    known: experiments of stored releases. Without one, arms are sorted by name and the sample ratio is unknown.
     """
     groups = ledger[ledger["arm"] != ""].groupby(["experiment", "edition"], sort=True)
     return [
@@ -183,7 +183,7 @@ def _experiment(name: str, edition: str, ledger: pd.DataFrame, told: Experiment 
 
 
 def _sample_ratio(seen: NDArray[np.int64], told: Experiment | None) -> dict[str, Any]:
-    """Compare owners with impressions to the weights of the arms (chi-square)."""
+    """Test the numbers of owners with impressions against the arms' weights (chi-square)."""
     if told is None:
         return {"p": None, "even": None, "says": "no stored release has the weights of this edition's arms"}
     statistic, p = unevenness(seen, np.array([a.weight for a in told.arms]))
@@ -200,7 +200,7 @@ def _sample_ratio(seen: NDArray[np.int64], told: Experiment | None) -> dict[str,
 
 
 def _differences(of_arm: Mapping[str, dict[str, NDArray[np.float64]]], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Compare each other arm with the first, at a level raised for several comparisons (Bonferroni)."""
+    """Compare each other arm with the first. Bonferroni corrects the level for several comparisons."""
     level = 1 - (1 - LEVEL) / max(1, len(arms) - 1)
     found = []
     for arm in arms[1:]:
@@ -245,7 +245,7 @@ def expected(
     live: Release | None,
     experiments: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return {id, says, value, met} of each expectation; value and met are None without data."""
+    """Return {id, says, value, met} for each expectation; value and met are None without data."""
     rates = {m["name"]: m for m in by_method}
     als, content = (_click_through(rates.get(m)) for m in ("als", "content_based"))
     routed = sum(m["share"] for m in by_method if m["name"] in _ALS) if len(by_method) else None
@@ -290,12 +290,12 @@ def _value(counted: tuple[float, float]) -> float | None:
 
 
 def _listed(live: Release | None) -> float | None:
-    """Return 1 if a release is live, because only complete releases are stored."""
+    """Return 1 if a release is live, because a stored release is always complete."""
     return None if live is None or not sum(live.lists.values()) else 1.0
 
 
 def _ranker_lift(experiments: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the relative gain of the ranker from the newest experiment that compares it with none."""
+    """Return the ranker's relative gain from the newest experiment that compares a ranker with none."""
     for e in reversed(experiments):
         off = [a["name"] for a in e["arms"] if (a["settings"] or {}).get("ranker") == "off"]
         for d in e["differences"]:

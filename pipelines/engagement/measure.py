@@ -1,4 +1,4 @@
-"""Measure engagement with answers, and store it for the report and the reader's metrics."""
+"""Measure engagement with answers and store it for the report and the reader's metrics."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
 
 
 def keep_measured(settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """Run `measure` and store the result in the artefact store and in Redis, unless a newer one is there.
+    """Run `measure` and store the result in the artefact store and Redis, unless a newer one is there.
 
     Returns {kept, made_at, impressions, answers, uneven: experiments whose arm sizes differ from their weights}.
     """
@@ -89,7 +89,7 @@ def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored(settings: Settings) -> Iterator[Release]:
-    """Yield every stored release that can be read; others are skipped with a warning."""
+    """Yield every readable stored release; log a warning for each other one."""
     artifacts = Artifacts(settings)
     for path in artifacts.stored("releases"):
         try:

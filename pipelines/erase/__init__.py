@@ -1,7 +1,7 @@
-"""Erasure of a person from everything that Matchbook stores.
+"""Erase a person from everything that Matchbook stores.
 
-files      snapshots, bundles and stored releases without the person
-servers    PostgreSQL: tombstone, then our rows. Redis: successors of loaded releases; every small key
-search     every file and every key that still holds the id
-erase      all steps, in an order that may be interrupted and repeated; the receipt
+files      make successors of snapshots, bundles and stored releases without the person
+servers    PostgreSQL: set the tombstone, delete our rows. Redis: replace loaded releases, clean every small key
+search     find every file and key that still holds the id
+erase      run all steps in an order that may be interrupted and repeated; write the receipt
 """

@@ -1,11 +1,11 @@
-"""Erase a person from everything that Matchbook stores. The order of steps may be interrupted and repeated.
+"""Erase a person from everything that Matchbook stores. The steps may be interrupted and repeated.
 
-1. PostgreSQL: the tombstone and our rows; Redis: the mark. From here on no export, drain or reader knows the person,
-   and nothing that is posted about them is kept.
-2. Successors of every snapshot, bundle and release that names the person. Equal input gives equal bytes.
-3. Redis: successors replace loaded releases; every small key forgets the person.
-4. Delete what was replaced, releases before their bundles; staging that names the person; ids in logs.
-5. Airflow's metadata, last: until then a failed run of `erase_person` can be cleared.
+1. Set the tombstone in PostgreSQL, delete our rows, and set the mark in Redis. From then on exports, drains and
+readers ignore the person, and posted events about them are dropped.
+2. Store successors of every snapshot, bundle and release that names the person. Equal input gives equal bytes.
+3. In Redis, replace loaded releases by their successors and remove the person from every small key.
+4. Delete the replaced artefacts (releases before their bundles), staging that names the person, and ids in logs.
+5. Clean Airflow's metadata. This is late, so that a failed run of `erase_person` can be cleared until then.
 6. Search every file, key and row; write the receipt.
 """
 
@@ -51,7 +51,7 @@ from pipelines.store.mirror import EVERY, pull
 
 #: Folder below MATCHBOOK_HOME.
 FOLDER = "erasure"
-#: Places that Matchbook cannot change; listed in every receipt.
+#: Places that Matchbook cannot change; every receipt lists them.
 ELSEWHERE = (
     "the platform's own tables: they may still name the person, although Matchbook ignores those rows",
     "imported data folders outside MATCHBOOK_HOME (DATA=), bundles named by ALS_MODEL_PATH and similar variables",
@@ -80,7 +80,7 @@ class Receipt:
 
     @property
     def successors(self) -> dict[str, str]:
-        """Replaced artefacts and their successors, as "bundles/als_v1/<version>"."""
+        """Return the successors of replaced artefacts by name; a name looks like "bundles/als_v1/<version>"."""
         return dict(self.content["successors"])
 
     def removed(self, counts: Mapping[str, int]) -> None:
@@ -90,12 +90,12 @@ class Receipt:
         self.save()
 
     def replaced(self, successors: Mapping[str, str]) -> None:
-        """Record successors, before the originals are deleted, and save."""
+        """Record successors and save, before the originals are deleted."""
         self.content["successors"] = self.successors | dict(successors)
         self.save()
 
     def close(self, left: list[str], platform_names_them: bool) -> None:
-        """End the erasure. Keeps the first `done_at` if nothing more was found."""
+        """End the erasure. Keep the first `done_at` if this run found nothing more."""
         self.content |= {"left": left, "platform_names_them": platform_names_them}
         self.content["done_at"] = None if left else self.content["done_at"] or _now()
         self.save()
@@ -110,22 +110,22 @@ def _now() -> str:
 
 
 log = logging.getLogger(__name__)
-#: Readers follow the pointer within a second; after this delay none reads a replaced release.
+#: Readers follow the pointer within a second. After this delay none reads a replaced release.
 FOLLOW_S = 5.0
 _RELEASES = "releases/"
-#: Folders of the artefact store whose entries are replaced as a whole.
+#: Folders of the artefact store; each entry is replaced as a whole.
 _STORED = ("snapshots", "bundles", "holdouts", "cuts", "releases", "runs")
 #: Files of the embedded servers below MATCHBOOK_HOME. Their logs are searched.
 _SERVERS = ("postgres", "redis", "binaries", "valkey-server", "airflow")
-#: Suffixes of files whose text may be blanked in place.
+#: Suffixes of files in which text may be blanked in place.
 _TEXTS = (".log", ".csv", ".json", ".jsonl", ".txt", ".html", "", ".md", ".out", ".1")
 
 
 def erase(settings: Settings, given: str) -> dict[str, Any]:
-    """Erase a person or startup by id; returns the receipt. May be repeated, and continues after a kill.
+    """Erase a person or startup by id and return the receipt. May be repeated; continues after a kill.
 
-    Raises DataError if the id is invalid or something still holds it at the end; ServiceError; ReleaseTooBig if Redis
-    has no room for the successor of the live release.
+    Raises DataError if the id is invalid or is still stored at the end, ServiceError, and ReleaseTooBig if Redis has no
+    room for the successor of the live release.
     """
     pull(settings, EVERY)
     person = person_of(settings, given)
@@ -149,7 +149,7 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
 
 
 def erase_returned(settings: Settings) -> int:
-    """Erase again people that a running build brought back; returns their number."""
+    """Erase again the people that a running build brought back; return their number."""
     with transaction(engine(settings)) as connection:
         erased = read_erased(connection)
     back = reappeared(erased, *_people(settings)) if erased.marks else set()
@@ -159,7 +159,7 @@ def erase_returned(settings: Settings) -> int:
 
 
 def _people(settings: Settings) -> Iterator[IdMap]:
-    """Everybody in stored snapshots and catalogues."""
+    """Yield the id maps of stored snapshots and catalogues."""
     artifacts = Artifacts(settings)
     for path in artifacts.stored(f"bundles/{CATALOGUE}"):
         yield from artifacts.open_bundle(CATALOGUE, path.name).maps.values()
@@ -169,7 +169,7 @@ def _people(settings: Settings) -> Iterator[IdMap]:
 
 
 def traces_left(settings: Settings, person: Person) -> list[str]:
-    """Every file, Redis key and table of ours that holds the id; the id itself is masked."""
+    """Return every file, Redis key and own table that holds the id; the id itself is masked."""
     with redis_errors("searching Redis for a person"):
         keys = [f"redis {key}: {where}" for key, where in keys_with(settings, connect(settings), person)]
     files = [str(p) for p in files_with(settings.artifacts, person)]
@@ -179,19 +179,19 @@ def traces_left(settings: Settings, person: Person) -> list[str]:
 
 
 def looked_for(settings: Settings, person: Person) -> list[str]:
-    """As `traces_left`, and every column of Airflow's metadata."""
+    """Return `traces_left` and every column of Airflow's metadata that holds the id."""
     return traces_left(settings, person) + [f"airflow {place}" for place in metadata_with(settings, person)]
 
 
 def _own_places(settings: Settings) -> list[Path]:
-    """Everything that Matchbook writes outside the artefact store, without the servers' own files."""
+    """Return all that Matchbook writes outside the artefact store, except the servers' own files."""
     kept = {settings.artifacts, *(settings.home / name for name in _SERVERS)}
     there = [p for p in settings.home.iterdir() if p not in kept] if settings.home.is_dir() else []
-    return [*there, settings.airflow_log_folder]  # only the logs of Airflow's home: its database may be beside them
+    return [*there, settings.airflow_log_folder]  # only the logs: Airflow's database may be beside them
 
 
 def _rewrite_files(settings: Settings, person: Person, receipt: Receipt) -> dict[str, str]:
-    """Store every successor; returns release -> successor."""
+    """Store every successor; return the successor of each replaced release."""
     artifacts = Artifacts(settings)
     receipt.replaced(rewrite_snapshots(artifacts, person))
     receipt.replaced(rewrite_bundles(artifacts, person))
@@ -215,7 +215,7 @@ def _rewrite_redis(
 
 
 def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
-    """Delete what was replaced, releases first: after an interruption the rest can still be read."""
+    """Delete replaced artefacts. Releases go first: after an interruption, all that remain are readable."""
     old = sorted(successors, key=lambda name: not name.startswith(_RELEASES))
     there = [name for name in old if (settings.artifacts / name).is_dir()]
     for kind, _, name in (path.rpartition("/") for path in there):
@@ -224,7 +224,7 @@ def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
 
 
 def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
-    """Remove the person from the staging of builds, CSV tables, records and logs; returns counts."""
+    """Remove the person from build staging, CSV tables, records and logs; return counts."""
     runs = settings.artifacts / "runs"
     named = {p.relative_to(runs).parts[0] for p in files_with(runs, person)}
     for name in named:
@@ -233,7 +233,7 @@ def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
     files += [p for p in files_with(settings.artifacts, person) if p.suffix in _TEXTS and not _is_stored(settings, p)]
     tables = [p for p in files if p.suffix == ".csv" and "logs" not in p.parts]
     return {
-        "kept past cutoffs": len(Artifacts(settings).remove_cuts()),  # samples hold no ids, so all of them go
+        "kept past cutoffs": len(Artifacts(settings).remove_cuts()),  # samples hold no ids, so all are removed
         "staging of builds": len(named),
         "lines of tables": sum(_drop_lines(path, person) for path in tables),
         "places in logs": sum(_overwrite(path, person) for path in files if path not in tables),
@@ -241,12 +241,12 @@ def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
 
 
 def _is_stored(settings: Settings, path: Path) -> bool:
-    """Whether a file belongs to an artefact that has a successor."""
+    """Return whether a file belongs to an artefact that gets a successor."""
     return path.relative_to(settings.artifacts).parts[0] in _STORED
 
 
 def _drop_lines(path: Path, person: Person) -> int:
-    """Rewrite a CSV without the rows that name the person; deletes a file whose name does."""
+    """Rewrite a CSV without the rows that name the person; delete the file if its name does."""
     if person.within(path.name.encode()):
         path.unlink()
         return 1
@@ -259,12 +259,12 @@ def _drop_lines(path: Path, person: Person) -> int:
 
 
 def _overwrite(path: Path, person: Person) -> int:
-    """Blank the id in a log in place and at equal length, because a process may be writing to it.
+    """Blank the id in a log in place at equal length, because a process may be writing to it.
 
-    A file that is no text, or whose path names the person, is deleted.
+    Delete the file if it is not text or its path names the person.
     """
     if not path.exists() or path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)  # its content is gone with it
+        shutil.rmtree(path, ignore_errors=True)  # this deletes the content too
         return 1
     content = path.read_bytes()
     if person.within(str(path).encode()) or path.suffix not in _TEXTS:

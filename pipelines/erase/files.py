@@ -1,6 +1,6 @@
-"""Snapshots, bundles and releases without a person.
+"""Make snapshots, bundles and releases without a person.
 
-The person's row becomes blank and row numbers stay. Their events go; training files are written again.
+The person's row becomes blank, and row numbers stay. Their events are removed and training files written again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DISMISSALS = "dismissals.parquet"
 
 
 def rewrite_snapshots(artifacts: Artifacts, person: Person) -> dict[str, str]:
-    """Store a successor of every snapshot that names the person; returns "snapshots/name" -> its successor."""
+    """Store successors of all snapshots that name the person; return a successor by "snapshots/name"."""
     successors = {}
     for path in artifacts.stored("snapshots"):
         snapshot = Snapshot.open(path)
@@ -65,7 +65,7 @@ def _knows(snapshot: Snapshot, rejected: pa.Table, person: Person) -> bool:
 
 
 def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.Table, person: Person) -> str:
-    """Store the successor; returns its name. The same snapshot and person give the same bytes."""
+    """Store the successor and return its name. The same snapshot and person give the same bytes."""
     tables = {
         "users.parquet": _without(snapshot.users, "user_id", person),
         "startups.parquet": _without(snapshot.startups, "startup_id", person),
@@ -85,7 +85,7 @@ def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, reje
         write_private(aside / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
         _datasets(path / FOLDER, aside, person)
         written = (path / MANIFEST).stat().st_mtime
-        os.utime(aside / MANIFEST, (written, written))  # the newest snapshot of a cutoff stays the newest
+        os.utime(aside / MANIFEST, (written, written))  # so that the newest snapshot of a cutoff stays the newest
 
     artifacts.place("snapshots", name, fill)
     shutil.rmtree(staging)
@@ -95,7 +95,6 @@ def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, reje
 def _manifest(
     staging: Path, tables: Mapping[str, pa.Table], before: Mapping[str, Any], person: Person
 ) -> dict[str, Any]:
-    """Write the tables to staging; returns their manifest."""
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, table in tables.items():
         with RowGroups(staging / file, FILES[file]) as groups:
@@ -122,7 +121,7 @@ def _manifest(
 
 
 def _without(people: pa.Table, key: str, person: Person) -> pa.Table:
-    """Blank the person's row, also as a founder; row numbers stay."""
+    """Blank the person's row, and the person as a founder; row numbers stay."""
     own = pc.equal(people[key], person.id)
     columns = {}
     for name in people.column_names:
@@ -134,7 +133,7 @@ def _without(people: pa.Table, key: str, person: Person) -> pa.Table:
 
 
 def _others(snapshot: Snapshot, table: pa.Table, person: Person) -> pa.Table:
-    """Rows of a table of pairs that do not name the person."""
+    """Return the rows of a pair table that do not name the person."""
     user, startup = (int(ids.rows_of([person.id])[0]) for ids in (snapshot.user_ids, snapshot.startup_ids))
     mine = (table["user"].to_numpy() == user) | (table["startup"].to_numpy() == startup)
     return table.filter(pa.array(~np.asarray(mine)))
@@ -146,29 +145,28 @@ def _readings(snapshot: Snapshot, person: Person) -> pa.Table:
 
 
 def _named(rejected: pa.Table, person: Person) -> pa.ChunkedArray:
-    """Mask of rejected rows that name the person."""
     return pc.or_(*(pc.fill_null(pc.equal(rejected[c], person.id), False) for c in ("user_id", "startup_id")))
 
 
 def _datasets(before: Path, snapshot: Path, person: Person) -> None:
-    """Write the matrices and mappings again, and the ranking sets without the person's lines."""
+    """Write the matrices and mappings again; copy the ranking sets without the person's lines."""
     if not before.is_dir():
         return
     opened = Snapshot.open(snapshot)
     (snapshot / FOLDER).mkdir(mode=0o700)
-    with suppress(TooSparse):  # then a build has none either
+    with suppress(TooSparse):  # then a build makes none either
         write_sets(opened, snapshot / FOLDER, int(opened.manifest["settings"].get("als_min_interactions", 1)))
     for file in sorted(before.glob("ranker_train*.csv")):
         lines = file.read_text().splitlines(keepends=True)
         write_private(snapshot / FOLDER / file.name, "".join(x for x in lines if person.id not in x))
 
 
-#: Value of "unknown" in a catalogue column; 0 or False in all others.
+#: The value for "unknown" in a catalogue column; 0 or False in all others.
 _UNKNOWN = {"role": -1, "founder": -1, "created_at": UNKNOWN_TIME, **dict.fromkeys(FACETS, -1)}
 
 
 def rewrite_bundles(artifacts: Artifacts, person: Person) -> dict[str, str]:
-    """Store a successor of every bundle that names the person; returns "kind/name/version" -> its successor."""
+    """Store successors of all bundles that name the person; return a successor by "kind/name/version"."""
     successors = {}
     for kind in (BUNDLES, HOLDOUTS):
         for folder in sorted((artifacts.root / kind).glob("*")):
@@ -181,7 +179,7 @@ def rewrite_bundles(artifacts: Artifacts, person: Person) -> dict[str, str]:
 
 
 def without(bundle: Bundle, person: Person) -> Bundle | None:
-    """The bundle without a person, with their mark in its config; None if it does not name them."""
+    """Return the bundle without the person and with their mark in its config; None if it does not name them."""
     rows = {name: int(ids.rows_of([person.id])[0]) for name, ids in bundle.maps.items()}
     rows = {name: row for name, row in rows.items() if row >= 0}
     if not rows:
@@ -189,7 +187,7 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
     arrays, files, maps = dict(bundle.arrays), dict(bundle.files), dict(bundle.maps)
     for name, row in rows.items():
         arrays |= _blanked(arrays, name, maps[name], row)
-        if name != "startup":  # if there are both sides, the rows are people
+        if name != "startup":  # with both sides in one bundle, the row owners are people
             arrays |= _cut(arrays, maps[name], row, square=len(maps) == 1)
         maps[name] = maps[name].without(row)
         if hook := _forgetting(bundle.name):
@@ -204,12 +202,12 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
 
 
 def _forgetting(name: str) -> str:
-    """The hook of the bundle's model that forgets a row in its files; "" for models that no longer exist."""
+    """Return the model's hook that clears a row in its files; "" for models that no longer exist."""
     return next((spec.forget for spec in registry.MODELS if spec.bundle == name), "")
 
 
 def _blanked(arrays: Mapping[str, NDArray[Any]], side: str, ids: IdMap, row: int) -> dict[str, NDArray[Any]]:
-    """The columns of one side (`user_factors`, `startup_role` …) with this row unknown."""
+    """Return the columns of one side (`user_factors`, `startup_role` …) with this row set to unknown."""
     found = {}
     for key, array in arrays.items():
         if key.startswith(f"{side}_") and len(array) == len(ids):
@@ -219,7 +217,7 @@ def _blanked(arrays: Mapping[str, NDArray[Any]], side: str, ids: IdMap, row: int
 
 
 def _labels(bundle: Bundle, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, list[str]]]:
-    """Labels of the facets, blank where only the person had them; all other codes stay."""
+    """Return the facets' labels. A label that only the person had becomes blank; codes stay."""
 
     def left(entity: str, facet: str, words: list[str]) -> list[str]:
         before, after = set(bundle.arrays[f"{entity}_{facet}"].tolist()), set(arrays[f"{entity}_{facet}"].tolist())
@@ -229,9 +227,9 @@ def _labels(bundle: Bundle, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dic
 
 
 def _cut(arrays: Mapping[str, NDArray[Any]], ids: IdMap, row: int, square: bool) -> dict[str, NDArray[Any]]:
-    """Every CSR over these ids (`[prefix]indptr`, `indices`, `data`) with this row empty.
+    """Return every CSR over these ids (`[prefix]indptr`, `indices`, `data`) with this row empty.
 
-    square: columns have the same ids, so this column becomes empty, too.
+    square: columns have the same ids, so this column becomes empty too.
     """
     found: dict[str, NDArray[Any]] = {}
     for key, indptr in arrays.items():
@@ -250,7 +248,7 @@ def _cut(arrays: Mapping[str, NDArray[Any]], ids: IdMap, row: int, square: bool)
 
 
 def rewrite_releases(artifacts: Artifacts, person: Person, successors: Mapping[str, str]) -> dict[str, str]:
-    """Store a successor of every release that used a replaced artefact; returns release -> its successor.
+    """Store successors of all releases that use a replaced artefact; return a successor by release.
 
     successors: of bundles and snapshots, including those of an interrupted erasure.
     """
@@ -267,7 +265,7 @@ def rewrite_releases(artifacts: Artifacts, person: Person, successors: Mapping[s
 
 
 def _part(successors: Mapping[str, str], part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of a release with the successors of its bundles."""
+    """Return a part of a release with its bundles replaced by their successors."""
     bundles = {name: _newer(successors, f"{BUNDLES}/{name}", v) for name, v in part.get("bundles", {}).items()}
     return {**part, **({"bundles": bundles} if bundles else {})}
 

@@ -1,4 +1,4 @@
-"""Find every file of the artefact store and every Redis key that holds an id: as text, packed, or inside an archive.
+"""Find every artefact file and Redis key that holds an id: as text, packed, or in an archive.
 
 Only this module scans all keys, because it must be complete rather than fast.
 """
@@ -26,14 +26,14 @@ from pipelines.erased import Person
 from pipelines.redis_client import decoded
 
 _STEP, _ID = 1000, 16
-#: Prefixes of keys whose fields or members are ids and whose values are numbers.
+#: Prefixes of keys with ids as fields or members and numbers as values.
 _IDS = ("release", "since", "hidden")
-#: Prefixes of keys whose names hold an id and whose values hold numbers.
+#: Prefixes of keys with an id in the name and numbers as values.
 _NUMBERS = ("live", "flight", "count")
 
 
 def files_with(folder: Path, person: Person) -> list[Path]:
-    """Every file below a folder that holds the id, and every file or folder named after it."""
+    """Return every file below a folder that holds the id, and every file or folder named after it."""
     there = sorted(folder.rglob("*")) if folder.is_dir() else [folder] if folder.is_file() else []
     return [
         p
@@ -43,7 +43,7 @@ def files_with(folder: Path, person: Person) -> list[Path]:
 
 
 def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[tuple[str, str]]:
-    """(key, place in it) of everything in our namespace that holds the id."""
+    """Return (key, place in it) for everything in our namespace that holds the id."""
     return [
         (decoded(key), where)
         for key in client.scan_iter(f"{Keys(settings.namespace).namespace}:*", _STEP)
@@ -52,7 +52,7 @@ def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[t
 
 
 def holds(content: bytes, person: Person) -> bool:
-    """Whether bytes of unknown type hold the id, also inside an archive (npz, pth, gz) or a Parquet file.
+    """Return whether bytes of unknown type hold the id, also in an archive (npz, pth, gz) or a Parquet file.
 
     Bytes that only look like an archive are searched as plain bytes.
     """
@@ -70,7 +70,7 @@ def _in_file(path: Path, person: Person) -> bool:
 
 
 def _inside(kind: str, content: bytes, person: Person) -> bool:
-    """Whether a file of a type holds the id; a broken file is searched as plain bytes."""
+    """Return whether a file of a known type holds the id; a broken file is searched as plain bytes."""
     try:
         return _OPENED[kind](content, person)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, pa.ArrowInvalid):
@@ -85,12 +85,12 @@ def _in_zip(content: bytes, person: Person) -> bool:
 def _in_member(name: str, content: bytes, person: Person) -> bool:
     if name.endswith(".npy"):
         return _inside(".npy", content, person)
-    numbers = "/data/" in name  # the weights of a network, in a file of torch
+    numbers = "/data/" in name  # network weights in a torch file
     return person.within(name.encode()) or (not numbers and person.within(content))
 
 
 def _in_array(content: bytes, person: Person) -> bool:
-    """Ids are text or rows of 16 bytes; numbers are not searched."""
+    """Search text ids and rows of 16 bytes; skip numbers."""
     array = np.load(io.BytesIO(content), allow_pickle=False)
     if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == _ID:
         return bool((array == np.frombuffer(person.packed, np.uint8)).all(axis=1).any())
@@ -98,7 +98,7 @@ def _in_array(content: bytes, person: Person) -> bool:
 
 
 def _in_parquet(content: bytes, person: Person) -> bool:
-    """Searches only columns of text or bytes, batch by batch."""
+    """Search columns of text or bytes, batch by batch."""
     for batch in pq.ParquetFile(pa.BufferReader(content)).iter_batches():
         for column in batch.columns:
             if not pa.types.is_primitive(column.type):
@@ -118,7 +118,7 @@ _OPENED: dict[str, Callable[[bytes, Person], bool]] = {
 
 
 def _in_key(settings: Settings, client: redis.Redis, key: bytes, person: Person) -> Iterator[str]:
-    """Places of the id in one key: "name", "value", or the kind of member."""
+    """Yield where one key holds the id: "name", "value", or the kind of member."""
     if person.within(key):
         yield "name"
     kind = decoded(client.type(key))
@@ -136,7 +136,7 @@ def _in_key(settings: Settings, client: redis.Redis, key: bytes, person: Person)
 
 
 def _in_value(first: str, rest: str, content: bytes, person: Person) -> bool:
-    """Whether a value holds the id, by the prefix of its key (models/lists/redis_format.py)."""
+    """Return whether a value holds the id. The key's prefix decides how (models/lists/redis_format.py)."""
     if first == "release" and ":items:" in rest:
         return _inside(".npz", content, person)
     if first == "trending":

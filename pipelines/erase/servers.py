@@ -1,4 +1,4 @@
-"""Erasure in Redis and PostgreSQL: successors replace loaded releases, keys forget the person, our rows go."""
+"""Erase a person in Redis and PostgreSQL: replace loaded releases, clean keys, delete our rows."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str]) -> int:
-    """Load the successors of loaded releases and switch to each; the live one atomically. Returns the number replaced.
+    """Load the successors of loaded releases and switch to each, the live one atomically; return their number.
 
-    Keys of replaced releases stay for `drop_unfinished`. If Redis has no room for the successor of a release that is
-    not live, the release is only removed; the stored successor can be promoted.
+    Keys of replaced releases stay until `drop_unfinished`. If Redis has no room for the successor of a release that is
+    not live, that release is only removed; its stored successor can be promoted.
     """
     live = decoded(held.client.get(held.keys.current))
     before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
@@ -53,7 +53,7 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
 
 
 def forget_keys(held: Lease, person: Person) -> dict[str, int]:
-    """Remove every key about the person, and their entries in other keys; returns counts."""
+    """Remove every key about the person, and the person from other keys; return counts."""
     keys = held.keys
     own = [keys.count(e, person.id) for e in Entity]
     for kind in ("live", "flight"):  # also of releases that no longer exist
@@ -68,15 +68,15 @@ def forget_keys(held: Lease, person: Person) -> dict[str, int]:
 
 
 def forget_fields(held: Lease, person: Person, releases: Iterable[str]) -> int:
-    """Remove the person's own lists from releases that readers may still use for some seconds."""
+    """Remove the person's own lists from releases that readers may use for some seconds; return the count."""
     hashes = [held.keys.lists(r, s) for r in releases for s in Surface]
     return sum(int(held.write("HDEL", [h], person.packed)) for h in hashes)
 
 
 def _forget_since(held: Lease, person: Person) -> int:
-    """Remove the person's own hashes, and their field in all others.
+    """Remove the person's own hashes, and their field in all others; return the count.
 
-    All hashes are searched: the person's own may have expired first, and then nothing lists the others.
+    All hashes are searched: if the person's own hash expired first, no record of the others remains.
     """
     removed = int(held.write("UNLINK", [held.keys.since(e, person.id) for e in Entity]))
     names = (decoded(key) for key in held.client.scan_iter(f"{held.keys.namespace}:since:*", 1000))
@@ -107,14 +107,14 @@ def _forget_trending(held: Lease, person: Person, surface: Surface) -> int:
 
 
 def _forget_events(held: Lease, person: Person) -> int:
-    """Remove posted events that were not drained yet."""
+    """Remove posted events that were not drained yet; return their number."""
     entries: Any = held.client.xrange(held.keys.events)
     mine = [entry for entry, fields in entries if any(person.within(v) for v in fields.values())]
     return int(held.write("XDEL", [held.keys.events], *mine)) if mine else 0
 
 
 def all_releases(settings: Settings, held: Lease) -> set[str]:
-    """Every release that is stored or loaded, or was loaded until recently."""
+    """Return every release that is stored or loaded, or was loaded recently."""
     client, keys = held.client, held.keys
     loaded = [client.get(keys.current), *client.lrange(keys.history, 0, -1), *client.smembers(keys.loading)]
     return {p.name for p in Artifacts(settings).stored("releases")} | {decoded(v) for v in loaded if v}
@@ -125,14 +125,14 @@ _DELETES = "delete_"
 
 
 def person_of(settings: Settings, given: str) -> Person:
-    """The person of an id, known or not. Raises DataError if it is no id."""
+    """Return the person with an id, known or not. Raises DataError if it is no id."""
     known = normal_id(given)
     with transaction(engine(settings)) as connection:
         return Person(known, str(connection.scalar(text(sql.load("mark", _FOLDER)), {"id": known})))
 
 
 def erase_rows(settings: Settings, person: Person) -> dict[str, int]:
-    """Set the tombstone and delete our rows in one transaction; returns counts."""
+    """Set the tombstone and delete our rows in one transaction; return counts."""
     scripts = [name.rpartition("/")[2].removesuffix(".sql") for name, _ in sql.scripts(_FOLDER)]
     with transaction(engine(settings)) as connection:
         connection.execute(text(sql.load("tombstone", _FOLDER)), {"id": person.id})
@@ -145,7 +145,7 @@ def erase_rows(settings: Settings, person: Person) -> dict[str, int]:
 
 
 def rows_with(settings: Settings, person: Person) -> list[str]:
-    """Our own tables that still hold the id, in any column and text form."""
+    """Return our own tables that still hold the id, in any column and text form."""
     with transaction(engine(settings)) as connection:
         tables = [str(name) for name in connection.scalars(text(sql.load("tables", _FOLDER)))]
         holding = "SELECT EXISTS (SELECT 1 FROM {} AS r WHERE CAST(r AS text) ~* :pattern)"
@@ -157,6 +157,6 @@ def rows_with(settings: Settings, person: Person) -> list[str]:
 
 
 def stands_on_platform(settings: Settings, person: Person) -> bool:
-    """Whether the platform's own tables still name the person."""
+    """Return whether the platform's own tables still name the person."""
     with transaction(engine(settings)) as connection:
         return bool(connection.scalar(text(sql.load("standing", _FOLDER)), {"id": person.id}))

@@ -1,1 +1,1 @@
-"""Evaluation of the models of a build: metrics per owner, with intervals and paired differences."""
+"""Evaluate the models of a build: metrics per owner, with intervals and paired differences."""

@@ -1,7 +1,6 @@
-"""Evaluate every model per surface and segment, on what happened after the temporal validation split.
+"""Evaluate every model per surface and segment, on events after the temporal validation split.
 
-The protocol is in `pipelines/report/evaluation.py`. Popularity and random lists are baselines. The owners are the
-evaluation half of the hold-out: none of them trained the ranker.
+`pipelines/report/evaluation.py` describes the protocol. The ranker was not trained on these owners.
 """
 
 from __future__ import annotations
@@ -65,11 +64,10 @@ from pipelines.train_ranker.second_stage import SecondStage, open_second_stage, 
 from pipelines.train_ranker.validation_models import store_validation_models, validation_models_of
 
 _LOG = logging.getLogger(__name__)
-#: Files that `evaluate` writes into the run directory.
 FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
-#: Columns shown of those with the largest gain in the trees.
+#: Number of reported columns with the largest gain.
 TOP = 20
-#: Where a trained model keeps the loss of each epoch and the figure that stops the training.
+#: Keys of a trained model's loss per epoch and of the figure that stops the training.
 _WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
 
 
@@ -81,17 +79,17 @@ def evaluate_build(run: Run, build: BuildRef) -> EvaluationRef:
 
 
 def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
-    """The step: choose the version of every model for the lists, and of the models that evaluate them."""
+    """The step: choose the versions of the models for the lists and for their evaluation."""
     chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
     return replace(build, bundles=chosen, validation_models=validation_models_of(run))
 
 
 def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
-    """Evaluate every contender on every surface; write JSON, Markdown and HTML into the run directory.
+    """Evaluate every contender on every surface. Write JSON, Markdown and HTML into the run directory.
 
-    Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners", "pairs",
-    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}. leave_out:
-    fill "ablation" by refits without each feature group. Raises LeakFound if a model knows anything from its cutoff on.
+    Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners",
+    "pairs", "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}.
+    leave_out: fill "ablation". Raises LeakFound if a model knows anything from its cutoff on.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
     about = {
@@ -127,7 +125,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
 
 
 def table(evaluation: Mapping[str, Any]) -> str:
-    """Return the evaluation as Markdown: per surface a table with NDCG@10 per segment and the other metrics overall."""
+    """Return Markdown tables per surface: NDCG@10 per segment, other metrics overall."""
     if not evaluation["surfaces"]:
         return f"Nothing to evaluate by: {evaluation['reason']}\n"
     head = [f"Validation split at {evaluation['cut']}; evaluated on later events of the evaluation owners.", ""]
@@ -137,7 +135,7 @@ def table(evaluation: Mapping[str, Any]) -> str:
 
 
 def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
-    """Return which contender serves a surface, and why: {"serves", "reason"}."""
+    """Return {"serves": a contender, "reason"}."""
     ranker, settings = stage.ranker, stage.holdout.settings
     kind, mode = settings.of(RankerConfig).kind, settings.ranking.mode
     about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
@@ -166,10 +164,10 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
 def claims(
     each: PerOwner, masks: Mapping[str, NDArray[np.bool_]], surface: Surface, founders: bool = False
 ) -> dict[str, Any]:
-    """Compare expectations of the requirements with the results here; undefined ones are left out.
+    """Compare expectations of the requirements with these results. Omit undefined ones.
 
-    "ensemble": gain over its best member for hot users (I05), and for hot startups where `founders` get it too.
-    "diversity", "age_days": ranked lists against those of the route alone (I09, I21).
+    "ensemble": gain over its best member for hot users, and for hot startups if `founders` use it (I05).
+    "diversity", "age_days": ranked lists against the route's lists (I09, I21).
     """
     hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
     members = tuple(source.name for source in sources_of(surface)[Method.ENSEMBLE])
@@ -182,7 +180,7 @@ def claims(
 
 
 def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
-    """By model trained in epochs: "loss" of each epoch, and "watched", the figure that stops the training."""
+    """Return {model: {"loss": of each epoch, "watched": the figure that stops the training}}."""
     bundles = {**stage.holdout.bundles} | ({RANKED: stage.ranker} if stage.ranker is not None else {})
     found: dict[str, dict[str, list[float]]] = {}
     for name, bundle in bundles.items():
@@ -193,7 +191,7 @@ def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
 
 
 def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
-    """By surface, and by side of the demand model: the TOP columns by share of the trees' gain."""
+    """Return the TOP columns by share of the trees' gain, for each surface and side of the demand model."""
     learned = stage.learned or stage.judged
     surfaces = learned.config["surfaces"] if learned is not None else {}
     found = {name: about["gain"] for name, about in surfaces.items() if about.get("gain")}
@@ -209,10 +207,10 @@ def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
 
 
 def _checked(snapshot: Snapshot, stage: SecondStage) -> list[str]:
-    """Run every leak check; returns in words what was checked.
+    """Run every leak check. Return a description.
 
-    Models of the validation split are refitted. Models of rolling-origin cutoffs were checked by their metadata and
-    facts when they were made; the evaluated ranker is checked by the times of its training events.
+    Models of the validation split are refitted. Models of rolling-origin cutoffs were checked when they were made. The
+    ranker is checked by the times of its training events.
     """
     settings = stage.holdout.settings
     told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
@@ -230,7 +228,6 @@ def _checked(snapshot: Snapshot, stage: SecondStage) -> list[str]:
 
 
 def _blend(stage: SecondStage) -> dict[str, Any]:
-    """Return which blend the ensemble uses, why, and the figures behind the choice."""
     settings, chosen = stage.holdout.settings, stage.holdout.bundles.get(BLEND)
     if chosen is not None and "blend" in chosen.config:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
@@ -280,7 +277,6 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
 def _capped(
     full: RankedLists, recipe: SurfaceRecommender, choice: dict[str, str]
 ) -> tuple[RankedLists, dict[str, str]]:
-    """Apply [lists] exposure_cap over all evaluation owners; returns the lists and what serves, with the reason."""
     multiple = recipe.settings.lists.exposure_cap
     if not multiple:
         return full, choice
@@ -323,10 +319,10 @@ def _four(value: float | None) -> str:
 
 
 _MOMENTUM = ("_share", "_momentum", "_density")
-#: Marks cold-start owners, who are ranked apart, so it is never left out.
+#: Never left out, because it separates cold-start owners.
 _STAYS = ("owner_events",)
 DEMAND, MOMENTUM, FACTS, OTHERS = "demand", "facet momentum", "item facts", "others"
-#: Feature group by prefix of a column's name.
+#: Feature group by prefix of a column.
 _GROUPS = {
     "score_": "models' scores",
     "rank_": "models' scores",
@@ -340,7 +336,7 @@ _GROUPS = {
 
 
 def ingredients(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """By feature group, its columns. A model's score that uses demand belongs to demand."""
+    """Return the columns of each feature group. Scores that use demand belong to demand."""
     found: dict[str, list[str]] = {}
     for name in names:
         if name in _STAYS:
@@ -357,10 +353,9 @@ def ingredients(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def ablations(
     holdout: Holdout, surface: Surface, lessons: Sequence[RankerSamples], owners: Owners, outcome: Outcome
 ) -> dict[str, Mapping[str, float | None]]:
-    """By feature group: the paired difference of NDCG@10 to the full ranker when it is left out, with a 95% interval.
+    """Return the paired NDCG@10 difference without each feature group to the full ranker, with a 95% interval.
 
-    Below 0 the group helps. Empty if no ranker can be trained. `lessons`: training samples of every cutoff; only events
-    before the temporal validation split train.
+    Below 0 the group helps. Empty if no ranker can be trained. `lessons`: training samples of every cutoff.
     """
     try:
         rows = samples_until(lessons, holdout.cut_us)

@@ -1,4 +1,4 @@
-"""Compute every metric of every contender's lists per group of owners, with intervals and differences."""
+"""Compute the metrics of every contender's lists per group of owners, with intervals and differences."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from pipelines.report.figure_names import ACCURACY, SERVED
 from pipelines.train.holdout import Outcome
 
 _SPREAD = ("popularity_rank", "novelty", "diversity", "age_days", "fresh")
-#: Owners without events before the cut: cold-start owners, but reported as a group of their own.
+#: Cold-start owners without events before the cut, reported separately.
 NONE = "none"
 
-#: By model, by metric: (b,) float64, one value per owner.
+#: By model and metric: (b,) float64, one value per owner.
 PerOwner = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
 def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, NDArray[np.bool_]]:
-    """By name (b,) bool: overall, known (any event before the cut), none, and each segment that occurs."""
+    """Return a mask (b,) bool for each group: overall, known (any event before the cut), none, and each segment."""
     segment = route(recipe.surface, owners.count, recipe.settings).segment
     known = owners.count > 0
     found = {"overall": np.ones(len(owners), bool), "known": known, NONE: ~known}
@@ -40,7 +40,7 @@ def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, NDArray[np.b
 
 
 def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
-    """Return facts of the surface's items at the cut. before: users x startups, events before the cut."""
+    """Return facts of the surface's items at the cut. before: users x startups."""
     pairs = (before if recipe.surface.owner is Entity.USER else before.transposed()).pairs()
     created = recipe.items.created_at[recipe.catalogue]
     age = np.where(created == UNKNOWN_TIME, np.nan, np.maximum(recipe.as_of_us - created.astype(float), 0) / DAY_US)
@@ -55,7 +55,7 @@ def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
 def measured(
     lists: Mapping[str, NDArray[np.int64]], outcome: Outcome, items: ItemFacts
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """By model: every metric of each owner. lists: by model (b, K) catalogue positions, -1 after a short list."""
+    """Return each model's metrics of each owner. lists: (b, K) catalogue positions, -1 after a short list."""
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
@@ -66,11 +66,10 @@ def evaluated(
     items: int,
     reference: str = SERVED,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """By model and group: "owners", every metric, and "against_served".
+    """Return "owners", every metric and "against_served", for each model and group.
 
-    Accuracy metrics are {"mean", "low", "high"} with 95% bootstrap intervals over owners. So is "against_served", the
-    paired difference of NDCG to the model `reference`. Other metrics are means, None where undefined. each: see
-    `measured`. items: m.
+    Accuracy metrics are {"mean", "low", "high"} with 95% bootstrap intervals over owners. "against_served" is the
+    paired difference of NDCG to the model `reference`, in the same form. Other metrics are means, or None.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in lists}
     for group, mask in masks.items():
@@ -92,9 +91,9 @@ def evaluated(
 def ensemble_gain(
     each: PerOwner, mask: NDArray[np.bool_], ensemble: str, members: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    """Return the paired NDCG@10 difference of the blend to its best member over some owners (I05).
+    """Return the paired NDCG@10 difference of the blend to its best member (I05).
 
-    `gain` is the difference relative to the member. None without owners or members.
+    `gain` is relative to the member. None without owners or members.
     """
     if ensemble not in each or not any(m in each for m in members) or not mask.any():
         return None
@@ -112,9 +111,9 @@ def ensemble_gain(
 
 
 def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, Any] | None:
-    """Compare a metric of two models over owners where both are defined: both means and the paired "difference".
+    """Compare the means of a metric over owners where both models have one (I09, I21).
 
-    None without such owners (I09, I21).
+    None without such owners.
     """
     both = ~np.isnan(each[model][metric]) & ~np.isnan(each[other][metric])
     if not both.any():
@@ -130,17 +129,15 @@ def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, An
 
 
 def plain(value: float) -> float | None:
-    """Return a JSON number with six decimals; None for NaN."""
     return None if math.isnan(value) else round(float(value), 6)
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    """Mean over the owners where the metric is defined."""
     defined = values[~np.isnan(values)]
     return plain(defined.mean()) if len(defined) else None
 
 
-#: Caps in every report, as multiples of the mean exposure ([lists] exposure_cap).
+#: Multiples of the mean exposure ([lists] exposure_cap).
 CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
 
 
@@ -149,7 +146,7 @@ def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome
 
     Keys: "multiple" (0: no cap), "most" places of an item, places "above" the cap for lack of candidates, "moved",
     "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
-    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: of the same owners over the catalogue.
+    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: same owners, over the catalogue.
     """
     before = _ndcg(lists, catalogue, outcome)
     rows: list[dict[str, Any]] = []
@@ -179,7 +176,7 @@ def top_tens(lists: RankedLists, catalogue: NDArray[np.int32]) -> NDArray[np.int
 
 
 def calibrated(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, float | int]]:
-    """Return bins of served scores in the first ten with their hit rate; see `metrics.reliability`."""
+    """Bin the served scores of the first ten places, with the hit rate of each bin (`metrics.reliability`)."""
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     place = np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
     owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))

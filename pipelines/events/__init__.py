@@ -1,1 +1,1 @@
-"""Posted events: `drain` moves them from the Redis stream to PostgreSQL and updates the keys that filter answers."""
+"""Posted events. `drain` moves them from the Redis stream to PostgreSQL and updates the filter keys."""

@@ -1,7 +1,7 @@
-"""The process that drains posted events as they arrive, and does all of `drain_events` once a minute.
+"""A process that drains posted events as they arrive and runs `drain_events` once a minute.
 
-Several may run at once, also beside the DAG: the stream's consumer group gives each entry to one of them. A process
-that dies loses nothing: after a minute another one claims what it did not store.
+Several may run at once, also beside the DAG: the consumer group gives each entry to one of them. If a process dies,
+another one claims its entries after a minute, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two runs of `drain_events`, which also restores lists and updates the filters.
 PASS_S = 60.0
-#: Seconds of one blocking read, and so the longest time until SIGTERM ends the process.
+#: Seconds of one blocking read: the longest delay before SIGTERM ends the process.
 WAIT_S = 2.0
-#: Seconds between two transactions, so that busy minutes make few large ones.
+#: Seconds between two transactions, so that busy minutes have few large ones.
 PAUSE_S = 1.0
-#: Seconds until the next attempt after an error: doubled each time, up to the second value.
+#: Seconds until the next attempt after an error. The delay doubles each time, up to the second value.
 RETRY_S, RETRY_MOST_S = 1.0, 30.0
-#: Touched while the process works; the health check of its container reads its age.
+#: The process touches this file while it works; the container's health check reads its age.
 HEARTBEAT = "drain-heartbeat"
 
 
 def consume(settings: Settings, stop: Event) -> None:
-    """Drain until `stop` is set. After an error, try again with increasing delay."""
+    """Drain until `stop` is set. After an error, retry with increasing delay."""
     delay_s = RETRY_S
     while not stop.is_set():
         try:
             _one_pass(settings, stop)
         except MatchbookError as error:
             log.error("%s: %s; next attempt in %.0f s", type(error).__name__, error, delay_s)
-        except Exception:  # an unexpected error must not stop what shares this machine
+        except Exception:  # an unexpected error must not stop the other processes of this machine
             log.exception("the drain failed; next attempt in %.0f s", delay_s)
         else:
             delay_s = RETRY_S
@@ -49,7 +49,7 @@ def consume(settings: Settings, stop: Event) -> None:
 
 
 def _one_pass(settings: Settings, stop: Event) -> None:
-    """Run `drain_events`, then store entries as they arrive until the next pass is due."""
+    """Run `drain_events`, then store arriving entries until the next pass is due."""
     due, heartbeat = time.monotonic() + PASS_S, settings.home / HEARTBEAT
     pull(settings)
     drain_events(settings)

@@ -1,4 +1,4 @@
-"""Move posted events from the stream into matchbook_events, each once. The stream drops only committed entries."""
+"""Move each posted event once from the stream into matchbook_events. Only committed entries leave the stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pipelines.run.run import EPOCH
 log = logging.getLogger(__name__)
 
 BATCH = 1000
-CLAIM_AFTER_S = 60.0  # a consumer that holds entries for longer than this has died
+CLAIM_AFTER_S = 60.0  # a consumer that holds entries for longer is dead
 CONSUMER_GONE_MS = 3_600_000  # longer than any drain may run
 ASIDE_MOST = 10_000  # stored characters of a rejected entry
 FAR_US = 253_402_300_799_000_000  # the last second of the year 9999
@@ -39,12 +39,12 @@ Pair = tuple[str, str]
 
 
 def drain_events(settings: Settings, full: bool = False, claim_after_s: float = CLAIM_AFTER_S) -> dict[str, Any]:
-    """Store the entries of the stream, restore the live release if Redis lost it, and update the filter keys.
+    """Store the stream's entries, restore a live release that Redis lost, and update the filter keys.
 
-    full: read all rows since the live release's cutoff, not only new ones. Returns {drained, new, set_aside}, the
-    result of `refresh_since`, and `restored` if a release was restored. Broken entries are rejected; stream ids ahead
-    of the clock are repaired. Raises ServiceError if a server does not answer; entries that were not stored stay for
-    the next drain.
+    full: read all rows since the live release's cutoff, not only new ones.
+    Returns {drained, new, set_aside}, the result of `refresh_since`, and `restored` if a release was restored.
+    Broken entries are rejected, and stream ids ahead of the clock are repaired.
+    Raises ServiceError if a server does not answer; the next drain stores the remaining entries.
     """
     with redis_errors("draining the posted events"):
         client, keys = checked(settings), Keys(settings.namespace)
@@ -57,7 +57,7 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
 def drain_stream(
     settings: Settings, client: redis.Redis, keys: Keys, claim_after_s: float = CLAIM_AFTER_S, wait_s: float = 0.0
 ) -> dict[str, int]:
-    """Store the entries of the stream; returns {drained, new, set_aside}. The caller wraps Redis errors.
+    """Store the stream's entries; return {drained, new, set_aside}. The caller wraps Redis errors.
 
     wait_s: how long to wait for an entry if there is none.
     """
@@ -65,7 +65,7 @@ def drain_stream(
     _begin_group(client, keys)
     consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     for entries in _batches(client, keys, consumer, claim_after_s, wait_s):
-        erased = follow_erased(engine(settings), client, keys)  # now, as a person may be erased during the wait
+        erased = follow_erased(engine(settings), client, keys)  # now, because a person may be erased during the wait
         events, aside = _read(without_erased(client, keys, erased, entries), clock(client))
         new, retracted = _keep(engine(settings), events, aside)
         set_aside = len(aside)
@@ -82,7 +82,7 @@ def drain_stream(
 
 @dataclass(frozen=True)
 class _StoredEvent:
-    """An event of the stream, its decoded answer id, the id of its entry, and when the reader received it."""
+    """An event of the stream, its decoded answer id, its entry id, and when the reader received it."""
 
     event: Event
     shown: ShownAnswer | None
@@ -92,18 +92,19 @@ class _StoredEvent:
 
 @dataclass(frozen=True)
 class _RejectedEntry:
-    """An entry that is no valid event."""
+    """An entry without a valid event."""
 
     entry: str
     reason: str
     content: str
 
 
-#: Suffix for a key that is no stream, or a stream that accepts no more entries; the key is renamed.
+#: Suffix of the new name for a key that is no stream, or for a stream that accepts no entries.
 _BROKEN = ":broken"
-#: Repair ids ahead of the clock. An empty stream whose last id is ahead of the clock stamps new entries with that time,
-#: or refuses them. A group that is ahead of its stream receives nothing. Both start again. KEYS: 1 stream. ARGV: 1
-#: consumer group, 2 allowed milliseconds ahead. Returns 1 after a repair.
+#: Repair ids that are ahead of the clock; return 1 after a repair.
+#: An empty stream whose last id is ahead gives new entries that time, or refuses them. A group that is ahead of its
+#: stream receives nothing. The script makes both anew.
+#: KEYS: 1 stream. ARGV: 1 consumer group, 2 allowed milliseconds ahead.
 _SET_BACK = """
 local function of(about, name)
   for i = 1, #about, 2 do
@@ -130,7 +131,7 @@ return 1
 
 
 def _begin_group(client: redis.Redis, keys: Keys) -> None:
-    """Create the stream and its group. A key of another type is renamed: it would stop every drain and every POST."""
+    """Create the stream and its group. Rename a key of another type, because it would stop every drain and POST."""
     try:
         client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
     except redis.ResponseError as error:
@@ -153,7 +154,7 @@ def _set_back(client: redis.Redis, keys: Keys) -> None:
 def _batches(
     client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float, wait_s: float
 ) -> Iterator[list[Entry]]:
-    """Yield first the entries that a dead drain claimed and did not store, then new ones.
+    """Yield entries that a dead drain claimed and did not store, then new ones.
 
     wait_s: how long to wait for the first new one.
     """
@@ -178,9 +179,9 @@ def _batches(
 
 
 def _keep(database: Engine, events: Sequence[_StoredEvent], aside: list[_RejectedEntry]) -> tuple[int, list[Pair]]:
-    """Commit the entries; returns (number of new events, pairs with a retraction).
+    """Commit the entries; return (number of new events, pairs with a retraction).
 
-    Events that PostgreSQL refuses are rejected. Raises ServiceError.
+    Rejects events that PostgreSQL refuses. Raises ServiceError.
     """
     try:
         return _store(database, events, aside)
@@ -198,7 +199,7 @@ def _keep(database: Engine, events: Sequence[_StoredEvent], aside: list[_Rejecte
 
 
 def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_StoredEvent], list[_RejectedEntry]]:
-    """The valid events and the rejected entries."""
+    """Split the entries into valid events and rejected entries."""
     events, aside = list[_StoredEvent](), list[_RejectedEntry]()
     for entry, fields in entries:
         if fields is None:  # it was deleted while a drain held it
@@ -220,7 +221,7 @@ def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_StoredEvent], 
 
 
 def _received(entry: str, now: datetime) -> datetime:
-    """When the reader received an entry, from its id: milliseconds, and the order within a request.
+    """Return when the reader received an entry: its id holds milliseconds and the order in a request.
 
     Returns `now` if the id is ahead of the clock.
     """
@@ -230,12 +231,12 @@ def _received(entry: str, now: datetime) -> datetime:
 
 
 def _aside(entry: str, reason: str, given: Mapping[str, str]) -> _RejectedEntry:
-    """A rejected entry, cut to ASIDE_MOST characters."""
+    """Return a rejected entry, cut to ASIDE_MOST characters."""
     return _RejectedEntry(entry, reason[:ASIDE_MOST], json.dumps(given)[:ASIDE_MOST])
 
 
 def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_RejectedEntry]) -> tuple[int, list[Pair]]:
-    """Store everything in one transaction; returns the number of new events, and the pairs with a retraction so far."""
+    """Store everything in one transaction; return (number of new events, their pairs with a retraction)."""
     answers = {e.event.answer_id: e.shown for e in events if e.shown is not None}
     with transaction(database) as connection:
         kept = connection.execute(text(sql.load("keep_events", "staging")), _columns(events)).rowcount
@@ -288,7 +289,7 @@ def _acknowledge(client: redis.Redis, keys: Keys, entries: Sequence[bytes], set_
     pipe.xdel(keys.events, *entries)
     pipe.execute()
     figures = {"drained": len(entries) - set_aside, "set_aside": set_aside}
-    for name, count in figures.items():  # separate commands: a full Redis may delete, but not count
+    for name, count in figures.items():  # separate commands, because a full Redis may delete but not count
         nicety(partial(client.hincrby, keys.drain, name, count), 0)
 
 

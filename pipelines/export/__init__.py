@@ -1,1 +1,1 @@
-"""Export: rows of the platform's views become an immutable snapshot at a cutoff."""
+"""Export rows of the platform's views as an immutable snapshot at a cutoff."""

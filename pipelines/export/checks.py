@@ -1,6 +1,6 @@
-"""Checks of the platform's rows against the contract of its views.
+"""Check the platform's rows against the contract of its views.
 
-A broken row is counted, stored with a reason and reported. The run stops when more than a set share is broken.
+A broken row is counted, stored and reported. Too large a share of them stops the run.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from pipelines.postgres import transaction
 from pipelines.run.run import EPOCH
 
 DAY_US = 86_400_000_000
-#: Reasons of rejected rows that name a user or startup that the platform's views do not have.
+#: Reasons of rejected rows with a user or startup missing from the views.
 ORPHANS = ("unknown user", "unknown startup")
-#: 1970-01-05, the first Monday, as a number of days since 1970.
+#: The first Monday, 1970-01-05, in days since 1970.
 _MONDAY = 4
 
 
 def in_order(
     user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
 ) -> NDArray[np.int64]:
-    """(n,) the indices that sort events as in a snapshot: by user, startup, time, kind."""
-    moment = at * EventType.codes() + kind  # two keys sort faster than four; 64 bits hold 2,000 years
+    """Return (n,) indices that sort events by user, startup, time and kind."""
+    moment = at * EventType.codes() + kind  # two keys sort faster than four, and 64 bits hold 2,000 years
     return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
 
 
 def repeated(
     user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
 ) -> NDArray[np.bool_]:
-    """(n,) bool, of sorted rows: same user, startup, kind and time as the row before."""
+    """Return (n,) bool: equals the previous row. The rows are sorted."""
     mask = np.zeros(len(user), bool)
     mask[1:] = (user[1:] == user[:-1]) & (startup[1:] == startup[:-1]) & (at[1:] == at[:-1]) & (kind[1:] == kind[:-1])
     return mask
 
 
 class Rejected:
-    """Rejected rows, written to one file as they arrive; a context manager.
+    """A context manager that writes rejected rows to one file as they arrive.
 
-    by_reason, by_view: number of rows by reason and by contract view. orphans: by view, the rows that name an unknown
-    user or startup, for example after a deletion; a separate limit applies to them.
+    by_reason, by_view: number of rows. orphans: rows by view with an unknown user or startup. They have their own
+    limit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class Rejected:
     def add(self, view: str, rows: int, lost: bool = True, **columns: Any) -> None:
         """Reject rows of a view. columns: those of `REJECTED`, each an array or one value for all rows.
 
-        lost: False for rows that are kept without one value. They are reported and never stop a run.
+        lost: False for rows that only lose one value. They never stop a run.
         """
         if rows:
             table = pa.table([_column(columns.get(f.name), rows, f.type) for f in REJECTED], schema=REJECTED)
@@ -83,7 +83,7 @@ class Rejected:
             self._examples += [_shown(row) for row in broken.slice(0, 3 - len(self._examples)).to_pylist()]
 
     def check(self, kept: Mapping[str, int], share: float, path: Path) -> None:
-        """Raise DataError if more than `share` of a view's rows are broken; `path` is the file of rejected rows."""
+        """Raise DataError if more than `share` of a view's rows are broken."""
         for view, total in self.by_view.items():
             count = total - self.orphans[view]
             if count > share * (count + kept[view]):
@@ -96,10 +96,10 @@ class Rejected:
                 )
 
     def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
-        """Number of rows that name an unknown user or startup, by source: "platform" or "posted" to the reader.
+        """Return the number of orphan rows by source: "platform" or "posted" to the reader.
 
-        `strangers`: number of posted rows. Raises DataError if more than `share` of the platform's rows are unknown:
-        then the view probably joins the wrong table.
+        `strangers`: number of posted rows.
+        Raises DataError above `share` of the platform's rows, because the view probably joins the wrong table.
         """
         theirs = max(self.orphans[view] - strangers, 0)
         if theirs and theirs > share * (theirs + kept):
@@ -122,7 +122,7 @@ def _shown(row: Mapping[str, Any]) -> str:
 
 
 class Census:
-    """Statistics of the kept events for the manifest; later steps need not read the events."""
+    """Statistics of the kept events for the manifest."""
 
     def __init__(self) -> None:
         self.kinds = np.zeros(EventType.codes(), np.int64)
@@ -137,7 +137,7 @@ class Census:
             self._weeks.update(dict(zip(weeks.tolist(), counts.tolist(), strict=True)))
 
     def facts(self) -> dict[str, Any]:
-        """Events by kind, share of dislikes, oldest and newest event, events by the Monday of their week."""
+        """Return events by kind, share of dislikes, oldest and newest event, and events by Monday."""
         total = int(self.kinds.sum())
         return {
             "events_by_kind": {t.value: int(self.kinds[t.code]) for t in INTERACTION_TYPES},
@@ -157,7 +157,7 @@ _EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "
 
 
 class EventRows(NamedTuple):
-    """Events sorted as in a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64 microseconds."""
+    """Events sorted as in a snapshot. user, startup: (n,) int32 rows. kind: (n,) int8. at: (n,) int64 microseconds."""
 
     user: NDArray[Any]
     startup: NDArray[Any]
@@ -169,10 +169,10 @@ class EventRows(NamedTuple):
 
 
 class Parts:
-    """External sort of events into the order of a snapshot, through one file for each of 64 ranges of users.
+    """Sort events externally, with one file for each of 64 ranges of users.
 
-    folder: created here. users, startups: their numbers. `met_users` and `met_startups`: bool, has an event. Memory:
-    about 1/64 of the events, more if one user has more.
+    folder: created here. met_users, met_startups: bool, has an event.
+    Memory holds about 1/64 of the events, or more if one user has more.
     """
 
     def __init__(self, folder: Path, users: int, startups: int) -> None:
@@ -183,7 +183,6 @@ class Parts:
     def add(
         self, user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
     ) -> None:
-        """Store events with valid row numbers, in any order."""
         self.met_users[user] = self.met_startups[startup] = True
         part = (user // self._width).astype(np.uint8)
         order = np.argsort(part, kind="stable")
@@ -196,7 +195,7 @@ class Parts:
                 rows[bounds[number] : bounds[number + 1]].tofile(file)
 
     def in_order(self) -> Iterator[tuple[EventRows, EventRows]]:
-        """Yield (kept, repeated) events of one range of users after another, sorted as in a snapshot."""
+        """Yield (kept, repeated) events per range of users, sorted as in a snapshot."""
         for number in range(PARTS):
             path = self._folder / f"{number}"
             if path.exists():

@@ -1,4 +1,4 @@
-"""Read PostgreSQL's COPY as columns, in pieces: events from binary rows of fixed width, people from CSV."""
+"""Read PostgreSQL's COPY in pieces: events from binary rows of fixed width, people from CSV."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pipelines.export.checks import Rejected
 from pipelines.export.layout import INSTANT, RowGroups
 from pipelines.postgres import copy_answer
 
-#: Bytes in a piece; with its columns about 30 MB stay in memory.
+#: Bytes of a piece. With its columns about 30 MB stay in memory.
 PIECE = 8 << 20
 
-#: One row of `events/coded` in PostgreSQL's binary format: the number of cells, then the width and value of each cell.
+#: A binary row of `events/coded`: the number of cells, then each cell's width and value.
 _ROW = np.dtype(
     [
         ("cells", ">i2"),
@@ -45,8 +45,11 @@ _EPOCH_2000 = 946_684_800_000_000
 
 
 class EventCells(NamedTuple):
-    """Events as read. user, startup: (n,) V16 bytes of the ids; kind: (n,) int8 code, -1 for a broken row; at: (n,)
-    int64 microseconds since 1970 UTC, undefined in a broken row.
+    """Events as read from COPY.
+
+    user, startup: (n,) V16 bytes of the ids.
+    kind: (n,) int8 code, -1 for a broken row.
+    at: (n,) int64 microseconds since 1970 UTC, undefined for a broken row.
     """
 
     user: NDArray[Any]
@@ -64,7 +67,7 @@ def copy_events(connection: Connection, params: Mapping[str, Any], take: Callabl
 
 
 class _EventPieces(io.RawIOBase):
-    """Unbuffered end of the sink. The buffer before it runs in C, so that a row costs no Python call."""
+    """Receive bytes from a buffer that runs in C, so that a row costs no Python call."""
 
     def __init__(self, take: Callable[[EventCells], None]) -> None:
         self._take, self._rest, self._begun = take, b"", False
@@ -106,26 +109,25 @@ def _cells(rows: NDArray[np.void]) -> EventCells:
 
 
 def id_array(ids: NDArray[np.void]) -> pa.FixedSizeBinaryArray:
-    """(n,) V16 ids as an Arrow array over the same memory."""
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
 
 
 def rows_of(ids: NDArray[np.void], known: pa.FixedSizeBinaryArray) -> NDArray[np.int32]:
-    """(n,) int32 position of each V16 id among the known ones, -1 if unknown."""
+    """Return (n,) int32 position of each V16 id, -1 if unknown."""
     return np.asarray(pc.fill_null(pc.index_in(id_array(ids), value_set=known), -1).to_numpy())
 
 
 def copy_tables(
     connection: Connection, query: str, params: Mapping[str, Any], take: Callable[[pa.Table], None]
 ) -> None:
-    """Pass the result of a query to `take` as tables of text columns (null as ""), in constant memory."""
+    """Pass a query's result to `take` as tables of text columns, null as "", in constant memory."""
     pieces = _TextPieces(take)
     copy_answer(connection, query, params, cast(IO[bytes], pieces))
     pieces.finish()
 
 
 class _TextPieces:
-    """A sink of CSV rows. PostgreSQL sends one row a write, and the column names first."""
+    """A sink of CSV rows. PostgreSQL sends the column names first, then one row per write."""
 
     def __init__(self, take: Callable[[pa.Table], None]) -> None:
         self._take, self._names, self._rows, self._bytes = take, b"", list[bytes](), 0
@@ -157,7 +159,7 @@ def _text_table(names: bytes, rows: bytes) -> pa.Table:
 
 
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Convert text columns to the types of the schema; "" becomes null in a column that is not text."""
+    """Convert text columns to the types of the schema. "" becomes null unless the column is text."""
     return pa.table([_typed(table[f.name], f.type) for f in schema], schema=schema)
 
 
@@ -169,7 +171,7 @@ def _typed(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
+    """Return PostgreSQL's times as microseconds, clipped to the years 1 to 9999."""
     early = pc.match_substring_regex(column, r"^-infinity|BC$")
     late = pc.match_substring_regex(column, r"^infinity|^\d{5}")
     text = pc.if_else(early, "0001-01-01 00:00:00+00", pc.if_else(late, "9999-12-31 23:59:59.999999+00", column))
@@ -177,12 +179,11 @@ def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 class People:
-    """Rows of `users` or `startups`, ascending by id, written as they are copied; a context manager around its first
-    file.
+    """Write rows of `users` or `startups`, ascending by id. A context manager for its first file.
 
-    Erased people are left out, also as founders. view: the contract view. known: the ids. born: bool, created before
-    the cutoff or at an unknown time. A created_at or updated_at before the first plausible instant is reported and
-    becomes blank. Opt-outs and withdrawals count at any age.
+    Erased people are left out, also as founders. Opt-outs and withdrawals count at any age.
+    An implausibly early created_at or updated_at is reported and becomes blank.
+    view: the contract view. known: the ids. born: bool, created before the cutoff or at an unknown time.
     """
 
     def __init__(
@@ -210,7 +211,7 @@ class People:
         self._groups.__exit__(*error)  # type: ignore[arg-type]
 
     def take(self, table: pa.Table) -> None:
-        """Add the next rows, as text. Rows without an id, with the nil UUID or with a repeated id are rejected."""
+        """Add text rows. Reject rows without an id, with the nil UUID or with a repeated id."""
         table = self._without_erased(table)
         ids = table[self._schema.names[0]].to_numpy()
         again = ids == np.concatenate([np.array([self._last], object), ids[:-1]])
@@ -231,7 +232,7 @@ class People:
         return np.concatenate([np.zeros(0, bool), *self._born])
 
     def write(self, there: NDArray[np.bool_]) -> int:
-        """Write the rows of the mask to the snapshot's file; returns their number."""
+        """Write the rows of the mask. Return their number."""
         with RowGroups(self._path, self._schema) as groups:
             start = 0
             for batch in pq.ParquetFile(self._all).iter_batches():

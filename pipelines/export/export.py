@@ -1,6 +1,7 @@
 """Export the platform's rows before a cutoff: read in one transaction, check, sort, rename into place.
 
-Memory: about 25 bytes a person, and the events of 1/64 of the users. The final comparison needs a few numbers an event.
+Memory holds about 25 bytes a person, and the events of 1/64 of the users. The comparison with an earlier snapshot
+needs a few numbers an event.
 """
 
 from __future__ import annotations
@@ -55,23 +56,21 @@ from pipelines.store.artifacts import write_private
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
-#: Python's calendar has no older instant.
+#: The earliest instant of Python's calendar.
 _YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _WORDS = np.array(words_by_code(INTERACTION_TYPES), dtype=object)
 
 
 def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
-    """The step: returns the build reference with the name of the snapshot."""
+    """The step: export a snapshot and return the build reference with its name."""
     return replace(build, snapshot=export_snapshot(run, build.fresh, force))
 
 
 def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
-    """Store the snapshot of the run's cutoff and return its name. Reuses a stored one unless `fresh`.
+    """Store the snapshot of the run's cutoff and return its name. Reuse a stored one unless `fresh`.
 
-    Also stores everybody's interaction count at the cutoff in the database, so that later counts need no scan (N07),
-    and a reading of the startups' view counters for later snapshots. Uses one repeatable-read transaction. May be
-    killed at any time: nothing is visible before the last rename.
-
+    Also stores each person's interaction count at the cutoff (N07) and a reading of the view counters. Nothing is
+    visible before the last rename, so the export may be killed at any time.
     Raises EmptySnapshot without an event before the cutoff (P01), DataError above [export] rejected_share,
     ContractError for a wrong view, SnapshotShrunk if rows of an earlier snapshot are gone (unless `force`).
     """
@@ -84,7 +83,6 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
 
 
 def _exported(run: Run, force: bool) -> str:
-    """Make a snapshot now; returns its name."""
     staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
     staging.mkdir(parents=True, mode=0o700)
     try:
@@ -98,7 +96,7 @@ def _exported(run: Run, force: bool) -> str:
 
 
 class _Export:
-    """One export in progress: `facts` returns the content of the manifest, the files are in `staging`."""
+    """One export in progress. `facts` returns the manifest's content. `staging` holds the files."""
 
     def __init__(self, run: Run, staging: Path) -> None:
         self.run, self.staging = run, staging
@@ -138,7 +136,7 @@ class _Export:
         }
 
     def _read(self) -> None:
-        """Read everything from the platform in one transaction, so that all rows are of one instant."""
+        """Read everything from the platform in one repeatable-read transaction."""
         source = engine(self.run.settings)
         check_contract(source)
         with transaction(
@@ -177,7 +175,7 @@ class _Export:
             copy_events(connection, self.params, self._take)
 
     def _take(self, events: EventCells) -> None:
-        """Sort one piece of events. Unknown people are rejected here; broken rows are read again later as text."""
+        """Sort one piece of events and reject unknown people. Broken rows are read again later as text."""
         self.bar.update(len(events.kind))
         user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
         whole = events.kind >= 0
@@ -203,7 +201,7 @@ class _Export:
         self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
 
     def _take_dismissals(self, table: pa.Table) -> None:
-        """Keep dismissals of known people and startups, as (n, 3) int64 rows."""
+        """Keep dismissals of known people and startups, (n, 3) int64."""
         user, startup = (
             rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(), known)
             for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups))
@@ -212,7 +210,6 @@ class _Export:
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
     def _write_dismissals(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> int:
-        """Write the dismissals of people and startups in the snapshot, sorted; returns their number."""
         user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
         stay = there_users[user] & there_startups[startup]
         columns = [
@@ -232,7 +229,7 @@ class _Export:
         self.readings.append(copied_readings(self.known_startups, table))
 
     def _of_erased(self, events: EventCells, user: NDArray[np.int32], startup: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """(n,) bool: events of erased people. Only unknown ids need a lookup."""
+        """Return (n,) bool: belongs to an erased person. Only unknown ids need a lookup."""
         found = np.zeros(len(events.kind), bool)
         for ids, rows in ((events.user, user), (events.startup, startup)):
             unknown = np.flatnonzero(rows < 0)
@@ -255,7 +252,7 @@ class _Export:
         )
 
     def _write_events(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> Census:
-        """Write events in order, with the row numbers of the snapshot; reject duplicates."""
+        """Write events in order with the snapshot's row numbers. Reject duplicates."""
         census = Census()
         user_row, startup_row = np.cumsum(there_users) - 1, np.cumsum(there_startups) - 1
         with RowGroups(self.staging / "interactions.parquet", INTERACTIONS) as groups:
@@ -272,7 +269,6 @@ class _Export:
         return census
 
     def _write_readings(self, there_startups: NDArray[np.bool_]) -> pa.Table:
-        """Write the readings of startups in the snapshot, with their row numbers."""
         row = np.where(there_startups, np.cumsum(there_startups) - 1, -1)
         readings = of_rows(pa.concat_tables([READINGS.empty_table(), *self.readings]), row)
         with RowGroups(self.staging / "readings.parquet", READINGS) as groups:
@@ -295,9 +291,9 @@ class _Export:
         )
 
     def _check(self, kept: dict[str, int]) -> dict[str, int]:
-        """Check the limits; returns the number of orphan rows by source.
+        """Check the limits. Return the number of orphan rows by source.
 
-        Raises DataError or EmptySnapshot; then the file of rejected rows stays in the run's directory.
+        Raises DataError or EmptySnapshot, and keeps the file of rejected rows.
         """
         aside = self.run.directory / "rejected.parquet"
         with _kept_on_error(self.staging / "rejected.parquet", aside):
@@ -325,7 +321,6 @@ def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
 
 
 def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
-    """The snapshot before its manifest is written."""
     about = {"as_of": run.as_of.isoformat(), "settings": run.settings.recorded(), "views": facts["views"]}
     names = ("users", "startups", "interactions", "readings")
     users, startups, events, readings = (pq.read_table(staging / f"{name}.parquet") for name in names)
@@ -333,7 +328,6 @@ def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
 
 
 def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write the manifest; returns it."""
     manifest = {
         "format": FORMAT,
         "as_of": run.as_of.isoformat(),
@@ -352,7 +346,6 @@ def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(run: Run, staging: Path, manifest: dict[str, Any]) -> str:
-    """Rename the files into place; returns the snapshot's name."""
     path = run.artifacts.place("snapshots", f"{run.slug}-{manifest['digest'][:8]}", lambda aside: _move(staging, aside))
     os.utime(path / MANIFEST)  # a repeated export of old content becomes the newest of its cutoff
     logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in manifest["counts"].items()))

@@ -1,4 +1,4 @@
-"""File layout of a snapshot: columns of its Parquet files. Equal rows give equal bytes."""
+"""Define the columns of a snapshot's Parquet files. Equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import pyarrow.parquet as pq
 
 from models.schema import TABLE_OF, Entity, FieldType, Table
 
-#: The first format with all files below. Format 1 had neither dismissals nor readings, and held the platform's counter
-#: `views` as of the export, which nothing reads now.
+#: Format 1 lacked dismissals and readings. Its counter `views` is no longer read.
 _FILES_SINCE = 2
-#: Version of the layout and the manifest: the newest format of any file or field. Unknown versions are refused when a
-#: snapshot is opened; columns that an earlier format lacks are blank.
+#: Version of the layout: the newest format of any file or field. Unknown versions are refused.
 FORMAT = max(_FILES_SINCE, *(f.snapshot or 1 for table in TABLE_OF.values() for f in table.fields))
 READABLE = tuple(range(1, FORMAT + 1))
 MANIFEST = "manifest.json"
-#: Rows of a Parquet row group; fixed, so that the bytes do not depend on the size of the pieces.
+#: Rows of a Parquet row group, fixed so that the bytes do not depend on the size of the pieces.
 GROUP_ROWS = 1 << 16
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -32,23 +30,22 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 def _people(table: Table) -> pa.Schema:
-    """Every field that a snapshot has, as text unless _TYPES names another type."""
+    """Return every field of a snapshot, as text unless _TYPES names another type."""
     return _schema(**{f.name: _TYPES.get(f.type, pa.string()) for f in table.fields if f.snapshot is not None})
 
 
-#: One row a user, ascending by user_id. Unknown text is blank, never null; an unknown time is null.
+#: One row per user, ascending by user_id. Unknown text is blank, never null. An unknown time is null.
 USERS = _people(TABLE_OF[Entity.USER])
-#: One row a startup, ascending by startup_id.
+#: One row per startup, ascending by startup_id.
 STARTUPS = _people(TABLE_OF[Entity.STARTUP])
-#: One row an event, ascending by user, startup, time, kind: row numbers in the two files above, `EventType.code`,
-#: microseconds since 1970 UTC.
+#: One row per event, ascending by user, startup, time, kind. user, startup: row numbers.
+#: kind: `EventType.code`. at: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
-#: One row a dismissed pair, and since when, ascending; row numbers in the files above.
+#: One row per dismissed pair, ascending, with row numbers and the time of the dismissal.
 DISMISSALS = _schema(user=pa.int32(), startup=pa.int32(), at=pa.int64())
-#: One row for each time before the cutoff at which an export read a startup's view counter, ascending by startup and
-#: time: row number of the startup, microseconds since 1970 UTC, value of the counter.
+#: One row per reading of a view counter before the cutoff, ascending by startup (row number) and time (microseconds).
 READINGS = _schema(startup=pa.int32(), at=pa.int64(), views=pa.int64())
-#: One row for each rejected row, with its values; missing values are null.
+#: One row per rejected row. Missing values are null.
 REJECTED = _schema(
     user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=INSTANT, reason=pa.string()
 )
@@ -62,7 +59,7 @@ FILES = {
     "readings.parquet": READINGS,
 }
 
-#: Differences of ascending numbers are small: smaller than zstd and three times as fast, measured on 1.5 M events.
+#: Delta encoding is smaller than zstd and three times as fast, measured on 1.5 M events.
 _EVENTS = {
     "compression": "none",
     "use_dictionary": ["kind"],
@@ -71,7 +68,7 @@ _EVENTS = {
 
 
 def filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Add the columns that a table of an earlier format lacks, as blanks."""
+    """Add columns that an earlier format lacks, as blanks."""
     for place, column in enumerate(schema):
         if column.name not in table.column_names:
             blank = pa.scalar("" if column.type == pa.string() else None, column.type)
@@ -80,7 +77,7 @@ def filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class RowGroups:
-    """Writer of a Parquet file in row groups of GROUP_ROWS for pieces of any size; a context manager."""
+    """A context manager that writes pieces of any size in groups of GROUP_ROWS."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.touch(mode=0o600)
@@ -101,7 +98,6 @@ class RowGroups:
         self._writer.close()
 
     def write(self, table: pa.Table) -> None:
-        """Append rows of the schema."""
         self._waiting.append(table)
         self._waiting_rows += len(table)
         self.rows += len(table)
@@ -109,7 +105,7 @@ class RowGroups:
             self._flush(whole=True)
 
     def _flush(self, whole: bool) -> None:
-        """Write the waiting rows: in whole groups only, or all."""
+        """Write the waiting rows: complete groups if `whole`, else all."""
         if not self._waiting:
             return
         table = pa.concat_tables(self._waiting)

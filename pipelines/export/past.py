@@ -1,4 +1,4 @@
-"""A snapshot as of an earlier instant: what a model that is evaluated on later events may know."""
+"""Reduce a snapshot to what was known at an earlier instant."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipelines.run.run import EPOCH, slug_of
 
 
 def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
-    """Return the snapshot as if no data existed from an instant on; row numbers stay.
+    """Return the snapshot without data from an instant on. Row numbers stay.
 
-    Later events and readings are dropped. Later withdrawals, role and text of later arrivals, and (see `stage_known`)
-    stages before the first event become blank. People who opt out before the cutoff count as opted out at every cut
-    (R23), so their opt-out is moved before it.
+    Later events and readings are dropped. These become blank: later withdrawals, role and text of later arrivals, and
+    stages before the first event (`stage_known`). People who opt out by the cutoff count as opted out at every cut
+    (R23).
     """
     events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
     out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
@@ -49,11 +49,11 @@ def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
 
 
 def known_at(snapshot: Snapshot, cut_us: int) -> Snapshot:
-    """Return only the rows that existed before an instant, with row numbers of their own.
+    """Return only the rows that existed before an instant, with new row numbers.
 
-    As `truncated`, without later arrivals, erased rows and people who opted out. Its name is `<slug>-<digest8>`. The
-    digest covers ids, events and readings, but no profile texts: the platform keeps only their newest state, and a
-    kept model keeps those of its time.
+    As `truncated`, without later arrivals, erased rows and people who opted out. The digest of the name
+    `<slug>-<digest8>` covers ids, events and readings. It omits profile texts, because the platform keeps only their
+    newest state.
     """
     past = truncated(snapshot, cut_us)
     met = [past.events[side].to_numpy() for side in ("user", "startup")]
@@ -77,7 +77,6 @@ def known_at(snapshot: Snapshot, cut_us: int) -> Snapshot:
 
 
 def _moved(table: pa.Table, users: NDArray[np.bool_] | None, startups: NDArray[np.bool_]) -> pa.Table:
-    """Return the rows of a table whose entities are kept, with the new row numbers."""
     sides = {"startup": startups} if users is None else {"user": users, "startup": startups}
     for name, kept in sides.items():
         table = table.filter(pa.array(kept[table[name].to_numpy()]))
@@ -87,19 +86,18 @@ def _moved(table: pa.Table, users: NDArray[np.bool_] | None, startups: NDArray[n
 
 
 def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
-    """Return the table with an instant blank where it is at or after the cut."""
+    """Replace instants at or after the cut by blanks."""
     early = pc.less(table[column].cast(pa.int64()), cut_us)
     return _put(table, column, pc.if_else(early, table[column], None))
 
 
 def _arrived(table: pa.Table, met: NDArray[np.int32], cut_us: int) -> NDArray[np.bool_]:
-    """(n,) bool: created before the cut or at an unknown time, or in an event. met: rows of events before the cut."""
+    """Return (n,) bool: created before the cut or at an unknown time, or in `met`, the rows of earlier events."""
     early = pc.fill_null(pc.less(table["created_at"].cast(pa.int64()), cut_us), True)
     return np.asarray(early.to_numpy() | np.isin(np.arange(len(table)), met))
 
 
 def _told(table: pa.Table, columns: Sequence[str], keep: NDArray[np.bool_]) -> pa.Table:
-    """Return the table with these texts blank in rows that are not kept."""
     for column in columns:
         table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
     return table

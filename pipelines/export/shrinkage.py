@@ -1,7 +1,7 @@
 """Compare a new snapshot with the newest earlier one: rows before the earlier cutoff must still exist.
 
-People and startups are compared by id, events one by one. Erased people are in neither, because an erasure rewrites
-every stored snapshot. Memory: a few numbers an event of both.
+People and startups are compared by id, events one by one. An erasure rewrites every stored snapshot. Memory holds a
+few numbers per event of both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pipelines.export.snapshot import Snapshot, read_manifest
 from pipelines.run.run import Run, log_decision, parse_instant
 
 _LOG = logging.getLogger(__name__)
-#: This number of rows may be missing from any table, however small it is.
+#: Rows that may be missing from any table, however small it is.
 FEW = 10
 
 
 class MissingRows(NamedTuple):
-    """For one table: rows in the earlier snapshot, and how many of them are gone."""
+    """One table: rows in the earlier snapshot, and how many are gone."""
 
     rows: int
     gone: int
@@ -36,10 +36,9 @@ class MissingRows(NamedTuple):
 
 
 def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
-    """Compare a staged snapshot with the newest stored one of the same or an earlier cutoff, if any.
+    """Compare a staged snapshot with the newest stored one of the same or an earlier cutoff.
 
-    Raises SnapshotShrunk if a table lacks more than [export] missing_share of the earlier rows, unless `force`. Both
-    outcomes are logged as decisions.
+    Raises SnapshotShrunk if a table lacks more than [export] missing_share of the earlier rows, unless `force`.
     """
     earlier = _earlier(run)
     if earlier is None:
@@ -65,10 +64,7 @@ def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
 
 
 def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
-    """By table, the rows of `old` that `new` lacks, of the time before both cutoffs.
-
-    People who arrive at or between the cutoffs are not missing.
-    """
+    """Count the rows of `old` before both cutoffs that `new` lacks, for each table."""
     user, startup = _rows(new.user_ids, old.user_ids), _rows(new.startup_ids, old.startup_ids)
     events = old.interactions().before(new.as_of_us)
     met = _keys(user[events.owner], startup[events.item], events.kind, events.at)
@@ -96,7 +92,7 @@ def _of(ids: IdMap, row: NDArray[np.int32]) -> MissingRows:
 def _keys(
     user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
-    """(n,) uint64 hash of each event (SplitMix64's mixing); two different events collide about once in 2**64."""
+    """Return (n,) uint64 hash of each event (SplitMix64 mixing). Two events collide once in about 2**64."""
     x = np.zeros(len(at), np.uint64)
     for column in (user, startup, kind, at):
         x = (x ^ column.astype(np.int64).view(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -105,7 +101,7 @@ def _keys(
 
 
 def _earlier(run: Run) -> Path | None:
-    """The newest stored snapshot of this cutoff or an earlier one; for equal cutoffs the latest export."""
+    """Return the newest stored snapshot of this or an earlier cutoff."""
     found = [
         (parse_instant(about["as_of"]), (path / "manifest.json").stat().st_mtime, path)
         for path, about in _readable(run)

@@ -1,7 +1,4 @@
-"""The rows before one cutoff: events, people and startups as of an instant, and their profiles.
-
-`Snapshot.open` reads what `pipelines/export/export.py` wrote; `Snapshot.from_frames` makes one from rows in memory.
-"""
+"""Read or make a snapshot: the events, people, startups and profiles before one cutoff."""
 
 from __future__ import annotations
 
@@ -50,11 +47,10 @@ _LATER = ("dismissals", "readings")
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What was known strictly before one cutoff.
+    """The data known strictly before one cutoff. Objects made from a snapshot use its row numbers.
 
-    name: `<slug>-<digest8>`. manifest: facts about the export (docs/guides/snapshots.md). users, startups, events,
-    dismissals, readings: tables of `pipelines/export/layout.py`; format 1 lacks the last two. All objects made from a
-    snapshot use its row numbers.
+    name: `<slug>-<digest8>`. manifest: docs/guides/snapshots.md.
+    users, startups, events, dismissals, readings: tables of `pipelines/export/layout.py`. Format 1 lacks the last two.
     """
 
     name: str
@@ -90,10 +86,10 @@ class Snapshot:
         name: str = "memory",
         readings: pd.DataFrame | None = None,
     ) -> Snapshot:
-        """Make a snapshot from frames with the contract's columns; times are ISO 8601 text, absent columns are blank.
+        """Make a snapshot from frames with the contract's columns. Times are ISO 8601 text.
 
-        readings: startup_id, read_at, views. Rows at or after the cutoff are left out, as in the export. Raises
-        DataError for a row that breaks the contract.
+        Absent columns are blank. Rows at or after the cutoff are left out. readings: startup_id, read_at, views.
+        Raises DataError for a row that breaks the contract.
         """
         cutoff = parse_instant(as_of)
         tables = people_table(users, USERS), people_table(startups, STARTUPS)
@@ -113,7 +109,6 @@ class Snapshot:
 
     @property
     def as_of_us(self) -> int:
-        """The cutoff in microseconds since 1970 UTC."""
         return _us(self.manifest["as_of"])
 
     @cached_property
@@ -125,29 +120,28 @@ class Snapshot:
         return _ids(self.startups["startup_id"])
 
     def interactions(self) -> Interactions:
-        """All checked events before the cutoff, without duplicates, and the dismissed pairs. Owners are users, items
-        startups.
+        """Return all checked events before the cutoff, without duplicates, and the dismissed pairs.
 
-        Lists are made from these; training and evaluation use `heard`.
+        Owners are users, items are startups. Training and evaluation use `heard` instead.
         """
         return self._interactions
 
     @cached_property
     def silent(self) -> NDArray[np.bool_]:
-        """(users,) bool: opted out by the cutoff. Training and evaluation use none of their events (R23)."""
+        """(users,) bool: opted out by the cutoff, so training and evaluation use none of their events (R23)."""
         return _times(self.users["opted_out_at"], NEVER) < self.as_of_us
 
     @cached_property
     def heard(self) -> Interactions:
-        """Events for training and evaluation: without users who opted out."""
+        """Return events of users who did not opt out."""
         return self._interactions.where(~self.silent[self._interactions.owner])
 
     def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
-        """All people or startups as of just before an instant in microseconds since 1970 UTC; default the cutoff.
+        """Return all people or startups just before an instant (default: the cutoff), with constant row numbers.
 
-        Row numbers do not depend on the instant; rows that did not exist yet are not `listed`. A row exists if
-        created_at is blank or before the instant, or if it has an event before it. count: events of all kinds (R09).
-        views: see `views_from` (R05); interactions: all other events. Raises DataError for an instant after the cutoff.
+        Rows that did not exist yet are not `listed`. A row exists if created_at is blank or earlier, or if it has an
+        earlier event. count: events of all kinds (R09). views: see `views_from` (R05). interactions: all other events.
+        Raises DataError for an instant after the cutoff.
         """
         instant = self.as_of_us if before_us is None else before_us
         if instant > self.as_of_us:
@@ -162,10 +156,10 @@ class Snapshot:
         )
 
     def profiles(self, entity: Entity, before_us: int | None = None) -> dict[str, list[str]]:
-        """Profile texts of every row by column name of the CSV layout, blank where unknown.
+        """Return profile texts of every row by column name of the CSV layout, blank where unknown.
 
-        They are as of the export: the platform keeps no history (`profiles_as_of` in the manifest). If `stage_known` is
-        "first_event", a stage is blank until the startup's first event.
+        Texts are as of the export, because the platform keeps no history. If `stage_known` is "first_event", a stage
+        is blank until the startup's first event.
         """
         table = self.users if entity is Entity.USER else self.startups
         words = {c: table[c].to_pylist() for c in TABLE_OF[entity].text}
@@ -175,18 +169,18 @@ class Snapshot:
 
     @property
     def views_from(self) -> str:
-        """Source of view counts: "readings" of the platform's counter, or view "events".
+        """Return the source of view counts: "readings" of the platform's counter, or view "events".
 
-        Decided once a snapshot, so that the validation split and the cutoff use the same kind of number.
+        One choice per snapshot makes the validation split and the cutoff comparable.
         """
         return str(self.manifest.get("views", {}).get("from", FROM_EVENTS))
 
     @cached_property
     def stage_known(self) -> str:
-        """When a stage becomes known: "always", or from the "first_event".
+        """Return when a stage becomes known: "always", or from the "first_event".
 
-        With the setting `auto` the rows decide. If no startup without an event has a stage, the platform sets it in the
-        first round; an earlier use would leak the future.
+        With `auto`, "first_event" holds if no startup without an event has a stage. An earlier use would leak the
+        future.
         """
         asked = str(self.manifest["settings"].get("stage_known", "always"))
         if asked != "auto":
@@ -248,13 +242,11 @@ class Snapshot:
         )
 
     def views(self, events: Interactions, instant: int) -> NDArray[np.int64]:
-        """(startups,) int64 number of views before the instant: of these events (owners are startups), or of the
-        platform's counter if the snapshot uses it.
-        """
+        """Return (startups,) int64 views before the instant: the platform's counter, or these events by startup."""
         return self._counter(_totals(events, len(self.startups))[0], instant)
 
     def _counter(self, viewed: NDArray[np.int64], instant: int) -> NDArray[np.int64]:
-        """(startups,) int64 newest reading before the instant; number of view events if there is none (R05)."""
+        """Return (startups,) int64 newest reading before the instant, or else the view events (R05)."""
         if self.views_from != FROM_READINGS:
             return viewed
         read = newest(self.readings, instant, len(viewed))
@@ -292,7 +284,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """Digest of all files except the rejected rows, the settings, and the marks of later erasures (`erased`)."""
+    """Return the digest of three parts: all files except rejected rows, the settings, the marks of later erasures."""
     shaping = {file: sha for file, sha in manifest["sha256"].items() if file != "rejected.parquet"}
     parts = [manifest["format"], shaping, manifest["settings"], *manifest.get("erased", [])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -317,7 +309,7 @@ def _times(column: pa.ChunkedArray, blank: int) -> NDArray[np.int64]:
 
 
 def _roles(column: pa.ChunkedArray) -> NDArray[np.int8]:
-    """(n,) int8 code of Role, -1 for any other text."""
+    """Return (n,) int8 code of Role, -1 for any other text."""
     written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
     codes = {None: -1} | {role: role.code for role in Role}
     code = [codes[Role.of(word)] for word in written.dictionary.to_pylist()]
@@ -325,7 +317,7 @@ def _roles(column: pa.ChunkedArray) -> NDArray[np.int8]:
 
 
 def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(n,) int64 view events and all other events per owner."""
+    """Return two (n,) int64 counts per owner: view events, and all other events."""
     viewed = events.kind == EventType.VIEW.code
     views = np.bincount(events.owner[viewed], minlength=n)
     return views.astype(np.int64), (np.bincount(events.owner, minlength=n) - views).astype(np.int64)
@@ -334,9 +326,9 @@ def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np
 def _facets(
     words: Mapping[str, NDArray[np.object_]], n: int
 ) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
-    """For each facet a code per row (-1 if blank), and the label of each code, ordered by folded text.
+    """Return a code per row (-1 if blank) for each facet, and the label of each code.
 
-    Variants of one value share a code; the label is the most frequent variant. Absent facets are blank.
+    Labels are ordered by folded text. Variants of one value share a code and their most frequent label.
     """
     codes, labels = {}, {}
     for facet in FACETS:
@@ -350,7 +342,7 @@ def _facets(
 
 
 def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """Users or startups with every column of the schema, ascending by id. Raises DataError for a repeated id."""
+    """Sort users or startups by id, with every column of the schema. Raises DataError for a repeated id."""
     ids = frame[schema.names[0]].str.lower()
     if ids.duplicated().any():
         raise DataError(f"expected every {schema.names[0]} once, got {ids[ids.duplicated()].iloc[0]} again")
@@ -361,7 +353,7 @@ def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 def events_table(
     users: pa.Table, startups: pa.Table, frame: pd.DataFrame, as_of_us: int
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """(users, startups, events) that existed before the cutoff. Raises DataError for a broken row."""
+    """Return the (users, startups, events) that existed before the cutoff. Raises DataError for a broken row."""
     at = _instants(frame["occurred_at"]) if len(frame) else np.zeros(0, np.int64)
     frame, at = frame[at < as_of_us], at[at < as_of_us]
     columns: dict[str, NDArray[Any]] = {
@@ -383,33 +375,31 @@ def events_table(
 
 
 def codes_of(types: pd.Series) -> NDArray[np.int8]:
-    """(n,) int8 code of each event's type, -1 if it is no interaction."""
+    """Return (n,) int8 code of each event's type, -1 if it is no interaction."""
     codes = {t.value: t.code for t in INTERACTION_TYPES}
     return np.asarray(types.map(codes).fillna(-1), np.int8)
 
 
 def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa.Table:
-    """Readings of these startups before the cutoff. frame: startup_id, read_at, views; other startups are left out."""
+    """Return readings of these startups before the cutoff. frame: startup_id, read_at, views."""
     at = _instants(frame["read_at"]) if len(frame) else np.zeros(0, np.int64)
     place = np.where(at < as_of_us, _places(frame["startup_id"], startups["startup_id"]), -1)
     return ordered(place, at, frame["views"].to_numpy(np.int64))
 
 
 def existed(people: pa.Table, met: NDArray[np.int64], as_of_us: int) -> NDArray[np.bool_]:
-    """(n,) bool: created before the cutoff or at an unknown time, or with an event before the cutoff."""
+    """Return (n,) bool: created before the cutoff or at an unknown time, or with an earlier event."""
     created = people["created_at"].cast(pa.int64())
     born = pc.fill_null(pc.less(created, as_of_us), True).to_numpy()
     return np.asarray(born | (np.bincount(met, minlength=len(people)) > 0))
 
 
 def _places(words: pd.Series, known: pa.ChunkedArray) -> NDArray[np.int64]:
-    """(n,) int64 position of each text among the known ones, -1 if unknown."""
     place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
     return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _column(frame: pd.DataFrame, field: pa.Field) -> pa.Array:
-    """One column of the schema; blank if the frame lacks it."""
     if field.name not in frame:
         return pa.array([""] * len(frame) if field.type == pa.string() else [None] * len(frame), field.type)
     if field.type == pa.string():

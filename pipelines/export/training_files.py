@@ -1,16 +1,16 @@
 """Write the required training files from a snapshot (D02-D10, E01-E03).
 
-Names and orientation are defined here once (R20). In file names "user" means the rows of the matrix and "item" its
-columns.
+This module is the only definition of names and orientation (R20). In file names "user" means the rows of the matrix
+and "item" its columns.
 
 | file | rows ("user") | columns ("item") |
 |---|---|---|
 | als_interactions.npz | users, als_user_mapping.json | startups, als_item_mapping.json |
 | als_interactions_reverse.npz | **startups**, als_reverse_user_mapping.json | **users**, als_reverse_item… |
 
-The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07); the reverse one is the
-transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one line
-an event with the facts of both sides. Left out: people who opted out (R23), people with fewer events than
+The matrices are SciPy CSR, float32, with the cells of `Interactions.csr` (C01-C07, R07). The reverse one is the
+transpose. A mapping holds {"ids": [id of row 0, …], "rows": {id: row}}, ids ascending. two_tower_train.csv has one
+line per event with facts of both sides. Left out: people who opted out (R23), people with fewer events than
 `min_interactions` (C31), and startups without remaining events. `pipelines/train` writes ranker_train.csv (D11).
 """
 
@@ -41,14 +41,14 @@ from pipelines.run.run import Run
 
 logger = logging.getLogger(__name__)
 FOLDER = "datasets"
-#: Lines of the two-tower set that are converted at a time.
+#: Lines of two_tower_train.csv converted at a time.
 _LINES = 1 << 17
 
 
 def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
-    """The step: write the files; returns their folder, relative to the artefacts, and the size of each.
+    """The step: write the files. Return their folder, relative to the artefacts, and the size of each.
 
-    Too sparse data (P02) do not stop a build: then `note` gives the reason.
+    Too sparse data (P02) do not stop a build. Then `note` gives the reason.
     """
     folder = run.settings.artifacts / "snapshots" / build.snapshot / FOLDER
     try:
@@ -60,7 +60,7 @@ def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
 
 
 def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> dict[str, int]:
-    """Write the training files (D03-D10), each whole or not at all; returns cells, ids or lines by file name.
+    """Write each training file (D03-D10) atomically. Return cells, ids or lines by file name.
 
     Raises TooSparse if nobody has `min_interactions` events (P02).
     """
@@ -83,7 +83,7 @@ def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> d
 
 
 def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix, IdMap, IdMap]:
-    """(rows, columns) float32 weights and the ids of rows and columns, as `write_sets` wrote them."""
+    """Read what `write_sets` wrote: (rows, columns) float32 weights, and the ids of rows and columns."""
     prefix, suffix = ("als_reverse", "_reverse") if reverse else ("als", "")
     maps = [json.loads((folder / f"{prefix}_{side}_mapping.json").read_bytes())["ids"] for side in ("user", "item")]
     matrix = sparse.csr_matrix(sparse.load_npz(folder / f"als_interactions{suffix}.npz"))
@@ -92,7 +92,6 @@ def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix,
 
 
 def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
-    """Events of people who did not opt out and have enough events."""
     allowed = snapshot.heard
     enough = allowed.counts() >= min_interactions
     kept = allowed.where(enough[allowed.owner])
@@ -107,7 +106,6 @@ def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
 
 
 def _compact(events: Interactions) -> Interactions:
-    """The same events with rows numbered only over owners and items that have an event."""
     (owners, owner), (items, item) = (np.unique(rows, return_inverse=True) for rows in (events.owner, events.item))
     ids = IdMap(events.owners.ids[owners]), IdMap(events.items.ids[items])
     return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), events.kind, events.at)
@@ -126,7 +124,7 @@ def _mapping(path: Path, ids: IdMap) -> int:
 
 
 def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
-    """One line an event (D10): both ids, kind, weight, time, and the facts of both sides."""
+    """Write one line per event (D10): both ids, kind, weight, time, and facts of both sides."""
     people = {entity: _facts(snapshot.entities(entity)) for entity in Entity}
 
     def fill(aside: Path) -> None:
@@ -143,7 +141,6 @@ def _two_tower(path: Path, snapshot: Snapshot, events: Interactions) -> int:
 
 
 def _facts(entities: Entities) -> dict[str, pa.Array]:
-    """The facts of each row as text columns."""
     facts = {f"{entities.entity}_id": pa.array(entities.ids.ids.tolist(), pa.string())}
     if entities.entity is Entity.USER:
         facts["user_role"] = _words([r.value for r in Role], entities.role)
@@ -172,7 +169,7 @@ def _lines(people: dict[Entity, dict[str, pa.Array]], events: Interactions, part
 
 
 def _whole(path: Path, fill: Callable[[Path], Any]) -> None:
-    """Write to a temporary file, readable by its owner only, and rename it."""
+    """Write to a temporary file that only its owner can read, then rename it."""
     aside = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         aside.touch(mode=0o600)

@@ -1,6 +1,6 @@
-"""Readings of the platform's view counters, and interaction counts at a cutoff, stored for later builds.
+"""Store view counter readings and interaction counts for later builds.
 
-The platform overwrites a counter, so its earlier values are known only from readings.
+The platform overwrites a counter, so only readings keep its earlier values.
 """
 
 from __future__ import annotations
@@ -26,27 +26,26 @@ from pipelines.export.layout import READINGS
 from pipelines.postgres import copy_rows, rows, transaction
 from pipelines.run.run import EPOCH, microseconds, parse_instant
 
-#: Sources of a startup's view count.
 FROM_READINGS, FROM_EVENTS = "readings", "events"
 
 
 def copied_readings(known: pa.FixedSizeBinaryArray, table: pa.Table) -> pa.Table:
-    """Rows of `view_readings` as READINGS, with the positions of known startups; others are left out."""
+    """Convert rows of `view_readings` of known startups to READINGS."""
     ids = np.ascontiguousarray(pack_ids(table["startup_id"].to_numpy().astype("<U36"))).view("V16").ravel()
     at, views = instants(table["read_at"]).cast(pa.int64()), table["views"].cast(pa.int64())
     return ordered(rows_of(ids, known), at.to_numpy(), views.to_numpy())
 
 
 def of_rows(readings: pa.Table, row: NDArray[np.int64]) -> pa.Table:
-    """The readings with new row numbers, sorted. row: (n,) the new number of each startup, -1 if it is gone."""
+    """Sort the readings with new row numbers. row: (n,) new number of each startup, -1 if it is gone."""
     return ordered(row[readings["startup"].to_numpy()], readings["at"].to_numpy(), readings["views"].to_numpy())
 
 
 def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_share: float) -> dict[str, Any]:
-    """For the manifest: "from", the source of view counts; "since", the first reading; "readings", their number.
+    """Return "from": the source of view counts, "since": the first reading, and the number of "readings".
 
-    Readings are used only if the first one precedes the week of the temporal validation split. Otherwise training and
-    evaluation would use another kind of number than the lists. per_week: events by the Monday of their week.
+    Uses readings only if the first one precedes the week of the validation split. Otherwise evaluation and lists would
+    differ. per_week: events by Monday of the week.
     """
     since = int(readings["at"].to_numpy().min()) if len(readings) else None
     counts = np.cumsum(list(per_week.values()))
@@ -59,31 +58,31 @@ def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_sha
 
 
 def newest(readings: pa.Table, before_us: int, n: int) -> NDArray[np.int64]:
-    """(n,) int64 newest reading of each startup before an instant, -1 without one."""
+    """Return (n,) int64 newest reading of each startup before an instant, -1 without one."""
     early = readings["at"].to_numpy() < before_us
     found = np.full(n, -1, np.int64)
-    # readings ascend by time; for a repeated index the last value wins
+    # Readings ascend by time, and the last value of a repeated index wins.
     found[readings["startup"].to_numpy()[early]] = readings["views"].to_numpy()[early]
     return found
 
 
 def ordered(startup: NDArray[np.integer[Any]], at: NDArray[np.int64], views: NDArray[np.int64]) -> pa.Table:
-    """A READINGS table, sorted, without the rows of startup -1."""
+    """Return a sorted READINGS table, without the rows of startup -1."""
     kept = np.flatnonzero(startup >= 0)
     order = kept[np.lexsort((at[kept], startup[kept]))]
     columns = (startup[order], at[order], views[order])
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, READINGS, strict=True)], schema=READINGS)
 
 
-#: Most readings kept of one startup; a growing counter needs 25 for each factor of ten.
+#: Maximum readings per startup. A growing counter needs 25 for each factor of ten.
 MOST = 300
-#: Days for which the readings of a startup stay after the platform deleted it.
+#: Days for which readings of a deleted startup stay.
 GONE_DAYS = 400
 _FOLDER = "readings"
 
 
 def keep_readings(engine: Engine) -> int:
-    """Read every startup's counter now and store changed values; returns the number of stored readings."""
+    """Store changed counters of all startups. Return the number of stored readings."""
     with transaction(engine) as connection:
         connection.execute(text(sql.load("forget_gone", _FOLDER)), {"days": GONE_DAYS})
         return connection.execute(text(sql.load("keep", _FOLDER)), {"most": MOST}).rowcount
@@ -95,10 +94,9 @@ KINDS = [t.value for t in INTERACTION_TYPES]
 
 
 def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
-    """Store everybody's count at a cutoff in one transaction. Returns False, without a change, if a later past cutoff
-    is stored.
+    """Store each person's count at a cutoff in one transaction, so that later counts agree with list routing.
 
-    The counts are those of the build, so list routing and later counts agree.
+    Returns False, without a change, if a later past cutoff is stored.
     """
     with transaction(engine) as connection:
         connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
@@ -124,13 +122,13 @@ def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
 
 
 def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime, earliest: datetime = EARLIEST) -> int:
-    """Events of a user (without duplicates) or distinct users of a startup before an instant; 0 for an unknown id."""
+    """Count a user's events (without duplicates) or a startup's distinct users before an instant."""
     found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS, earliest=earliest)
     return int(found[0].interactions)
 
 
 def _as_csv(everybody: Entities) -> bytes:
-    """CSV for COPY, of those with any event; a missing row means 0."""
+    """Return CSV for COPY. A missing row means 0."""
     some = np.flatnonzero(everybody.count)
     table = pa.table(
         {

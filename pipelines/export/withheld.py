@@ -1,7 +1,7 @@
-"""Blank profile columns that leak the future: filled, or blank, because of later events.
+"""Blank profile columns that leak the future: columns that later events fill or empty.
 
-Profiles are as of the export. If a column is filled when a startup is met, a ranker that is trained on an earlier
-instant would learn that a filled value predicts an event (docs/decisions/0031-view-counters.md).
+Profiles are as of the export. If the platform fills a column at a startup's first event, a ranker would learn that a
+filled value predicts an event (docs/decisions/0031-view-counters.md).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from models.schema import Entity
 from pipelines.export.layout import STARTUPS, USERS, RowGroups
 from pipelines.export.snapshot import Snapshot
 
-#: Largest allowed difference of the share with later events, between blank and filled rows of equal earlier activity.
-#: Honest columns of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/0031-view-counters.md).
+#: Largest allowed difference in the share with later events, between blank and filled rows of equal earlier activity.
+#: Harmless columns of the sample, deskdrop and crunchbase stay below 0.3.
 GAP = 0.5
-#: If at least EXPECTED rows should have (or lack) later events, at least the share LEAST of them must: fewer is a leak.
-#: Honest columns stay above 0.8. The test is skipped if the rarer group has a share below RARE.
+#: If at least EXPECTED rows should have (or lack) later events, at least the share LEAST of them must. Harmless
+#: columns stay above 0.8. The test is skipped if the rarer group has a share below RARE.
 EXPECTED, LEAST, RARE = 20.0, 0.25, 0.1
-#: Fewest rows of either group, and fewest standard errors: less is chance.
+#: Minimum rows of either group, and minimum standard errors.
 FEW, SURE = 20, 6.0
-#: Strata of equal size by the age of the last event; each is split further by doublings of the number of events.
+#: Strata of equal size by age of the last event. Doublings of the number of events split them further.
 PARTS = 8
 
 
 def met_from(events: Interactions, instant: int, n: int) -> NDArray[np.bool_]:
-    """(n,) bool: owners with an event at the instant or later."""
+    """Return (n,) bool: owners with an event at the instant or later."""
     return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
 
 
 def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(shown,) int: stratum of each owner by number of events and age of the last one; 0 without an event."""
+    """Return (shown,) int stratum by number of events and age of the last one, 0 without an event."""
     count = np.bincount(before.owner, minlength=len(before.owners))[shown]
     age = last_age(before, EventTime.from_times(before.at))[shown]
     bounds = np.quantile(age[count > 0], np.linspace(0, 1, PARTS + 1)[1:-1]) if (count > 0).any() else np.zeros(0)
@@ -49,12 +49,11 @@ def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.i
 
 
 def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[np.int64], strict: bool = True) -> str:
-    """Describe how blanks predict later events; "" if they do not. All (n,): blank, met bool; stratum of
-    `equally_busy`.
+    """Describe how blanks predict later events, or return "". All (n,).
 
-    Compared within strata that hold both groups (Mantel and Haenszel 1959). strict: report also if almost none of one
-    group have later events although many should. This test uses only rows with an earlier event, because nothing else
-    could explain the difference for the others.
+    Compares within strata that hold both groups (Mantel and Haenszel 1959).
+    strict: report also if almost none of one group have later events although many should. This test uses only rows
+    with an earlier event, because other rows may differ for other reasons.
     """
     size = int(stratum.max(initial=0)) + 1
     n = np.stack([np.bincount(stratum[side], minlength=size) for side in (blank, ~blank)]).astype(float)
@@ -78,7 +77,7 @@ def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[n
 
 
 def _too_few(n: NDArray[Any], y: NDArray[Any], rate: NDArray[Any]) -> bool:
-    """Whether one group has (or lacks) later events in at most the share LEAST of the cases that its strata predict."""
+    """Return whether at most the share LEAST of one group's predicted rows have (or lack) later events."""
     if n.sum(axis=1).min() < RARE * n.sum():
         return False
     for seen, expected in ((y, n * rate), (n - y, n * (1 - rate))):
@@ -93,10 +92,9 @@ _TABLES = {Entity.USER: ("users.parquet", USERS), Entity.STARTUP: ("startups.par
 
 
 def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
-    """Blank every profile column whose blanks at the validation split predict later events; returns by side and column
-    how.
+    """Blank every profile column whose blanks at the validation split predict later events.
 
-    folder: the files of `staged`; changed ones are written again.
+    Returns by side and column how they predict. Writes changed files to `folder`.
     """
     found = {f"{entity}s": dict(_telling(staged, entity)) for entity in Entity}
     for entity, (file, schema) in _TABLES.items():

@@ -1,1 +1,1 @@
-"""The gate: checks of a new release before it goes live, their verdict, and the decision."""
+"""Check a new release before it goes live, and decide."""

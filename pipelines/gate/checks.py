@@ -1,12 +1,12 @@
 """Turn figures into verdicts: go, ask a person, or stop, each with a sentence.
 
 Accuracy: a comparison stops a release if the whole interval of the paired difference is beyond the tolerated loss. It
-asks if the interval is below zero and the mean beyond that loss. A build makes about twenty comparisons, so intervals
-are wider than 95 %: the chance of any false alarm is at most CHANCE (Bonferroni 1936), half for overall comparisons and
-half for segments.
+asks if the interval is below zero and the mean beyond that loss. Intervals are wider than 95 %, because a build makes
+about twenty comparisons. The chance of any false alarm is at most CHANCE (Bonferroni 1936), half for overall
+comparisons and half for segments.
 
-Lists: shares of all owners or items are not samples, so they have limits "ask/stop". Lists drift with the days between
-two cutoffs, so beyond FAR days a drifting check asks instead of stopping.
+Lists: shares of all owners or items are not samples, so they have limits "ask/stop". Beyond FAR days between two
+cutoffs a drifting check asks instead of stopping.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pipelines.train_ranker.validation_models import ValidationModels
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """NDCG@10 on one surface, each (b,) by evaluation owner; live is None without a live release to evaluate.
+    """NDCG@10 on one surface, (b,) by evaluation owner. live is None without models to evaluate.
 
     masks: (b,) bool by group: overall, none (no event before the cut), cold, warm, hot.
     """
@@ -47,7 +47,7 @@ class Accuracy:
 
 
 def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]:
-    """Return accuracy on every surface with evaluation owners, without the live release. holdout: of the new build."""
+    """Return accuracy on every surface with evaluation owners, without the live release."""
     found = {}
     for surface in Surface:
         recipe = new.recipe(surface, holdout.bundles[CATALOGUE])
@@ -68,7 +68,7 @@ def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]
 def with_live(
     found: Mapping[Surface, Accuracy], holdout: Holdout, new: ValidationModels, live: ValidationModels
 ) -> dict[Surface, Accuracy]:
-    """Add what the live release's models would have shown to the same owners from the same catalogue."""
+    """Add the live release's accuracy, for the same owners and catalogue."""
     both = {}
     for surface, a in found.items():
         recipe, other = (side.recipe(surface, holdout.bundles[CATALOGUE]) for side in (new, live))
@@ -90,11 +90,11 @@ def _ndcg(
 GO, ASK, STOP = "go", "ask", "stop"
 VERDICTS = (GO, ASK, STOP)
 OVERALL = "overall"
-#: Bootstrap draws of owners: enough for the tails of such wide intervals.
+#: Bootstrap draws of owners, enough for the tails of wide intervals.
 DRAWS = 10_000
-#: Days between two cutoffs from which nearly all lists may differ, so a person is asked instead of a stop.
+#: Days between two cutoffs from which nearly all lists may differ.
 FAR = 3.0
-#: Chance that any accuracy comparison of a build looks significant by chance.
+#: Chance of any false alarm in the accuracy comparisons of a build.
 CHANCE = 0.02
 #: By check: the setting with its limits, the measure in words, and whether it grows with time between cutoffs.
 _LISTS = {
@@ -124,12 +124,11 @@ class Check:
 
 
 def overall_verdict(checks: Sequence[Check]) -> str:
-    """Return the most severe verdict."""
     return VERDICTS[max((VERDICTS.index(c.verdict) for c in checks), default=0)]
 
 
 def accuracy_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
-    """Compare NDCG@10 with the live release's models, by surface and segment; flag implausible gains."""
+    """Compare NDCG@10 with the live release's models, by surface and segment. Flag implausible gains."""
     pairs = {
         (s, group): (a.new[mask], a.live[mask])
         for s, a in found.items()
@@ -149,7 +148,6 @@ def accuracy_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> It
 
 
 def baseline_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
-    """Compare NDCG@10 with popular lists, over all owners of each surface."""
     told = [s for s, a in found.items() if len(a.new) >= settings.gate.min_owners]
     for surface, a in found.items():
         if surface in told:
@@ -160,7 +158,7 @@ def baseline_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> It
 
 
 def list_checks(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
-    """Check every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
+    """Check every limit on the differences of lists. lists: see `differences`. days: between the two cutoffs."""
     for surface, d in lists.items():
         if d["owners"] + d["gone_owners"] < settings.gate.min_owners:
             yield _too_few("lists", Surface(surface), OVERALL, d["owners"] + d["gone_owners"])

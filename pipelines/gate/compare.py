@@ -1,4 +1,4 @@
-"""Compare two stored releases: lists, models, settings, and reported metrics."""
+"""Compare two stored releases: lists, models, settings, and metrics."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipelines.report.store import figures_of_release
 from pipelines.run.run import read_decisions
 from pipelines.store.artifacts import Artifacts
 
-#: Depth of rank-biased overlap: these places hold all but 0.1 % of its weight.
+#: Depth of rank-biased overlap. These places hold all but 0.1 % of its weight.
 DEPTH = 50
 
 
 def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, dict[str, Any]]:
-    """By surface in both releases: differences of their lists. A pair of values is [live, new].
+    """Return the differences of the lists by surface in both releases. A pair of values is [live, new].
 
     "owners" in both, "new_owners", "gone_owners"; means over common owners of "overlap_at_10" and "rbo";
     "popular_share" of all owners, "route_distance" (see `mix_distance`), "gini" and "coverage" of the first ten,
@@ -44,7 +44,6 @@ def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, 
 def difference(
     lists: list[RankedLists], owners: list[Entities], items: list[Entities], surface: Surface
 ) -> dict[str, Any]:
-    """Return the differences on one surface; each argument is [live, new]."""
     mapped = np.append(owners[1].ids.rows_of(owners[0].ids.ids), -1)[lists[0].owner]
     both, mine, theirs = np.intersect1d(mapped, lists[1].owner, return_indices=True)
     kept = both >= 0
@@ -77,19 +76,19 @@ def _lists(artifacts: Artifacts, release: Release, surface: Surface) -> RankedLi
 
 
 def _shown(lists: list[RankedLists], items: list[Entities]) -> list[NDArray[np.int64]]:
-    """Return both lists, (b, DEPTH), with the new release's item rows; missing items get numbers after them."""
+    """Return both lists, (b, DEPTH), with the new release's item rows. Missing items get numbers after them."""
     row = items[1].ids.rows_of(items[0].ids.ids)
     row = np.where(row >= 0, row, len(items[1]) + np.arange(len(row)))
     return [places(lists[0].indptr, row[lists[0].item], DEPTH), places(lists[1].indptr, lists[1].item, DEPTH)]
 
 
 def _mix(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(m,) shares by the code of the method."""
+    """Return (m,) shares by method code."""
     return np.bincount(codes, minlength=Method.codes()) / max(len(codes), 1)
 
 
 def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:
-    """Return coverage and Gini of exposure in the first ten; None where nothing is shown."""
+    """Return coverage and Gini of exposure in the first ten, None where nothing is shown."""
     found = exposure_stats(lists, items.items_of(surface))
     return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
@@ -192,7 +191,7 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, li
 
 
 def _reported(settings: Settings, release: str) -> dict[str, float]:
-    """By surface: NDCG@10 of the served lists from the stored report; empty without one."""
+    """Return by surface NDCG@10 of the served lists from the stored report, empty without one."""
     report = figures_of_release(settings, release) or {}
     try:
         surfaces = (report.get("evaluation") or report)["surfaces"]

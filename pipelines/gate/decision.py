@@ -18,17 +18,16 @@ from pipelines.refs import GateRef, PublishRef
 from pipelines.run.run import Run, log_decision
 
 _LOG = logging.getLogger(__name__)
-#: Files in the run directory.
 GATE, ASKED = "gate.json", "asked.json"
 PUBLISH, HOLD = "publish", "hold"
 
 
 @dataclass(frozen=True)
 class GateContext:
-    """What decides besides the verdict.
+    """Input of the decision besides the verdict.
 
-    published: the run intends to publish. force: the person who started the run has decided already. backfill: the run
-    is for a past day, so nobody is asked. attended: a person can be asked.
+    published: the run intends to publish. force: the person who started the run has decided already.
+    backfill: nobody is asked about a past day. attended: a person can be asked.
     """
 
     published: bool = True
@@ -38,10 +37,9 @@ class GateContext:
 
 
 def resolve_gate(run: Run, case: GateContext) -> bool:
-    """Record the answer if no person is needed; return whether a person must be asked.
+    """Return whether a person must be asked. Otherwise record the answer.
 
-    An earlier answer is dropped, because a cleared task means a new decision. Raises GateClosed if the release is
-    stopped.
+    Drops an earlier answer, because a cleared task means a new decision. Raises GateClosed if the release is stopped.
     """
     gate = {**read_gate(run), "answer": None}
     run.artifacts.write_json(run.directory / GATE, gate)
@@ -53,7 +51,7 @@ def resolve_gate(run: Run, case: GateContext) -> bool:
     elif not run.settings.gate.enabled:
         record_answer(run, PUBLISH, "[gate] enabled = false")
     elif verdict == GO:
-        return False  # an older cutoff needs no question: `why_held_back` keeps it from going live after a rollback
+        return False  # no question for an older cutoff: `why_held_back` keeps it from going live after a rollback
     elif verdict == STOP:
         raise GateClosed(stop_message(gate))
     elif case.backfill:
@@ -73,7 +71,7 @@ def pass_unattended(run: Run, publish: bool, force: bool) -> None:
 def publish_weighed(
     run: Run, weighed: GateRef, publish: bool, force: bool, surfaces: Sequence[str] | None
 ) -> PublishRef:
-    """The step: make the release live if allowed; see `publish_release`."""
+    """The step: make the release live if allowed (`publish_release`)."""
     name, reason = weighed.release, why_held_back(run, weighed.release) if publish else None
     if surfaces is not None and set(surfaces) != {s.value for s in Surface}:
         reason = f"only some surfaces were built: {name} is stored for inspection and cannot go live"
@@ -85,9 +83,8 @@ def publish_weighed(
 
 
 def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
-    """Record an answer in gate.json and in the decision log; returns it."""
     gate = read_gate(run)
-    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was answered; no list depends on it
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the answer, which no list depends on
     gate["answer"] = {"chosen": chosen, "by": by, "at": at}
     run.artifacts.write_json(run.directory / GATE, gate)
     log_decision(
@@ -107,7 +104,7 @@ def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
 def ask_once(run: Run, subject: str, body: str) -> None:
     """Record the question for a person. Raises GateClosed if this run asked a different one before.
 
-    Airflow keeps the text of a task's first question and would show it for another release.
+    Airflow would show the text of the first question for another release.
     """
     path, now = run.directory / ASKED, {"subject": subject, "body": body}
     if path.is_file() and json.loads(path.read_text()) != now:
@@ -119,7 +116,7 @@ def ask_once(run: Run, subject: str, body: str) -> None:
 
 
 def why_held_back(run: Run, release: str) -> str | None:
-    """Return why a release may not be published; None if it may. Raises DataError if the gate has not checked it."""
+    """Return why a release may not be published, or None. Raises DataError if the gate has not checked it."""
     gate = read_gate(run)
     if gate["release"] != release:
         raise DataError(f"the gate has not checked {release} but {gate['release']}: clear the task `weigh` of this run")

@@ -1,4 +1,4 @@
-"""Compare a stored release with the live one and the floor; write the result to runs/<run>/gate.json."""
+"""Compare a stored release with the live one and the floor. Write runs/<run>/gate.json."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from pipelines.train_ranker.validation_models import ValidationModels, open_vali
 
 _LOG = logging.getLogger(__name__)
 _DAY_S, _DAY_US = 86_400, 86_400_000_000
-#: Reasons that pass from task to task; gate.json has all.
+#: Number of reasons that tasks pass on. gate.json has all.
 _TOLD = 12
-#: Errors of models from an earlier version in changed code; they must not block every later build.
+#: Errors of old models in changed code. They must not block every later build.
 _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
 
 
 def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
-    """The step: write gate.json (fields: docs/guides/gate.md) and an entry in the decision log.
+    """The step: write gate.json (docs/guides/gate.md) and an entry in the decision log.
 
     kind: what started the run. Raises ReleaseNotFound.
     """
@@ -109,7 +109,7 @@ def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
         if name is None:
             return None, ["no release is live: only the floor counts"]
         notes = [f"nothing is live in Redis, which has lost its data: compared with {name}, the last published release"]
-    pull(settings)  # another machine may have refreshed it just now
+    pull(settings)  # another machine may have refreshed it
     try:
         return Artifacts(settings).release(name), notes
     except ReleaseError as error:
@@ -122,7 +122,7 @@ def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
 def _judged(
     run: Run, snapshot: str, new: Release, live: Release | None, notes: list[str]
 ) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
-    """Return NDCG of every evaluation owner, and the cuts; empty, with a note, if there is nothing to evaluate by."""
+    """Return each evaluation owner's NDCG, and the cuts. Without a hold-out both are empty and a note is added."""
     if not new.judged:
         notes.append("nothing was held out: accuracy is not evaluated")
         return {}, {}
@@ -145,7 +145,7 @@ def _judged(
 
 
 def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> ValidationModels | None:
-    """Return the live release's validation models, if they are stored and know no event of the evaluation."""
+    """Return the live release's validation models if they know no event of the evaluation."""
     if not live.judged:
         notes.append(f"the validation models of {live.id} were not kept: accuracy is compared with the floor only")
         return None
@@ -172,7 +172,6 @@ def _days(live: Release, new: Release) -> float:
 
 
 def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[str]:
-    """Return the reasons against the release, stops first; or a sentence that there are none."""
     against = [c.says for v in (STOP, ASK) for c in checks if c.verdict == v]
     held = "the floor" if live is None else f"the floor and {live.id}"
     judged = sum(c.value is not None for c in checks)
@@ -180,7 +179,6 @@ def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[st
 
 
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
-    """By surface: mean NDCG@10 of the live release's models, the new ones and popular lists, on the same owners."""
 
     def mean(values: NDArray[np.float64] | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)

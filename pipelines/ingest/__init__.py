@@ -1,1 +1,1 @@
-"""Import of a data folder: read its rows with line numbers, check them, copy them into the platform's tables."""
+"""Import a data folder: read rows with line numbers, check them, copy them into the platform's tables."""

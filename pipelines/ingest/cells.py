@@ -1,4 +1,4 @@
-"""Check rows against their layout, a whole column at a time. The first broken rule is the reason of a rejection."""
+"""Check rows against their layout, one column at a time. The first broken rule is the reason of a rejection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.ingest.rows import Chunk, Reject, texts
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _ISO = r"^[0-9]{4}-?[0-9]{2}-?[0-9]{2}([T ][0-9]{2}(:?[0-9]{2}){0,2}([.,][0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
 _DAY = "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
-#: Column: the cell names only the day of an event.
+#: Name of the column that marks cells with only the day of an event.
 WHOLE_DAY = "whole_day"
 _COUNT = "^[0-9]{1,18}$"
 _KINDS = pa.array([t.value for t in INTERACTION_TYPES])
@@ -30,7 +30,7 @@ _INSTANTS = (FieldType.PAST, FieldType.EVENT_TIME, FieldType.INSTANT)
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """Good rows, typed, with a first column `line` and the columns of their table; rejected rows with reasons."""
+    """Typed good rows, with a first column `line`, and rejected rows with reasons."""
 
     rows: pa.Table
     rejects: list[Reject]
@@ -39,8 +39,8 @@ class Checked:
 def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
     """Check every row of a chunk.
 
-    started: start of the import; a past event cannot be later. also: called last with the typed columns, for checks
-    that need more than one row.
+    started: start of the import. No past event can be later. also: called last, for checks that need more than one
+    row.
     """
     verdict = Verdict(chunk)
     typed: dict[str, pa.Array] = {"line": pa.array(chunk.lines)}
@@ -54,12 +54,11 @@ def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
     return verdict.over(pa.table(typed))
 
 
-#: Further checks of a chunk, given its typed columns.
 Also = Callable[[dict[str, pa.Array], "Verdict"], None]
 
 
 class Verdict:
-    """The first reason against each row of a chunk; code 0 is none."""
+    """The first reason against each row of a chunk. Code 0 is none."""
 
     def __init__(self, chunk: Chunk) -> None:
         self._chunk = chunk
@@ -87,7 +86,7 @@ class Verdict:
 
 
 def _typed(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
-    """The column in its type, blank as null; cells of another form are counted against their rows."""
+    """Return the column in its type, blank as null. Reject rows whose cell has another form."""
     blank = pc.equal(cell, "")
     if field.required:
         verdict.against(blank, f"no {field.name}")
@@ -108,7 +107,7 @@ def _typed(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) ->
 def _instants(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
     try:
         at = pc.cast(cell, _TIME)
-    except pa.ArrowInvalid:  # a form that Arrow does not read: parse cell by cell, which is slower
+    except pa.ArrowInvalid:  # Arrow does not read this form: parse cell by cell, which is slower
         at = _instants_one_by_one(cell)
     verdict.against(pc.and_(pc.is_null(at), pc.is_valid(cell)), f"{field.name} is no ISO 8601 instant")
     if field.type is not FieldType.INSTANT:
@@ -117,14 +116,14 @@ def _instants(field: Field, cell: pa.Array, verdict: Verdict, started: datetime)
 
 
 def _instants_one_by_one(cell: pa.Array) -> pa.Array:
-    """ISO 8601 dates and instants, UTC without a zone; null for anything else, also for "now"."""
+    """Parse ISO 8601 dates and instants, UTC without a zone. Anything else, also "now", becomes null."""
     shaped = pc.if_else(pc.match_substring_regex(cell, _ISO), cell, pa.scalar(None, pa.string()))
     parsed = pd.to_datetime(pd.Series(shaped.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce")
     return pa.array(parsed.astype("datetime64[us, UTC]"), _TIME, from_pandas=True)
 
 
 class Ids:
-    """The ids of one file, in memory: 40 bytes each."""
+    """The ids of one file, 40 bytes of memory each."""
 
     def __init__(self) -> None:
         self._known = pa.array([], pa.string())
@@ -133,7 +132,7 @@ class Ids:
         return len(self._known)
 
     def take(self, ids: pa.Array, verdict: Verdict) -> None:
-        """Add the ids of good rows. An id that was added before, in any chunk, is a duplicate."""
+        """Add the ids of good rows. Reject ids of this or an earlier chunk as duplicates."""
         ids = pc.if_else(pa.array(verdict.good), ids, pa.scalar(None, pa.string()))
         verdict.against(pa.array(self._repeated(ids)), "duplicate id")
         self._known = pa.concat_arrays([self._known, ids.filter(pa.array(verdict.good))])

@@ -1,6 +1,6 @@
-"""Import a data folder into the platform's tables: check everything, use one transaction, report every rejected row.
+"""Import a data folder in one transaction: check everything and report every rejected row.
 
-docs/guides/your-data.md describes the folder's layout and the handling of broken rows.
+docs/guides/your-data.md describes the layout and the handling of broken rows.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CURE = "`make reset` removes what is loaded, MATCHBOOK_HOME=<another folder> ke
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a database holds of a data folder.
+    """The data folder in a database.
 
-    digest: of the three files. counts: file -> rows kept. rejected: "file: reason" -> rejected rows. report: the CSV of
-    rejected rows, "" without any.
+    digest: of the three files. counts: file -> rows kept. rejected: "file: reason" -> rejected rows.
+    report: path of the CSV of rejected rows, or "".
     """
 
     digest: str
@@ -43,17 +43,17 @@ class Loaded:
 
 
 def loaded_folder(engine: Engine) -> Loaded | None:
-    """The data folder that was imported into this migrated database, or None."""
+    """Return the imported data folder of this migrated database, or None."""
     with postgres.transaction(engine) as connection:
         return _noted(connection)
 
 
 def import_folder(settings: Settings, folder: Path) -> Loaded:
-    """Import users, startups and interactions. Does nothing if the same data are loaded already.
+    """Import users, startups and interactions, unless the same data are loaded already.
 
-    Broken rows go to matchbook_rejected_rows and to a CSV in `home/rejected`, each with file, line and reason. Raises
-    DataError, and writes nothing, if a file is missing or empty, a column is missing, the database holds anything else,
-    or more than `rejected_share` of all rows are broken.
+    Broken rows go to matchbook_rejected_rows and to a CSV in `home/rejected`, with file, line and reason.
+    Raises DataError, and writes nothing, if a file is missing or empty, a column is missing, the database holds
+    anything else, or more than `rejected_share` of all rows are broken.
     """
     folder = folder.expanduser().resolve()
     _check_headers(folder)
@@ -100,7 +100,7 @@ def _check_headers(folder: Path) -> None:
 
 
 def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> None:
-    """Raise DataError unless the platform's tables were created by Matchbook and are empty."""
+    """Raise DataError unless Matchbook created the platform's tables and they are empty."""
     if before is not None:
         raise DataError(f"the database holds {before.folder} ({before}), which is not {folder}; {_CURE}")
     if not connection.scalar(text("SELECT count(*) FROM matchbook_migrations WHERE name LIKE 'platform/%'")):
@@ -141,7 +141,7 @@ def _transfer(settings: Settings, connection: Connection, folder: Path, digest: 
 
 
 def _check_share(settings: Settings, kept: int, rejected: dict[str, int], report: Path) -> None:
-    """Raise DataError if too many rows are broken: then the export that made the folder is wrong."""
+    """Raise DataError if too many rows are rejected."""
     broken = sum(rejected.values())
     if broken > settings.export.rejected_share * (kept + broken):
         reasons = ", ".join(f"{reason} ({n})" for reason, n in sorted(rejected.items(), key=lambda r: (-r[1], r[0])))

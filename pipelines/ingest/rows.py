@@ -1,8 +1,8 @@
-"""Read rows of a CSV file in chunks, with line numbers. An unreadable row is rejected and reading continues.
+"""Read rows of a CSV file in chunks, with line numbers. Reject an unreadable row and continue.
 
-Two parsers give the same rows. Until the first quote, Arrow parses whole blocks, one row a line. From the first quote
-on, or in a block that Arrow refuses, Python's csv reads line by line. A row with an open quote or a wrong number of
-cells loses only its first line; reading continues with the next line.
+Two parsers give the same rows. Until the first quote, Arrow parses whole blocks, one row a line. After it, or in a
+block that Arrow refuses, Python's csv reads line by line. A row with an open quote or a wrong number of cells loses
+only its first line.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OTHERS = (
 
 
 def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
-    """The text as UTF-8 without a byte order mark. Raises DataError if it is no text.
+    """Return the text as UTF-8 without a byte order mark. Raises DataError if it is no text.
 
     Line feeds, carriage returns, or both together end a line, also inside quotes.
     """
@@ -62,7 +62,7 @@ def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
 
 
 def _unmarked(head: bytes) -> str:
-    """Encoding of a text without a mark. In UTF-16 every other byte of the ASCII column names is 0."""
+    """Guess the encoding without a mark. In UTF-16 every other byte of ASCII column names is 0."""
     begin = head[:40]
     if len(begin) >= 4 and not any(begin[1::2]) and all(begin[0::2]):
         return "utf-16-le"
@@ -104,7 +104,7 @@ class _Plain(io.RawIOBase):
 
 
 BLOCK_BYTES = 1 << 24
-#: Most characters of a cell, most bytes of a header.
+#: Maximum characters of a cell, maximum bytes of a header.
 CELL_MOST, HEADER_MOST = 1 << 24, 1 << 20
 csv.field_size_limit(CELL_MOST)
 SEPARATORS = ",;\t|"
@@ -126,7 +126,7 @@ class Reject:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows with the header's cells as text. lines: (n,) int64, first line of each row in the file; cells: n rows."""
+    """Rows of text cells by the header's names. lines: (n,) int64, first line of each row in the file."""
 
     lines: NDArray[np.int64]
     cells: pa.Table
@@ -135,7 +135,7 @@ class Chunk:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
-    """A plain or gzip file as bytes, and a function that gives the bytes read from disk. Raises DataError."""
+    """Open a plain or gzip file as bytes, with a function that returns the bytes read from disk. Raises DataError."""
     try:
         with regular(path).open("rb") as raw:
             stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
@@ -153,10 +153,10 @@ class Header(NamedTuple):
 
 
 def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
-    """The first line that is not blank, split at the separator that gives the most known columns.
+    """Split the header at the separator that gives the most known columns.
 
-    Known names may differ in case and accents; a column without a name gets one. Raises DataError for an empty file, a
-    first line that is too long, or a repeated name.
+    The header is the first line that is not blank. Known names may differ in case and accents. A column without a name
+    gets one. Raises DataError for an empty file, a header that is too long, or a repeated name.
     """
     line, number = "", 0
     while not line.strip() or _EXCEL.match(line):
@@ -193,7 +193,7 @@ def _names(line: str, separator: str, known: Collection[str]) -> list[str]:
 
 
 def filled_rows(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
-    """Every row below the header that is not blank."""
+    """Yield every row that is not blank."""
     for chunk in chunks(stream, header.names, header.separator, header.below):
         blank = np.ones(len(chunk.lines), bool)
         for column in chunk.cells.columns:
@@ -208,7 +208,7 @@ def filled_rows(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
 
 
 def table_of(path: Path, known: Collection[str]) -> pa.Table:
-    """A whole file of moderate size as text columns, without unreadable rows. Raises DataError."""
+    """Read a whole file of moderate size as text columns, without unreadable rows. Raises DataError."""
     with opened(path) as (stream, _):
         text = plain(stream, path)
         header = header_of(text, path, known)
@@ -217,7 +217,7 @@ def table_of(path: Path, known: Collection[str]) -> pa.Table:
 
 
 def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: int = 2) -> Iterator[Chunk]:
-    """Every row below the header, in order; `line` is the number of the first."""
+    """Yield every row in order. line: number of the first."""
     while block := stream.read(BLOCK_BYTES):
         block += stream.readline()
         if b'"' in block:
@@ -229,7 +229,7 @@ def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: 
 
 
 def _by_block(block: bytes, names: Sequence[str], first: int, separator: str) -> Chunk | None:
-    """The block's rows, one a line; None if it holds anything but plain rows."""
+    """Return the block's rows, one per line, or None unless all are plain."""
     if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
         return None
     text = {name: pa.string() for name in names}
@@ -252,7 +252,7 @@ def _lines_of(block: bytes) -> int:
 
 
 class _Lines:
-    """Decoded lines for csv.reader; remembers the lines of the current row and can return them."""
+    """Decoded lines for csv.reader. They can return the lines of the current row."""
 
     def __init__(self, raw: Iterator[bytes], first: int) -> None:
         self._raw, self._again, self._taken, self.line = raw, [], [], first  # type: ignore[var-annotated]
@@ -266,13 +266,13 @@ class _Lines:
         return text
 
     def commit(self) -> int:
-        """Accept the row; returns its first line number."""
+        """Accept the row and return its first line number."""
         began, self.line = self.line, self.line + len(self._taken)
         self._taken.clear()
         return began
 
     def give_up(self, reason: str) -> Reject:
-        """Reject the row's first line; the other lines will be read again."""
+        """Reject the row's first line and read its other lines again."""
         self._again.extend(reversed(self._taken[1:]))
         reject = Reject(self.line, reason, _printable(self._taken[0].rstrip("\r\n")))
         self._taken.clear()
@@ -313,7 +313,7 @@ def _records(lines: _Lines, width: int, separator: str) -> Iterator[tuple[int, l
 
 
 def _encoded(rows: list[tuple[int, list[str]]], names: Sequence[str], rejects: list[Reject]) -> Chunk:
-    """Python rows as Arrow columns; rejects rows that PostgreSQL cannot store as text."""
+    """Convert rows to Arrow columns. Reject rows that PostgreSQL cannot store as text."""
     whole = [(line, row, _unstorable(row)) for line, row in rows]
     rejects += [Reject(line, reason, _printable(written(row))) for line, row, reason in whole if reason]
     kept = [(line, row) for line, row, reason in whole if not reason]
@@ -342,7 +342,7 @@ def _printable(text: str) -> str:
 
 
 def written(row: Sequence[str]) -> str:
-    """A row as one CSV line, without its line end."""
+    """Return a row as one CSV line, without its line end."""
     sink = io.StringIO()
     csv.writer(sink, lineterminator="").writerow(row)
     return sink.getvalue()
@@ -354,7 +354,7 @@ def texts(cells: pa.Table, mask: NDArray[np.bool_]) -> list[str]:
 
 
 def file_of(folder: Path, table: Table) -> Path:
-    """`<name>.csv` or `<name>.csv.gz`. Raises DataError if neither or both exist."""
+    """Return `<name>.csv` or `<name>.csv.gz`. Raises DataError if neither or both exist."""
     found = [p for p in (folder / table.file, folder / f"{table.file}.gz") if p.is_file()]
     if not found:
         raise DataError(
@@ -367,7 +367,7 @@ def file_of(folder: Path, table: Table) -> Path:
 
 
 def folder_digest(folder: Path) -> str:
-    """Sixteen hex digits of the uncompressed content of the three files. Raises DataError for a missing one."""
+    """Return 16 hex digits of the three files' uncompressed content. Raises DataError for a missing one."""
     whole = hashlib.sha256()
     for table in TABLES:
         with opened(file_of(folder, table)) as (stream, _):

@@ -1,4 +1,4 @@
-"""Copy the three files of a folder into the tables, within the caller's transaction and in bounded memory."""
+"""Copy the three files of a folder into the tables, in the caller's transaction and bounded memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.ingest.cells import Also, Ids, Verdict, check
 from pipelines.ingest.rows import Header, Reject, file_of, filled_rows, header_of, opened, plain
 from pipelines.postgres import copy_rows, copy_statement
 
-#: Characters of a rejected row that are kept; every CSV reader accepts this many.
+#: Stored characters of a rejected row. Every CSV reader accepts this many.
 CONTENT_MOST = 100_000
 REPORT_COLUMNS = ("file", "line", "reason", "content")
 
@@ -46,7 +46,6 @@ class Transfer:
         self.rejected: Counter[str] = Counter()
 
     def run(self) -> dict[str, int]:
-        """Copy everything; returns rows kept per file."""
         self._report.write(",".join(REPORT_COLUMNS).encode() + b"\n")
         size = sum(file_of(self._folder, table).stat().st_size for table in TABLES)
         with tqdm(
@@ -74,7 +73,7 @@ class Transfer:
         self._connection.execute(text(sql.load(name, "staging")))
 
     def _without_indexes(self, table: str) -> list[str]:
-        """Drop the table's indexes; returns the statements that create them. Indexing all rows at once is faster."""
+        """Drop the table's indexes and return the statements that create them. Indexing all rows at once is faster."""
         found = self._connection.execute(
             text(
                 "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :table "
@@ -87,7 +86,7 @@ class Transfer:
         return [definition for _, definition in found]
 
     def _file(self, table: Table, into: str, also: Also, shaped: Callable[[pa.Table], pa.Table] = _stored) -> int:
-        """Copy the good rows of one file into a table while reading; returns their number."""
+        """Copy the good rows of one file into a table. Return their number."""
         path = file_of(self._folder, table)
         with opened(path) as (stream, position):
             text = plain(stream, path)

@@ -1,1 +1,1 @@
-"""From scored shards to live lists: assemble, verify, load, switch, roll back, retire."""
+"""Assemble scored shards to a release, verify, load, switch, roll back and retire it."""

@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 def assemble_release(
     run: Run, build: BuildRef, shards: Sequence[ScoredShard], surfaces: Sequence[str] | None = None
 ) -> ReleaseRef:
-    """The step: verify every shard, apply [lists] exposure_cap over all of them, and store the release.
+    """Verify every shard, apply [lists] exposure_cap over all of them, and store the release.
 
-    surfaces: the planned ones, all by default; a release of some is never published. Raises ReleaseIncomplete, and
-    stores nothing, if a shard is missing or changed, an owner has no list, a list repeats an item, or shards come from
+    surfaces: the planned ones, by default all. A release of only some is never published. Raises ReleaseIncomplete and
+    stores nothing if a shard is missing or changed, an owner has no list, a list repeats an item, or shards come from
     different code.
     """
     made_by = sorted({s.code for s in shards if s.code})
@@ -86,9 +86,9 @@ def assemble_release(
 def shares_of(
     surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]
 ) -> dict[str, dict[str, float]]:
-    """Return shares of lists by method and route, shares of places by source, and the exposure of items.
+    """Return shares of lists by method and route, of places by source, and the exposure of items.
 
-    Exposure: see `exposure_stats`; empty without lists.
+    For exposure see `exposure_stats`; it is empty without lists.
     """
     total = max(sum(len(p) for p in parts), 1)
     places = max(sum(len(p.item) for p in parts), 1)
@@ -111,7 +111,7 @@ def shares_of(
 
 
 def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path], None]) -> None:
-    """Store a release, all or nothing: `fill` writes the list files, and the manifest gets their sha256."""
+    """Store a release atomically. `fill` writes the list files; the manifest gets their sha256."""
 
     def whole(directory: Path) -> None:
         fill(directory)
@@ -122,7 +122,7 @@ def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path],
 
 
 def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredShard]) -> None:
-    """Copy the shards, and write the popular list of each surface: that of an unseen owner who opted out."""
+    """Copy the shards, and write each surface's popular list, which serves unseen owners who opted out."""
     bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
     for surface in map(Surface, release.lists):
         (directory / surface.folder).mkdir(mode=0o700)
@@ -141,7 +141,7 @@ def store_release(
     lists: Mapping[Surface, Sequence[RankedLists]],
     popular: Mapping[Surface, RankedLists],
 ) -> Release:
-    """Store shards of lists as a release; derived fields are filled into the draft. slug: of the cutoff."""
+    """Store shards of lists as a release and fill in the draft's derived fields. slug: of the cutoff."""
     digest = ReleaseDigest()
     for s in (s for s in Surface if s in lists):
         digest.add_lists(s, lists[s])

@@ -1,9 +1,9 @@
 """Copy the platform's own rows into the keys that filter answers, so that all interactions count.
 
-Each pass reads rows since the last one, and 15 minutes before it for late rows. A full pass reads everything since the
-live release's cutoff: after a publish, after a data loss in Redis, and once an hour.
+Each pass reads rows since the last pass, and 15 minutes before it for late rows. A full pass reads everything since
+the live release's cutoff: after a publish, after a data loss in Redis, and once an hour.
 
-A release excludes pairs from before its cutoff, so older pairs are removed once no loaded release needs them.
+A release excludes pairs from before its cutoff. So older pairs are removed once no loaded release needs them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BATCH = 1000
 _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 
 
-#: Remove the fields with a time (see `since_value`) before ARGV[1] from the hashes KEYS.
+#: Remove fields whose time (see `since_value`) is before ARGV[1] from the hashes KEYS.
 _TRIM = """
 for _, key in ipairs(KEYS) do
   local pairs_of = redis.call('HGETALL', key)
@@ -54,7 +54,7 @@ for _, key in ipairs(KEYS) do
   end
 end
 """
-#: Remove a pair from the hashes of both sides, KEYS, if its time is not after ARGV[3]. ARGV: 1, 2 the fields.
+#: Remove a pair from the hashes of both sides (KEYS) if its time is not after ARGV[3]. ARGV 1, 2: the fields.
 _FORGET = """
 for i, key in ipairs(KEYS) do
   local value = redis.pcall('HGET', key, ARGV[i])
@@ -67,7 +67,7 @@ end
 
 
 class SeenPair(NamedTuple):
-    """A pair to hide from each other. value: see `since_value`."""
+    """Two ids to hide from each other. value: see `since_value`."""
 
     user: str
     startup: str
@@ -75,10 +75,10 @@ class SeenPair(NamedTuple):
 
 
 def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: bool = False) -> dict[str, Any]:
-    """Update the since hashes and the hidden sets; the caller wraps Redis errors.
+    """Update the since hashes and the hidden sets. The caller wraps Redis errors.
 
     Returns {release, full, met, hidden, shown}: new pairs, ids added to the hidden sets, ids removed. Without a live
-    release, release is None and only the hidden sets are updated.
+    release, `release` is None and only the hidden sets are updated.
     """
     release = live_release(client, keys)
     live = release.id if release else ""
@@ -102,7 +102,7 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
 
 
 def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Release) -> int:
-    """Store the events since the cutoff of a release before it goes live; returns the number of new pairs.
+    """Store the events since a release's cutoff before it goes live; return the number of new pairs.
 
     The caller wraps Redis errors. Raises ServiceError, DataError.
     """
@@ -116,7 +116,7 @@ def written_anew(
 ) -> None:
     """Rewrite pairs with a retraction as PostgreSQL has them now.
 
-    Redis data of these pairs up to `until` is removed; rows that the platform still has stay or return.
+    Removes Redis data of these pairs up to `until`. Rows that the platform still has stay or return.
     """
     if not pairs or until is None:
         return
@@ -140,7 +140,10 @@ def written_anew(
 
 
 def _needed_from(client: redis.Redis, keys: Keys) -> int:
-    """Return microseconds; no loaded release needs older pairs, because each excludes pairs before its cutoff."""
+    """Return microseconds: the oldest build cutoff of a loaded release, less LATE; 0 if none is loaded.
+
+    No release needs earlier pairs, because each excludes pairs from before its cutoff.
+    """
     names = [decoded(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
     manifests: Any = client.mget([keys.manifest(name) for name in names]) if names else []
     built = [parse_instant(Release.from_json(m).built) for m in manifests if m]
@@ -148,7 +151,7 @@ def _needed_from(client: redis.Redis, keys: Keys) -> int:
 
 
 def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -> datetime | None:
-    """Return the time up to which everything was read for this release; None to read everything again.
+    """Return the time up to which every row was read for this release; None to read all again.
 
     None also if the record of the last drain is unreadable or in the future.
     """
@@ -161,7 +164,7 @@ def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -
 
 
 def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[SeenPair]:
-    """Yield pairs with events since, and founders with their startups."""
+    """Yield pairs with events since `start`, and founders with their startups."""
     window = {"since": start, "as_of": now + AHEAD}
     for query in ("since/interactions", "since/posted"):
         yield from _hiding(settings, _streamed(engine(settings), query, window))
@@ -170,7 +173,7 @@ def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[SeenPai
 
 
 def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[SeenPair]:
-    """Yield the rows, as text, that hide the two from each other."""
+    """Yield the pairs to hide from each other, from rows as text."""
     for row in found:
         kind = row["interaction_type"]
         if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports other rows
@@ -188,8 +191,10 @@ def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iter
 
 
 def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[SeenPair], needed_us: int) -> int:
-    """Write pairs into the hashes of both sides and remove entries older than `needed_us`; returns the number of new
-    pairs."""
+    """Write pairs into the hashes of both sides; return the number of new pairs.
+
+    Removes entries older than `needed_us`.
+    """
     ttl_s, new, touched = int(settings.releases.ttl_hours * 3600), 0, set[str]()
     rest = iter(met)
     while part := list(islice(rest, BATCH)):
@@ -209,9 +214,9 @@ def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Se
 
 
 def _begun_anew(client: redis.Redis, names: Sequence[str], answers: Sequence[Any]) -> set[str]:
-    """Delete keys that are not hashes, so that one broken key does not block the others; returns them.
+    """Delete and return keys that are not hashes, so that one broken key does not block the others.
 
-    A full pass fills them again. Raises any other refusal among the answers.
+    A full pass fills them again. Raises any other error among the answers.
     """
     refused = [(name, said) for name, said in zip(names, answers, strict=True) if isinstance(said, redis.ResponseError)]
     for _, said in refused:
@@ -233,7 +238,7 @@ def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
 def _refresh_hidden(
     database: Engine, client: redis.Redis, keys: Keys, since: object, now: datetime, full: bool
 ) -> tuple[int, int]:
-    """Update both hidden sets and their version in one transaction, only on changes; returns (added, removed)."""
+    """Update both hidden sets and their version in one transaction, if they changed; return (added, removed)."""
     hidden = shown = 0
     pipe = client.pipeline(transaction=True)
     for entity, query in _HIDDEN.items():
@@ -249,7 +254,7 @@ def _refresh_hidden(
             pipe.srem(keys.hidden(entity), *out)
         hidden, shown = hidden + len(into), shown + len(out)
     if hidden or shown:
-        pipe.set(keys.hidden_version, microseconds(now) // 1_000_000, nx=True)  # never a number that a reader has had
+        pipe.set(keys.hidden_version, microseconds(now) // 1_000_000, nx=True)  # never a number that a reader has seen
         pipe.incr(keys.hidden_version)
         pipe.execute()
     return hidden, shown
@@ -260,7 +265,7 @@ Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
-    """Update the erasure marks in Redis from PostgreSQL; readers see them within a second.
+    """Copy the erasure marks from PostgreSQL to Redis; readers apply them within a second.
 
     The caller wraps Redis errors.
     """
@@ -273,14 +278,14 @@ def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
         pipe.delete(keys.erased)
         if wanted:
             pipe.hset(keys.erased, mapping=erased.fields())
-        pipe.set(keys.hidden_version, seconds, nx=True)  # never a number that a reader has had
+        pipe.set(keys.hidden_version, seconds, nx=True)  # never a number that a reader has seen
         pipe.incr(keys.hidden_version)
         pipe.execute()
     return erased
 
 
 def without_erased(client: redis.Redis, keys: Keys, erased: Erased, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the stream entries that name no erased person; keys of the others are removed."""
+    """Return the stream entries that name no erased person; remove keys of the others."""
     kept = list[Entry]()
     for name, fields in entries:
         said = _said(fields or {})

@@ -1,4 +1,4 @@
-"""List releases, promote and roll back: one command, one pointer move (M01-M05)."""
+"""List, promote and roll back releases: each is one command and one move of the pointer (M01-M05)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | None:
-    """Reload the last published release if Redis lost it, else renew its expiry; returns the reloaded release.
+    """Reload the last published release if Redis lost it, else renew its expiry.
 
-    None if nothing was missing or a reload was not possible; that is logged, and filters are updated anyway. The caller
-    wraps Redis errors other than refusals.
+    Returns the reloaded release, or None if nothing was missing. A failed reload is logged and also returns None, so
+    that filters are updated anyway. The caller wraps Redis errors other than refusals.
     """
     try:
         if not _lost(settings, client, keys):
             _prolong(settings, client, keys)
             return None
         with lease(client, keys) as held:
-            name = _lost(settings, client, keys)  # another may have published meanwhile
+            name = _lost(settings, client, keys)  # another process may have published meanwhile
             if name:
                 log.warning("Redis has lost %s, which is loaded again", name)
                 make_live(settings, held, Loadable.open(Artifacts(settings), name), "Redis had lost it")
@@ -45,10 +45,10 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
 
 
 def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
-    """Return the release that should be complete in Redis and is not, or an empty text.
+    """Return the release that Redis should hold and lacks, or an empty text.
 
-    This is the last entry of the publish log. A newer one in the pointer was published by a process that died before it
-    wrote the log, or from another store. An older one comes with restored data of Redis.
+    Normally this is the last entry of the publish log. The pointer may name a newer release, if its publisher died
+    before it wrote the log or used another store. It may name an older one after Redis data were restored.
     """
     last, live = last_published(settings.artifacts) or "", decoded(client.get(keys.current))
     if not live:
@@ -68,7 +68,10 @@ def _is_older(settings: Settings, release: str, other: str) -> bool:
 
 
 def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
-    """Return whether all keys of the live release exist with the expected number of lists; unreadable means missing."""
+    """Return whether all keys of the live release exist with the expected number of lists.
+
+    Unreadable keys count as missing.
+    """
     try:
         manifest = live_release(client, keys)
     except (ReleaseError, redis.ResponseError) as error:
@@ -111,8 +114,7 @@ def list_releases(settings: Settings) -> list[dict[str, Any]]:
 def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> PublishRef:
     """Load a stored release into Redis if needed, then make it live.
 
-    force: replace a live release with a newer cutoff. dry_run: only open and measure. Returns what `publish_release`
-    does.
+    force: replace a live release with a newer cutoff. dry_run: only open and measure. Returns as `publish_release`.
     """
     return _make_live(settings, release, "promoted by hand", force, dry_run)
 
@@ -147,7 +149,7 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
 
 
 def loaded_before(settings: Settings) -> list[str]:
-    """Return the earlier live builds available for rollback, the newest first."""
+    """Return the earlier live builds that a rollback can use, the newest first."""
     with redis_errors("reading the release history"):
         return [decoded(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
 

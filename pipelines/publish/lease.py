@@ -1,6 +1,6 @@
-"""Allow one publisher at a time: a renewed lease, and a token that every write needs.
+"""Allow one publisher at a time: a renewed lease, and a token that every write checks.
 
-The lease cannot stop a publisher that was paused past its end (a frozen machine, a debugger). So every write runs in a
+A publisher that was paused past its lease (a frozen machine, a debugger) may still write. So every write runs in a
 script that compares the token with the newest one (docs/decisions/0023-fencing-token.md).
 """
 
@@ -21,7 +21,7 @@ from models.lists.redis_format import Keys
 from pipelines.redis_client import decoded
 
 log = logging.getLogger(__name__)
-#: Seconds that the next publisher waits after a kill; a running one renews three times in this time.
+#: Seconds that the next publisher waits after a kill. A running one renews three times in this time.
 LEASE_S = 10.0
 _LUA = Path(__file__).parent / "lua"
 
@@ -34,7 +34,7 @@ class Lease:
         self._scripts = {p.stem: client.register_script(p.read_text()) for p in _LUA.glob("*.lua")}
 
     def write(self, command: str, keys: Sequence[str], *words: Any, pipe: Any = None) -> Any:
-        """Run one command whose first arguments are `keys`, unless a newer publisher was admitted (error FENCED)."""
+        """Run a command whose first arguments are `keys`. Fails with FENCED if a newer publisher was admitted."""
         return self.script("fenced", keys, command, *words, pipe=pipe)
 
     def script(self, name: str, keys: Sequence[str], *words: Any, pipe: Any = None) -> Any:
@@ -42,7 +42,6 @@ class Lease:
         return self._scripts[name](keys=[self.keys.fence, *keys], args=[self.token, *words], client=pipe)
 
     def renew(self) -> None:
-        """Extend the lease by LEASE_S."""
         self.write("SET", [self.keys.publisher], self.token, "PX", int(LEASE_S * 1000))
 
     def keep(self, stop: threading.Event) -> None:
@@ -59,7 +58,7 @@ class Lease:
 
 @contextmanager
 def lease(client: redis.Redis, keys: Keys) -> Iterator[Lease]:
-    """Be the only publisher. Waits up to the lease of a killed one; raises ServiceError while another works."""
+    """Become the only publisher. Waits for the lease of a killed one; raises ServiceError while another works."""
     held = Lease(client, keys, _admitted(client, keys))
     stop = threading.Event()
     keeper = threading.Thread(target=held.keep, args=[stop], name="lease", daemon=True)
@@ -83,7 +82,7 @@ def _admitted(client: redis.Redis, keys: Keys) -> str:
 
 
 def _let_go(held: Lease) -> None:
-    """End the lease, unless another publisher has it by now."""
+    """End the lease, unless another publisher has it now."""
     try:
         held.write("UNLINK", [held.keys.publisher])
     except redis.RedisError as error:

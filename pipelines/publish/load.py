@@ -1,4 +1,4 @@
-"""Load a stored release into Redis under its own keys: write by shards, read back and compare."""
+"""Load a stored release into Redis under its own keys: write by shards, read back, compare."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from pipelines.redis_client import about, decoded, nicety
 from pipelines.store.artifacts import Artifacts
 
 MB = 1 << 20
-#: Bytes of a list in Redis besides its data: field, place in the hash, rounding of the allocator. Measured
-#: (docs/reference/benchmarks.md): 43 to 78 on Valkey 9.1. A growing hash briefly holds its table twice.
+#: Bytes of a list in Redis besides its data: field, hash slot, allocator rounding. Measured
+#: (docs/reference/benchmarks.md): 43 to 78 on Valkey 9.1. A growing hash briefly has two tables.
 LIST_BYTES = 80
-#: Usable share of a machine's memory if Redis has no limit: forks, buffers and other processes need the rest.
+#: Usable share of a machine's memory if Redis has no limit. Forks, buffers and other processes need the rest.
 MACHINE_SHARE = 0.8
 
 
@@ -50,7 +50,7 @@ def check_budget(settings: Settings, client: redis.Redis, release: str, needed: 
 
 
 def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> tuple[float, float, float]:
-    """Return megabytes in Redis: needed by a release, used, and allowed."""
+    """Return megabytes in Redis: needed by a release, used, allowed."""
     used, limit, _ = budget_of(settings, client)
     return round(needed_bytes(manifest) / MB, 3), round(used / MB, 3), round(limit / MB, 3)
 
@@ -83,7 +83,7 @@ class Loadable:
 
     @classmethod
     def open(cls, artifacts: Artifacts, release: str) -> Loadable:
-        """Raises ReleaseNotFound, ReleaseIncomplete if it lacks surfaces, BundleError."""
+        """Open a stored release. Raises ReleaseNotFound, ReleaseIncomplete if it lacks surfaces, BundleError."""
         manifest = artifacts.release(release)
         missing = sorted({s.value for s in Surface} - set(manifest.lists))
         if missing:
@@ -109,10 +109,10 @@ class Loadable:
 
 
 def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
-    """Make sure that Redis holds the whole release; returns {lists, bytes_per_list, redis_bytes_per_list}.
+    """Make sure that Redis holds the whole release; return {lists, bytes_per_list, redis_bytes_per_list}.
 
     A release is recorded before its first byte, so leftovers of a killed publisher are found. A complete one is not
-    written again. Raises ReleaseTooBig before any write, and ReleaseIncomplete if Redis returns other bytes.
+    written again. Raises ReleaseTooBig before any write, ReleaseIncomplete if Redis returns other bytes.
     """
     name, keys, loaded = release.manifest.id, lease.keys, is_loaded(lease, release.manifest.id)
     if not loaded:
@@ -137,7 +137,7 @@ def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
 
 
 def _taken(lease: Lease, hashes: Sequence[str]) -> int:
-    """Return the bytes of these keys in Redis, 0 if it does not say."""
+    """Return the bytes that these keys use in Redis; 0 if Redis does not say."""
     return nicety(lambda: sum(int(lease.client.memory_usage(h, 100) or 0) for h in hashes), 0)
 
 
@@ -148,9 +148,9 @@ def is_loaded(lease: Lease, release: str) -> bool:
 
 
 def verify_loaded(lease: Lease, release: Loadable) -> str:
-    """Return what differs between Redis and the stored release, empty if nothing does.
+    """Return how Redis differs from the stored release, empty if it does not.
 
-    The switch checks counts; this compares all bytes, at about the cost of writing them (docs/reference/benchmarks.md).
+    The switch checks counts. This compares all bytes, which costs as much as writing (docs/reference/benchmarks.md).
     """
     client, keys, name, digest = lease.client, lease.keys, release.manifest.id, ReleaseDigest()
     for entity, table in release.tables.items():
@@ -172,7 +172,7 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
 
 
 def _write(settings: Settings, lease: Lease, release: Loadable) -> None:
-    """Write every list, the item tables and finally the manifest under the release's own keys, all with an expiry."""
+    """Write every list, the item tables and last the manifest under the release's own keys, with an expiry."""
     keys, name, ttl_s = lease.keys, release.manifest.id, _ttl_s(settings)
     for surface in Surface:
         key = keys.lists(name, surface)

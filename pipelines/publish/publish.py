@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 def publish_release(settings: Settings, release: str, force: bool = False) -> PublishRef:
     """Make a stored release live, unless a release with a newer cutoff is live.
 
-    force: replace a newer cutoff too; logged. Raises ReleaseNotFound, ReleaseIncomplete (counts or checksums differ;
-    the pointer stays), ReleaseTooBig (no room in Redis; nothing is written) or ServiceError.
+    force: also replace a newer cutoff; logged. Raises ReleaseNotFound, ServiceError, ReleaseIncomplete (counts or
+    checksums differ; the pointer stays), ReleaseTooBig (no room in Redis; nothing is written).
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("publishing a release"):
@@ -54,7 +54,7 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> Pu
 
 
 def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> PublishRef:
-    """Load, verify and switch with the lease held; then remove releases that are no longer kept."""
+    """Load, verify and switch while holding the lease; then remove releases that are no longer kept."""
     for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
         if not secret:
             kept_key(settings.home, name)  # here, because a reader may not have the right to write
@@ -74,7 +74,7 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
 
 
 def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
-    """Store newer events of a release with an older cutoff, so that answers filter them from the start.
+    """Store events after an older cutoff, so that answers filter them from the start.
 
     Without PostgreSQL the release still goes live, and the next drain stores them.
     """
@@ -87,10 +87,10 @@ def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
     """Return the id of the live release if its build has a newer cutoff than this one's.
 
-    A cutoff in the future, from a row with an impossible time, is ignored.
+    Ignores a cutoff in the future, which comes from a row with an impossible time.
     """
     live = live_release(client, keys)
-    if live is None or parse_instant(live.built) > datetime.now(UTC):  # noqa: TID251 what has not happened
+    if live is None or parse_instant(live.built) > datetime.now(UTC):  # noqa: TID251 compared with the present
         return None
     return live.id if parse_instant(live.built) > parse_instant(manifest.built) else None
 
@@ -116,7 +116,7 @@ def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
 
 
 def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
-    """Remove the keys of releases that a killed publisher left half-loaded, and of replaced releases."""
+    """Remove keys of replaced releases, and of releases that a killed publisher left half-loaded."""
     names = sorted(decoded(v) for v in held.client.smembers(held.keys.loading))
     left = [name for name in names if name != keep]
     for name in left:
@@ -125,7 +125,7 @@ def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
 
 
 def retire_loaded(settings: Settings, held: Lease) -> list[str]:
-    """Remove from Redis, in the background, all but the live build and the kept earlier ones (M05)."""
+    """Remove all but the live build and the kept earlier ones from Redis, in the background (M05)."""
     before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
     old = before[settings.releases.keep_in_redis - 1 :]
     for name in old:
@@ -139,7 +139,7 @@ def retire(held: Lease, release: str) -> None:
 
 
 def keep_loaded(settings: Settings, held: Lease) -> int:
-    """Restart the expiry time of the loaded releases; returns their number."""
+    """Restart the expiry time of the loaded releases; return their number."""
     before = held.client.lrange(held.keys.history, 0, -1)
     names = [name for name in map(decoded, (held.client.get(held.keys.current), *before)) if name]
     for key in (key for name in names for key in held.keys.of_release(name)):

@@ -1,4 +1,4 @@
-"""Trending lists: stored on publish and refreshed between builds (F06); never reranked (A14)."""
+"""Make trending lists on publish and refresh them between builds (F06). They are never reranked (A14)."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 
 
 def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
-    """Store the trending lists of a release's cutoff from its popularity bundle, unless newer ones are stored."""
+    """Store the trending lists at a release's cutoff from its popularity bundle, unless newer ones are stored."""
     arrays = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle]).arrays
     heat = {e: arrays[f"{e}_trending"] for e in Entity}
     _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
 
 
 def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """Count the events of the last `trending_days` before `as_of` and replace the trending lists of every surface.
+    """Count the events of the `trending_days` before `as_of` and replace each surface's trending list.
 
-    If the newest event is older, the window ends with it. Returns {release, as_of, events}; without a live release,
-    release is None and nothing is done.
+    If the newest event is older, the window ends with it. Returns {release, as_of, events}. Without a live release,
+    `release` is None and nothing changes.
     """
     with redis_errors("refreshing the trending lists"):
         client, keys = connect(settings), Keys(settings.namespace)
@@ -64,7 +64,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
 
 
 def hottest(items: Entities, surface: Surface, heat: NDArray[np.float32], depth: int, made_us: int) -> TrendingList:
-    """Return the `depth` items with the most heat that a surface may show, ties by id, without items of heat 0.
+    """Return the `depth` items with the most heat that a surface may show, ties by id, none with heat 0.
 
     heat: (n,) float32 in 0..1 by entity row.
     """
@@ -81,7 +81,7 @@ def _store(
     heat: Mapping[Entity, NDArray[np.float32]],
     made_us: int,
 ) -> None:
-    """Replace lists that are not newer, all surfaces at once; the lease prevents concurrent changes."""
+    """Replace older lists of all surfaces at once; the lease prevents concurrent changes."""
     pipe, keys = held.client.pipeline(transaction=True), held.keys
     for surface in Surface:
         stored = held.client.get(keys.trending(surface))
@@ -93,7 +93,7 @@ def _store(
 
 
 def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
-    """Return the events of the window with ids that the release knows, users as owners."""
+    """Return the events of the window whose ids the release knows, users as owners."""
     import pandas as pd  # here, so that the process that drains events stays small
 
     from pipelines.export.snapshot import codes_of

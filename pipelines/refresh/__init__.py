@@ -1,1 +1,1 @@
-"""Refresh between two builds: new lists for affected owners; all other lists stay as they are."""
+"""Make new lists for affected owners between two builds; all other lists stay as they are."""

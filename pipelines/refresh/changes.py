@@ -47,9 +47,9 @@ class Arrival:
 def arrivals(
     settings: Settings, known: Entities, met: Iterable[str], since: datetime, as_of: datetime
 ) -> list[Arrival]:
-    """Return new entities of a kind, ascending by id: created since, at an unknown time, or named by an event.
+    """Return new entities of a kind, ascending by id: created since, without a creation time, or in an event.
 
-    met: ids in events. Ids that are in no table of the platform are left out.
+    met: ids in events. Ids in no table of the platform are left out.
     """
     name, database, earliest = f"{known.entity}s", engine(settings), settings.earliest_at
     born = [str(r.id) for r in rows(database, f"since/born_{name}", since=since, as_of=as_of, earliest=earliest)]
@@ -60,7 +60,7 @@ def arrivals(
 
 
 def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = None) -> Entities:
-    """Return all entities, new ones after the others with counts of 0. users: rows for founders."""
+    """Return all entities, new ones last with counts of 0. users: rows for founders."""
     ids = before.ids.extended([a.id for a in new]) if new else before.ids
     facets, labels = {}, {}
     for facet in FACETS:
@@ -89,7 +89,7 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
 
 
 def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> NDArray[np.object_]:
-    """(n,) str objects: profile tokens of entities that came after the build, blank for all others."""
+    """Return (n,) str objects: profile tokens of entities that are newer than the build, else blank."""
     text = np.full(len(known), "", object)
     later = known.ids.ids[len(known) - known.ids.later :]
     later = later[later != ""].tolist()
@@ -125,7 +125,7 @@ def _behind(column: NDArray[Any], more: Sequence[Any]) -> NDArray[Any]:
 
 
 log = logging.getLogger(__name__)
-#: Rows that reach the platform's tables up to this late are seen by the next refresh.
+#: Rows that reach the platform's tables at most this late are seen by the next refresh.
 LATE = timedelta(minutes=15)
 _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 
@@ -134,9 +134,12 @@ _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 class Changes:
     """The marketplace at an instant after a release.
 
-    entities: all, the release's own rows first. events: all before the instant, users as owners. again: by kind (n,)
-    int32 rows to rescore, ascending. new: by kind, entities new since that release. text: by kind (n,) str objects,
-    profile tokens of entities newer than the build, otherwise blank. unknown: events with unknown ids or types.
+    entities: all, the release's own rows first.
+    events: all before the instant, users as owners.
+    again: by kind, (n,) int32 rows to rescore, ascending.
+    new: by kind, entities new since that release.
+    text: by kind, (n,) str objects: profile tokens of entities newer than the build, else blank.
+    unknown: number of events with unknown ids or types.
     """
 
     entities: Mapping[Entity, Entities]
@@ -148,14 +151,14 @@ class Changes:
 
     @property
     def nothing(self) -> bool:
-        """Whether no list has to change."""
+        """Return whether no list has to change."""
         return not any(len(r) for r in self.again.values())
 
 
 def find_changes(settings: Settings, release: Release, as_of: datetime) -> Changes:
-    """Return the changes before `as_of` that the release does not know.
+    """Return the changes before `as_of` that the release does not include.
 
-    Events are read from the build's cutoff on, because its models were trained before it, also after earlier refreshes.
+    Reads events from the build's cutoff on, also after earlier refreshes, because its models were trained up to there.
     Raises DataError, BundleError, ServiceError.
     """
     built = parse_instant(release.built)
@@ -182,9 +185,9 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
 
 
 def known_events(settings: Settings, release: Release, entities: Mapping[Entity, Entities]) -> Interactions:
-    """Return all events that a stored release knows, by its own rows, users as owners.
+    """Return all events that a stored release includes, by its own rows, users as owners.
 
-    They come from its snapshot and, for a refresh, from the platform's rows since.
+    They come from its snapshot and, for a refresh, from the platform's later rows.
     """
     built = parse_instant(release.built)
     before = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
@@ -194,10 +197,10 @@ def known_events(settings: Settings, release: Release, entities: Mapping[Entity,
 
 @dataclass(frozen=True, eq=False)
 class _Barring:
-    """Pairs barred by a dismissal now, and pairs with a retraction since the build, as text frames.
+    """Pairs that a dismissal excludes now, and pairs with a retraction since the build; text frames.
 
-    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions of the
-    retracted pairs that the platform still has.
+    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at.
+    stays: all interactions of the retracted pairs that the platform still has.
     """
 
     dismissed: pd.DataFrame
@@ -205,7 +208,7 @@ class _Barring:
     stays: pd.DataFrame
 
     def fresh(self, known: Entities, fresh_us: int) -> NDArray[np.int32]:
-        """Return rows of one kind with a dismissal or a retraction from an instant on."""
+        """Return the rows of one kind with a dismissal or retraction from an instant on."""
         told = pd.concat(
             [f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"] for f in (self.dismissed, self.retracted)]
         )
@@ -225,7 +228,7 @@ def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
 
 
 def _us(column: pd.Series) -> NDArray[np.int64]:
-    """(n,) int64 microseconds of instants given as text."""
+    """Return (n,) int64 microseconds of instants given as text."""
     at = pd.to_datetime(column, utc=True, format="ISO8601")
     return np.asarray(at.astype("datetime64[us, UTC]").astype("int64").to_numpy())
 
@@ -245,9 +248,9 @@ def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataF
 def _events(
     before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities], barring: _Barring
 ) -> tuple[Interactions, int]:
-    """Return events of the snapshot and since, without duplicates, and the number of events with unknown ids or types.
+    """Return the snapshot's and later events without duplicates, and the number with unknown ids or types.
 
-    For pairs with a retraction since, only events that the platform still has are kept.
+    For pairs with a later retraction, only events that the platform still has are kept.
     """
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
     gone = _pairs(barring.retracted, users, startups)
@@ -268,17 +271,17 @@ def _events(
 
 
 def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(n,) int32 rows of both sides, -1 if unknown."""
+    """Return (n,) int32 rows of both sides, -1 if unknown."""
     return users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
 
 
 def _one(owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(n,) int64, one number per pair."""
+    """Return (n,) int64, one number per pair."""
     return (owner.astype(np.int64) << 32) | item.astype(np.int64)
 
 
 def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: datetime) -> Entities:
-    """Update listings: people who opted out and withdrawn startups are not listed; returned ones are."""
+    """Update listings: people who opted out and withdrawn startups are unlisted, returned ones listed again."""
     held = known.ids.ids[(~known.listed | known.opted_out) & ~known.ids.blank].tolist()
     found = rows(engine(settings), _HIDDEN[known.entity], since=since, as_of=as_of, held=held)
     place = known.ids.rows_of([str(row.id) for row in found])
@@ -303,9 +306,9 @@ def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
 def _again(
     before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    """Return rows of one kind to rescore: a changed count or opt-out, an event from `fresh_us` on, or `fresh`.
+    """Return the rows of one kind to rescore: a changed count or opt-out, an event from `fresh_us` on, or `fresh`.
 
-    Repeated events of one person leave a startup's count unchanged. fresh: rows with a dismissal or retraction.
+    Repeated events of one person do not change a startup's count. fresh: rows with a dismissal or retraction.
     """
     changed = np.ones(len(now), bool)
     n = len(before)

@@ -1,4 +1,4 @@
-"""Rescore affected owners and merge their lists with the old ones; unaffected lists stay byte for byte."""
+"""Rescore affected owners and merge their lists with the old ones. Unaffected lists keep their bytes."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from pipelines.score.shards import check_lists, score_arms
 
 log = logging.getLogger(__name__)
 _POPULAR = Method.POPULAR.code
-#: Owners who must lose their personal lists before the share of losses is checked.
+#: The share of losses is checked once this many owners lose their personal lists.
 ENOUGH = 20
 
 
 def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[Surface, RankedLists]) -> Release:
-    """Store the release `before` with the lists of `made` in place of their owners' old ones, or added.
+    """Store the release `before` with the lists in `made` replaced or added.
 
-    made: owners ascending. Raises ReleaseIncomplete if an owner has no list or a list repeats an item, and GateClosed
-    if too many owners lose a personal list. Then nothing is stored.
+    made: owners ascending. Raises ReleaseIncomplete if an owner has no list or a list repeats an item, GateClosed if
+    too many owners lose a personal list; then nothing is stored.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     check_erased(run.settings, entities)
@@ -98,7 +98,7 @@ def _in_place(old: Sequence[RankedLists], new: RankedLists) -> list[RankedLists]
 def _check_popular(
     run: Run, surface: Surface, old: RankedLists, new: RankedLists, entities: Mapping[Entity, Entities]
 ) -> None:
-    """Raise GateClosed if too many owners lose their personal lists; people who opted out do not count."""
+    """Raise GateClosed if too many owners lose their personal lists. Opted-out people do not count."""
     place = np.searchsorted(old.owner, new.owner)
     there = place < len(old)
     there[there] = old.owner[place[there]] == new.owner[there]
@@ -114,7 +114,7 @@ def _check_popular(
 
 
 def changed(before: Release, after: Release) -> dict[str, dict[str, int]]:
-    """By surface: the number of lists now, and how many more than before."""
+    """Return the number of lists by surface, and its increase."""
     return {s: {"lists": n, "more": n - before.lists.get(s, 0)} for s, n in after.lists.items()}
 
 
@@ -122,8 +122,9 @@ def changed(before: Release, after: Release) -> dict[str, dict[str, int]]:
 class OwnersToRescore:
     """The owners to rescore.
 
-    rows: by kind (n,) int32 entity rows, ascending. events: all before the refresh's cutoff, users as owners.
-    text: by kind (n,) str objects, profile text of entities that came after the build, otherwise blank.
+    rows: by kind, (n,) int32 entity rows, ascending.
+    events: all before the refresh's cutoff, users as owners.
+    text: by kind, (n,) str objects: profile text of entities newer than the build, else blank.
     known: by kind, the number of rows in the refreshed release.
     """
 
@@ -136,10 +137,10 @@ class OwnersToRescore:
 def rescore(
     recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], again: OwnersToRescore, reach: int
 ) -> tuple[RankedLists, int]:
-    """Return the new lists of a surface, owners ascending, each by its owner's arm.
+    """Return a surface's new lists, owners ascending, each made by its owner's arm.
 
     Also returns how many of these owners are affected only by new items. reach: a new item enters the list of an owner
-    without new events if content places it among the `reach` best; 0: never.
+    without new events if content ranks it among the `reach` best; 0: never.
     """
     side = recipe.surface.owner
     everybody = recipe.owners.owners_of(recipe.surface)
@@ -157,7 +158,7 @@ def rescore(
 def _close_to_newcomers(
     recipe: SurfaceRecommender, rows: NDArray[np.int32], again: OwnersToRescore, reach: int
 ) -> NDArray[np.int32]:
-    """Return those of `rows` whose best items by content include a new one."""
+    """Return the `rows` with a new item among their best items by content."""
     content = recipe.scorers.get(CONTENT_BASED)
     rows = rows[~recipe.owners.opted_out[rows]]
     if content is None or not len(rows):
@@ -171,9 +172,9 @@ def _close_to_newcomers(
 
 
 def extend_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> dict[str, str]:
-    """Store the current catalogue and the bundles that must know every row in it; returns all versions.
+    """Store the current catalogue and the bundles that need a row for each entity; return all versions.
 
-    versions: of the refreshed release. The catalogue's `as_of_us` stays that of the build, the cutoff of its models;
+    versions: of the refreshed release. The catalogue's `as_of_us` stays the build's cutoff, which its models have;
     `refreshed_us` is the refresh's cutoff.
     """
     before = run.artifacts.open_bundle(CATALOGUE, versions[CATALOGUE])

@@ -1,4 +1,4 @@
-"""The steps of a refresh: each takes the reference that the previous one returned, and can be repeated."""
+"""The steps of a refresh. Each takes the previous step's reference and can be repeated."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 
 def publish_refresh(settings: Settings, release: str) -> PublishRef:
-    """Load a refreshed release and move the pointer to it, if the release it refreshes is still live.
+    """Load a refreshed release and make it live, if the release that it refreshes is still live.
 
-    It replaces that release, so rollback still goes to the same builds. Returns and raises as `publish_release`.
+    It replaces that release, so a rollback leads to the same builds as before. Returns and raises as `publish_release`.
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("publishing a refresh"):
@@ -59,7 +59,7 @@ def publish_refresh(settings: Settings, release: str) -> PublishRef:
 
 
 def renew_expiry(settings: Settings) -> int:
-    """Restart the expiry time of the loaded releases, if no list has to change; returns their number."""
+    """Restart the expiry of loaded releases when no list has to change; return their number."""
     with redis_errors("keeping the live lists"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
@@ -67,7 +67,7 @@ def renew_expiry(settings: Settings) -> int:
 
 
 def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> ChangesRef:
-    """Find changes before `as_of` that the live release does not know, and stage them for the next step."""
+    """Find changes before `as_of` that the live release lacks; stage them for the next step."""
     live = current_release(settings)
     if live is None:
         return ChangesRef("no release is live: build_recommendations comes first")
@@ -93,7 +93,7 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Change
 
 
 def make_lists(settings: Settings, ref: ChangesRef) -> dict[str, RescoredRef]:
-    """Make and stage the lists of all affected owners; by surface."""
+    """Make and stage the lists of all affected owners; return references by surface."""
     run = Run.open(settings, ref.run)
     bundles = open_bundles(settings.artifacts, ref.bundles, run.settings)
     again = _staged(run, {e: x.ids for e, x in entities_of(bundles[CATALOGUE]).items()})
@@ -110,7 +110,7 @@ def make_lists(settings: Settings, ref: ChangesRef) -> dict[str, RescoredRef]:
 
 
 def merge(settings: Settings, ref: ChangesRef, made: Mapping[str, RescoredRef]) -> RefreshedRef:
-    """Store the refreshed release. Raises what `merged` raises."""
+    """Store the refreshed release. Raises as `merged`."""
     run = Run.open(settings, ref.run)
     before = run.artifacts.release(ref.refreshes)
     lists = {}
@@ -125,7 +125,7 @@ def merge(settings: Settings, ref: ChangesRef, made: Mapping[str, RescoredRef]) 
 
 
 def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = True) -> dict[str, Any]:
-    """Run all steps; returns what each reports."""
+    """Run all steps; return their reports."""
     ref = look_for_changes(settings, run_id, as_of)
     if ref.reason:
         return {"published": False, **ref.as_json()}
@@ -158,7 +158,7 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     path.chmod(0o600)
-    # by id, so that an erasure finds the staging with a person's text and removes it
+    # by id, so that an erasure finds and removes staging with a person's text
     words = {
         e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
         for e in Entity

@@ -1,1 +1,1 @@
-"""The report of a build: figures, plots and tables as HTML."""
+"""Report a build: figures, plots and tables as HTML."""

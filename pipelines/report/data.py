@@ -37,8 +37,7 @@ _DAY_S = 86_400
 
 
 def data_facts(run: Run, snapshot: str) -> dict[str, Any]:
-    """Return the data facts of the page and the JSON: parts of the snapshot's manifest, "late" and "limits"
-    (sentences)."""
+    """Return the data facts of page and JSON: parts of the snapshot's manifest, "late", "limits" (sentences)."""
     path = run.settings.artifacts / "snapshots" / snapshot
     manifest = read_manifest(path)
     about = {key: manifest[key] for key in _KEPT if key in manifest}
@@ -46,7 +45,7 @@ def data_facts(run: Run, snapshot: str) -> dict[str, Any]:
 
 
 def limits(path: Path, manifest: Mapping[str, Any], stage_known: str) -> list[str]:
-    """Return, with figures, where the platform's tables do not show the state at the cutoff."""
+    """Return sentences, with figures, on where the platform's tables differ from their state at the cutoff."""
     cutoff, made = parse_instant(manifest["as_of"]), parse_instant(manifest["created_at"])
     told = [
         f"Profiles are those of the export, {_apart(made, cutoff)} after the cutoff: the platform keeps no "
@@ -125,7 +124,7 @@ def _weeks(per_week: Mapping[str, int]) -> str:
 
 
 def _late(run: Run, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Compare with the newest earlier snapshot: rows added or removed since in the weeks that had ended then."""
+    """Compare with the newest earlier snapshot: rows added or removed in weeks that had ended by then."""
     before = None
     for path in run.artifacts.stored("snapshots"):
         try:

@@ -49,22 +49,22 @@ PROTOCOL = (
 )
 
 _PLAIN = (RANDOM, POPULAR)
-#: Shown as bars: coverage, exposure, and properties of the lists.
+#: Figures shown as bars: coverage, exposure, and properties of the lists.
 _BARS = ("coverage", "gini", "novelty", "diversity", "age_days", "fresh")
 _GROUPS = ("overall", "known", "none", "cold", "warm", "hot")
 
 
 def report(evaluation: Mapping[str, Any]) -> str:
     """Render the page of one evaluation (evaluation.json); missing parts are left out."""
-    evaluation = json.loads(json.dumps(evaluation, sort_keys=True))  # the page does not depend on the order of keys
+    evaluation = json.loads(json.dumps(evaluation, sort_keys=True))  # the page must not depend on key order
     sections = [_head(evaluation), movable("models", "".join(judgement(evaluation))), trust(evaluation)]
     return page(f"Evaluation of {evaluation['snapshot']}", sections)
 
 
 def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
-    """Render the page of a build from the data that `store.py` gathers (report.json); missing parts are left out.
+    """Render the page of a build from report.json (see `store.py`); missing parts are left out.
 
-    drawn: the section "models" of the evaluation's page, if it exists already, because drawing takes seconds.
+    drawn: the section "models" of the evaluation's page if it exists, because drawing takes seconds.
     """
     told = json.loads(json.dumps(told, sort_keys=True))
     evaluation, facts_of_release = told.get("evaluation") or {}, told.get("lists") or {}
@@ -117,7 +117,7 @@ def _models(evaluation: Mapping[str, Any], drawn: str | None) -> str:
 
 
 def judgement(evaluation: Mapping[str, Any]) -> list[str]:
-    """Render the evaluation of the models as sections, with keys in any fixed order."""
+    """Render the evaluation of the models as sections; the order of keys does not matter."""
     known = [name for name in Surface if name in evaluation["surfaces"]]
     surfaces = {str(name): s for name in known if (s := evaluation["surfaces"][name])["models"]}
     said = _segments(evaluation.get("settings") or {})
@@ -182,7 +182,7 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
 
 
 def _segments(settings: Mapping[str, Any]) -> str:
-    """Definitions of the groups of owners (B01-B05)."""
+    """Define the groups of owners (B01-B05)."""
     cold, warm = settings.get("cold_start_threshold", 5), settings.get("warm_user_threshold", 20)
     return (
         f"known: any event before the cut; none: no event before it; cold: fewer than {cold}; warm: fewer than "

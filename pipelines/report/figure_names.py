@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: The lists that owners get; every other contender is compared with them.
+#: The lists that owners get. Every other contender is compared with them.
 SERVED = "served"
 #: Metrics with an interval; the others are plain means.
 ACCURACY = ("precision", "recall", "ndcg", "map")
@@ -10,5 +10,5 @@ ACCURACY = ("precision", "recall", "ndcg", "map")
 #: Contenders: see `pipelines/train/contenders.py`.
 ROUTE, RULES, RANKED, POPULAR, RANDOM = "route", "rules", "ranker", "popular", "random"
 TAUGHT, CAPPED = "learned", "capped"
-#: What [ranking] mode = "seed" would serve, and its name for people.
+#: The contender that [ranking] mode = "seed" would serve, and its title.
 SEED_RECIPE, SEED_TITLE = "seed_recipe", "the source documents' recipe"

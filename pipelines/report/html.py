@@ -1,4 +1,4 @@
-"""Tables and text of the report as HTML."""
+"""Render tables and text of the report as HTML."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def heading(name: str) -> str:
 
 
 def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marked: str = "", says: bool = False) -> str:
-    """Render a table whose first column names the row; cells are text, not HTML.
+    """Render a table; the first column names the row, cells are text and not HTML.
 
     marked: the highlighted row. says: the last column is a sentence.
     """
@@ -54,7 +54,7 @@ def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marke
 
 
 def figures_of(group: str, models: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
-    """Render every figure of every model over one group of owners."""
+    """Render every figure of every model for one group of owners."""
     there = [name for name in names if group in models[name]]
     first = models[there[0]][group]
     columns = [m for m in METRICS if m in first]
@@ -75,7 +75,6 @@ def cell(value: Any, decimals: int = 4) -> str:
 
 
 def verdict(difference: Mapping[str, float | None], decimals: int = 4) -> str:
-    """Format a paired difference with its interval and its significance."""
     mean, low, high = difference["mean"], difference["low"], difference["high"]
     if mean is None or low is None or high is None:
         return f"{cell(mean, decimals)} (too few owners to say more)"
@@ -86,7 +85,7 @@ def verdict(difference: Mapping[str, float | None], decimals: int = 4) -> str:
 
 
 def claims_of(claims: Mapping[str, Any]) -> list[str]:
-    """Compare expectations of the requirements with the lists here, one sentence each."""
+    """Compare the requirements' expectations with the lists, one sentence each."""
     found = []
     if "ensemble" in claims:
         c = claims["ensemble"]
@@ -149,7 +148,7 @@ def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def expectations_of(surfaces: Mapping[str, Any]) -> str:
-    """Render I06-I08 (expected precision and MAP) beside the figures of ALS here; empty if ALS was not evaluated."""
+    """Render I06-I08 (expected precision and MAP) beside the figures of ALS; empty if ALS was not evaluated."""
     rows = []
     for name, surface in surfaces.items():
         als = next((surface["models"][m]["overall"] for m in ("als", "als_reverse") if m in surface["models"]), None)
@@ -211,7 +210,7 @@ def figure(svg: str, key: str, label: str, caption: str) -> str:
 
 
 def movable(name: str, html: str) -> str:
-    """Mark a section that `exchanged` can replace later, because a build goes on after its report is written."""
+    """Mark a section that `exchanged` can replace later, because a build continues after its report."""
     return f"<!--{name}-->{html}<!--/{name}-->"
 
 

@@ -45,8 +45,8 @@ def dots(
 ) -> str:
     """Draw one panel per group, one line per name, and a dot with its interval.
 
-    panels: by title, by name. names: top to bottom. marked: drawn as a blue diamond; plain: as grey squares. zero: draw
-    a line at 0, for differences.
+    panels: by title, then by name. names: top to bottom. marked: drawn as a blue diamond. plain: drawn as grey squares.
+    zero: draw a line at 0, for differences.
     """
     figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
@@ -72,7 +72,7 @@ def dots(
 def bars(
     panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str], marked: str = "", plain: Sequence[str] = ()
 ) -> str:
-    """Draw one panel per figure and one bar per name with its number; names without a value have no bar."""
+    """Draw one panel per figure and one bar per name with its number. A name without a value has no bar."""
     figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
         for y, name in enumerate(names):
@@ -88,7 +88,7 @@ def bars(
 
 
 def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Draw one panel per model over epochs: its "loss", and below it the "watched" figure, if any."""
+    """Draw one panel per model over its epochs: "loss", and below it the "watched" figure if there is one."""
     figure, axes = _figure(sum(1 + bool(c.get("watched")) for c in panels.values()), 2.6, widest=3.6)
     place = iter(axes)
     for name, curve in panels.items():
@@ -104,7 +104,7 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 
 def calibration(bins: Sequence[Mapping[str, float]]) -> str:
-    """Draw the hit rate against the mean score, one dot per bin; its area shows the number of pairs."""
+    """Draw the hit rate against the mean score, one dot per bin. The dot's area shows the number of pairs."""
     figure, (ax,) = _figure(1, 3.1, widest=5.0)
     score, rate, count = ([b[k] for b in bins] for k in ("score", "rate", "count"))
     most = max(count, default=1)
@@ -152,9 +152,9 @@ def _titled(ax: Axes, title: str) -> None:
 
 
 def _lines(ax: Axes, names: Sequence[str] | None, n: int) -> None:
-    """Place one line per name, the first on top; only the left panel shows names."""
+    """Place one line per name, the first on top. Only the left panel shows names."""
     ax.set_ylim(n - 0.4, -0.6)
-    ax.set_yticks(range(n) if names else [], names)  # a tick without a label would cost as much as one with it
+    ax.set_yticks(range(n) if names else [], names)  # a tick without a label takes as long as one with it
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#DDDDDD", linewidth=0.7)
 
@@ -174,17 +174,17 @@ def _svg(figure: Figure) -> str:
 
 
 def _rounded(tag: re.Match[str]) -> str:
-    """Round the coordinates in a tag to a hundredth of a point; text between tags stays."""
+    """Round the coordinates in a tag to 0.01 point; text between tags stays."""
     return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", tag[0])
 
 
 def _sized(match: re.Match[str]) -> str:
-    """As wide as drawn; narrower on a narrow page down to a readable minimum, then the figure scrolls."""
+    """Set the drawn width. A narrow page shrinks the figure to a readable minimum, then scrolls it."""
     width = float(match[2]) / 72 * 96
     return f'{match[1]} style="width:{width:.0f}px;min-width:{min(width, 640):.0f}px;max-width:100%;height:auto"'
 
 
 def embedded(svg: str, prefix: str, label: str) -> str:
-    """Return the element with a prefix on its ids, so that many fit on one page, and with a text alternative."""
+    """Return the element with a text alternative and prefixed ids, so that many fit on one page."""
     own: Any = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     return own.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

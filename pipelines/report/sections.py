@@ -1,6 +1,6 @@
-"""Sections of the report: the gate's verdict, list differences, engagement, shares of lists, and timings.
+"""Render the report's sections: gate verdict, list differences, engagement, shares of lists, timings.
 
-Reads gate.json as `pipelines/gate` writes it; missing parts are left out.
+Reads gate.json as `pipelines/gate` writes it. Missing parts are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipelines.report.html import cell, figure, grid
 
 _SAYS = {"go": "Go: no check failed", "ask": "A person decides", "stop": "Stopped"}
 _ORDER = ("stop", "ask", "go")
-#: Comparison with the live lists: key -> (column head, decimals).
+#: Columns of the comparison with the live lists: key -> (head, decimals).
 _COLUMNS = {
     "overlap_at_10": ("overlap at 10", 3),
     "rbo": ("rank-biased overlap", 3),
@@ -33,7 +33,7 @@ _WORTH = {"ndcg": "NDCG@10 of the live release's models", "new": "of the new one
 
 
 def gate_section(gate: Mapping[str, Any] | None) -> str:
-    """Render the section; says so if no gate ran."""
+    """Render the gate's section; it says so if no gate ran."""
     head = '<section><h2 id="verdict">May it go live?</h2>'
     if not gate:
         return f"{head}<p>No gate checked this release.</p></section>"
@@ -72,7 +72,7 @@ def _against(gate: Mapping[str, Any]) -> str:
 
 
 def _worth(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """Render metrics of the live release's models, the new ones and popular lists on the same hold-out."""
+    """Render metrics of the live models, the new models and popular lists on the same hold-out."""
     keys = list(dict.fromkeys(k for said in figures.values() for k, v in said.items() if _is_figure(v)))
     rows = [[surface, *(_pair(said.get(k), 4) for k in keys)] for surface, said in figures.items()]
     return grid("On the same hold-out", ["surface", *(_WORTH.get(k, k) for k in keys)], rows) if keys else ""
@@ -128,7 +128,7 @@ def _is_figure(value: Any) -> bool:
 
 
 _GROUPS = ("method", "route", "surface", "release", "arm", "day")
-#: Order of columns: names, then counts, then rates, then other keys; a sentence is last.
+#: Order of columns: names, counts, rates, other keys, and last a sentence.
 _RATES = (
     "name",
     "arm",
@@ -158,7 +158,7 @@ _OF_RATES = (
 
 
 def engagement_section(earnings: Mapping[str, Any] | None) -> str:
-    """Render the section; empty without a ledger."""
+    """Render the engagement section; empty without a ledger."""
     if not earnings:
         return ""
     by = earnings.get("by") or {}
@@ -195,7 +195,7 @@ def _experiment(record: Mapping[str, Any]) -> str:
 
 
 def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """Render a table with a column for each figure in any record; nested records stay in the JSON."""
+    """Render a table with a column for each figure in any record; nested records are only in the JSON."""
     keys = list(dict.fromkeys(k for record in records for k, v in record.items() if not _nested(v)))
     keys.sort(key=lambda k: (k == _SENTENCE, _RATES.index(k) if k in _RATES else len(_RATES)))
     rows = [[_word(record.get(k)) for k in keys] for record in records]
@@ -230,7 +230,7 @@ _OF_LISTS = (
 
 
 def lists_of(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mapping[str, Any]) -> str:
-    """Render the section from `lists` and `shares` of the release's manifest; before: the live release's shares."""
+    """Render the section from the manifest's `lists` and `shares`. before: the live release's shares."""
     if not shares:
         return ""
     shares = {str(s): shares[s] for s in Surface if s in shares}
@@ -290,7 +290,7 @@ def _figures(now: float | None, then: float | None, decimals: int) -> str:
 
 
 def timings_section(steps: Sequence[Mapping[str, Any]]) -> str:
-    """Render the section; instances of a mapped step are one row: seconds added, largest memory."""
+    """Render the timings. Instances of a mapped step share a row: total seconds, largest memory."""
     if not steps:
         return ""
     found: dict[str, list[Mapping[str, Any]]] = {}

@@ -1,7 +1,7 @@
-"""Store the report of a build: written before a person is asked, updated by every later step, kept with the release.
+"""Store the report of a build: written before the gate asks, updated later, kept with the release.
 
 runs/<run>/report.html, report.json             in the run's staging
-reports/<release>/report.html, report.json      the same, until the release is retired
+reports/<release>/report.html, report.json      a copy, until the release is retired
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ FORMAT = 1
 
 
 def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
-    """The step: gather everything known about a build and write page and JSON.
+    """Gather everything known about a build, and write its page and JSON.
 
-    Parts that another step did not write are absent from both. Raises ReleaseNotFound, and DataError if inputs of the
-    build are missing.
+    Both omit parts that no step wrote. Raises ReleaseNotFound, and DataError if inputs of the build are missing.
     """
     told, drawn = gathered(run, weighed.release, build.snapshot), run.directory / EVALUATION_PAGE
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
@@ -76,9 +75,9 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
 
 
 def update_report(artifacts: Path, directory: Path) -> bool:
-    """Add later results (the gate's answer, time and memory) to a run's report; False if there is no report yet.
+    """Add later results (gate decision, time, memory) to a run's report; return False if there is none.
 
-    artifacts: their root. directory: the run's staging.
+    artifacts: the artefact root. directory: the run's staging.
     """
     told, path = read_json(directory / FIGURES), directory / PAGE
     if told is None or not path.is_file():
@@ -91,9 +90,9 @@ def update_report(artifacts: Path, directory: Path) -> bool:
 
 @contextmanager
 def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> Iterator[None]:
-    """Record time and memory of a task in the staging of its run, also on failure, and update the run's report.
+    """Record time and memory of a task in its run's staging, also on failure, and update the run's report.
 
-    A run without a record keeps no notes.
+    Nothing is recorded for a run without a record.
     """
     directory = artifacts / "runs" / run
     with step(directory, task, index):
@@ -102,7 +101,7 @@ def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> 
 
 
 def page_of_run(settings: Settings, run: str) -> str | None:
-    """Return the page of a run by its staging directory; None if it has none, or its release was retired."""
+    """Return the page of a run by its staging directory; None without a page or after its release was retired."""
     path = settings.artifacts / "runs" / run / PAGE
     if not path.is_file():
         mine = (told["release"] for told in reports(settings) if run in told.get("runs", ()))
@@ -111,7 +110,6 @@ def page_of_run(settings: Settings, run: str) -> str | None:
 
 
 def page_of_release(settings: Settings, release: str) -> str | None:
-    """Return the page of a release; None if none is stored."""
     path = _stored(settings, release) / PAGE
     return path.read_text() if path.is_file() else None
 
@@ -129,7 +127,7 @@ def reports(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:
-    """Remove the reports of releases that are gone; a release rebuilt after an erasure keeps its report."""
+    """Remove the reports of removed releases. A release rebuilt after an erasure keeps its report."""
     builds = {release.rsplit("-", 1)[0] for release in kept}
     old = [path for path in artifacts.stored(REPORTS) if path.name.rsplit("-", 1)[0] not in builds]
     for path in old:
@@ -151,7 +149,7 @@ def _folder(artifacts: Path, release: str) -> Path:
 
 
 def _stored(settings: Settings, release: str) -> Path:
-    """Return the folder of a release's report; a path that does not exist for any other name."""
+    """Return the folder of a release's report; if none is stored, a path that does not exist."""
     return {path.name: path for path in Artifacts(settings).stored(REPORTS)}.get(release, Path("-"))
 
 
@@ -172,13 +170,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def page_of(settings: Settings, dag: str, run_id: str) -> str:
-    """Return the report of an Airflow run; before there is one, its steps so far."""
+    """Return the report of an Airflow run, or its steps so far."""
     name = directory_of(run_id, dag)
     return page_of_run(settings, name) or _so_far(settings, dag, run_id, name)
 
 
 def _so_far(settings: Settings, dag: str, run_id: str, name: str) -> str:
-    """Render steps and the gate's verdict of a run without a report."""
+    """Render the steps and the gate's verdict of a run without a report."""
     directory = settings.artifacts / "runs" / name
     steps, gate = steps_of(directory), read_json(directory / GATE)
     told = (
@@ -191,7 +189,7 @@ def _so_far(settings: Settings, dag: str, run_id: str, name: str) -> str:
 
 
 def index_page(settings: Settings) -> str:
-    """List every stored report, newest cutoff first, with the live release marked."""
+    """List every stored report, newest cutoff first; mark the live release."""
     live = _live(settings)
     lines = "".join(_line(told, told["release"] == live) for told in reports(settings))
     if not lines:
@@ -223,7 +221,7 @@ def _served(surface: Mapping[str, Any]) -> str:
 
 
 def _live(settings: Settings) -> str | None:
-    """Return the live build, refreshed or not; None if there is none or Redis does not answer."""
+    """Return the live release's build; None if no release is live or Redis does not answer."""
     try:
         live = current_release(settings)
         return Artifacts(settings).release(live).build if live else None

@@ -1,10 +1,10 @@
-"""Alerts: a log line, and a POST of JSON to MATCHBOOK_WEBHOOK_URL if it is set.
+"""Send alerts: a log line, and a POST of JSON to MATCHBOOK_WEBHOOK_URL if it is set.
 
-Sending never raises and takes a few seconds at most. The same matter is sent once a week by each machine: marker files
-are in `logs/told` of the home. Ids of people are removed from the body.
+Sending never raises and takes at most a few seconds. Each machine sends the same matter once a week, by marker files
+in `logs/told` of the home. Ids of people are removed.
 
-The body: {"text": for chat programs, "what", "says", "link", …}; "what" is "task_failed", "run_failed", "gate_asks" or
-"late".
+The body: {"text": for chat programs, "what", "says", "link", …}. "what" is "task_failed", "run_failed", "gate_asks"
+or "late".
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from models.settings.settings import Settings
 log = logging.getLogger(__name__)
 PATIENCE_S = 3.0
 _KEPT_S = 7 * 86_400
-_MOST = 1500  # characters of a message: chat programs refuse long ones
+_MOST = 1500  # maximum characters of a message, because chat programs refuse long ones
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert, sent once for each `matter`.
+    """An alert, sent once per `matter`.
 
-    what: the kind, one word. says: a sentence for people. part_of: a larger matter that is then marked as sent. link:
-    where to look. about: further facts for programs.
+    what: the kind, one word. says: a sentence for people. about: further facts for programs.
+    part_of: a larger matter that is then also marked as sent.
     """
 
     what: str
@@ -60,7 +60,7 @@ class Alert:
 
 
 def send_alert(settings: Settings, notice: Alert) -> bool:
-    """Log the alert, and send it unless it was sent before; returns whether it was sent now. Never raises."""
+    """Log the alert, and send it unless it was sent before. Return whether it was sent now."""
     body = notice.body()
     log.warning("notice: %s", body["says"], extra={"notice": notice.what})
     url = settings.webhook_url.reveal()
@@ -71,14 +71,14 @@ def send_alert(settings: Settings, notice: Alert) -> bool:
             if notice.part_of:
                 _mark(settings, notice.part_of).touch(mode=0o600)
             return True
-        _mark(settings, notice.matter).unlink(missing_ok=True)  # not delivered: the next attempt may send it
+        _mark(settings, notice.matter).unlink(missing_ok=True)  # not delivered, so the next attempt may send it
     except OSError as error:
         log.warning("a notice was not sent: %s", error)
     return False
 
 
 def _posted(url: str, body: bytes) -> bool:
-    """Whether the server accepted the body within PATIENCE_S."""
+    """Return whether the server accepted the body within PATIENCE_S."""
     taken: list[str] = []
     sender = threading.Thread(target=lambda: taken.append(_post(url, body)), daemon=True)
     sender.start()
@@ -90,7 +90,7 @@ def _posted(url: str, body: bytes) -> bool:
 
 
 def _post(url: str, body: bytes) -> str:
-    """Empty if the server accepted the body, else the reason without the address, which is a secret."""
+    """Return "" or the server's reason, without the address, which is a secret."""
     if not url.startswith(("http://", "https://")):
         return "expected an address that begins with http:// or https://"
     try:
@@ -102,7 +102,6 @@ def _post(url: str, body: bytes) -> str:
 
 
 def _mark(settings: Settings, matter: tuple[str, ...]) -> Path:
-    """The marker file of a matter that was sent."""
     return settings.home / "logs" / "told" / hashlib.sha256("\n".join(matter).encode()).hexdigest()[:24]
 
 

@@ -1,4 +1,4 @@
-"""A run: its id, cutoff, settings and folders. The cutoff is chosen once; tasks never ask the clock."""
+"""A run: its id, cutoff, settings and folders. The cutoff is chosen once. Tasks never read the clock."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 instant or date, UTC without a zone. Raises DataError."""
+    """Parse an ISO 8601 instant or date, UTC without a zone. Raises DataError."""
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError as error:
@@ -43,24 +43,24 @@ def parse_instant(text: str) -> datetime:
 
 
 def slug_of(as_of: datetime) -> str:
-    """`20130405T000001Z`, with microseconds only if not 0; slugs of equal form sort by time."""
+    """Format as `20130405T000001Z`, with microseconds only if not 0. Slugs of equal form sort by time."""
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
 
 
 def directory_of(run_id: str, dag: str = BUILD) -> str:
-    """Name of a run's staging directory: readable, safe on every disk, unique for each run id and DAG."""
+    """Return the name of a run's staging directory: readable, safe on every disk, unique per run id and DAG."""
     run_id = run_id if dag == BUILD else f"{dag} {run_id}"
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
     return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def microseconds(instant: datetime) -> int:
-    """Exact microseconds since 1970 UTC."""
+    """Return exact microseconds since 1970 UTC."""
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def _with_tuning(settings: Settings) -> tuple[Settings, str]:
-    """The settings with tuned values, if stored, and a line about them. Raises DataError if the file is damaged."""
+    """Return the settings with stored tuned values, and a line about them. Raises DataError if the file is damaged."""
     path = settings.artifacts / TUNING
     if not path.is_file():
         return settings, ""
@@ -78,7 +78,7 @@ def _with_tuning(settings: Settings) -> tuple[Settings, str]:
 
 @dataclass(frozen=True)
 class Run:
-    """One build. id: name of the staging directory. as_of: the cutoff; the build uses only what happened before it.
+    """One build. id: name of the staging directory. as_of: the cutoff. The build uses only earlier data.
 
     overruled: one line for each setting whose recorded value differs from the current one.
     """
@@ -90,7 +90,7 @@ class Run:
 
     @classmethod
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
-        """Begin and record a build. A cutoff that was built before keeps the settings of its snapshot, unless `fresh`.
+        """Begin and record a build. A known cutoff keeps the settings of its snapshot, unless `fresh`.
 
         Any other cutoff uses tuned values for settings that have their defaults.
         """
@@ -119,7 +119,7 @@ class Run:
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
-        """Open in another task the build that `start` recorded. Raises DataError."""
+        """Open a recorded build in another task. Raises DataError."""
         path = settings.artifacts / "runs" / run_id / "run.json"
         if not path.is_file():
             raise DataError(f"no run {run_id!r} was started here ({path} is missing); start the build again")
@@ -134,7 +134,6 @@ class Run:
         return self
 
     def reference(self, **known: Any) -> BuildRef:
-        """The reference of this build with known facts."""
         return BuildRef(self.id, self.as_of.isoformat(), **known)
 
     @property
@@ -151,34 +150,31 @@ class Run:
 
     @property
     def as_of_us(self) -> int:
-        """The cutoff in microseconds since 1970 UTC."""
         return microseconds(self.as_of)
 
     def stored_snapshot(self) -> Path | None:
-        """The newest stored snapshot of this exact cutoff."""
+        """Return the newest stored snapshot of this exact cutoff."""
         mine = [p for p in self.artifacts.stored("snapshots") if p.name.rsplit("-", 1)[0] == self.slug]
         return max(mine, key=lambda p: (p / "manifest.json").stat().st_mtime) if mine else None
 
 
 def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", fresh: bool = False) -> BuildRef:
-    """Begin and record a build; see `Run.start`."""
     run = Run.start(settings, run_id, as_of, fresh)
     return run.reference(because=because, fresh=fresh)
 
 
-#: Name below the artefact root.
 LOG = "decisions.jsonl"
 
 
 def log_decision(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
     """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
-    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the decision; no list depends on it
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 time of the decision, which no list depends on
     line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
     append_private(settings.artifacts / LOG, line)
 
 
 def read_decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
-    """The last `most` decisions, newest first, without lines that a crash cut off."""
+    """Return the last `most` decisions, newest first, without lines that a crash cut off."""
     path = settings.artifacts / LOG
     if not path.is_file():
         return []
@@ -199,23 +195,21 @@ _PARTS = ("models", "pipelines", "sql")
 
 @cache
 def code_digest() -> str:
-    """Twelve hex digits of every Python file and query that may change a list; computed once a process."""
+    """Return 12 hex digits of every Python file and query that may change a list."""
     found = (p for part in _PARTS for p in (_ROOT / part).rglob("*") if p.suffix in (".py", ".sql"))
     return digest_of(_ROOT, found)
 
 
 def code_version() -> str:
-    """Version of the code and of the libraries that affect the numbers."""
+    """Return the version of the code and of the libraries that affect the numbers."""
     libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
     return " ".join([f"matchbook={code_digest()}", models_code(), *libraries])
 
 
-AHEAD = timedelta(days=1)  # a client's clock or time zone may be ahead; a mistyped year is further ahead
+AHEAD = timedelta(days=1)  # a client's clock or time zone may be ahead, a mistyped year is further ahead
 
 
 class Cutoff(NamedTuple):
-    """The cutoff of a run, and for the log the rule that chose it."""
-
     at: datetime
     because: str
 
@@ -225,11 +219,10 @@ class RunTimes:
     """What Airflow knows about one run.
 
     run_type: "scheduled", "backfill", "manual", "asset_triggered", "operator_triggered" …
-    run_after: when the run was due; every run has it.
-    logical_date: the date from a person or the timetable; None for a manual run without one.
+    run_after: when the run was due. logical_date: from a person or the timetable, or None.
     data_interval_end: end of the day (or hour) that it covers, or None.
-    as_of: the parameter of that name, an ISO 8601 instant or None.
-    started: actual start; runs may wait or have an earlier date.
+    as_of: the parameter, an ISO 8601 instant or None.
+    started: actual start. Runs may wait or have an earlier date.
     """
 
     run_type: str
@@ -241,18 +234,19 @@ class RunTimes:
 
     @property
     def timetabled(self) -> bool:
-        """Whether the timetable, and not a person, chose the interval of this run."""
+        """Whether the timetable, not a person, chose the interval."""
         return self.run_type in ("scheduled", "backfill")
 
 
 def just_after(newest: datetime) -> datetime:
-    """The cutoff that includes everything up to this instant: one second later, but never after now."""
+    """Return the cutoff that includes everything up to this instant: one second later, but never after now."""
     return min(newest + timedelta(seconds=1), datetime.now(UTC))  # noqa: TID251 no event is later
 
 
 def passed(as_of: datetime, now: datetime | None = None) -> datetime:
-    """Check a given cutoff; one slightly ahead becomes `now` (default: the clock's). Raises SettingsError if further
-    ahead.
+    """Check a given cutoff. One slightly ahead becomes `now` (default: the clock's time).
+
+    Raises SettingsError if it is further ahead.
     """
     now = now or datetime.now(UTC)  # noqa: TID251 only to refuse future cutoffs
     if as_of > now + AHEAD:
@@ -264,7 +258,7 @@ def passed(as_of: datetime, now: datetime | None = None) -> datetime:
 
 
 def cutoff_of(run: RunTimes) -> Cutoff:
-    """The end of a scheduled or backfilled interval; otherwise `as_of`, the run's date, or its own time, in this order.
+    """Choose the end of a scheduled or backfilled interval, else `as_of`, the run's date, or its own time.
 
     Raises SettingsError for a backfill with as_of and for an as_of in the future, DataError for an unreadable one.
     """
@@ -295,7 +289,7 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
 
 
 def no_new_data(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
-    """Why a scheduled run has nothing new (newest event older than one interval before the cutoff), or None."""
+    """Return why a scheduled run has no new data: no event for one interval before the cutoff. Otherwise None."""
     if newest is None:
         return "there are no interactions; import some, then trigger a run"
     if newest >= as_of - interval:

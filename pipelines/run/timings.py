@@ -1,10 +1,10 @@
-"""Time and memory of every step of a build: one JSON line a step in the staging of its run.
+"""Record time and memory of every step of a build: one JSON line per step in the staging of its run.
 
-    {"step": "train.als", "index": null, "wall_s": 3.1, "cpu_s": 5.9, "peak_mb": 412.3, "at": "2024-05-01T02:03:04Z"}
+{"step": "train.als", "index": null, "wall_s": 3.1, "cpu_s": 5.9, "peak_mb": 412.3, "at": "2024-05-01T02:03:04Z"}
 
-index: instance of a mapped task, else null. wall_s, cpu_s: seconds; CPU of the process and of ended children. peak_mb:
-largest resident set of the process during the step, and that of its largest child. at: end of the step. A repeated step
-has several lines; the last one counts.
+index: instance of a mapped task, else null. wall_s, cpu_s: seconds. CPU includes ended children.
+peak_mb: largest resident set of the process during the step, plus that of its largest child.
+at: end of the step. The last line of a repeated step counts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipelines.store.artifacts import append_private
 STEPS, RECORD = "steps.jsonl", "run.json"
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"
-_UNIT = 1 if sys.platform == "darwin" else 1024  # unit of getrusage's values, in bytes
+_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes per unit of getrusage's values
 MB = 1 << 20
 
 
@@ -40,16 +40,15 @@ class Stopwatch:
 
     @classmethod
     def now(cls) -> Stopwatch:
-        """Start a step; resets the peak of memory if the system can (Linux)."""
+        """Start a step. Reset the peak of memory if the system can (Linux)."""
         with suppress(OSError):  # otherwise the peak is that of the whole process
             _CLEAR.write_text(_FORGET_PEAK)
         return cls(time.perf_counter(), _cpu_s(), _largest_child())
 
     def measured(self, step: str, index: int | None = None) -> dict[str, Any]:
-        """The line of a step that ends now."""
         child = _largest_child()
         peak = _peak_bytes() + (child if child > self.child else 0)
-        at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
+        at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label, which no list depends on
         return {
             "step": step,
             "index": index,
@@ -62,7 +61,10 @@ class Stopwatch:
 
 @contextmanager
 def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]:
-    """Measure the body and record it in the run's `directory`, also if it fails; nothing without a run's record."""
+    """Measure the body and record it in the run's `directory`, even if it fails.
+
+    Does nothing without a run's record.
+    """
     began = Stopwatch.now()
     try:
         yield
@@ -72,12 +74,12 @@ def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]
 
 
 def append_timing(directory: Path, line: dict[str, Any]) -> None:
-    """Append one line; safe for several processes at once."""
+    """Append one line. Several processes may do it at once."""
     append_private(directory / STEPS, json.dumps(line))
 
 
 def steps_of(directory: Path) -> list[dict[str, Any]]:
-    """The newest line of every step and index, ordered by their ends, without incomplete lines."""
+    """Return the newest complete line of every step and index, ordered by their ends."""
     path = directory / STEPS
     found: dict[tuple[str, int | None], dict[str, Any]] = {}
     for text in path.read_text().splitlines() if path.is_file() else ():
@@ -97,7 +99,7 @@ def _cpu_s() -> float:
 
 
 def _peak_bytes() -> int:
-    """Largest resident set of this process since the last `now`, in bytes."""
+    """Return the largest resident set since the last `now`."""
     try:
         line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM:"))
     except (OSError, StopIteration):

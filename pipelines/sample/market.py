@@ -1,4 +1,4 @@
-"""Draw the sample's ground truth: roles, interests, popularity and times. Arrays with one row an id."""
+"""Draw the sample's ground truth: roles, interests, popularity and times. Arrays have one row per id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NICHES = 3
 
 @dataclass(frozen=True)
 class Market:
-    """A category. Its three niches are `fields`; each niche uses some words more often than the others."""
+    """A category. Its three niches are `fields`. Each niche uses some words more often than the others."""
 
     category: str
     fields: tuple[str, str, str]
@@ -159,13 +159,13 @@ DAY = 86_400
 SPAN_DAYS = 730
 ROLES = ("developer", "investor", "founder")
 _ROLE_SHARES = (0.68, 0.27, 0.05)
-NEVER = np.int64(-1)  # an instant that is blank in the file
+NEVER = np.int64(-1)  # a blank instant in the file
 _LONGEST = 600  # events of the most active user, as a multiple of the mean
 
 
 @dataclass(frozen=True)
 class Size:
-    """Size of the sample. ends: all events are before it."""
+    """Size of the sample. All events are before `ends`."""
 
     users: int
     startups: int
@@ -191,15 +191,17 @@ class Size:
         return int(self.ends.timestamp())
 
     def randomness(self, *part: int) -> np.random.Generator:
-        """An independent random generator for each part, so that results do not depend on the division into parts."""
+        """Return an independent generator per part, so that results do not depend on the division into parts."""
         return np.random.default_rng([self.seed, *part])
 
 
 @dataclass(frozen=True, eq=False)
 class Startups:
-    """n startups. id (n, 16) uint8; market, second, niche (n,) int16: topics; weight (n,) float64: popularity, 0
-    without events; born, withdrawn, updated (n,) int64 seconds or NEVER; city (n,) int16; founder (n,) int32 user row
-    or -1.
+    """n startups.
+
+    id: (n, 16) uint8. market, second, niche: (n,) int16 topics. city: (n,) int16.
+    weight: (n,) float64 popularity, 0 without events. born, withdrawn, updated: (n,) int64 seconds or NEVER.
+    founder: (n,) int32 user row or -1.
     """
 
     id: NDArray[np.uint8]
@@ -216,8 +218,9 @@ class Startups:
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """n users, columns as in Startups. role (n,) int8 index in ROLES; events (n,) int64: expected number; opted_out
-    (n,) int64 seconds or NEVER.
+    """n users, with columns as in Startups.
+
+    role: (n,) int8 index in ROLES. events: (n,) int64 expected number. opted_out: (n,) int64 seconds or NEVER.
     """
 
     id: NDArray[np.uint8]
@@ -233,7 +236,7 @@ class Users:
 
 
 def draw_users(size: Size) -> Users:
-    """Roles, interests and activity, with a long tail from no event to hundreds."""
+    """Draw roles, interests and activity, from no event to hundreds with a long tail."""
     random, n = size.randomness(1), size.users
     role = random.choice(len(ROLES), n, p=_ROLE_SHARES).astype(np.int8)
     role[:2] = 0, 1  # both surfaces exist at any size
@@ -258,7 +261,7 @@ def draw_users(size: Size) -> Users:
 
 
 def draw_startups(size: Size, users: Users) -> Startups:
-    """Markets, popularity (a few are very popular, one in twelve is unknown), births, withdrawals, founders."""
+    """Draw markets, popularity, births, withdrawals and founders. A few are very popular, one in twelve is unknown."""
     random, n = size.randomness(2), size.startups
     market, second, niche = _tastes(random, n, size)
     weight = random.lognormal(0, 1.3, n) * (random.random(n) > 1 / 12 if n >= 12 else 1)
@@ -281,7 +284,7 @@ def draw_startups(size: Size, users: Users) -> Startups:
 
 
 def markets_of(size: Size) -> int:
-    """Number of markets: few for few startups, so that each market has several."""
+    """Return the number of markets, few enough that each has several startups."""
     return int(np.clip(size.startups // 8, 1, len(MARKETS)))
 
 
@@ -295,20 +298,20 @@ def _tastes(
 
 
 def _births(random: np.random.Generator, n: int, size: Size) -> NDArray[np.int64]:
-    """Arrivals become more frequent; the newest are in the last hours. One in a hundred has no time."""
+    """Draw increasingly frequent arrivals. The newest are in the last hours. One in a hundred has no time."""
     born = size.end - 1 - (SPAN_DAYS * DAY * (1 - random.random(n) ** 0.6)).astype(np.int64)
     return np.where(_share(random, n, 0.01), NEVER, born)
 
 
 def _later(random: np.random.Generator, born: NDArray[np.int64], size: Size) -> NDArray[np.int64]:
-    """Time of a record's last update; blank for three in ten."""
+    """Draw the time of a record's last update, blank for three in ten."""
     since = np.maximum(born, size.end - SPAN_DAYS * DAY)
     at = size.end - 1 - ((size.end - 1 - since) * random.random(len(born)) ** 2).astype(np.int64)
     return np.where(random.random(len(born)) < 0.7, at, NEVER)
 
 
 def _share(random: np.random.Generator, n: int, share: float) -> NDArray[np.bool_]:
-    """(n,) bool: this share of rows, and at least one if n >= 20, so that every sample has every trait."""
+    """Draw (n,) bool with this share, and at least one if n >= 20, so that every sample has every trait."""
     chosen = random.random(n) < share
     if n >= 20 and not chosen.any():
         chosen[random.integers(0, n)] = True
@@ -316,14 +319,12 @@ def _share(random: np.random.Generator, n: int, share: float) -> NDArray[np.bool
 
 
 def _cities(random: np.random.Generator, market: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Half are in a hub of their market; -1: unknown."""
     hub = 2 * market + random.integers(0, 2, len(market))
     city = np.where(random.random(len(market)) < 0.5, hub, random.integers(0, 2 * len(MARKETS), len(market)))
     return np.where(random.random(len(market)) < 0.9, city, -1).astype(np.int16)
 
 
 def _ids(random: np.random.Generator, n: int) -> NDArray[np.uint8]:
-    """(n, 16) uint8: random UUIDs of version 4."""
     ids = random.integers(0, 256, (n, 16), dtype=np.uint8)
     ids[:, 6] = (ids[:, 6] & 0x0F) | 0x40
     ids[:, 8] = (ids[:, 8] & 0x3F) | 0x80
@@ -333,14 +334,14 @@ def _ids(random: np.random.Generator, n: int) -> NDArray[np.uint8]:
 USERS_AT_ONCE = 10_000
 EVENT = np.dtype([("at", "<i8"), ("user", "<i4"), ("startup", "<i4"), ("kind", "<i1")])
 _EVENTS_PER_MEETING = 1.9
-_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # shares of meetings by source; the rest is any startup
+_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # shares of meetings by source, the rest is any startup
 _HOURS = np.array([1, 1, 1, 1, 1, 2, 4, 7, 10, 13, 14, 13, 11, 12, 13, 12, 11, 9, 8, 9, 10, 9, 6, 3], float)
-_WEEKEND = 0.45  # share of weekend meetings that stay on the weekend; the others move to a working day
+_WEEKEND = 0.45  # share of weekend meetings that stay on the weekend, the others move to a working day
 
 
 @dataclass(frozen=True, eq=False)
 class PopularityIndex:
-    """Startups sorted by market and niche, so that a draw by popularity is one binary search."""
+    """Startups sorted by market and niche. A draw by popularity is one binary search."""
 
     order: NDArray[np.int64]
     heap: NDArray[np.float64]  # (n + 1,) cumulative popularity
@@ -357,7 +358,7 @@ class PopularityIndex:
         )
 
     def draw(self, random: np.random.Generator, first: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int32]:
-        """One startup for each range of niches, by popularity; from all startups if a range has no popularity."""
+        """Draw one startup per range of niches by popularity, from all startups if the range has none."""
         low, high = self.heap[self.bounds[first]], self.heap[self.bounds[stop]]
         empty = high <= low
         low, high = np.where(empty, 0.0, low), np.where(empty, self.heap[-1], high)
@@ -368,7 +369,7 @@ class PopularityIndex:
 
 
 def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[NDArray[Any]]:
-    """Yield unsorted EVENT records of ten thousand users at a time; memory does not grow with users."""
+    """Yield unsorted EVENT records of ten thousand users at a time, in constant memory."""
     if not startups.weight.any():
         return
     index = PopularityIndex.from_startups(startups, markets)
@@ -403,7 +404,10 @@ def _when(
     user: NDArray[np.int32],
     startup: NDArray[np.int32],
 ) -> NDArray[np.int64]:
-    """Time of each meeting in seconds: both exist, the startup is not withdrawn; mostly working hours. NEVER: none."""
+    """Draw the time of each meeting in seconds, mostly in working hours. NEVER: no time is possible.
+
+    Both sides exist then, and the startup is not withdrawn.
+    """
     begin = np.maximum(np.maximum(users.born[user], startups.born[startup]), size.end - SPAN_DAYS * DAY) + 1
     end = np.where(startups.withdrawn[startup] == NEVER, size.end, startups.withdrawn[startup]) - 3600
     raw = begin + ((end - begin) * random.random(len(user)) ** 0.8).astype(np.int64)
@@ -426,7 +430,7 @@ def _acts(
     startup: NDArray[np.int32],
     at: NDArray[np.int64],
 ) -> NDArray[np.void]:
-    """The events of each meeting: a view, then perhaps a click, an opinion, and an application or an interest."""
+    """Draw the events of each meeting: a view, then perhaps a click, an opinion, and an application or interest."""
     market = startups.market[startup]
     fits = market == users.market[user]
     near = fits | (market == users.second[user])

@@ -1,4 +1,4 @@
-"""Profile texts of people and startups from the words of their market and niche, as Arrow columns."""
+"""Make profile texts from the words of a market and niche, as Arrow columns."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ DAY = 86_400
 
 
 def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
-    """users.csv for some rows."""
     random = size.randomness(4, rows.start)
     role, market, niche = users.role[rows], users.market[rows], users.niche[rows]
     field, silent = _FIELDS[market, niche], random.random(len(role)) < _SILENT
@@ -63,7 +62,7 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
 
 
 def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np.int64], rows: slice) -> pa.Table:
-    """startups.csv for some rows. views: the counter at the record's last update."""
+    """Return some rows of startups.csv. views: the counter at the record's last update."""
     random = size.randomness(5, rows.start)
     market, niche, founder = startups.market[rows], startups.niche[rows], startups.founder[rows]
     n, updated, silent = len(market), startups.updated[rows], random.random(len(market)) < _SILENT
@@ -99,7 +98,7 @@ def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np
 
 
 def truth_rows(users: Users, startups: Startups) -> pa.Table:
-    """truth.csv: the true interests of everybody, users first."""
+    """Return truth.csv: each person's true interests, users first."""
     both = (users, startups)
     market, second, niche = (np.concatenate([getattr(e, name) for e in both]) for name in ("market", "second", "niche"))
     return pa.table(
@@ -115,20 +114,20 @@ def truth_rows(users: Users, startups: Startups) -> pa.Table:
 
 
 def uuids(ids: NDArray[np.uint8]) -> pa.Array:
-    """(n, 16) bytes as text."""
+    """Convert (n, 16) bytes to text."""
     text = ids.tobytes().hex()
     whole = [text[i : i + 32] for i in range(0, len(text), 32)]
     return pa.array([f"{u[:8]}-{u[8:12]}-{u[12:16]}-{u[16:20]}-{u[20:]}" for u in whole], pa.string())
 
 
 def instants(seconds: NDArray[np.int64]) -> pa.Array:
-    """Seconds since 1970 as ISO 8601 with Z; NEVER is blank."""
+    """Convert seconds since 1970 to ISO 8601 with Z. NEVER is blank."""
     text = pc.cast(pa.array(np.maximum(seconds, 0)).cast(pa.timestamp("s", "UTC")), pa.string())
     return pc.if_else(pa.array(seconds == NEVER), "", pc.binary_replace_slice(text, 10, 11, "T"))
 
 
 def _said(random: np.random.Generator, market: NDArray[np.int16], niche: NDArray[np.int16], n: int) -> NDArray[np.str_]:
-    """(rows, n) words: three in four of the niche, the others of the market."""
+    """Draw (rows, n) words, three in four from the niche, the others from the market."""
     shape = (len(market), n)
     where = np.where(random.random(shape) < 0.75, niche[:, None], random.integers(0, NICHES, shape))
     said: NDArray[Any] = _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
@@ -136,7 +135,7 @@ def _said(random: np.random.Generator, market: NDArray[np.int16], niche: NDArray
 
 
 def _picked(random: np.random.Generator, choices: NDArray[np.str_], n: int) -> NDArray[np.str_]:
-    """(rows, n) of (rows, some) choices, distinct in each row if there are enough."""
+    """Draw (rows, n) of (rows, some) choices, distinct in each row if there are enough."""
     if n > choices.shape[1]:
         return np.take_along_axis(choices, random.integers(0, choices.shape[1], (len(choices), n)), axis=1)
     places = np.argsort(random.random(choices.shape), axis=1)[:, :n]

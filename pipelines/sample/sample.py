@@ -1,7 +1,7 @@
 """Write a sample marketplace of any size with known preferences: a data folder and `truth.csv`.
 
-Equal arguments give equal bytes. Memory grows with users and startups (about 300 bytes each), not with events: they are
-drawn for ten thousand users at a time, stored by week, and sorted a week at a time.
+Equal arguments give equal bytes. Memory grows with users and startups (about 300 bytes each), not with events. Events
+are drawn for ten thousand users at a time and sorted by week.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def write_sample(
     seed: int = 42,
     ends: datetime = ENDS,
 ) -> dict[str, int]:
-    """Write users.csv, startups.csv, interactions.csv and truth.csv; returns rows by file name.
+    """Write users.csv, startups.csv, interactions.csv and truth.csv. Return rows by file name.
 
     events_per_user: mean of a long tail. Raises DataError for an impossible size.
     """
@@ -71,7 +71,7 @@ def write_sample(
 
 
 def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> NDArray[np.int64]:
-    """Draw all events and write one file a week. Return (startups,) the number of views before its last update."""
+    """Draw all events and write one file per week. Return (startups,) views before the last update."""
     views = np.zeros(len(startups.id), np.int64)
     first = size.end - SPAN_DAYS * DAY
     with tqdm(total=len(users.id), unit="user", desc="drawing events", disable=not sys.stderr.isatty()) as bar:
@@ -95,7 +95,7 @@ def _append(events: NDArray[np.void], week: NDArray[np.int64], weeks: Path) -> N
 
 
 def _sorted_events(users: Users, startups: Startups, weeks: Path) -> Iterator[pa.Table]:
-    """Yield interactions.csv, one week at a time, sorted by time, without duplicates."""
+    """Yield interactions.csv one week at a time, sorted by time, without duplicates."""
     user_ids, startup_ids, kinds = uuids(users.id), uuids(startups.id), pa.array(_KINDS)
     yield _named(np.empty(0, EVENT), user_ids, startup_ids, kinds)
     for path in sorted(weeks.iterdir()):

@@ -1,1 +1,1 @@
-"""Scoring of all owners: shards of owners through one recipe."""
+"""Score all owners in shards, through one recipe per surface."""

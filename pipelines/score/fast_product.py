@@ -1,7 +1,7 @@
 """A faster matrix product for batches: bfloat16 through torch, if the processor supports it.
 
-bfloat16 only preselects. An error bound says how far below the k-th best score to look, and exact float32 scores
-decide. Owners without a usable bound are computed in float32. The lists equal those of float32.
+bfloat16 only preselects within an error bound below the k-th best score. Exact float32 scores decide. Owners without a
+usable bound are computed in float32. The lists equal those of float32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Scorer
 from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
 
-#: Owner x item pairs from which the import of torch (over a second) pays off.
+#: Minimum owner x item pairs that justify the import of torch (over a second).
 WORTH_IMPORTING = 250_000_000
 #: Half the relative distance of neighbouring bfloat16 numbers: 8 bits of significand, rounded to nearest.
 _ROUNDOFF = np.float32(2.0**-8)
@@ -29,9 +29,9 @@ _BUFFER = 8_000_000
 
 
 class BFloat16Product:
-    """The product in bfloat16, read as int16: positive numbers sort like their bits, negative ones below them.
+    """The product in bfloat16, read as int16. Positive numbers sort like their bits, negative ones below them.
 
-    An owner whose k-th best score is not clearly above zero is computed in float32.
+    Owners whose k-th best score is not clearly above zero use float32.
     """
 
     lowest = np.iinfo(np.int16).min
@@ -49,7 +49,7 @@ class BFloat16Product:
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
     def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.int16]:
-        """See `Product.approximate`. One torch thread, because the recipe runs one chunk per thread."""
+        """See `Product.approximate`. Uses one torch thread, because the recipe runs one chunk per thread."""
         torch = self._torch
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
@@ -60,7 +60,7 @@ class BFloat16Product:
         return out
 
     def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Product.error`. With u', v' the rounded vectors |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
+        """See `Product.error`. For the rounded vectors u', v': |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
         kept = self._torch.from_numpy(owners).to(self._torch.bfloat16).float().numpy()
         own = lengths(kept - owners) * self._norm + lengths(kept) * self._lost
         return np.asarray(own + rounding(owners, self._norm))
@@ -84,7 +84,7 @@ def fastest() -> Callable[[NDArray[Any]], Product]:
 
 
 def with_fastest_product(recipe: SurfaceRecommender, owners: int) -> SurfaceRecommender:
-    """Return the recipe with the faster product for this number of owners; its lists are the same."""
+    """Return the recipe with the faster product for this number of owners."""
     pairs = owners * len(recipe.catalogue)
     if pairs < WORTH_IMPORTING and not (pairs and "torch" in sys.modules):
         return recipe

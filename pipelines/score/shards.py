@@ -1,4 +1,4 @@
-"""Batch scoring: every owner of every surface, in shards of contiguous rows, one file per shard (E13, E14)."""
+"""Score every owner of every surface in shards of contiguous rows, one file per shard (E13, E14)."""
 
 from __future__ import annotations
 
@@ -82,25 +82,25 @@ def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
 
 
 def score_arms(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
-    """Return every owner's list by the recipe of their arm (O01, M08); owners without an arm get the base recipe."""
+    """Return every owner's list by the recipe of their arm (O01, M08), or the base recipe."""
     recipes = recommenders_by_arm(recipe, bundles, owners)
     return scored_by_arm(recipes, [score_owners(own, owners.take(mine)) for own, mine in recipes])
 
 
 def score_owners(recipe: SurfaceRecommender, owners: Owners) -> RankedLists:
-    """Score over chunks on `settings.threads` threads; the lists do not depend on their number."""
+    """Score in chunks on `settings.threads` threads. The lists do not depend on their number."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def one(start: int) -> RankedLists:
         return recommend(recipe, owners.part(start, start + CHUNK), recipe.settings.lists.depth)
 
-    # one BLAS thread each: two pools on the same cores cost far more time than they save
+    # one BLAS thread each, because two pools on the same cores are much slower
     with threadpool_limits(1), ThreadPoolExecutor(recipe.settings.threads) as pool:
         return RankedLists.concat(list(pool.map(one, starts)))
 
 
 def shard_path(run: Run, shard: ShardRef | ScoredShard) -> Path:
-    """Return the staging path of a shard; "capped" shards are separate, so that the cap can be applied again."""
+    """Return the staging path of a shard. "capped" shards are separate, so that the cap can be applied again."""
     folder = "capped" if isinstance(shard, ScoredShard) and shard.capped else "shards"
     return run.directory / folder / Surface(shard.surface).folder / f"{shard.index:04d}.npz"
 
@@ -110,10 +110,10 @@ def open_shards(
 ) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
     """Return the shards of a surface, their lists, and the effect of [lists] exposure_cap (empty without a cap).
 
-    shards: in order. The cap applies over all shards, but to each arm separately; capped lists are staged beside the
-    scored ones. Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without
-    arms); "moved", share of the first ten places; "uncapped", see `exposure_stats`. Raises ReleaseIncomplete if a shard
-    is missing or changed, and as `check_lists` does.
+    shards: in order. Each arm has a separate cap over all shards. Capped lists are staged separately.
+    Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without arms);
+    "moved", share of the first ten places; "uncapped", see `exposure_stats`.
+    Raises ReleaseIncomplete if a shard is missing or changed, or if `check_lists` raises it.
     """
     parts = []
     for shard in shards:
@@ -155,7 +155,7 @@ def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mappin
 
 
 def _caps(run: Run, surface: Surface) -> list[float]:
-    """Return the cap of owners without an arm, then of each arm of the surface."""
+    """Return the cap of owners without an arm, then of each arm."""
     own = [arm.apply(run.settings) for _, arm in arms_of(run, surface)]
     return [settings.lists.exposure_cap for settings in (run.settings, *own)]
 
@@ -163,7 +163,6 @@ def _caps(run: Run, surface: Surface) -> list[float]:
 def _capped(
     run: Run, surface: Surface, lists: RankedLists, owners: Entities, items: int
 ) -> tuple[RankedLists, dict[str, Any]]:
-    """Return the lists of a surface, with a separate cap for each arm."""
     place, parts, order, told = places_of(run, surface, owners, lists.owner), [], [], {"cap": 0, "above": 0}
     for code, cap in enumerate(_caps(run, surface), start=-1):
         mine = np.flatnonzero(place == code)
@@ -184,19 +183,19 @@ def _staged(run: Run, shard: ScoredShard, lists: RankedLists) -> ScoredShard:
     return replace(shard, capped=True, sha256=sha256_of(path))
 
 
-#: Owners per arm whose lists are made both ways, to measure the effect of the arm.
+#: Owners per arm whose lists are made by both recipes, to measure the effect of the arm.
 COMPARED = 256
 
 
 def arms_of(whose: SurfaceRecommender | Run, surface: Surface) -> list[tuple[Experiment, Arm]]:
-    """Return every arm of a surface, in the order of the numbers of `places_of`."""
+    """Return every arm of a surface, numbered as in `places_of`."""
     return arms_on(read_experiments(whose.settings), surface)
 
 
 def places_of(
     whose: SurfaceRecommender | Run, surface: Surface, owners: Entities, rows: NDArray[np.int32]
 ) -> NDArray[np.int16]:
-    """(n,) int16 arm of each of these owners, -1 for none; people who opted out are in no experiment (R23)."""
+    """Return (n,) int16 arm of each owner, -1 for none. People who opted out are in no experiment (R23)."""
     experiments = read_experiments(whose.settings)
     if not arms_on(experiments, surface):
         return np.full(len(rows), -1, np.int16)
@@ -207,7 +206,7 @@ def places_of(
 def recommenders_by_arm(
     recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners
 ) -> list[tuple[SurfaceRecommender, NDArray[np.int64]]]:
-    """Return the recipes of a batch, each with the numbers of its owners; owners without an arm first."""
+    """Return the recipes of a batch with the numbers of their owners. Owners without an arm are first."""
     place = places_of(recipe, recipe.surface, recipe.owners, owners.row)
     found = [(recipe, np.flatnonzero(place < 0))]
     for i, (_, arm) in enumerate(arms_of(recipe, recipe.surface)):
@@ -220,7 +219,7 @@ def recommenders_by_arm(
 def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the experiments of a build for its manifest, with the edition.
 
-    Per arm and surface: its number of `owners`, and the share of first ten places that it `moved`, on up to COMPARED
+    Per arm and surface: its number of `owners`, and the share of first ten places that it `moved`, on at most COMPARED
     owners.
     """
     experiments = read_experiments(run.settings)
@@ -250,7 +249,7 @@ def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) ->
 
 
 def _moved(plain: SurfaceRecommender, changed: SurfaceRecommender, owners: Owners) -> float:
-    """Return the share of the first ten places with another item than in the base recipe."""
+    """Return the share of the first ten places that differ from the base recipe."""
     if not len(owners):
         return 0.0
     depth = min(plain.settings.lists.depth, changed.settings.lists.depth)
@@ -273,7 +272,6 @@ def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
 
 
 def scored_by_arm(recipes: list[tuple[SurfaceRecommender, NDArray[np.int64]]], lists: list[RankedLists]) -> RankedLists:
-    """Return the lists of all recipes in the order of the batch."""
     if len(lists) == 1:
         return lists[0]
     return RankedLists.concat(lists).take(np.argsort(np.concatenate([mine for _, mine in recipes]), kind="stable"))

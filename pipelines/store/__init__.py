@@ -1,1 +1,1 @@
-"""Storage of snapshots, bundles and releases: a directory, or object storage with a local copy."""
+"""Store snapshots, bundles and releases in a directory, or in object storage with a local copy."""

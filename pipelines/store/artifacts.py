@@ -1,4 +1,4 @@
-"""The store of snapshots, bundles, releases and runs. Artefacts are written, renamed into place, and never changed."""
+"""The store of snapshots, bundles, releases and runs. Artefacts are renamed into place and never change."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pipelines.store import mirror
 from pipelines.store.mirror import whole_here
 
 _LOG = logging.getLogger(__name__)
-#: Kinds of trained models: those that make lists, and those that evaluate a build.
+#: Models that make lists, and models that evaluate a build.
 BUNDLES, HOLDOUTS = "bundles", "holdouts"
-#: What is made at past cutoffs (pipelines/train/cutoffs.py).
+#: Artefacts made at past cutoffs (pipelines/train/cutoffs.py).
 CUTS = "cuts"
 
 
@@ -33,16 +33,16 @@ class Artifacts:
         self.root, self._settings = settings.artifacts, settings
 
     def stored(self, kind: str) -> list[Path]:
-        """Every finished directory of a kind ("snapshots", "releases", "bundles/als_v1"), oldest cutoff first."""
+        """Return all finished directories of a kind ("snapshots", "bundles/als_v1"), oldest cutoff first."""
         folder = self.root / kind
         return (
             sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
         )
 
     def place(self, kind: str, name: str, fill: Callable[[Path], None]) -> Path:
-        """Fill a temporary directory and rename it to kind/name. An existing one stays: its content is equal.
+        """Fill a temporary directory and rename it to kind/name. An existing one has equal content and stays.
 
-        Also stores it in object storage, if that is used, before this returns.
+        If object storage is used, the directory is also stored there before this returns.
         """
         target = self.root / kind / name
         if not target.exists():
@@ -53,7 +53,7 @@ class Artifacts:
                 fill(aside)
                 aside.rename(target)
             except OSError:
-                if not target.exists():  # another run placed the same content first
+                if not target.exists():  # else another run placed the same content first
                     raise
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
@@ -65,7 +65,7 @@ class Artifacts:
         mirror.remove(self._settings, f"{kind}/{name}")
 
     def remove_damaged(self, kind: str, directory: str, name: str) -> bool:
-        """Remove a stored bundle that cannot be opened; returns whether a good one is stored."""
+        """Remove a stored bundle that cannot be opened; return whether a good one is stored."""
         path = self.root / kind / directory
         if not path.exists():
             return False
@@ -78,7 +78,7 @@ class Artifacts:
         return True
 
     def remove_cuts(self, unused_since: float = math.inf) -> list[str]:
-        """Remove what was made at past cutoffs and not used since a time (seconds since 1970; by default all)."""
+        """Remove artefacts of past cutoffs that were not used since a time (seconds since 1970); by default all."""
         found = [
             (f"{CUTS}/{cut.name}", path)
             for cut in self.stored(CUTS)
@@ -93,9 +93,9 @@ class Artifacts:
         return [f"{kind}/{path.name}" for kind, path in found]
 
     def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
-        """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS.
+        """Write a bundle; return its version, which depends only on content. kind: BUNDLES or HOLDOUTS.
 
-        A stored one that was damaged is replaced.
+        Replaces a damaged stored one.
         """
         version = f"{slug}-{bundle.digest()[:8]}"
         self.remove_damaged(f"{kind}/{bundle.name}", version, bundle.name)
@@ -107,7 +107,7 @@ class Artifacts:
         return open_bundle(name, self.root / kind / name / version)
 
     def latest_bundle(self, name: str) -> Bundle:
-        """The bundle of the newest cutoff. Raises BundleNotFound."""
+        """Return the bundle of the newest cutoff. Raises BundleNotFound."""
         versions = self.stored(f"bundles/{name}")
         if not versions:
             raise BundleNotFound(
@@ -116,11 +116,14 @@ class Artifacts:
         return open_bundle(name, versions[-1])
 
     def directory(self, release: str) -> Path:
-        """Path of a release, stored or not."""
+        """Return the path of a release, stored or not."""
         return self.root / "releases" / release
 
     def release(self, name: str) -> Release:
-        """The manifest of a stored release. Raises ReleaseNotFound with the stored names, ReleaseIncomplete."""
+        """Return the manifest of a stored release.
+
+        Raises ReleaseNotFound with the names of stored releases, ReleaseIncomplete.
+        """
         path = self.directory(name) / MANIFEST
         if not path.is_file():
             there = ", ".join(p.name for p in self.stored("releases")) or "none"
@@ -133,7 +136,7 @@ class Artifacts:
         return release
 
     def releases(self) -> list[Release]:
-        """Every stored release, oldest cutoff first."""
+        """Return every stored release, oldest cutoff first."""
         return [self.release(p.name) for p in self.stored("releases")]
 
     def write_json(self, path: Path, value: Any) -> None:
@@ -166,9 +169,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def copy_artifacts(settings: Settings, old: Path) -> list[str]:
-    """Copy every finished directory and the small files at the top of `old`; existing ones stay.
+    """Copy every finished directory and the top-level small files of `old`, unless they exist.
 
-    Returns the directories. Raises DataError if `old` holds no artefacts, ServiceError of the store.
+    Returns the directories. Raises DataError if `old` holds no artefacts, ServiceError from the store.
     """
     found = sorted(whole_here(old))
     if not found:

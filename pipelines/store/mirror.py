@@ -1,8 +1,8 @@
 """Local copy of an artefact store in object storage: updated before a step, uploaded after it.
 
-Immutable directories (snapshots, bundles, releases) are uploaded by `Artifacts.place` and fetched whole. Staging files
-of a build and small files at the top are copied to `loose/` when they change; `.jsonl` files keep the lines of all
-machines. Training sets of a snapshot stay on their machine. If the store is a shared directory, nothing is copied.
+`Artifacts.place` uploads immutable directories (snapshots, bundles, releases); they are fetched whole. Build staging
+and small files at the top are copied to `loose/` when they change. `.jsonl` files keep the lines of all machines.
+Training sets of a snapshot stay on their machine. Nothing is copied if the store is a shared directory.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ LOOSE = "loose"
 _RUNS = "runs/"
 #: Largest size in bytes of a record (`.jsonl`), enough for years. A larger one loses its older half.
 RECORD_MOST = 8 << 20
-#: Directories that are stored as a whole, named as in `Artifacts.place`.
+#: Directories that are stored whole, named as in `Artifacts.place`.
 _WHOLE_KINDS = ("snapshots/*", "releases/*", "bundles/*/*", "holdouts/*/*", "cuts/*/*")
-#: Used as the name of a run: all runs.
+#: The run name that means all runs.
 EVERY = "*"
-#: Keys of object information that identify a version of its content, for all storages.
+#: Keys of object information that identify a content version, for all storages.
 _VERSION = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 
 
 def pull(settings: Settings, run: str = "") -> None:
-    """Fetch what other machines stored, with the staging of one run; delete what was deleted there.
+    """Fetch what other machines stored, and one run's staging; delete what they deleted.
 
     run: name of its staging directory, or EVERY. Raises ServiceError.
     """
@@ -46,7 +46,7 @@ def pull(settings: Settings, run: str = "") -> None:
 
 
 def pull_loose(settings: Settings, run: str = "") -> None:
-    """Fetch only files that change: reports, figures, the staging of one run. Raises ServiceError."""
+    """Fetch only files that change: reports, figures, one run's staging. Raises ServiceError."""
     mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
@@ -54,7 +54,7 @@ def pull_loose(settings: Settings, run: str = "") -> None:
 
 
 def push(settings: Settings, run: str = "") -> None:
-    """Upload changed files at the top and in the staging of one run. Raises ServiceError."""
+    """Upload changed files at the top and in one run's staging. Raises ServiceError."""
     mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
@@ -62,13 +62,13 @@ def push(settings: Settings, run: str = "") -> None:
 
 
 def begin(settings: Settings, path: str) -> None:
-    """Record that a directory will be placed here, so that its files are not uploaded as loose ones."""
+    """Record that a directory will be placed here, so that its files are not uploaded one by one."""
     if settings.artifacts_url:
         mark(settings.artifacts, path, HERE)
 
 
 def store(settings: Settings, path: str) -> None:
-    """Upload a finished directory below the artefact root, its `.complete` last. Raises ServiceError."""
+    """Upload a finished directory below the artefact root, `.complete` last. Raises ServiceError."""
     storage, root = Storage.from_settings(settings), settings.artifacts
     if storage is None or is_stored(root, path):
         return
@@ -83,7 +83,7 @@ def store(settings: Settings, path: str) -> None:
 
 
 def remove(settings: Settings, path: str) -> None:
-    """Remove a directory locally and from the storage, there `.complete` first. Raises ServiceError."""
+    """Remove a directory locally and from the storage (there `.complete` first). Raises ServiceError."""
     storage, root = Storage.from_settings(settings), settings.artifacts
     if storage is not None:
         with answering(storage.url):
@@ -95,7 +95,7 @@ def remove(settings: Settings, path: str) -> None:
 
 
 def whole_here(root: Path) -> set[str]:
-    """Finished immutable directories below an artefact root, uploaded or not."""
+    """Return the finished immutable directories below an artefact root, uploaded or not."""
     found = (p for kind in _WHOLE_KINDS for p in root.glob(kind) if p.is_dir() and not p.name.startswith("."))
     return {p.relative_to(root).as_posix() for p in found}
 
@@ -108,7 +108,10 @@ def _put(storage: Storage, file: Path, name: str) -> None:
 
 
 class _Mirror:
-    """The local copy of one storage. seen: loose file -> its version in the storage, local size and time."""
+    """The local copy of one storage.
+
+    seen: loose file -> its version in the storage, local size and time.
+    """
 
     def __init__(self, storage: Storage, root: Path) -> None:
         self._storage, self._root = storage, root
@@ -122,7 +125,7 @@ class _Mirror:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock: one process of this machine at a time, so that incomplete local files never replace complete ones."""
+        """Lock out other processes of this machine, so that incomplete local files never replace complete ones."""
         self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
         record = self._notes / "loose.json"
         with (self._notes / "lock").open("w") as held:
@@ -161,7 +164,7 @@ class _Mirror:
                 self._seen[name] = [_version(info), *_state(file)]
 
     def _listing(self, folder: str) -> dict[str, str]:
-        """Every object below a folder of the storage with its version."""
+        """Return every object below a storage folder with its version."""
         storage, base = self._storage, self._storage.place(folder)
         with answering(storage.url):
             storage.filesystem.invalidate_cache()
@@ -198,7 +201,7 @@ class _Mirror:
         self._seen[name] = [version] if more else [version, *_state(file)]
 
     def _join(self, name: str, file: Path) -> bool:
-        """Merge the lines of both sides, the storage's first; returns whether the storage lacks any."""
+        """Merge the lines of both sides, the storage's first; return whether the storage lacks any."""
         try:
             with answering(self._storage.url):
                 theirs = self._storage.filesystem.cat_file(self._storage.place(f"{LOOSE}/{name}")).decode().splitlines()
@@ -223,7 +226,7 @@ class _Mirror:
 
 
 def newest_lines(text: str, most: int | None = None) -> str:
-    """The newest lines of a record: if it is larger than `most` (RECORD_MOST), the newer half of that."""
+    """Return the newest lines of a record: the newer half if it is larger than `most` (RECORD_MOST)."""
     most = most or RECORD_MOST
     if len(text) <= most:
         return text
@@ -231,12 +234,12 @@ def newest_lines(text: str, most: int | None = None) -> str:
 
 
 def _wanted(name: str, run: str) -> bool:
-    """Whether a file belongs to this run or to no run."""
+    """Return whether a file belongs to this run or to no run."""
     return not name.startswith(_RUNS) or run == EVERY or (bool(run) and name.startswith(f"{_RUNS}{run}/"))
 
 
 def _is_loose(name: str, whole: set[str]) -> bool:
-    """Neither hidden nor part of a directory that is stored as a whole."""
+    """Return whether a file is not hidden and not in a directory that is stored whole."""
     parts = name.split("/")
     above = ("/".join(parts[:i]) for i in range(1, len(parts)))
     return not any(p.startswith(".") for p in parts) and not any(a in whole for a in above)

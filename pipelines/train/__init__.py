@@ -1,1 +1,1 @@
-"""From a snapshot to trained bundles: fit, hold out and tune."""
+"""Train bundles from a snapshot: fit, hold out and tune."""

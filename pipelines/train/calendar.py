@@ -1,7 +1,7 @@
-"""Cutoffs of the temporal validation split and of the rolling-origin backtest.
+"""Choose the cutoffs of the temporal validation split and of the rolling-origin backtest.
 
-They lie at shares of the events, moved to a fixed calendar: multiples of one step since 1970. So they stay the same for
-several builds, a newer build reaches cutoffs of older ones, and what was made at a cutoff is kept (`cutoffs.py`).
+They are at shares of the events, moved to a fixed calendar: multiples of one step since 1970. So consecutive builds
+share cutoffs and their results (`cutoffs.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HOUR_US = 3_600_000_000
 
 
 def split_time(interactions: Interactions, share: float) -> int:
-    """Return the cutoff on the calendar next to the instant with the last `share` of the events after it.
+    """Return the calendar cutoff nearest to the instant before the last `share` of the events.
 
     In microseconds since 1970 UTC. Raises TooSparse (P01).
     """
@@ -35,7 +35,7 @@ def split_time(interactions: Interactions, share: float) -> int:
 def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
     """Return up to `most` pairs (cutoff, end of outcomes) in microseconds, newest first.
 
-    Cutoffs are half a `share` of the events apart, the second is the validation split. Each outcome window has a whole
+    Cutoffs are half a `share` of the events apart. The second is the validation split. Each outcome window has a whole
     `share`, or ends at the snapshot's cutoff.
     """
     at, found = np.sort(interactions.at), []
@@ -52,10 +52,10 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
 
 
 def _moved(instant: int, at: NDArray[np.int64], share: float) -> int:
-    """Return the place on the calendar next to an instant; the instant if that is not between the first and last event.
+    """Return the calendar place nearest to an instant, or the instant if that place is outside the events.
 
-    A step is the power of two of hours next to an eighth of the span of the last `share` of the events. Places of a
-    longer step are places of a shorter one too. Spans of less than an hour have shorter steps.
+    A step is the power of two of hours nearest to an eighth of the span of the last `share` of the events. Spans of
+    less than an hour have shorter steps. Places of a longer step are places of a shorter one too.
     """
     hours = (int(at[-1]) - leaving(at, share)) / 8 / _HOUR_US
     step = max(1, int(_HOUR_US * 2.0 ** round(math.log2(hours)))) if hours > 0 else 1

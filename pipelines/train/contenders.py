@@ -1,4 +1,4 @@
-"""The contenders of an evaluation: functions from a batch of owners to ten places."""
+"""Make the contenders of an evaluation: functions from a batch of owners to ten places."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ from models.settings.settings import Settings
 from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, TAUGHT
 from pipelines.train.holdout import Holdout
 
-#: (b,) owners to (b, K) catalogue positions, -1 after the end of a short list. The number seeds random choices.
+#: (b,) owners to (b, K) catalogue positions, -1 after a short list. The number seeds random choices.
 Contender = Callable[[Owners, int], NDArray[Any]]
 
 
 def contenders(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, Contender]:
-    """By name: each source alone, popular, random, the route's list (no ranker, no union), and the ranked candidates.
+    """Return the contenders by name: each source alone, popular, random, the route's list, and ranked candidates.
 
-    Candidates are ranked by the rules, the network and the learned ranker. learned: trained only on data before the
-    cut.
+    The route's list has no ranker and no union. learned: trained only on data before the cut.
     """
     recipe = holdout.recipe(surface)
     alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
@@ -49,7 +48,7 @@ def contenders(
 def recipes(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, SurfaceRecommender]:
-    """By name: the recipe of every contender with a recipe: ROUTE, RULES, RANKED and `TAUGHT`."""
+    """Return every contender's recipe by name: ROUTE, RULES, RANKED and `TAUGHT`."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
@@ -60,18 +59,17 @@ def recipes(
 
 
 def seed_recipe(holdout: Holdout, surface: Surface, network: Bundle | None) -> SurfaceRecommender:
-    """The recipe of the source documents, as [ranking] mode = "seed" has it. network: its own; None: the rules rank."""
+    """Return the recipe of the source documents, as [ranking] mode = "seed". network: its own. None: the rules rank."""
     bundles = holdout.bundles if network is None else {**holdout.bundles, NETWORK.bundle: network}
     return open_recommender(surface, bundles, seed_settings(holdout.settings))
 
 
 def seed_settings(settings: Settings) -> Settings:
-    """These settings in the mode of the source documents."""
     return settings.layered({"ranking_mode": SEED}, "given")
 
 
 def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, NDArray[np.int64]]:
-    """By name: (owners, K) what each contender shows. The result does not depend on the number of threads."""
+    """Return each contender's shown lists, (owners, K), independent of the number of threads."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def chunk(start: int) -> dict[str, NDArray[np.int64]]:
@@ -86,7 +84,7 @@ def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[
 def ndcg_each(
     those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix, threads: int
 ) -> dict[str, NDArray[np.float64]]:
-    """By name (owners,) NDCG@10; truth: (owners, items) relevant pairs of the same owners."""
+    """Return each contender's NDCG@10, (owners,). truth: (owners, items) relevant pairs of the same owners."""
     return {name: ndcg_of(lists, truth) for name, lists in shown(those, owners, threads).items()}
 
 
@@ -99,7 +97,7 @@ def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
 
 
 def listed_by(recipe: SurfaceRecommender) -> Contender:
-    """Lists as they would be stored, cut at K. The depth decides how many candidates the ranker sees."""
+    """Return lists as they would be stored, cut at K. The depth decides how many candidates the ranker sees."""
 
     def contender(owners: Owners, _: int) -> NDArray[np.int64]:
         lists = recommend(recipe, owners, recipe.settings.lists.depth)
@@ -109,7 +107,7 @@ def listed_by(recipe: SurfaceRecommender) -> Contender:
 
 
 def _random(recipe: SurfaceRecommender) -> Contender:
-    """Random items that are not barred, all with the same chance."""
+    """Return random allowed items, all with the same chance."""
 
     def contender(owners: Owners, start: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((recipe.settings.train.seed, start))

@@ -1,7 +1,7 @@
-"""What is made at a past cutoff once and kept for later builds: its base models and its training samples.
+"""Keep the base models and training samples of a past cutoff for later builds.
 
-`artifacts/cuts/<slug>-<digest8>/<name>/`. The digest covers the rows known then, the settings and the code, so a late
-event, an opt-out or an erasure gives another cutoff. Profile texts are as of the build that made it.
+They are in `artifacts/cuts/<slug>-<digest8>/<name>/`. The digest covers the rows known then, the settings and the
+code, so a late event, an opt-out or an erasure gives another cutoff. Profile texts are of the first build.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.run.run import Run, code_version
 from pipelines.store.artifacts import CUTS
 from pipelines.train.train import fit
 
-#: Models with a row for each entity of a snapshot, also for later arrivals. They are cheap.
+#: Cheap models with a row for each entity of a snapshot, also for later arrivals.
 FACTS = (*registry.required(), ACTIVITY)
 
 
@@ -50,19 +50,18 @@ class Cutoff:
         return f"{slug}-{digest_of(self.past.name, self.run.settings.recorded(Phase.TRAIN))}"
 
     def model(self, name: str) -> Bundle:
-        """Return a base model fitted on what existed at the cutoff; fit and keep it first. Raises TooSparse."""
+        """Return a base model fitted on what existed at the cutoff, kept after the first fit. Raises TooSparse."""
         return self.kept(name, name, lambda: fit(name, self.past, self.run.settings))
 
     def directory(self, name: str) -> Path:
         return self.run.artifacts.root / CUTS / self.name / name
 
     def kept(self, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
-        """Return a bundle that is kept in a directory of this cutoff; make it first, or again if it is damaged."""
         return kept(self.run, f"{CUTS}/{self.name}", directory, name, make)
 
 
 def kept(run: Run, kind: str, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
-    """Return a bundle that is kept in `kind/directory`; make it first, or again if it is damaged."""
+    """Return the bundle kept in `kind/directory`. Make it if it is missing or damaged."""
     if run.artifacts.remove_damaged(kind, directory, name):
         with suppress(OSError):
             os.utime(run.artifacts.root / kind / directory)  # retirement counts from the last use
@@ -73,7 +72,7 @@ def kept(run: Run, kind: str, directory: str, name: str, make: Callable[[], Bund
 
 
 def fit_at(name: str, snapshot: Snapshot, settings: Settings, cut_us: int) -> Bundle:
-    """Fit a base model on what was known at a cutoff; models of facts have a row for each entity of the snapshot."""
+    """Fit a base model on what was known at a cutoff. Models of facts have a row for each entity of the snapshot."""
     if name in FACTS:
         return fit(name, snapshot, settings, cut_us)
     return fit(name, known_at(snapshot, cut_us), settings)

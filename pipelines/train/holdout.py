@@ -1,7 +1,6 @@
 """The temporal validation split: models refitted on rows before it, and the outcomes after it.
 
-Outcomes train the ranker and evaluate models. Base models, features and catalogue are those of the cut. Only the ranker
-and the figures leave the hold-out.
+Outcomes train the ranker and evaluate models. Only the ranker and the figures leave the hold-out.
 """
 
 from __future__ import annotations
@@ -43,9 +42,10 @@ _SALT = np.uint64(0x6D61746368)
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """New pairs, with the first interaction at or after the cut, as (owners, items) CSR over entity rows.
+    """New pairs, first seen at or after the cut, as (owners, items) CSR over entity rows.
 
-    relevant: bool, all but disliked pairs (R07). engaged: float32, weight of the strongest positive event (C41).
+    relevant: bool, all but disliked pairs (R07).
+    engaged: float32, weight of the strongest positive event (C41).
     declined: bool, interaction without a positive: viewed, clicked or disliked (C42).
     """
 
@@ -59,14 +59,13 @@ class Outcome:
         return _sorted(self.relevant + (self.declined > 0))
 
     def transposed(self) -> Outcome:
-        """Return the same with startups as owners."""
         return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
 
     def part(self, start: int, stop: int) -> Outcome:
         return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
 
     def over(self, rows: NDArray[np.integer[Any]], catalogue: NDArray[np.integer[Any]]) -> Outcome:
-        """Return (rows, catalogue positions) of these owners, columns ascending."""
+        """Return the outcome of these owners, (rows, catalogue positions), columns ascending."""
         return Outcome(*(_sorted(m[rows][:, catalogue]) for m in (self.relevant, self.engaged, self.declined)))
 
 
@@ -87,9 +86,8 @@ def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
 class Holdout:
     """One temporal validation split of a snapshot.
 
-    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published. before:
-    users x startups, strictly before the cut. outcome: the same orientation. Neither includes people who opted out
-    before the snapshot's cutoff.
+    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
+    before, outcome: users x startups, without people who opted out before the snapshot's cutoff.
     """
 
     cut_us: int
@@ -105,7 +103,6 @@ class Holdout:
         return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
 
     def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> SurfaceRecommender:
-        """Return the recipe of a surface as of the cut."""
         sources = sources or self.settings.lists.candidate_sources
         settings = self.settings.without_mode().layered({"ranker": ranker, "candidate_sources": sources}, "given")
         return open_recommender(surface, self.bundles, settings)
@@ -116,7 +113,7 @@ class Holdout:
     def owners(self, recipe: SurfaceRecommender, teaching: bool) -> tuple[Owners, Outcome]:
         """Return one half of the surface's owners with an outcome in the catalogue, ascending, and their outcomes.
 
-        `teaching`: the training half, else the evaluation half; they never overlap and have no opted-out owners. Both
+        `teaching`: the training half, else the evaluation half. They never overlap and have no opted-out owners. Both
         together have up to `holdout_owners`, sampled by a hash of the id.
         """
         mine = self.seen_from(recipe.surface)
@@ -124,7 +121,7 @@ class Holdout:
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
     def everybody(self, recipe: SurfaceRecommender, most: int) -> tuple[Owners, Outcome]:
-        """Return both halves of the owners with any new interaction, at most `most`.
+        """Return at most `most` owners of both halves with any new interaction.
 
         They train a ranker that is evaluated at a later cut, so later dislikes are still unknown here.
         """
@@ -132,7 +129,7 @@ class Holdout:
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
     def batch(self, recipe: SurfaceRecommender, rows: NDArray[np.int32]) -> Owners:
-        """Return these owners as served just after the cut; those who came later have only a profile."""
+        """Return these owners as served just after the cut. Later arrivals have only a profile."""
         late = ~recipe.owners.listed[rows] & (recipe.owners.count[rows] == 0) & ~recipe.owners.opted_out[rows]
         if not late.any():
             return recipe.batch(rows, self.before)
@@ -155,7 +152,7 @@ class Holdout:
 
 
 def hashed(ids: IdMap, rows: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
-    """(n,) uint64 salted hash of each id; it fixes the half of an owner, independent of other data (R15)."""
+    """Return (n,) uint64 salted hash of each id. It alone decides an owner's half (R15)."""
     half = ids.packed()[rows].copy().view("<u8")
     x = (half[:, 0] ^ (half[:, 1] + _SALT)).astype(np.uint64) if len(rows) else np.zeros(0, np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -166,7 +163,7 @@ def hashed(ids: IdMap, rows: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
 def of_half(ids: IdMap, rows: NDArray[np.int32], choosing: bool, most: int | None = None) -> NDArray[np.int32]:
     """Return up to `most` of these rows in hash order: the training half if `choosing`, else the evaluation half.
 
-    The halves never overlap, so no reported figure is biased by selection.
+    Separate halves prevent selection bias in reported figures.
     """
     mark = hashed(ids, rows)
     order = np.argsort(mark)
@@ -185,15 +182,14 @@ def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
 
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
-    """Open the validation split of a build; base models are fitted once and kept in staging. Raises TooSparse."""
+    """Open the validation split of a build. Base models are fitted once and kept in staging. Raises TooSparse."""
     return open_holdout_at(run, snapshot, split_time(snapshot.heard, run.settings.holdout.share))
 
 
 def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
-    """Open any cut, with outcomes before `until_us` (the snapshot's cutoff by default). Raises TooSparse.
+    """Open any cut, with outcomes before `until_us` (default: the snapshot's cutoff). Raises TooSparse.
 
-    Models of what existed then are kept. Models of facts are fitted again, because they have a row for each entity of
-    the snapshot.
+    Models of what existed then are kept. Models of facts are fitted again, with a row for each entity of the snapshot.
     """
     interactions, settings, bundles = snapshot.heard, run.settings, {}
     cutoff = Cutoff(run, snapshot, cut_us)
@@ -232,9 +228,9 @@ def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
 
 
 def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
-    """Return the directory of the models of a cut below the artefact root, one per snapshot, cut and settings.
+    """Return the directory of a cut's models below the artefact root, one per snapshot, cut and settings.
 
-    The key covers the settings that base models read: those of the phase "train".
+    The key covers only settings of the phase "train".
     """
     shaping = run.settings.recorded(Phase.TRAIN)
     key = hashlib.sha256(json.dumps([snapshot.name, shaping], sort_keys=True).encode()).hexdigest()[:8]
@@ -243,7 +239,6 @@ def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
 
 
 def _without(a: sparse.csr_matrix, b: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return the cells stored in `a` but not in `b`, as bool."""
     left = a.astype(bool).astype(np.int8) - a.astype(bool).multiply(b.astype(bool)).astype(np.int8)
     left.eliminate_zeros()
     return _sorted(left.astype(bool))

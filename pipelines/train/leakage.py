@@ -1,4 +1,4 @@
-"""Leak checks: a model evaluated on events after a cut must know nothing from the cut on (design 5.1).
+"""Check for leaks: a model evaluated on events after a cut must know nothing from the cut on (design 5.1).
 
 Source: Kaufman et al. 2012, "Leakage in data mining". The strongest check drops all data from the cut on, refits, and
 compares bytes. A failed check raises LeakFound and ends the run.
@@ -63,7 +63,7 @@ def predicted_by_absence(
 
 
 def blanks(lesson: TrainingData, entities: Entities) -> dict[str, NDArray[np.bool_]]:
-    """By column of the snapshot, and by total: (n,) bool, blank for models at the instant of the training data."""
+    """Return a mask (n,) bool for each snapshot column and each total: blank for models of this training data."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
     found |= {
@@ -89,12 +89,12 @@ def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str,
 
 
 def _usual(values: NDArray[np.float32], shown: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) bool: equals the most frequent value, which means "unknown"."""
+    """Return (n,) bool: equals the most frequent value, which means "unknown"."""
     found, times = np.unique(values[shown], return_counts=True)
     return np.asarray(values == found[times.argmax()]) if len(found) else np.zeros(len(values), bool)
 
 
-#: Base models refitted in every run: cheap, and together they read every table.
+#: Base models refitted in every run. They are cheap, and together they read every table.
 QUICK = tuple(spec.bundle for spec in registry.MODELS if spec.cheap)
 #: Facts of people and startups as of the cut. `created_at` and the ids do not depend on time.
 _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
@@ -103,10 +103,9 @@ _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
 def check_leaks(
     snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle], refit: Sequence[str] = QUICK
 ) -> list[str]:
-    """Raise LeakFound if a base model knows anything from the cut on; returns in words what was checked.
+    """Raise LeakFound if a base model knows anything from the cut on. Return a description of the checks.
 
-    cut_us: microseconds since 1970 UTC. bundles: base models fitted on `snapshot` before the cut. refit: names of
-    models to fit again without later data.
+    bundles: base models fitted on `snapshot` before the cut. refit: names of models to fit again without later data.
     """
     past = truncated(snapshot, cut_us)
     mine = {name: bundle for name, bundle in bundles.items() if name in registry.bundles()}
@@ -137,7 +136,7 @@ def check_labels(name: str, newest_us: int, cut_us: int) -> None:
 
 
 def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]) -> str:
-    """Raise LeakFound if blanks before the cut reveal later interactions; returns in words what was checked.
+    """Raise LeakFound if blanks before the cut reveal later interactions. Return a description of the check.
 
     A refit without later data cannot show columns that the platform overwrites. bundles: fitted before the cut.
     """
@@ -258,13 +257,12 @@ def _leak(what: str, how: str, cut_us: int, hint: str) -> LeakFound:
 
 
 def _rows(past: Snapshot) -> int:
-    """Return the number of events of people who had not opted out."""
     silent = pc.is_valid(past.users["opted_out_at"]).to_numpy()
     return int((~silent[past.events["user"].to_numpy()]).sum())
 
 
 def _words(entities: Entities, facet: str) -> NDArray[np.object_]:
-    """(n,) folded text of a facet: codes and letter case depend on which other labels are known."""
+    """Return (n,) folded text of a facet. Codes and letter case depend on which other labels are known."""
     return np.array(["", *map(folded, entities.labels[facet])], object)[entities.facets[facet] + 1]
 
 

@@ -28,14 +28,14 @@ from pipelines.train.train import fit
 
 
 def surfaces_of(name: str) -> tuple[Surface, ...]:
-    """Return the surfaces on which a model (a bundle's name) is evaluated: those of the owners it serves."""
+    """Return the surfaces where a bundle is evaluated: those of the owners it serves."""
     owners = registry.named(name).owners
     return tuple(s for s in Surface if s.owner in owners)
 
 
 @dataclass(frozen=True, eq=False)
 class SingleModelSplit:
-    """One temporal validation split of a snapshot, for the training and evaluation of single models.
+    """One temporal validation split of a snapshot, for single models.
 
     before: users x startups, strictly before the cut. facts: the bundles that every list needs.
     """
@@ -48,7 +48,7 @@ class SingleModelSplit:
 
     @classmethod
     def at_share(cls, snapshot: Snapshot, settings: Settings, share: float) -> SingleModelSplit:
-        """Return the cut that leaves the last `share` of the events after it. Raises TooSparse if one side is empty."""
+        """Make the cut before the last `share` of the events. Raises TooSparse if one side is empty."""
         interactions = snapshot.heard
         cut_us = split_time(interactions, share)
         facts = {name: fit(name, snapshot, settings, cut_us) for name in registry.required()}
@@ -70,7 +70,7 @@ class SingleModelSplit:
 
         choosing: the half that selects settings, else the half that reports. Each metric is (owners,) float64 with the
         same owners for every model, at most `holdout_owners` per surface. Unknown owners get 0, and False in `known`.
-        Lists exclude earlier interactions; a disliked item is no hit.
+        Lists exclude earlier interactions. A disliked item is no hit.
         """
         found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
@@ -86,9 +86,9 @@ class SingleModelSplit:
         return {**figures, "known": np.diff(proposal.indptr) > 0}
 
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> NDArray[np.float64]:
-        """(choosing owners,) float64 NDCG at K on the surfaces of people, for lists of the ensemble alone.
+        """Return (choosing owners,) float64 NDCG at K of the ensemble alone, on the surfaces of people.
 
-        If one member does not know an owner, the other answers.
+        If one member does not know an owner, the other member's list is used.
         """
         alone = settings.without_mode().layered(
             {

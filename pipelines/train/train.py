@@ -41,7 +41,6 @@ class TrainingData:
 
     @property
     def config(self) -> Any:
-        """Settings table of the model; None if it has none."""
         return self.table(self.spec.table_name) if self.spec and self.spec.config else None
 
     def table(self, name: str) -> Any:
@@ -74,17 +73,17 @@ class TrainingData:
 
     @cached_property
     def interactions(self) -> Interactions:
-        """Events before the instant of people who did not opt out, owners = users."""
+        """Events before the instant of people who did not opt out. Owners are users."""
         return self.snapshot.heard.before(self.as_of_us)
 
     @cached_property
     def standing(self) -> MarketState:
-        """The marketplace at the instant, from people who did not opt out."""
+        """The marketplace at the instant, without people who opted out."""
         views = self.snapshot.views(self.interactions.transposed(), self.as_of_us)
         return MarketState(self.users, replace(self.startups, views=views), self.interactions, self.as_of_us)
 
     def profiles(self, entities: Entities) -> Profiles:
-        """Return text columns; blank for people who opted out and for later arrivals."""
+        """Return text columns, blank for people who opted out and for later arrivals."""
         known = (entities.created_at < self.as_of_us) | (entities.count > 0)
         told = (known & ~entities.opted_out).tolist()
         columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
@@ -99,7 +98,7 @@ def fitter_of(spec: ModelSpec) -> Callable[[TrainingData], Bundle]:
 
 
 def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None = None) -> Bundle:
-    """Fit one base model, by bundle name, on rows before `before_us` (microseconds; by default the cutoff).
+    """Fit one base model, by bundle name, on rows before `before_us` (microseconds, default: the cutoff).
 
     Raises TooSparse if there are too few data, TrainingError if it cannot be fitted.
     """
@@ -113,9 +112,9 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
 
 
 def train(run: Run, build: BuildRef, name: str) -> BundleRef:
-    """The step: fit and store one model of a build; returns its name and version.
+    """The step: fit and store one model of a build. Return its name and version.
 
-    If data are too sparse or the model is disabled, the version is "" and `note` gives the reason; its source abstains
+    If data are too sparse or the model is disabled, the version is "" and `note` gives the reason. Its source abstains
     (P01, P02). Any other error stops the build.
     """
     if off := unserved(name, run.settings):

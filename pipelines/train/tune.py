@@ -1,8 +1,8 @@
-"""Search settings of the base models on the temporal validation split: a budget of trials, resumable (tuning).
+"""Search settings of the base models on the temporal validation split: a budget of trials, resumable.
 
-A trial fits one model and evaluates it alone by NDCG@10 (`single_model`): first the current settings, then draws from
-the grid and steps from the best. A winner replaces the start only if the 95% interval of the paired difference is above
-0.
+A trial fits one model and evaluates it alone by NDCG@10 (`single_model`). The first trial has the current settings,
+the next ones are draws from the grid and steps from the best. A winner replaces the start only if the 95% interval of
+the paired difference is above 0.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Values = dict[str, Any]
 
 _ENSEMBLE = registry.named("ensemble").bundle
 _HALVES = tuple(registry.named(source.name).bundle for source in (ALS, TWO_TOWER))
-#: Trials drawn from the whole grid before steps from the best alternate with draws.
+#: Trials drawn from the whole grid. Later trials alternate steps from the best with draws.
 DRAWN = 8
 #: The best trials of a model that are compared with the start.
 FINALISTS = 5
@@ -48,7 +48,7 @@ _SCALE = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One fit of a model with these values. ndcg: (owners,) float64 at 10, empty where it could not be fitted."""
+    """One fit of a model with these values. ndcg: (owners,) float64 at 10, empty if fitting failed."""
 
     model: str
     values: Values
@@ -57,7 +57,7 @@ class Trial:
 
     @property
     def mean(self) -> float:
-        """NDCG@10 over all owners; -1 if it could not be fitted."""
+        """NDCG@10 over all owners, -1 if fitting failed."""
         return float(self.ndcg.mean()) if len(self.ndcg) else -1.0
 
     def reference(self) -> TrialRef:
@@ -67,13 +67,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of one snapshot, cut and settings as JSON lines; an incomplete line is skipped."""
+    """The trials of one snapshot, cut and settings as JSON lines. An incomplete line is skipped."""
 
     path: Path
 
     @classmethod
     def for_snapshot(cls, settings: Settings, snapshot: str) -> Trials:
-        """Return the trials of a snapshot and of these settings."""
         # "half": earlier versions used all owners, so their figures are not comparable
         return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-half" / "trials.jsonl")
 
@@ -106,8 +105,8 @@ def tune(
 ) -> dict[str, Any]:
     """Continue the search within a budget of seconds or trials, store `tuning.json` and return it.
 
-    progress: gets the seconds or trials done and the last trial. A budget of trials is deterministic. Raises TooSparse
-    without a temporal validation split.
+    progress: gets the seconds or trials done and the last trial. A budget of trials is deterministic.
+    Raises TooSparse without a temporal validation split.
     """
     split = SingleModelSplit.at_share(snapshot, settings, settings.holdout.share)
     store = Trials.for_snapshot(settings, snapshot.name)
@@ -143,7 +142,7 @@ def searched(models: Sequence[str], settings: Settings) -> list[str]:
 
 
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
-    """By setting: its values to try, neighbours adjacent (C30; the ensemble: C11-C14, O01).
+    """Return the values to try of each setting, neighbours adjacent (C30; the ensemble: C11-C14, O01).
 
     Configured settings, and those that the mode decides, are left out.
     """
@@ -157,7 +156,6 @@ def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
 
 
 def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
-    """Return the grid of a model as its settings table declares it."""
     spec = registry.named(model)
     if spec.config is None:
         return {}
@@ -202,13 +200,13 @@ def summary(done: Sequence[Trial], settings: Settings, snapshot: str, cut: str) 
     for model, verdict in judged.items():
         if verdict["adopted"]:
             taken |= whole(verdict["best"]["values"])
-        elif "reverse" in model:  # otherwise it would follow the forward setting that is adopted
+        elif "reverse" in model:  # otherwise it follows the adopted forward setting
             taken |= verdict["start"]["values"]
     return {"snapshot": snapshot, "cut": cut, "measure": "NDCG@10", "settings": taken, "models": judged}
 
 
 def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
-    """Return the result of a model; empty if the start was not tried or could not be fitted."""
+    """Return the result of a model, empty if the start was not tried or could not be fitted."""
     first = next((t for t in trials if key(t.values) == key(start) and len(t.ndcg)), None)
     if first is None:
         return {}
@@ -230,13 +228,13 @@ def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
 
 
 def whole(values: Mapping[str, Any]) -> Values:
-    """Return the full settings of these values: the two ensemble weights are one choice and sum to 1."""
+    """Return the full settings of these values. The two ensemble weights are one choice and sum to 1."""
     als = values.get("ensemble_als_weight")
     return {**values, **({} if als is None else {"ensemble_two_tower_weight": round(1 - als, 6)})}
 
 
 def trial_of(split: SingleModelSplit, model: str, values: Values, settings: Settings, store: Trials) -> Trial:
-    """Fit, evaluate and store a trial; a model that cannot be fitted has no figures."""
+    """Fit, evaluate and store a trial. A model that cannot be fitted has no figures."""
     began = time.perf_counter()
     chosen = settings.layered(whole(values), "given")
     try:
@@ -270,7 +268,7 @@ def _half(split: SingleModelSplit, name: str, settings: Settings, directory: Pat
 
 
 def steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
-    """Return every point one step away in one setting; a value outside the grid steps to its neighbours in it."""
+    """Return every point one step away in one setting. A value outside the grid steps to its neighbours in it."""
     found = []
     for name, options in grid.items():
         ordered = list(options) if values[name] in options else sorted([*options, values[name]])
@@ -298,10 +296,9 @@ def plan_round(
     near: bool = False,
     snapshot: str | None = None,
 ) -> list[PointRef]:
-    """Plan up to `trials` untried points, models in turn; deterministic for the same earlier trials.
+    """Plan up to `trials` untried points, models in turn. Deterministic for the same earlier trials.
 
-    near: steps from the best of each model; otherwise its start, then draws from its grid. snapshot: the newest by
-    default. Raises DataError if there is none.
+    near: steps from the best of each model, else its start, then draws. Raises DataError without a snapshot.
     """
     name = snapshot or newest_snapshot(settings)
     done, active = list(Trials.for_snapshot(settings, name)), searched(tuned() if models is None else models, settings)
@@ -317,7 +314,7 @@ def plan_round(
 
 
 def try_point(settings: Settings, point: PointRef) -> TrialRef:
-    """Fit one point before the temporal validation split and evaluate it; an earlier trial of it is returned."""
+    """Fit and evaluate one point before the temporal validation split. Return an earlier trial of it if stored."""
     store = Trials.for_snapshot(settings, point.snapshot)
     made = next((t for t in store if t.model == point.model and key(t.values) == key(point.values)), None)
     if made is None:
@@ -330,7 +327,7 @@ def try_point(settings: Settings, point: PointRef) -> TrialRef:
 def keep_best(
     settings: Settings, budget: Mapping[str, Any], snapshot: str | None = None
 ) -> tuple[dict[str, Any], list[TrialRef]]:
-    """Store `tuning.json` for the next build; returns it and all trials, the best of each model first.
+    """Store `tuning.json` for the next build. Return it and all trials, the best of each model first.
 
     A setting is adopted only if the interval of the paired gain is above 0, at 95% for all trials of a model together.
     budget: recorded with the trials done. Without trials the old file stays. Raises TooSparse without a split.
@@ -359,7 +356,7 @@ def newest_snapshot(settings: Settings) -> str:
 
 
 def trials_table(trials: Sequence[TrialRef]) -> str:
-    """One line a trial: model, NDCG@10, seconds, values."""
+    """Return one line per trial: model, NDCG@10, seconds, values."""
     lines = [f"{'model':28} {'ndcg@10':>8} {'seconds':>8}  values"]
     for t in trials:
         figure = "none" if t.ndcg is None else f"{t.ndcg:.4f}"
@@ -391,7 +388,7 @@ def _next(
 
 
 def best_table(found: dict[str, Any]) -> str:
-    """Return the results as a table: NDCG@10 of start and best per model, and whether the best is adopted."""
+    """Return a table per model: NDCG@10 of start and best, and whether the best is adopted."""
     lines = [
         f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
         f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  adopted",

@@ -1,1 +1,1 @@
-"""The second stage: training samples at earlier cutoffs, the blend, the network and the learned ranker."""
+"""Train the second stage: samples at earlier cutoffs, the blend, the network and the learned ranker."""

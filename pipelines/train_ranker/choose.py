@@ -1,7 +1,7 @@
-"""Choose the blend of the ensemble on the validation split, over training owners, and record it in a bundle.
+"""Choose the blend of the ensemble on the validation split, over training owners.
 
-The weights of the settings (0.6 ALS, 0.4 two-tower) stay unless another blend is clearly better, with a correction for
-several blends (`models.metrics.intervals`).
+The weights of the settings (0.6 ALS, 0.4 two-tower) stay unless another blend is clearly better, with a correction
+for several blends (`models.metrics.intervals`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ BLENDS: Mapping[str, Mapping[str, Any]] = {
     "rrf": {"blend": "rrf"},
     "dynamic": {"blend": "dynamic"},
 }
-#: Hot owners needed to choose by them alone. Fewer owners in total than this choose nothing.
+#: Minimum hot owners to choose by them alone. With fewer owners in total nothing is chosen.
 ENOUGH = 100
 _MEMBERS = (ALS, TWO_TOWER)
 _ENSEMBLE = Method.ENSEMBLE.code
@@ -61,7 +61,7 @@ class BlendScores:
 def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
     """Return the bundle "ensemble_v1": the learned blend if [ensemble] blend asks for it, else the choice of `auto`.
 
-    config: blend, profile, reason; for a choice also owners, over ("hot" or "known"), ndcg by blend and member, and the
+    config: blend, profile, reason. A choice adds owners, over ("hot" or "known"), ndcg by blend and member, and the
     difference to the weights of the settings. Raises TrainingError if a requested learned blend is refused.
     """
     rows = ranking_set(holdout)
@@ -80,7 +80,7 @@ def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
 
 
 def choice(asked: BlendScores) -> dict[str, Any]:
-    """Return the config of the best blend that is clearly better than the settings' weights, else of those weights.
+    """Return the config of the best blend if it is clearly better than the settings' weights, else of those weights.
 
     Too few owners keep the weights.
     """
@@ -174,7 +174,6 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
 
 
 def _ndcg(found: Candidates, score: NDArray[np.float32], truth: Outcome) -> NDArray[np.float64]:
-    """(b,) NDCG@10 of the candidates ordered by a score."""
     order = np.lexsort((found.item, -score, found.owner))
     return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
 
@@ -185,14 +184,14 @@ VALIDATION_OWNERS = 2000
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
-    """The network twice: `even` for owners of even rows, trained on odd rows; `odd` the other way round."""
+    """The network twice: `even` for owners of even rows, trained on odd rows, and `odd` the other way round."""
 
     even: Bundle
     odd: Bundle
 
 
 def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
-    """Fit both networks; each needs half the minimum positives. Raises TrainingError if one has fewer."""
+    """Fit both networks. Each needs half the minimum positives. Raises TrainingError if one has fewer."""
     half = settings.layered({"ranker_min_positives": max(1, settings.of(RankerConfig).min_positives // 2)}, "given")
     return CrossFitted(*(fit(rows.of(rows.owner % 2 == taught_by), half) for taught_by in (1, 0)))
 
@@ -200,7 +199,7 @@ def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet
 def ballot_of(
     holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
 ) -> dict[str, NDArray[np.float64]]:
-    """By name: (owners,) NDCG@10 of the rules, the network and the learned ranker where given.
+    """Return NDCG@10, (owners,), of the rules, and of the network and the learned ranker if given.
 
     alone: also each source, popularity and random. learned: trained only on data before the temporal validation split.
     """
@@ -236,7 +235,7 @@ def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
 
 
 def verdict_of(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
-    """Return whether the network or the learned ranker serves a surface, and the reason in words."""
+    """Return whether the network or the learned ranker serves a surface, and the reason."""
     if not choice.owners:
         return False, "no owners to evaluate it"
     serves = (choice.taken is None) == (name == TAUGHT)

@@ -1,4 +1,4 @@
-"""The ranking set: candidates and features before the temporal validation split, with outcomes as labels.
+"""Make the ranking set: candidates and features before the temporal validation split, with outcomes as labels.
 
 The rows of all four surfaces train one network (docs/decisions/0007-network-ranker.md; D11, C41 to C51). The serving
 code computes every feature, from models without data after the cut (R03, R04).
@@ -42,9 +42,9 @@ _POPULAR = Method.POPULAR.code
 class RankingSet:
     """Sampled candidates of the training owners, ordered by surface and owner.
 
-    surface: (n,) int8 place in Surface. owner, item: (n,) int32 entity rows. features: (n, 4) float32. label: (n,)
-    int8. weight: (n,) float32 interaction weight, 0 for negatives. blend: (n, 4) float32 inputs of the learned blend,
-    NaN where a member has no score.
+    surface: (n,) int8 place in Surface. owner, item: (n,) int32 entity rows. features: (n, 4) float32.
+    label: (n,) int8. weight: (n,) float32 interaction weight, 0 for negatives.
+    blend: (n, 4) float32 inputs of the learned blend, NaN where a member has no score.
     """
 
     surface: NDArray[np.int8]
@@ -63,12 +63,12 @@ class RankingSet:
         return RankingSet(**{f.name: getattr(self, f.name)[mask] for f in fields(self)})
 
     def rows(self) -> PairwiseRows:
-        """Rows for `fit_ranker`. An owner on two surfaces is two groups, because the lists differ."""
+        """Return rows for `fit_ranker`. An owner on two surfaces is two groups, because the lists differ."""
         group = self.surface.astype(np.int64) << 32 | self.owner
         return PairwiseRows(self.features, self.label, group)
 
     def with_seed_features(self) -> RankingSet:
-        """Features of the source documents: the label's weight as model score, constant diversity.
+        """Return features of the source documents: the label's weight as model score, and constant diversity.
 
         (C44, C50; R03, R04)
         """
@@ -177,9 +177,9 @@ def _of_chunk(
 def base_diversity(
     recipe: SurfaceRecommender, indptr: NDArray[np.int64], item: NDArray[np.int32], score: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(nnz,) float32 diversity of each candidate against those above it in the base order (C50, C51).
+    """Return (nnz,) float32 diversity of each candidate against those above it in the base order (C50, C51).
 
-    The measure is that of the greedy placement (see `place`). It is neutral for the first place and from
+    The measure is that of the greedy placement (`place`). It is neutral for the first place and from
     `diversity_places` on.
     """
     length, places = np.diff(indptr), recipe.settings.of(RankerConfig).diversity_places
@@ -206,7 +206,7 @@ def sampled(
     each: int,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """(nnz,) bool: all positives, and up to `each` negatives per positive of the owner.
+    """Return (nnz,) bool: all positives, and up to `each` negatives per positive of the owner.
 
     Those in `first` are preferred.
     """
@@ -219,14 +219,13 @@ def sampled(
 
 
 def cells(matrix: sparse.csr_matrix, row: NDArray[np.int32], column: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(n,) float32 values of these cells, 0 where none is stored."""
+    """Return (n,) float32 values of these cells, 0 where none is stored."""
     if not len(row):
         return np.zeros(0, np.float32)
     return np.asarray(matrix[row, column], np.float32).ravel()
 
 
 def _replace(path: Path, frame: pd.DataFrame) -> Path:
-    """Write a CSV to a temporary file and rename it into place."""
     aside = path.with_name(f".{path.name}")
     frame.to_csv(aside, index=False, quoting=csv.QUOTE_MINIMAL)
     aside.chmod(0o600)

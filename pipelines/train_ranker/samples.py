@@ -1,4 +1,4 @@
-"""Training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
+"""Make training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
 
 The base models are fitted on what was known at each cutoff (`pipelines/train/calendar.py`). A ranker evaluated on the
 validation split trains only on data before it.
@@ -39,11 +39,11 @@ from pipelines.train.leakage import check_leaks
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
-#: Positives per surface from which on no older cutoffs are needed.
+#: A surface with this number of positives needs no older cutoffs.
 ENOUGH = 20_000
-#: Owners sampled per cutoff and surface; negatives drawn per owner without regard to the outcome.
+#: Sampled owners per cutoff and surface, and drawn negatives per owner, independent of the outcome.
 OWNERS, NEGATIVES = 1_500, 60
-#: Events of a snapshot times cutoffs that one build may add, beyond the first two.
+#: Maximum events of a snapshot times cutoffs that one build may add, beyond the first two.
 NEW_EVENTS = 6_000_000
 _KEPT = "ranker_samples"
 _ARRAYS = ("features", "met_us", "owner", "drawn", "opinion_row", "opinion_at", "opinion_dislike")
@@ -61,7 +61,7 @@ class Opinions:
     dislike: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def disliked(self, until_us: int, rows: int) -> NDArray[np.bool_]:
-        """(rows,) bool: the last explicit event before an instant is a dislike (R07). Later events are unknown then."""
+        """Return (rows,) bool: the last explicit event before an instant is a dislike (R07)."""
         early = np.flatnonzero(self.at < until_us)
         row = self.row[early]
         last = early[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
@@ -74,10 +74,11 @@ class Opinions:
 class RankerSamples:
     """Sampled candidates of one cutoff and surface.
 
-    names: (f,). features: (n, f) float32. met_us: (n,) int64 time of the pair's first interaction after the cutoff, 0
-    for none. owner: (n,) int32 entity rows. drawn: (n,) bool, sampled without regard to the outcome; None: all. The
-    other rows are here because of a later interaction, so they are unknown before it. opinions: explicit events of the
-    pairs after the cutoff.
+    names: (f,). features: (n, f) float32. owner: (n,) int32 entity rows.
+    met_us: (n,) int64 time of the pair's first interaction after the cutoff, 0 for none.
+    drawn: (n,) bool, sampled independent of the outcome. None means all. Other rows were added because of a later
+    interaction, so they are unknown before it.
+    opinions: explicit events of the pairs after the cutoff.
     """
 
     names: tuple[str, ...]
@@ -96,7 +97,7 @@ class RankerSamples:
         return cls(names, a["features"], a["met_us"], a["owner"], cut_us, a["drawn"], opinions)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that `from_bundle` reads."""
+        """Return the arrays that `from_bundle` reads."""
         drawn = np.ones(len(self.owner), bool) if self.drawn is None else self.drawn
         said = self.opinions
         values = (self.features, self.met_us, self.owner, drawn, said.row, said.at, said.dislike)
@@ -108,7 +109,7 @@ class RankerSamples:
         return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
     def columns(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """(n, len(names)) float32 features by name, 0 where a model was too sparse at this cutoff."""
+        """Return (n, len(names)) float32 features by name, 0 where a model was too sparse at this cutoff."""
         if tuple(names) == self.names:
             return self.features
         place = {name: i for i, name in enumerate(self.names)}
@@ -123,7 +124,7 @@ class RankerSamples:
 
 
 def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
-    """By surface: the samples of every cutoff, newest first. Surfaces without samples are left out.
+    """Return the samples of every cutoff, newest first, for each surface that has any.
 
     Samples of a cutoff are kept. A build adds those that are affordable, later builds the rest. The used cutoffs are
     recorded, so that a build of the same snapshot uses the same ones.
@@ -191,7 +192,7 @@ class _Window:
         return self.cutoff.directory(self._name).is_dir()
 
     def samples(self) -> dict[Surface, RankerSamples]:
-        """Return the samples by surface; make and keep them first. Raises TooSparse."""
+        """Return the samples of each surface, from storage if kept. Raises TooSparse."""
         bundle = self.cutoff.kept(self._name, _KEPT, self._make)
         return {Surface(name): RankerSamples.from_bundle(bundle, Surface(name)) for name in bundle.config["surfaces"]}
 
@@ -210,7 +211,7 @@ class _Window:
 
 
 def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows:
-    """Return the rows known before an instant: cutoffs and outcomes before it, columns as at the newest cutoff.
+    """Return the rows known before an instant, with columns as at the newest cutoff.
 
     Raises TrainingError if there are none.
     """
@@ -231,7 +232,7 @@ def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows
 
 
 def _samples_of(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
-    """Return the samples of one cutoff and surface; None if the surface has no owners to train on."""
+    """Return the samples of one cutoff and surface, or None if the surface has no owners to train on."""
     recipe = holdout.recipe(surface)
     if recipe.evidence is None:
         return None
@@ -249,9 +250,10 @@ def _samples_of(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamp
 def _chunks(
     holdout: Holdout, recipe: SurfaceRecommender, owners: Owners, outcome: Outcome
 ) -> Iterator[tuple[tuple[str, ...], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Yield by chunk: names, features, owners, items, which candidates have an interaction, and which were drawn.
+    """Yield chunks: names, features, owners, items, which candidates have an interaction, and which were drawn.
 
-    All candidates with an interaction are kept, also disliked ones. `RankerSamples.until` decides what an instant knew.
+    All candidates with an interaction are kept, also disliked ones. `RankerSamples.until` decides what an instant
+    knew.
     """
     for start in range(0, len(owners), CHUNK):
         part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
@@ -272,7 +274,7 @@ def _chunks(
 
 
 def _drawn(owner: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(nnz,) bool: NEGATIVES random candidates of each owner; owners ascend."""
+    """Return (nnz,) bool: NEGATIVES random candidates of each owner. Owners ascend."""
     order = np.lexsort((rng.random(len(owner)), owner))
     place = np.empty(len(owner), np.int64)
     place[order] = np.arange(len(owner)) - np.searchsorted(owner, owner)
@@ -301,7 +303,7 @@ class _FirstInteractions:
         return cls(key[order], events.at[order], events.kind[order], len(recipe.items))
 
     def first(self, owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
-        """(n,) int64 time of the first interaction of each pair of entity rows; only valid for pairs that have one."""
+        """Return (n,) int64 time of each pair's first interaction. Undefined for pairs without one."""
         wanted = owner.astype(np.int64) * self.items + item
         return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
 

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -54,7 +55,8 @@ _LOG = logging.getLogger(__name__)
 class LearnedRankerResult:
     """The learned ranker for serving, and a copy for evaluation.
 
-    served: trained on all data. `judged`: trained only on data before the temporal validation split; None if too few.
+    served: trained on all data.
+    `judged`: trained only on data before the temporal validation split, None if too few.
     reason: why there is no served model, or empty.
     """
 
@@ -71,9 +73,8 @@ def train_learned_ranker(
     network: a candidate to serve a surface instead of the rules.
     """
     lessons = ranker_samples(run, snapshot)
-    before = _taught(run, lessons, holdout.cut_us)
+    before, now = _taught(run, lessons, (holdout.cut_us, snapshot.as_of_us))
     judged = _bundle(before, {s: {} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
-    now = _taught(run, lessons, snapshot.as_of_us)
     verdicts = {
         s: _verdict(holdout, s, judged if isinstance(before.get(s), FittedRanker) else None, network) for s in now
     }
@@ -85,29 +86,34 @@ def train_learned_ranker(
     return LearnedRankerResult(served, judged, "" if served is not None else reasons)
 
 
-def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
-    """Arguments of `fit_learned_ranker` besides the rows: settings, seed, threads."""
-    return settings.of(RankerConfig), settings.train.seed, settings.train_threads
+def teaching(settings: Settings) -> tuple[RankerConfig, int]:
+    """Return the arguments of `fit_learned_ranker` besides the rows: settings and seed."""
+    return settings.of(RankerConfig), settings.train.seed
 
 
 def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) -> dict[str, list[str]]:
-    """The cutoffs before an instant that samples are from, newest first, as ISO 8601."""
+    """Return the samples' cutoffs before an instant, newest first, as ISO 8601."""
     found = {x.cut_us for those in lessons.values() for x in those if x.cut_us < until_us}
     return {"cutoffs": [(EPOCH + timedelta(microseconds=us)).isoformat() for us in sorted(found, reverse=True)]}
 
 
 def _taught(
-    run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int
-) -> dict[Surface, FittedRanker | str]:
-    """By surface: the ranker fitted on cutoffs and outcomes before an instant, or the reason why there is none."""
-    found: dict[Surface, FittedRanker | str] = {}
-    for surface, those in lessons.items():
+    run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: Sequence[int]
+) -> list[dict[Surface, FittedRanker | str]]:
+    """Return for each instant, by surface, the ranker fitted on samples before it, or why there is none."""
+
+    def fitted(asked: tuple[int, Surface]) -> FittedRanker | str:
+        instant, surface = asked
         try:
-            found[surface] = _fit_once(run, samples_until(those, until_us))
+            return _fit_once(run, samples_until(lessons[surface], instant))
         except TrainingError as error:
-            found[surface] = str(error)
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
-    return found
+            return str(error)
+
+    with ThreadPoolExecutor(run.settings.train_threads) as pool:  # one thread a ranker: its regression cannot share
+        found = list(pool.map(fitted, [(instant, surface) for instant in until_us for surface in lessons]))
+    size = len(lessons)
+    return [dict(zip(lessons, found[i * size :], strict=False)) for i in range(len(until_us))]
 
 
 def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
@@ -162,7 +168,7 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
     }
 
 
-#: The network of the source documents' recipe: fitted for comparison, never stored among the bundles (R03, R04).
+#: The network of the source documents' recipe, fitted for comparison, never stored among the bundles (R03, R04).
 _SEED = "network_of_the_seed_recipe"
 #: The learned ranker trained before the temporal validation split, for evaluation.
 _JUDGED = "learned_ranker_before_the_cut"
@@ -170,11 +176,12 @@ _JUDGED = "learned_ranker_before_the_cut"
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """Results of the second stage. ranker, learned: None where refused.
+    """Results of the second stage. ranker, learned: None if refused.
 
-    holdout: its bundles include the chosen blend, if there is one. seed_network: of the source documents' recipe, None
-    with too little data. `judged`: the learned ranker trained before the temporal validation split. refs: name and
-    version, and the reason of each refusal.
+    holdout: its bundles include the chosen blend, if there is one.
+    seed_network: of the source documents' recipe, None with too little data.
+    `judged`: the learned ranker trained before the temporal validation split.
+    refs: name and version, and the reason of each refusal.
     """
 
     holdout: Holdout
@@ -186,11 +193,12 @@ class SecondStage:
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store `ranker_v1` and `learned_ranker_v1`, and write the ranking set.
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, and write the ranking set. Idempotent.
 
     Fits `ensemble_v1` first if [ensemble] blend is auto or learned. Models that no list can use are not trained.
-    recipe: "honest", or "seed" for the features of the source documents (R03, R04). Returns a reference per model; a
-    refused one has the version "" and a `reason`, and the rules or the weighted blend are used (C53). Idempotent.
+    recipe: "honest", or "seed" for the features of the source documents (R03, R04).
+    Returns a reference per model. A refused one has the version "" and a `reason`, and the rules or the weighted blend
+    are used (C53).
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
@@ -215,7 +223,7 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
 
 
 def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
-    """Open the results of `train_ranker` in another task; train first if there are none. Raises TooSparse."""
+    """Open the results of `train_ranker` in another task. Train first if there are none. Raises TooSparse."""
     holdout = open_holdout(run, snapshot)
     place = _second_place(run, snapshot, holdout)
     if not (place / "refs.json").is_file():
@@ -242,7 +250,6 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
 
 
 def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Write the ranking set and fit the network."""
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
     return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
@@ -258,9 +265,9 @@ def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitte
 
 
 def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Fit, evaluate and store the network: a reference or refusal, and the cross-fitted pair if there is one.
+    """Fit, evaluate and store the network. Return a reference or refusal, and the cross-fitted pair if any.
 
-    In the mode "seed" there is no evaluation: the network serves wherever it can be fitted.
+    In the mode "seed" there is no evaluation, and the network serves wherever it can be fitted.
     """
     try:
         bundle = _fitted(run, holdout, rows.rows(), recipe)
@@ -303,7 +310,7 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
 
 
 def _seed_network(run: Run, holdout: Holdout) -> Bundle | None:
-    """The network that [ranking] mode = "seed" would fit; None where there is too little to fit it: then rules rank."""
+    """Return the network of [ranking] mode = "seed", or None with too few data. Then rules rank."""
     seed = replace(holdout, settings=seed_settings(holdout.settings))
     try:
         return _fitted(run, seed, ranking_set(seed).rows(), "honest")
@@ -336,7 +343,7 @@ def _left_out(name: str, reason: str) -> BundleRef:
 
 
 def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
-    """Directory of the results for `evaluate`: beside the hold-out models, keyed by all settings."""
+    """Return the directory of results for `evaluate`, below the hold-out models, keyed by all settings."""
     return run.artifacts.root / holdout_place(run, snapshot, holdout.cut_us) / f"second-{run.settings.digest()}"
 
 

@@ -1,6 +1,6 @@
 """Store and open the models that evaluate a build: those fitted before the temporal validation split.
 
-The next build evaluates the live release by these models. A refit with today's code and settings would hide
+The next build evaluates the live release by these models, because a refit with today's code and settings would hide
 regressions. Only models that passed the leak checks are stored.
 """
 
@@ -34,7 +34,7 @@ KEPT = "judged.json"
 
 
 def validation_models_of(run: Run) -> dict[str, str]:
-    """Versions stored by `store_validation_models` for this run; empty without a hold-out or an evaluation."""
+    """Return the stored versions of this run, empty without a hold-out or an evaluation."""
     path = run.directory / KEPT
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -69,7 +69,7 @@ class ValidationModels:
 
 
 def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
-    """Store the models that evaluate this build; returns name -> version for the manifest."""
+    """Store the models that evaluate this build. Return name -> version for the manifest."""
     found = {n: b for n, b in stage.holdout.bundles.items() if n != CATALOGUE}
     if stage.ranker is not None:
         found[RANKER] = stage.ranker
@@ -82,7 +82,7 @@ def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
 
 
 def open_validation_models(run: Run, versions: Mapping[str, str], release: Release | None = None) -> ValidationModels:
-    """Open the models that evaluate a release, with its settings; without a release, those of the run.
+    """Open the models that evaluate a release, with its settings. Without a release, use those of the run.
 
     Raises BundleError, KeyError.
     """
@@ -92,7 +92,7 @@ def open_validation_models(run: Run, versions: Mapping[str, str], release: Relea
 
 
 def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
-    """Return a bundle with the rows of other id tables: new ids get a row of zeros, missing ids are dropped."""
+    """Return a bundle with the rows of other id tables. New ids get a row of zeros, missing ids are dropped."""
     arrays = dict(bundle.arrays)
     for side, ids in bundle.maps.items():
         place = ids.rows_of(maps[side].ids)
@@ -106,7 +106,7 @@ def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
 
 
 def _rows_of(arrays: Mapping[str, NDArray[Any]], prefix: str, place: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-    """Return the parts of a CSR matrix with the rows `place`; -1 gives an empty row."""
+    """Return the parts of a CSR matrix with the rows `place`. -1 gives an empty row."""
     parts = tuple(arrays[f"{prefix}{part}"] for part in ("data", "indices", "indptr"))
     matrix = sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, int(parts[1].max(initial=0)) + 1))
     there = np.flatnonzero(place >= 0)

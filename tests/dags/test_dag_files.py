@@ -97,7 +97,7 @@ def test_every_pool_that_a_task_names_is_made_by_the_pools_file(dags: dict[str, 
     used = {task.pool for dag in dags.values() for task in dag.tasks} - {"default_pool"}
     assert used == set(made)
     assert {name: pool["slots"] for name, pool in made.items()} == {
-        "matchbook_training": 1,
+        "matchbook_training": 2,
         "matchbook_scoring": 2,
         "matchbook_publish": 1,
     }

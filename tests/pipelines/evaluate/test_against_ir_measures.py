@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 from models.data.batch import Owners
+from models.data.interactions import leaving
 from models.metrics.accuracy import places
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from pipelines.evaluate.figures import evaluated, groups, item_facts, measured
 from pipelines.export.snapshot import Snapshot
-from pipelines.train.calendar import split_time
 from pipelines.train.holdout import outcome_of
 from pipelines.train.train import fit
 from tests.paths import SHARED
@@ -82,7 +82,7 @@ def ours(
 ) -> tuple[SurfaceRecommender, Owners, dict[str, np.ndarray], dict[str, Any]]:
     """Make three kinds of lists for all owners with relevant items, and our figures for them."""
     events, settings = snapshot.interactions(), small()
-    cut = split_time(events, 0.2)
+    cut = leaving(np.sort(events.at), 0.2)  # as outside: not moved to the calendar
     names = ("catalogue_v1", "popularity_v1", "content_v1", "item_neighbours_v1", "item_neighbours_reverse_v1")
     recipe = open_recommender(surface, {n: fit(n, snapshot, settings, cut) for n in names}, settings)
     outcome = outcome_of(events, cut)
@@ -174,7 +174,7 @@ def test_every_figure_agrees_to_the_fourth_digit(direction: str, snapshot: Snaps
 
 
 def test_the_split_is_ours(snapshot: Snapshot, folder: Path) -> None:
-    cut = split_time(snapshot.interactions(), 0.2)
+    cut = leaving(np.sort(snapshot.interactions().at), 0.2)
     assert (folder / "train" / "cutoff.txt").read_text().strip() == pd.Timestamp(cut, unit="us").strftime(
         "%Y-%m-%dT%H:%M:%SZ"
     )
