@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import TrainingError
 from models.gbdt.trees import MOST_LEAVES
+
+if TYPE_CHECKING:
+    import lightgbm
 
 Objective = Literal["binary", "lambdarank", "poisson"]
 #: LightGBM compares all rows of a group and refuses larger groups.
@@ -98,14 +99,12 @@ def fit_trees(
     label: NDArray[Any],
     group: NDArray[np.integer[Any]],
     forests: Sequence[Forest],
-    threads: int = 1,
 ) -> list[dict[str, NDArray[Any]]]:
-    """Train sums of trees on one binned table. Equal input gives equal bytes for any number of threads.
+    """Train sums of trees on one binned table. Equal input gives equal bytes, also beside other fits.
 
     features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order.
     Objectives: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010). "binary" learns the
     log-odds of a positive and "poisson" the logarithm of a count, both without groups.
-    threads: forests trained at a time.
     Returns for each forest the arrays of `Trees.from_arrays` (LightGBM's raw score), and gain: (f,) reduction of the
     loss by each feature.
     Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not finite, or shapes
@@ -119,19 +118,15 @@ def fit_trees(
     table = lightgbm.Dataset(
         np.ascontiguousarray(rows.features, np.float32), rows.label.astype(np.float32), group=sizes, params=_SHARED
     ).construct()
-    creating = Lock()
+    return [_grown(lightgbm.Booster(_parameters(forest), table), forest.shape.trees) for forest in forests]
 
-    def grown(forest: Forest) -> dict[str, NDArray[Any]]:
-        with creating:  # in this thread, because LightGBM keeps its verbosity by thread
-            booster = lightgbm.Booster(_parameters(forest), table)
-        for _ in range(forest.shape.trees):
-            if booster.update():  # no leaf can be split further
-                break
-        found = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
-        return _arrays(found) | {"gain": booster.feature_importance("gain").astype(np.float32)}
 
-    with ThreadPoolExecutor(threads) as pool:  # one thread per forest: LightGBM's own threads spin while they wait
-        return list(pool.map(grown, forests))
+def _grown(booster: lightgbm.Booster, trees: int) -> dict[str, NDArray[Any]]:
+    for _ in range(trees):
+        if booster.update():  # no leaf can be split further
+            break
+    found = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+    return _arrays(found) | {"gain": booster.feature_importance("gain").astype(np.float32)}
 
 
 #: Parameters of the binned table, equal for all forests.

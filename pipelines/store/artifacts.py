@@ -64,18 +64,17 @@ class Artifacts:
         """Remove a stored directory, also from object storage."""
         mirror.remove(self._settings, f"{kind}/{name}")
 
-    def remove_damaged(self, kind: str, directory: str, name: str) -> bool:
-        """Remove a stored bundle that cannot be opened; return whether a good one is stored."""
+    def open_sound(self, kind: str, directory: str, name: str) -> Bundle | None:
+        """Open a stored bundle. Return None if there is none, also after removing a damaged one."""
         path = self.root / kind / directory
         if not path.exists():
-            return False
+            return None
         try:
-            open_bundle(name, path)
+            return open_bundle(name, path)
         except BundleError as error:
             _LOG.warning("%s is made again: %s", path.name, error)
             self.remove(kind, directory)
-            return False
-        return True
+            return None
 
     def remove_cuts(self, unused_since: float = math.inf) -> list[str]:
         """Remove artefacts of past cutoffs that were not used since a time (seconds since 1970); by default all."""
@@ -98,7 +97,7 @@ class Artifacts:
         Replaces a damaged stored one.
         """
         version = f"{slug}-{bundle.digest()[:8]}"
-        self.remove_damaged(f"{kind}/{bundle.name}", version, bundle.name)
+        self.open_sound(f"{kind}/{bundle.name}", version, bundle.name)
         self.place(f"{kind}/{bundle.name}", version, lambda directory: write_bundle(bundle, directory))
         return version
 

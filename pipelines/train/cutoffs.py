@@ -62,13 +62,13 @@ class Cutoff:
 
 def kept(run: Run, kind: str, directory: str, name: str, make: Callable[[], Bundle]) -> Bundle:
     """Return the bundle kept in `kind/directory`. Make it if it is missing or damaged."""
-    if run.artifacts.remove_damaged(kind, directory, name):
+    found = run.artifacts.open_sound(kind, directory, name)
+    if found is not None:
         with suppress(OSError):
             os.utime(run.artifacts.root / kind / directory)  # retirement counts from the last use
-    else:
-        bundle = make()
-        run.artifacts.place(kind, directory, lambda aside: write_bundle(bundle, aside))
-    return open_bundle(name, run.artifacts.root / kind / directory)
+        return found
+    bundle = make()
+    return open_bundle(name, run.artifacts.place(kind, directory, lambda aside: write_bundle(bundle, aside)))
 
 
 def fit_at(name: str, snapshot: Snapshot, settings: Settings, cut_us: int) -> Bundle:

@@ -187,12 +187,17 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
 
 
 def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
-    """Open any cut, with outcomes before `until_us` (default: the snapshot's cutoff). Raises TooSparse.
+    """Open any cut, with outcomes before `until_us` (default: the snapshot's cutoff). Raises TooSparse."""
+    return open_cutoff(Cutoff(run, snapshot, cut_us), until_us)
+
+
+def open_cutoff(cutoff: Cutoff, until_us: int | None = None) -> Holdout:
+    """Open a cutoff, as `open_holdout_at`.
 
     Models of what existed then are kept. Models of facts are fitted again, with a row for each entity of the snapshot.
     """
+    run, snapshot, cut_us = cutoff.run, cutoff.snapshot, cutoff.cut_us
     interactions, settings, bundles = snapshot.heard, run.settings, {}
-    cutoff = Cutoff(run, snapshot, cut_us)
     for name in (n for n in registry.bundles() if not unserved(n, settings)):
         try:
             bundles[name] = _fitted(run, snapshot, name, cut_us) if name in FACTS else cutoff.model(name)

@@ -34,7 +34,7 @@ from pipelines.run.run import Run
 from pipelines.store.artifacts import CUTS
 from pipelines.train.calendar import cuts, split_time
 from pipelines.train.cutoffs import Cutoff, digest_of
-from pipelines.train.holdout import Holdout, Outcome, open_holdout_at
+from pipelines.train.holdout import Holdout, Outcome, open_cutoff
 from pipelines.train.leakage import check_leaks
 from pipelines.train_ranker.mlp_samples import cells
 
@@ -198,7 +198,7 @@ class _Window:
 
     def _make(self) -> Bundle:
         run, snapshot, cut_us = self.cutoff.run, self.cutoff.snapshot, self.cutoff.cut_us
-        holdout = open_holdout_at(run, snapshot, cut_us, self.until_us)
+        holdout = open_cutoff(self.cutoff, self.until_us)
         check_leaks(snapshot, run.settings, cut_us, holdout.bundles, refit=())
         found = {s: _samples_of(holdout, s, self.until_us) for s in Surface}
         arrays: dict[str, NDArray[Any]] = {}

@@ -111,9 +111,9 @@ def _taught(
             return str(error)
 
     with ThreadPoolExecutor(run.settings.train_threads) as pool:  # one thread a ranker: its regression cannot share
-        found = list(pool.map(fitted, [(instant, surface) for instant in until_us for surface in lessons]))
-    size = len(lessons)
-    return [dict(zip(lessons, found[i * size :], strict=False)) for i in range(len(until_us))]
+        asked = [(instant, surface) for instant in until_us for surface in lessons]
+        found = dict(zip(asked, pool.map(fitted, asked), strict=True))
+    return [{surface: found[instant, surface] for surface in lessons} for instant in until_us]
 
 
 def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
