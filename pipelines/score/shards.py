@@ -127,7 +127,7 @@ def open_shards(
     if parts and any(cap for s in Surface for cap in _caps(run, s)):
         lists, items = RankedLists.concat(parts), entities[surface.item].items_of(surface)
         found, about = _capped(run, surface, lists, entities[surface.owner], len(items))
-        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
+        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats([lists], items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
         parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
         shards = [_staged(run, s, part) for s, part in zip(shards, parts, strict=True)]
