@@ -38,8 +38,8 @@ from pipelines.run.run import Run, code_digest
 from pipelines.score.fast_product import with_fastest_product
 
 log = logging.getLogger(__name__)
-#: Owners x items of one shard, and most shards of a build, if the settings name no number.
-PAIRS, MOST = 5e8, 64
+#: Owners x items of one shard, and most shards of a build (each opens all bundles), if the settings name no number.
+PAIRS, MOST = 5e8, 16
 
 
 def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None) -> list[ShardRef]:
