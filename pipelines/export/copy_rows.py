@@ -151,7 +151,7 @@ class IdRows:
 
     def __init__(self, packed: NDArray[np.void]) -> None:
         self.packed, self._halves = packed, _halves(packed)
-        self._table = pd.Index(np.zeros(2, np.uint64))
+        self._table: pd.Index[Any] = pd.Index(np.zeros(2, np.uint64))
         while not self._table.is_unique:  # two ids share a hash once in 2**64 pairs
             self._factors = [np.uint64(secrets.randbits(64) | 1) for _ in range(2)]
             self._table = pd.Index(self._hashed(self._halves))
@@ -162,7 +162,7 @@ class IdRows:
     def of(self, packed: NDArray[np.void]) -> NDArray[np.int32]:
         """Return (n,) int32 row of each V16 id, -1 if unknown."""
         halves = _halves(packed)
-        row = self._table.get_indexer(self._hashed(halves)).astype(np.int32)
+        row = self._table.get_indexer(pd.Index(self._hashed(halves))).astype(np.int32)
         if len(self):
             row[(self._halves[row] != halves).any(axis=1)] = -1
         return row

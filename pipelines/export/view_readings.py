@@ -105,9 +105,7 @@ def store_counts(engine: Engine, as_of: datetime, counts: Mapping[Entity, tuple[
             text("CREATE TEMPORARY TABLE counted_now (LIKE matchbook_interaction_counts) ON COMMIT DROP")
         )
         for entity, (ids, count) in counts.items():
-            copy_rows(
-                connection, "counted_now", ("entity", "id", "interactions"), BytesIO(_as_csv(entity, ids, count))
-            )
+            copy_rows(connection, "counted_now", ("entity", "id", "interactions"), BytesIO(_as_csv(entity, ids, count)))
         run_script(connection, sql.load("keep_counts", _FOLDER))
         connection.execute(
             text(
