@@ -80,7 +80,8 @@ def fit_two_tower(
     For unseen owners: tokens (t,) ascending, rarity (t,), token_vectors and startup_token_vectors (t, d). Their vector
     is the normalised mean of the `words` (config) rarest tokens.
     For fold-in: user_lengths (n,), history_vectors (startups, d), see `TwoTowerFoldIn`.
-    The last tenth of the events selects the number of epochs. Then a new training uses all events. Equal rows, settings
+    The last tenth of the events selects the number of epochs, with `early_stopping`. Then a new training uses all
+    events. Equal rows, settings
     and processor type give equal bytes.
     Raises TooSparse without two positive pairs, TrainingError if the loss is not finite.
     """
@@ -136,7 +137,12 @@ class _Fitted:
 
 
 def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -> _Fitted | None:
-    """Train on early events and evaluate on pairs first seen in late ones; None if these are too few."""
+    """Train on early events and evaluate on pairs first seen in late ones; None if these are too few.
+
+    None also without `early_stopping`.
+    """
+    if not plan.config.early_stopping:
+        return None
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
     early_pairs = Pairs.from_interactions(early, plan.config.half_life_share)

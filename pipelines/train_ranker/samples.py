@@ -133,7 +133,8 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
     interactions, settings = snapshot.heard, run.settings
     most, share = settings.of(RankerConfig).cuts, settings.holdout.share
     windows = [
-        _Window(Cutoff(run, snapshot, cut), until) for cut, until in cuts(interactions, share, snapshot.as_of_us, most)
+        _Window(Cutoff(run, snapshot, cut, quick=True), until)
+        for cut, until in cuts(interactions, share, snapshot.as_of_us, most)
     ]
     shaping = digest_of(settings.recorded(Phase.TRAIN, Phase.RANK))
     record = run.artifacts.root / CUTS / f"{snapshot.name}-{shaping}.json"
