@@ -2,9 +2,9 @@
 
 Both build one sample marketplace and answer the same requests, with their own code and servers, one after the other.
 Only public interfaces are used: commands, variables, addresses, files of a release. Compared are snapshot rows, bundle
-arrays, lists, and cached and live answers. `--env` gives this checkout's build the instructions of another processor
-(`python -m benchmarks.same_lists HEAD --env OPENBLAS_CORETYPE=Nehalem`). Exit status: 0 equal, 1 different, 2 a build failed. Digests depend on
-the processor, so none are stored.
+arrays, lists, and cached and live answers. Exit status: 0 equal, 1 different, 2 a build failed. Digests depend on the
+processor, so none are stored. `--env` builds this checkout with the instructions of another processor, for example
+`HEAD --env OPENBLAS_CORETYPE=Nehalem`.
 """
 
 from __future__ import annotations

@@ -136,6 +136,11 @@ class Snapshot:
         return found
 
     @cached_property
+    def past_names(self) -> dict[int, str]:
+        """Names of earlier states by instant (pipelines/export/past.py)."""
+        return {}
+
+    @cached_property
     def _last(self) -> dict[int, Interactions]:
         return {}
 
