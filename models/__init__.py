@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 #: The instructions of most x86 processors since 2013. With newer ones on some machines, lists differ between machines
-#: (docs/decisions/0044-processor-instructions.md). Libraries read these variables when they are first imported.
+#: (docs/decisions/0045-processor-instructions.md). Libraries read these variables when they are first imported.
 AVX2_ONLY = {"OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"}
 
 
