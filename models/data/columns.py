@@ -35,7 +35,7 @@ class Column(NamedTuple):
 class Features:
     """Ordered columns of n candidates, by name.
 
-    whole: by group, the part of all values (see `whole_part`) that many batches share.
+    whole: by group, the part of all its values that many batches share, see `whole_parts`.
     """
 
     columns: Mapping[str, Column]
@@ -104,11 +104,11 @@ class Features:
         rest = tuple(i for i in range(len(every)) if i not in shared)
         return [Part(rest, self.cells(rows, rest)), *found]
 
-    def whole_part(self, group: str) -> Part:
-        """Return the part of all values of a group, which keeps what learners compute from it."""
-        mine = self._by_group()[group]
-        values = next(iter(column.values for column in self.columns.values() if column.group == group))
-        return self._part(mine, np.arange(len(values)))._replace(kept={})
+    def whole_parts(self, *groups: str) -> dict[str, Part]:
+        """Return the part of all values of each group that has columns. It keeps the results of learners."""
+        every, by_group = list(self.columns.values()), self._by_group()
+        size = {group: len(every[by_group[group][0]].values) for group in groups if group in by_group}
+        return {g: self._part(by_group[g], np.arange(n))._replace(kept={}) for g, n in size.items()}
 
     def _by_group(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}

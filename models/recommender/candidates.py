@@ -20,7 +20,7 @@ from models.schema import Method
 from models.scoring.scorer import Scorer, min_max
 from models.spec import Source
 
-#: From this many candidates per item on, `prepared` computes an item's part of the trees for all batches.
+#: Least number of candidates per item for which `prepared` changes a recipe.
 MANY = 4
 
 
@@ -52,13 +52,16 @@ def learned_features(
 
 
 def prepared(recipe: SurfaceRecommender, owners: int) -> SurfaceRecommender:
-    """Return the recipe for this number of owners: for many, the trees read each item's columns once."""
+    """Return the recipe for batches of this many owners in all. The lists are the same.
+
+    If there are many owners, the trees evaluate the columns of each item once, not once per batch.
+    """
     ranker, items = recipe.ranker, len(recipe.catalogue)
     if not isinstance(ranker, LearnedRanker) or not items or owners * LOOKED_AT < MANY * items:
         return recipe
     nobody = recipe.unseen_owners([])
     features = learned_features(recipe, nobody, wide_candidates(recipe, nobody), ranker.names)
-    return replace(recipe, whole={ranker.names: {ITEM: features.whole_part(ITEM)}})
+    return replace(recipe, whole={ranker.names: features.whole_parts(ITEM)})
 
 
 def learned_table(

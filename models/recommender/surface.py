@@ -138,7 +138,7 @@ class SurfaceRecommender:
     scorers: every enabled source with a bundle. item_recency, item_popularity: (m,). facets: (m,) codes by FACETS.
     ranker: None if off. as_of_us: cutoff of the catalogue. folds: fold-in by source.
     evidence: further features of the learned ranker; None without the bundle "activity_v1". wanted: its demand-weighted
-    sources. whole: by the names of its columns, see `Features.whole`.
+    sources. whole: see `Features`, by the ranker's `names`.
     """
 
     surface: Surface

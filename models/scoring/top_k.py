@@ -78,7 +78,7 @@ class Float32Product:
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
     def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
-        """See `Product.approximate`. It is kept, because `WeightedProduct` asks for the same batch."""
+        """See `Product.approximate`. A thread keeps its last product, because `WeightedProduct` needs it again."""
         last = self._last
         if last.owners is not owners or last.barred is not barred:
             out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
@@ -220,7 +220,7 @@ def top_k(
     parts = [slice(s, min(s + product.chunk, len(owners))) for s in range(0, len(owners), product.chunk)]
 
     def one(part: slice) -> Proposal:
-        whole = len(parts) == 1  # the same objects for the same batch, see `Float32Product.approximate`
+        whole = len(parts) == 1  # then the same objects, so that `Float32Product` knows its last product
         return _chunk(owners if whole else owners[part], product, barred if whole else barred[part], k)
 
     return stacked(list(_each(one, parts, threads)))
