@@ -39,8 +39,8 @@ from pipelines.run.run import Run, code_digest
 from pipelines.score.fast_product import with_fastest_product
 
 log = logging.getLogger(__name__)
-#: Owners x items of one shard, and most shards of a build, if the settings name no number.
-PAIRS, MOST = 5e8, 64
+#: Owners x items of one shard, and most shards of a build (each opens all bundles), if the settings name no number.
+PAIRS, MOST = 5e8, 16
 
 
 def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None) -> list[ShardRef]:
@@ -133,7 +133,7 @@ def open_shards(
     if parts and any(cap for s in Surface for cap in _caps(run, s)):
         lists, items = RankedLists.concat(parts), entities[surface.item].items_of(surface)
         found, about = _capped(run, surface, lists, entities[surface.owner], len(items))
-        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
+        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats([lists], items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
         parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
         shards = [_staged(run, s, part) for s, part in zip(shards, parts, strict=True)]
