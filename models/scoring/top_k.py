@@ -10,8 +10,9 @@ decide the result. Each depends on its pair alone, so chunks, batches and thread
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, Protocol
@@ -29,15 +30,21 @@ _PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors f
 _RUN = 128  # with this many pairs of one owner in a row it is cheaper to score them together
 _HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
 _BUFFER = 8_000_000  # entries of a chunk's product
+_LENGTHS = 8192  # rows whose lengths are computed at once
+
+#: From an array to the array to hold in its place, with equal content.
+Keep = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class Product(Protocol):
     """Approximate scores of all items for a chunk of owners, in the order of the scores.
 
-    vectors: (m, d) exact item vectors. chunk: best number of owners per call. lowest: sorts below every score.
+    vectors: (m, d) exact item vectors. weight: (m,) factors of the scores, 0 or more, or None.
+    chunk: best number of owners per call. lowest: sorts below every score.
     """
 
     vectors: NDArray[Any]
+    weight: NDArray[Any] | None
     chunk: int
     lowest: Any
 
@@ -52,6 +59,10 @@ class Product(Protocol):
         """Return (c,) bound of the difference from the exact score, before rounding to the product's type."""
         ...
 
+    def weighted(self, weight: NDArray[Any]) -> Product:
+        """Return the same product with scores multiplied by item weights (m,), 0 or more."""
+        ...
+
     def floor(self, kth: NDArray[Any], error: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the least approximate score of a true top-k item, if k items reach `kth` (c,).
 
@@ -61,21 +72,50 @@ class Product(Protocol):
         ...
 
 
+class _Plain(threading.local):
+    """The owners of a thread's last product, if nobody has written to it since."""
+
+    owners: NDArray[np.float32] | None = None
+
+
 class Float32Product:
-    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact one)."""
+    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact one).
+
+    A weighted product has no vectors of its own. In one thread, both are computed from one call of BLAS.
+    keep: returns the array to hold, such as a memory-mapped copy.
+    """
 
     lowest = np.float32(-np.inf)
+    weight: NDArray[np.float32] | None = None
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        whole = padded(np.ascontiguousarray(vectors, np.float32))
+    def __init__(self, vectors: NDArray[np.float32], keep: Keep = np.asarray) -> None:
+        whole = keep(padded(np.ascontiguousarray(vectors, np.float32)))
         self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of one array
         self._norm = longest(self.vectors)
-        self._scratch = Scratch()
+        self._scratch, self._plain, self._plainly = Scratch(), _Plain(), Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
+    def weighted(self, weight: NDArray[np.float32]) -> Float32Product:
+        other = copy.copy(self)
+        other.weight, other._scratch = np.asarray(weight, np.float32), Scratch()
+        other._norm = longest(self.vectors, other.weight)
+        return other
+
     def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.weight is None:
+            found, self._plain.owners = self._product(owners), None  # the caller writes to it
+            return found
         out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
-        return np.matmul(owners, self._columns, out=out)
+        n = len(self.weight)
+        np.multiply(self._product(owners)[:, :n], self.weight, out=out[:, :n])
+        return out
+
+    def _product(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = self._plainly.array("product", (len(owners), self._columns.shape[1]), np.float32)
+        if self._plain.owners is None or not np.array_equal(self._plain.owners, owners):
+            np.matmul(owners, self._columns, out=out)
+            self._plain.owners = owners
+        return out
 
     def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         return rounding(owners, self._norm)
@@ -105,23 +145,26 @@ def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.pad(vectors, ((0, -len(vectors) % WIDTH), (0, 0)))
 
 
-def longest(vectors: NDArray[np.float32]) -> np.float32:
-    """Return the largest Euclidean length of a row, rounded up."""
-    return np.float32(lengths(vectors).max(initial=0))
+def longest(vectors: NDArray[np.float32], weight: NDArray[np.float32] | None = None) -> np.float32:
+    """Return the largest Euclidean length of a row, times its weight (0 or more), rounded up."""
+    return np.float32((lengths(vectors) if weight is None else lengths(vectors) * weight).max(initial=0))
 
 
 def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) Euclidean length of each row, rounded up."""
-    length = np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32)
+    length = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), _LENGTHS):  # little memory for float64
+        part = slice(start, start + _LENGTHS)
+        length[part] = np.sqrt(np.square(vectors[part], dtype=np.float64).sum(1))
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
 def rounding(owners: NDArray[np.float32], norm: np.float32) -> NDArray[np.float32]:
     """Return (c,) bound of the difference of two float32 dot products of the same vectors.
 
-    It is gamma_d |u||v| (Higham, 3.1).
+    It is gamma_d |u||v| (Higham, 3.1). Two more terms bound the rounding of a weight.
     """
-    return np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * norm
+    return np.float32(1.1 * 2 * (owners.shape[1] + 2) * 2.0**-24) * lengths(owners) * norm
 
 
 def pair_scores(
@@ -149,6 +192,14 @@ def pair_scores(
         items.take(item[part], axis=0, out=right[:n], mode="clip")
         np.vecdot(left[:n], right[:n], out=out[part])
     return out + np.float32(0)  # -0.0 becomes 0.0: equal scores have equal bits
+
+
+def exact(
+    product: Product, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return (n,) exact scores of owners[owner] and items[item]."""
+    score = pair_scores(owners, product.vectors, owner, item)
+    return score if product.weight is None else score * product.weight[item] + np.float32(0)
 
 
 def top_k(
@@ -198,7 +249,7 @@ def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_mat
         place.append(_at_least(scores[part], floor) + start * scores.shape[1])
     owner, item = np.divmod(np.concatenate(place), scores.shape[1])
     if sure.all():
-        return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
+        return best_of(len(owners), owner, item, exact(product, owners, owner, item), k)
     return _second_try(owners, product, barred, k, sure, owner, item)
 
 
@@ -222,11 +273,12 @@ def _second_try(
     item: NDArray[np.int64],
 ) -> Proposal:
     again = np.flatnonzero(~sure)
-    found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
+    plain = Float32Product(product.vectors)
+    found = _chunk(owners[again], plain if product.weight is None else plain.weighted(product.weight), barred[again], k)
     kept = sure[owner]
     owner = np.concatenate([owner[kept], again[found.owner]])
     item = np.concatenate([item[kept], found.item])
-    return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
+    return best_of(len(owners), owner, item, exact(product, owners, owner, item), k)
 
 
 def _highest(dtype: np.dtype[Any]) -> Any:

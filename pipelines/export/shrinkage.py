@@ -81,7 +81,7 @@ def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
 
 
 def _rows(wanted: IdMap, ids: IdMap) -> NDArray[np.int32]:
-    return wanted.rows_of(ids.ids)
+    return wanted.find(ids.packed())
 
 
 def _of(ids: IdMap, row: NDArray[np.int32]) -> MissingRows:
