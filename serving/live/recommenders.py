@@ -26,7 +26,7 @@ from models.settings.idle import idle_line
 from models.settings.settings import Settings
 from serving import counters
 from serving.clients.postgres import OwnerRecord
-from serving.live.shared import SharedArrays
+from serving.live.shared_arrays import SharedArrays
 from serving.releases import HeldRelease
 
 log = logging.getLogger("matchbook.reader")

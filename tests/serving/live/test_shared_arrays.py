@@ -14,7 +14,7 @@ from models.data.mapped import LEAST_BYTES
 from models.recommender.recommend import recommend
 from models.recommender.surface import open_recommender
 from models.schema import Surface
-from serving.live.shared import SharedArrays
+from serving.live.shared_arrays import SharedArrays
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
@@ -42,7 +42,7 @@ def test_another_process_maps_the_same_file(tmp_path: Path) -> None:
         own.keep(LARGE)
     before = files(tmp_path)[0].stat().st_ino
     program = (
-        "import sys; from pathlib import Path; from tests.serving.live.test_shared import LARGE, SharedArrays\n"
+        "import sys; from pathlib import Path; from tests.serving.live.test_shared_arrays import LARGE, SharedArrays\n"
         "shared = SharedArrays(Path(sys.argv[1]), 'a')\n"
         "with shared.opening(): kept = shared.keep(LARGE)\n"
         "print(Path('/proc/self/maps').read_text())"
@@ -93,7 +93,7 @@ def test_without_a_folder_arrays_stay_in_memory(tmp_path: Path, harm: str) -> No
 def test_lists_from_mapped_arrays_equal_those_from_memory(
     surface: Surface, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("models.data.mapped", "serving.live.shared"):
+    for module in ("models.data.mapped", "serving.live.shared_arrays"):
         monkeypatch.setattr(f"{module}.LEAST_BYTES", 1)
     shared = SharedArrays(tmp_path, "a")
     with shared.opening():
