@@ -92,7 +92,6 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
 def open_bundle(name: str, directory: Path) -> Bundle:
     """Open and verify a bundle. Its large arrays are memory-mapped and read-only.
 
-    The digest of the whole content is checked. The checksum of each file is only read to name a damaged one.
     Raises BundleNotFound.
     Raises BundleCorrupt if a file is missing or changed, the format is unknown, or anybody may write a file.
     """
@@ -111,30 +110,24 @@ def _opened(name: str, directory: Path) -> Bundle:
         )
     manifest = _manifest(path)
     _check_modes([directory, path, *(directory / file for file in manifest["sha256"])])
-    try:
-        arrays = {k: map_array(directory / f"{name}_{k}.npy") for k in manifest["arrays"]}
-        maps = {k: _ids(directory, f"{name}_{k}_mapping.json", manifest["sha256"]) for k in manifest["maps"]}
-        extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
-        bundle = Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
-        same = bundle.digest() == manifest["digest"]
-    except (OSError, ValueError, KeyError) as error:
-        _check_files(directory, manifest["sha256"])
-        raise BundleCorrupt(f"{path} names a missing or broken file ({error}); roll back or train again") from error
-    forget_pages(arrays.values())
-    if not same:
-        _check_files(directory, manifest["sha256"])
-        raise BundleCorrupt(f"{path} was changed since it was written; roll back to another release or train again")
-    return bundle
-
-
-def _check_files(directory: Path, expected: Mapping[str, str]) -> None:
-    """Raise BundleCorrupt with the name of the first file that differs from its sha256."""
-    for file, sha in expected.items():
+    for file, sha in manifest["sha256"].items():
         if not (directory / file).is_file() or sha256_of(directory / file) != sha:
             raise BundleCorrupt(
                 f"{directory / file} differs from its manifest (truncated, changed or missing); "
                 "roll back to another release or train again"
             )
+    try:
+        arrays = {k: map_array(directory / f"{name}_{k}.npy") for k in manifest["arrays"]}
+        maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
+        extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleCorrupt(f"{path} names a missing or broken file ({error}); roll back or train again") from error
+    bundle = Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
+    same = bundle.digest() == manifest["digest"]
+    forget_pages(arrays.values())
+    if not same:
+        raise BundleCorrupt(f"{path} was changed since it was written; roll back to another release or train again")
+    return bundle
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -168,11 +161,9 @@ def _check_modes(paths: Sequence[Path]) -> None:
 _MAPS: WeakValueDictionary[str, IdMap] = WeakValueDictionary()
 
 
-def _ids(directory: Path, file: str, expected: Mapping[str, str]) -> IdMap:
-    body = (directory / file).read_bytes()
+def _ids(path: Path) -> IdMap:
+    body = path.read_bytes()
     sha = hashlib.sha256(body).hexdigest()
-    if sha != expected[file]:
-        raise ValueError(f"{file} differs from its manifest")
     found = _MAPS.get(sha)
     if found is None:
         stored = json.loads(body)

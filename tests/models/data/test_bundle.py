@@ -141,7 +141,7 @@ def test_bundles_with_equal_ids_hold_them_once(tmp_path: Path) -> None:
 
 
 def test_another_number_of_later_rows_is_refused(tmp_path: Path) -> None:
-    """The digest leaves this number out."""
+    """Only the checksum of the file covers this number."""
     write_bundle(example(), tmp_path)
     path = tmp_path / "als_v1_user_mapping.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}))
