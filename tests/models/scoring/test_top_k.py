@@ -13,10 +13,13 @@ from models.scoring.scorer import order_by_score
 from models.scoring.top_k import Float32Product, best_of, pair_scores, top_k
 
 
-def naive(owners: np.ndarray, items: np.ndarray, barred: np.ndarray, k: int) -> list[list[tuple[int, float]]]:
+def naive(
+    owners: np.ndarray, items: np.ndarray, barred: np.ndarray, k: int, weight: np.ndarray | None = None
+) -> list[list[tuple[int, float]]]:
     """Score all pairs one by one, sort stably, and return the first k."""
     b, m = len(owners), len(items)
     pairs = pair_scores(owners, items, np.repeat(np.arange(b), m), np.tile(np.arange(m), b)).reshape(b, m)
+    pairs = pairs if weight is None else pairs * weight + np.float32(0)
     lists = []
     for i in range(b):
         free = np.flatnonzero(~barred[i])
@@ -58,6 +61,31 @@ def test_equals_the_definition(seed: int, b: int, m: int, d: int, share: float, 
     owners, items, barred = world(seed, b, m, d, share, levels)
     got = top_k(owners, Float32Product(items), sparse.csr_matrix(barred), k)
     assert found(got) == naive(owners, items, barred, k)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    b=st.integers(1, 40),
+    m=st.integers(1, 700),
+    d=st.integers(1, 20),
+    levels=st.sampled_from([0, 1, 2]),
+    k=st.integers(1, 60),
+    calls=st.lists(st.tuples(st.booleans(), st.integers(0, 1)), min_size=2, max_size=6),
+)
+def test_plain_and_weighted_calls_share_a_product(
+    seed: int, b: int, m: int, d: int, levels: int, k: int, calls: list[tuple[bool, int]]
+) -> None:
+    """Each call has one of two batches, which differ in owners and in barred items."""
+    rng = np.random.default_rng(seed)
+    worlds = [world(seed + i, b, m, d, 0.2, levels) for i in range(2)]
+    items, weight = worlds[0][1], rng.choice([0, 0.3, 1, 2.7], m).astype(np.float32)
+    plain = Float32Product(items)
+    weighted = plain.weighted(weight)
+    for with_weight, batch in calls:
+        owners, _, barred = worlds[batch]
+        got = top_k(owners, weighted if with_weight else plain, sparse.csr_matrix(barred), k)
+        assert found(got) == naive(owners, items, barred, k, weight if with_weight else None)
 
 
 @pytest.mark.parametrize("k", [1, 100, 250, 5000])

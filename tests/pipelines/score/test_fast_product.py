@@ -44,6 +44,9 @@ def test_lists_are_equal(seed: int, b: int, m: int, d: int, k: int, share: float
     items[m // 2 :] = items[: m - m // 2]  # exact ties
     barred = sparse.csr_matrix(rng.random((b, m)) < share)
     assert same(top_k(owners, BFloat16Product(items), barred, k), top_k(owners, Float32Product(items), barred, k))
+    weight = rng.choice([0, 0.3, 1, 2.7], m).astype(np.float32)
+    half, single = (make(items).weighted(weight) for make in (BFloat16Product, Float32Product))
+    assert same(top_k(owners, half, barred, k), top_k(owners, single, barred, k))
 
 
 def test_nearly_equal_scores_are_distinct() -> None:
