@@ -47,8 +47,8 @@ check: lint ## lint, then check types and architecture
 coverage: install ## measure the lines and branches that the tests run: [ARGS=tests/models], by default all tests
 	@$(TESTS) -m "not e2e and not browser and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
-bench: install ## run benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
-	@$(V) -m benchmarks $(SIZE)
+bench: install ## run benchmarks: [SIZE=2k|20k|100k|1m], by default 2k and 20k [KEEP=<home>]
+	@$(V) -m benchmarks $(SIZE) $(if $(KEEP),--keep "$(KEEP)")
 
 test-compose: install ## test the image and the compose file; needs a container engine, for root not a running one
 	@$(V) -m pytest -q -rs -m compose tests/e2e/test_compose_run.py

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [2k|20k|100k …] [--write]`: seconds and memory of every step on generated marketplaces."""
+"""`python -m benchmarks [2k|20k|100k|1m …] [--write]`: seconds and memory of every step on generated marketplaces."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("size", nargs="*", metavar="SIZE", help="2k, 20k or 100k; default: 2k 20k")
+    parser.add_argument("size", nargs="*", metavar="SIZE", help="2k, 20k, 100k or 1m; default: 2k 20k")
     parser.add_argument("--write", action="store_true", help="write the tables to docs/reference/benchmarks.md")
-    parser.add_argument("--keep", type=Path, help="a home to use and keep (one size)")
+    parser.add_argument("--keep", type=Path, help="a home to use and keep (one size); finished steps are not repeated")
     parser.add_argument(
         "--without", action="append", default=[], choices=["datasets", "rankers"], help="parts to leave out"
     )

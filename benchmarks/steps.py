@@ -1,12 +1,13 @@
 """The timed steps, each in its own process: `python -m benchmarks.steps HOME STEP [ARGUMENT…]`.
 
-The last line on stdout is JSON: the step's seconds and peak_mb, with imports, and its own facts.
+The last line on stdout is JSON: the step's seconds, user CPU seconds of all its threads, peak_mb, and its own facts.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -63,12 +64,12 @@ def copy(settings: Settings) -> dict[str, Any]:
     return {"rows": rows, "mb": round(sink.mb, 1), "own_seconds": time.perf_counter() - start}
 
 
-def export(settings: Settings) -> dict[str, Any]:
-    """Export the snapshot and start the run that later steps continue."""
+def export(settings: Settings, ranker: str) -> dict[str, Any]:
+    """Export the snapshot and start the run that later steps continue, with the same settings."""
     from pipelines.export.export import export_snapshot
     from pipelines.run_build import default_cutoff
 
-    run = Run.start(settings, RUN, default_cutoff(settings))
+    run = Run.start(settings.layered({"ranker": ranker}, "given"), RUN, default_cutoff(settings))
     start = time.perf_counter()
     snapshot = export_snapshot(run)
     return {"snapshot": snapshot, "own_seconds": time.perf_counter() - start}
@@ -169,7 +170,8 @@ def main() -> int:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     seconds = time.perf_counter() - start
-    sys.stdout.write("\n" + json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **facts}) + "\n")
+    cpu = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    sys.stdout.write("\n" + json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": peak_mb(), **facts}) + "\n")
     return 0
 
 

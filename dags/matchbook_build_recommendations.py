@@ -34,6 +34,8 @@ which. `refresh_ranked_lists` still updates lists of owners with new interaction
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param, task_group
 from matchbook_tasks.build import (
     assemble,
@@ -105,10 +107,9 @@ def train(build: Upstream) -> Upstream:
 
 @task_group(tooltip="Evaluate the models on held-out events and train the ranker on them")
 def judge(build: Upstream, trained: Upstream) -> Upstream:
-    learned, report = fit_ranker(build), evaluate(build)
-    complete = choose_bundles(build, trained, learned)
-    hold_out(build) >> learned >> report >> complete
-    return complete
+    learned, evaluated = fit_ranker(build), evaluate(build)
+    hold_out(build) >> learned >> evaluated
+    return [choose_bundles(build, trained, learned), evaluated]
 
 
 @task_group(tooltip="Make the lists of all owners, one task for each shard")
@@ -117,8 +118,10 @@ def score(build: Upstream) -> Upstream:
 
 
 @task_group(tooltip="Check, store, compare and publish")
-def release(build: Upstream, shards: Upstream) -> None:
-    weighed = weigh(build, assemble(build, shards))
+def release(build: Upstream, shards: Upstream, evaluated: Upstream) -> None:
+    lists = assemble(build, shards)
+    weighed = weigh(build, lists)
+    evaluated >> lists  # a leak that the evaluation finds stops the release
     write_report(build, weighed) >> gate(weighed) >> publish(weighed)
 
 
@@ -133,8 +136,9 @@ def release(build: Upstream, shards: Upstream) -> None:
 )
 def build_recommendations() -> None:
     snapshot = prepare()
-    build = judge(snapshot, train(snapshot))
-    release(build, score(build))
+    judged: Any = judge(snapshot, train(snapshot))
+    build, evaluated = judged
+    release(build, score(build), evaluated)
 
 
 build_recommendations()

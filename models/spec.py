@@ -79,6 +79,7 @@ class ModelSpec:
     may not serve. fold_in: (Scorer, Bundle, Sides) -> FoldIn or None.
     switch: settings that must all be on. pin: setting that pins a directory.
     demand_weighted: also proposes by score times demand. required: a release needs it. optional: not on all data.
+    quick: most of fields of its table in fits at rolling-origin cutoffs. These models only make features.
     cheap: leak checks train it in every build. extend: new entities in a refresh, (Bundle, Newcomers) -> Bundle.
     forget: erasure beyond blank rows.
     command: a command, then options that replace a setting of the table, "option=field" if the names differ.
@@ -103,6 +104,7 @@ class ModelSpec:
     demand_weighted: bool = False
     required: bool = False
     optional: bool = False
+    quick: tuple[tuple[str, bool | int], ...] = ()
     cheap: bool = False
     extend: str = ""
     forget: str = ""

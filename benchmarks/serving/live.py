@@ -84,7 +84,7 @@ def prepare(home: Path, size: str, with_ranker: bool) -> None:
         return
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    bench = Bench(home)
+    bench = Bench(home, ())
     with servers(settings_of(home)):
         bench.step("generate", "generate", *map(str, SIZES[size]))
         bench.step("import", "load")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,11 @@ from models.schema import COUNTED_TYPES, PEOPLE_LEAST
 #: Multiplications per block. They bound the memory of a block of the items x items product (12 bytes each at most).
 BLOCK = 8_000_000
 _VALUE_BITS = 31
-#: Most recent pairs of a history that are compared.
-HISTORY = 500
+#: Most recent pairs of a history that are compared; half as many, or a quarter, if the fit needs more than PRODUCTS
+#: multiplications.
+HISTORY, PRODUCTS = 500, 3_000_000_000
+#: Most pairs that are stored. If there are many items, each keeps fewer neighbours than the setting says.
+PAIRS = 60_000_000
 
 
 def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
@@ -54,20 +58,23 @@ def fit_neighbours(
     data: the cosine in 0..1. Each term is halved for every `half_life_share` of the events' `Span` since the
     neighbour's pair.
     Indices ascend within a row, without the item itself; ties go to the lower row. An item without positive pairs has
-    an empty row. Only an owner's newest `history` pairs are compared, which bounds the work.
+    an empty row. Only an owner's newest `history` pairs are compared, which bounds the work; see HISTORY and PAIRS.
     people: add a second csr over the same pairs (people_indptr, people_indices, people_data). It counts people who met
     the row's item and had an event with the column's item. A cell is uint16 `EventType.code << 8 | number`, for the
     heaviest type with at least PEOPLE_LEAST people. The number is at most 255.
     Raises TooSparse without positive pairs.
     """
-    columns, fresh = _columns(interactions, config.half_life_share, history)
+    liked = interactions.csr(damping="binary") > 0
+    history = _affordable(np.diff(liked.indptr), history)
+    keep = min(config.count, max(PAIRS // max(liked.shape[1], 1), 1))
+    columns, fresh = _columns(interactions, liked, config.half_life_share, history)
     if not columns.nnz:
         raise TooSparse(
             "expected events of interest to compare items, got none before the cutoff: load events "
             "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)"
         )
     rows = sparse.csr_matrix(columns.T)
-    work = partial(_best, rows, fresh, config.count)
+    work = partial(_best, rows, fresh, keep)
     with ThreadPoolExecutor(threads) as pool:
         bounds = list(_blocks(rows, fresh))
         blocks = list(pool.map(lambda block: work(*block), bounds))
@@ -80,7 +87,7 @@ def fit_neighbours(
             counts = sparse.vstack(list(pool.map(lambda block: count(*block), bounds)), format="csr")
             arrays |= {f"people_{name}": getattr(counts, name) for name in ("indptr", "indices", "data")}
     told = {
-        "neighbours": config.count,
+        "neighbours": keep,
         "neighbours_history": history,
         "half_life_share": config.half_life_share,
         "rows": len(interactions),
@@ -91,13 +98,24 @@ def fit_neighbours(
     return Bundle(name, told, arrays, {"item": interactions.items})
 
 
-def _columns(interactions: Interactions, share: float, history: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def _affordable(lengths: NDArray[np.integer[Any]], history: int) -> int:
+    """Return the longest history that takes at most PRODUCTS multiplications: `history`, its half, and so on.
+
+    lengths: (owners,) number of positive pairs.
+    """
+    while history > 1 and int((np.minimum(lengths, history).astype(np.int64) ** 2).sum()) > PRODUCTS:
+        history //= 2
+    return history
+
+
+def _columns(
+    interactions: Interactions, liked: sparse.csr_matrix, share: float, history: int
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """Return (owners, items) columns of length 1, and the same with cells decayed by the pair's age.
 
     Each row is first divided by the fourth root of its length. A product of two cells is then divided by the square
-    root.
+    root. liked: (owners, items) bool, the positive pairs.
     """
-    liked = interactions.csr(damping="binary") > 0
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
     last = last_seen(interactions, owner, liked.indices)
     kept = newest(owner, liked.indices, last, history)

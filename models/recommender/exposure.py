@@ -10,6 +10,7 @@ not, the best refused items stay.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,12 +62,12 @@ def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
     return lists.take(np.arange(start, stop))
 
 
-def exposure_stats(lists: RankedLists, catalogue: NDArray[np.integer[Any]]) -> dict[str, float]:
+def exposure_stats(parts: Sequence[RankedLists], catalogue: NDArray[np.integer[Any]]) -> dict[str, float]:
     """Return "coverage", "gini" of exposure, and "most" (largest count of one item) of all top tens.
 
-    catalogue: (m,) item rows, ascending; other items do not count.
+    parts: at least one batch of lists. catalogue: (m,) item rows, ascending; other items do not count.
     """
-    item = lists.item[_top(lists)]
+    item = np.concatenate([lists.item[_top(lists)] for lists in parts])
     shown = np.searchsorted(catalogue, item[np.isin(item, catalogue)])
     count = np.bincount(shown, minlength=len(catalogue))
     spread = gini(count)

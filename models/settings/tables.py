@@ -196,7 +196,13 @@ class Score:
     """Scoring."""
 
     shards: int = setting(
-        8, "scoring tasks of a build", unit="tasks", low=1, high=1000, phase=Phase.DEPLOY, flat="shards"
+        0,
+        "scoring tasks of a build; 0: chosen by the number of owners and items",
+        unit="tasks",
+        low=0,
+        high=1000,
+        phase=Phase.DEPLOY,
+        flat="shards",
     )
 
 

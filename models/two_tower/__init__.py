@@ -26,11 +26,14 @@ class TwoTowerConfig:
     )
     epochs: int = setting(
         10,
-        "training epochs at most; the newest tenth of the events decides",
+        "training epochs at most",
         low=1,
         high=500,
         phase=Phase.TRAIN,
         tune=(5, 10, 20),
+    )
+    early_stopping: bool = setting(
+        True, "choose the number of epochs on the newest tenth of the events; off: all", phase=Phase.TRAIN
     )
     batch: int = setting(512, "pairs per batch, with in-batch negatives", unit="pairs", low=2, phase=Phase.TRAIN)
     rows: int = setting(120_000, "pairs drawn per epoch at most", unit="pairs", low=2, phase=Phase.TRAIN)
@@ -56,6 +59,7 @@ SPEC = ModelSpec(
     switch=("routing.enable_two_tower",),
     pin="routing.two_tower_model_path",
     demand_weighted=True,
+    quick=(("epochs", 3), ("early_stopping", False)),
     forget="models.two_tower.network:zero_embedding",
     command=(
         "train-two-tower",

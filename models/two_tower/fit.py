@@ -80,7 +80,8 @@ def fit_two_tower(
     For unseen owners: tokens (t,) ascending, rarity (t,), token_vectors and startup_token_vectors (t, d). Their vector
     is the normalised mean of the `words` (config) rarest tokens.
     For fold-in: user_lengths (n,), history_vectors (startups, d), see `TwoTowerFoldIn`.
-    The last tenth of the events selects the number of epochs. Then a new training uses all events. Equal rows, settings
+    The last tenth of the events selects the number of epochs, with `early_stopping`. Then a new training uses all
+    events. Equal rows, settings
     and processor type give equal bytes.
     Raises TooSparse without two positive pairs, TrainingError if the loss is not finite.
     """
@@ -136,7 +137,12 @@ class _Fitted:
 
 
 def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -> _Fitted | None:
-    """Train on early events and evaluate on pairs first seen in late ones; None if these are too few."""
+    """Train on early events and evaluate on pairs first seen in late ones; None if these are too few.
+
+    None also without `early_stopping`.
+    """
+    if not plan.config.early_stopping:
+        return None
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
     early_pairs = Pairs.from_interactions(early, plan.config.half_life_share)
@@ -148,7 +154,8 @@ def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -
 
 def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epochs: int) -> _Fitted:
     """Train from scratch. With late pairs, stop after PATIENCE epochs without a better metric."""
-    sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, plan.config.dimensions
+    users = len(inputs.user_id) if inputs.user_id.any() else 0
+    sizes = users, len(inputs.item_id), inputs.terms, plan.config.dimensions
     towers = _seeded(towers_of(*sizes), plan)
     tensors = on_device(inputs, plan.device)
     optimiser = Adam(towers.parameters(), lr=plan.config.learning_rate, fused=True)
@@ -245,11 +252,12 @@ def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
 
     A ranking metric, because the cross entropy of other startups rises long before the lists get worse.
     """
-    people, startups = vectors(towers, tensors)
+    who, place = np.unique(late.user, return_inverse=True)
+    people, startups = vectors(towers, tensors, who)
     unmet = tensors["item_id"].cpu().numpy() == 0
     total = 0.0
     for rows in np.array_split(np.arange(len(late.user)), max(len(late.user) // 256, 1)):
-        scores = people[late.user[rows]] @ startups.T
+        scores = people[place[rows]] @ startups.T
         wanted = scores[np.arange(len(rows)), late.item[rows]]
         above = (scores > wanted[:, None]) & ~unmet & (late.met[late.user[rows]].toarray() == 0)
         total += float((1 / np.log2(2 + above.sum(axis=1))).sum())
@@ -312,6 +320,6 @@ def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, plan:
         "id_dropout": ID_DROPOUT,
         "words": WORDS,
         "history": HISTORY,
-        "known_users": int((inputs.user_id > 0).sum()),
+        "known_users": int((inputs.history[:, 0] > 0).sum()),
         "known_startups": int((inputs.item_id > 0).sum()),
     }

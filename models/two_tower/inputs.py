@@ -18,6 +18,9 @@ from models.two_tower.scorer import role_word
 #: Most tokens of a profile (the rarest), startups of a history (the newest), and dislikes of a user.
 WORDS, HISTORY, DISLIKES = 24, 20, 4
 MOST_LATE = 4096
+#: With more users no user has an embedding of its own: the sampled pairs would train each of them too rarely, and each
+#: step would update the whole table.
+MOST_IDS = 250_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ class TowerInputs:
     """Inputs per user and startup. 0 is padding, so all numbers count from 1.
 
     user_words, item_words: (n, WORDS) tokens of a vocabulary of `terms` tokens.
-    user_id, item_id: (n,) own row, 0 for entities without training pairs.
+    user_id, item_id: (n,) own row, 0 for entities without training pairs. user_id: all 0 with more than MOST_IDS users.
     history: (users, HISTORY) startups, newest first. disliked: (users, DISLIKES) startups.
     user_share, item_share: (n,) log share of the pairs (the logQ of Yi et al. 2019).
     """
@@ -128,7 +131,7 @@ def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerIn
         terms=len(words.tokens),
         user_words=words.people,
         item_words=words.startups,
-        user_id=np.where(per_user > 0, np.arange(1, users + 1), 0).astype(np.int32),
+        user_id=np.where((per_user > 0) & (users <= MOST_IDS), np.arange(1, users + 1), 0).astype(np.int32),
         item_id=np.where(per_item > 0, np.arange(1, items + 1), 0).astype(np.int32),
         history=padded(pairs.user[kept], pairs.item[kept], users, HISTORY),
         disliked=padded(disliked.row, disliked.col, users, DISLIKES),

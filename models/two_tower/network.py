@@ -72,13 +72,14 @@ def startups_of(
 
 
 def vectors(
-    towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
+    towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], some: NDArray[np.int32] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return vectors of all users and startups, computed in chunks."""
+    """Return vectors of all users, or of some rows, and of all startups, computed in chunks."""
     import torch
 
     with torch.no_grad():
         users, items = (torch.arange(len(tensors[ids]), device=tensors[ids].device) for ids in ("user_id", "item_id"))
+        users = users if some is None else torch.from_numpy(some).long().to(users.device)
         people = [people_of(towers, tensors, rows, tensors["history"][rows], None) for rows in torch.split(users, 8192)]
         startups = [startups_of(towers, tensors, rows, None) for rows in torch.split(items, 8192)]
         return torch.cat(people).cpu().numpy(), torch.cat(startups).cpu().numpy()
@@ -130,7 +131,7 @@ def zero_embedding(stored: bytes, side: str, row: int) -> bytes:
     import torch
 
     weights = torch.load(io.BytesIO(stored), weights_only=True)
-    weights[_TABLES[side]][row + 1] = 0
+    weights[_TABLES[side]][row + 1 : row + 2] = 0  # a table without ids has only the padding row
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     return buffer.getvalue()

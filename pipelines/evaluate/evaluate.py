@@ -61,7 +61,7 @@ from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train.leakage import check_labels, check_leaks, check_missing
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage, teaching
-from pipelines.train_ranker.validation_models import store_validation_models, validation_models_of
+from pipelines.train_ranker.validation_models import store_validation_models
 
 _LOG = logging.getLogger(__name__)
 FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
@@ -79,9 +79,13 @@ def evaluate_build(run: Run, build: BuildRef) -> EvaluationRef:
 
 
 def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
-    """The step: choose the versions of the models for the lists and for their evaluation."""
+    """The step: choose the versions of the models for the lists and for their evaluation by later builds."""
     chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
-    return replace(build, bundles=chosen, validation_models=validation_models_of(run))
+    try:
+        stage = open_second_stage(run, Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot))
+    except TooSparse:
+        return replace(build, bundles=chosen)
+    return replace(build, bundles=chosen, validation_models=store_validation_models(run, stage))
 
 
 def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
@@ -106,7 +110,6 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
         leaks = _checked(snapshot, stage)
-        store_validation_models(run, stage)
         lessons = ranker_samples(run, snapshot) if leave_out and stage.learned is not None else {}
         found = {
             **about,

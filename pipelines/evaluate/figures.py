@@ -153,7 +153,7 @@ def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome
     for multiple in (0.0, *CAPS):
         most = cap_of(multiple, lists, len(catalogue)) if multiple else 0
         found = apply_cap(lists, most) if multiple else lists
-        ndcg, spread = _ndcg(found, catalogue, outcome), exposure_stats(found, catalogue)
+        ndcg, spread = _ndcg(found, catalogue, outcome), exposure_stats([found], catalogue)
         difference = metrics.paired_difference(ndcg, before)
         rows.append(
             {

@@ -89,7 +89,7 @@ def _mix(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:
     """Return coverage and Gini of exposure in the first ten, None where nothing is shown."""
-    found = exposure_stats(lists, items.items_of(surface))
+    found = exposure_stats([lists], items.items_of(surface))
     return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
 

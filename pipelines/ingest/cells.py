@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.data.entities import NIL
+from models.data.entities import ID_BYTES, NIL
 from models.schema import INTERACTION_TYPES, Field, FieldType, Table
 from pipelines.ingest.rows import Chunk, Reject, texts
 
@@ -24,6 +23,7 @@ _DAY = "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
 WHOLE_DAY = "whole_day"
 _COUNT = "^[0-9]{1,18}$"
 _KINDS = pa.array([t.value for t in INTERACTION_TYPES])
+_PACKED = np.dtype((np.void, ID_BYTES))
 _TIME = pa.timestamp("us", "UTC")
 _INSTANTS = (FieldType.PAST, FieldType.EVENT_TIME, FieldType.INSTANT)
 
@@ -123,29 +123,34 @@ def _instants_one_by_one(cell: pa.Array) -> pa.Array:
 
 
 class Ids:
-    """The ids of one file, 40 bytes of memory each."""
+    """The ids of one file, 16 bytes of memory each, sorted: a look-up does not depend on their number."""
 
     def __init__(self) -> None:
-        self._known = pa.array([], pa.string())
+        self._known = np.zeros(0, _PACKED)
 
     def __len__(self) -> int:
         return len(self._known)
 
     def take(self, ids: pa.Array, verdict: Verdict) -> None:
         """Add the ids of good rows. Reject ids of this or an earlier chunk as duplicates."""
-        ids = pc.if_else(pa.array(verdict.good), ids, pa.scalar(None, pa.string()))
-        verdict.against(pa.array(self._repeated(ids)), "duplicate id")
-        self._known = pa.concat_arrays([self._known, ids.filter(pa.array(verdict.good))])
+        packed, before = _packed(ids, verdict.good), verdict.good
+        again = np.ones(len(packed), bool)
+        again[np.unique(packed, return_index=True)[1]] = False
+        verdict.against(pa.array((again & before) | self._hold(packed)), "duplicate id")
+        self._known = np.sort(np.concatenate([self._known, packed[verdict.good]]))
 
     def must_hold(self, ids: pa.Array, verdict: Verdict, what: str) -> None:
         """Reject rows that name an unknown id."""
-        verdict.against(pc.and_(pc.invert(pc.is_in(ids, self._known)), pc.is_valid(ids)), f"unknown {what}")
+        verdict.against(pa.array(~self._hold(_packed(ids, verdict.good))), f"unknown {what}")
 
-    def _repeated(self, ids: pa.Array) -> NDArray[np.bool_]:
-        encoded = pc.dictionary_encode(ids)
-        codes = np.asarray(pc.fill_null(encoded.indices, -1))
-        again = np.ones(len(codes), bool)
-        again[np.unique(codes, return_index=True)[1]] = False
-        taken = np.asarray(pc.is_in(ids, self._known), dtype=object).astype(bool)
-        repeated: NDArray[Any] = (again | taken) & (codes >= 0)
-        return repeated
+    def _hold(self, packed: NDArray[np.void]) -> NDArray[np.bool_]:
+        if not len(self._known):
+            return np.zeros(len(packed), bool)
+        place = np.minimum(np.searchsorted(self._known, packed), len(self._known) - 1)
+        return np.asarray(self._known[place] == packed)
+
+
+def _packed(ids: pa.Array, good: NDArray[np.bool_]) -> NDArray[np.void]:
+    """Return (n,) 16 bytes of each good row's UUID, and of the nil UUID for every other row."""
+    text = pc.replace_substring(pc.if_else(pa.array(good), ids, NIL), "-", "")
+    return np.frombuffer(bytes.fromhex("".join(text.to_pylist())), _PACKED)

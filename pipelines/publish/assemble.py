@@ -106,7 +106,7 @@ def shares_of(
         "method": of("method"),
         "route": of("route"),
         "source": {k: v for k, v in sources.items() if v},
-        "exposure": exposure_stats(RankedLists.concat(parts), catalogue) if parts else {},
+        "exposure": exposure_stats(parts, catalogue) if parts else {},
     }
 
 

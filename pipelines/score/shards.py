@@ -38,12 +38,15 @@ from pipelines.run.run import Run, code_digest
 from pipelines.score.fast_product import with_fastest_product
 
 log = logging.getLogger(__name__)
+#: Owners x items of one shard, and most shards of a build (each opens all bundles), if the settings name no number.
+PAIRS, MOST = 5e8, 16
 
 
 def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None) -> list[ShardRef]:
     """The step: plan about `settings.shards` shards, divided by owners x items of each surface.
 
-    A surface with owners gets at least one. Raises DataError on an unknown surface.
+    By default one for each PAIRS, at most MOST. A surface with owners gets at least one. Raises DataError on an unknown
+    surface.
     """
     known = {s.value: s for s in Surface}
     unknown = sorted(set(surfaces or ()) - set(known))
@@ -56,9 +59,10 @@ def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None
     owners = {s: len(entities[s.owner].owners_of(s)) for s in wanted}
     work = {s: owners[s] * (1 + len(entities[s.item].items_of(s))) for s in wanted}
     total = max(sum(work.values()), 1)
+    asked = run.settings.score.shards or min(total / PAIRS, MOST)
     shards = []
     for s in wanted:
-        parts = min(owners[s], max(1, round(run.settings.score.shards * work[s] / total)))
+        parts = min(owners[s], max(1, round(asked * work[s] / total)))
         bounds = np.linspace(0, owners[s], parts + 1).astype(int).tolist() if parts else []
         shards += [
             ShardRef(s.value, i, a, b, build.snapshot, dict(build.bundles)) for i, (a, b) in enumerate(pairwise(bounds))
@@ -127,7 +131,7 @@ def open_shards(
     if parts and any(cap for s in Surface for cap in _caps(run, s)):
         lists, items = RankedLists.concat(parts), entities[surface.item].items_of(surface)
         found, about = _capped(run, surface, lists, entities[surface.owner], len(items))
-        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
+        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats([lists], items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
         parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
         shards = [_staged(run, s, part) for s, part in zip(shards, parts, strict=True)]

@@ -21,7 +21,8 @@ from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.learned_ranker.scorer import ACTIVITY
 from models.setting import Phase
 from models.settings.settings import Settings
-from pipelines.export.past import known_at
+from models.spec import flat_names
+from pipelines.export.past import known_at, name_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, code_version
 from pipelines.store.artifacts import CUTS
@@ -33,11 +34,26 @@ FACTS = (*registry.required(), ACTIVITY)
 
 @dataclass(frozen=True, eq=False)
 class Cutoff:
-    """One past cutoff of a snapshot, microseconds since 1970 UTC."""
+    """One past cutoff of a snapshot, microseconds since 1970 UTC. quick: fit cheaper models, see `ModelSpec.quick`."""
 
     run: Run
     snapshot: Snapshot
     cut_us: int
+    quick: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The build's settings, with the limits of each spec's `quick` if asked."""
+        given = self.run.settings
+        if not self.quick:
+            return given
+        limits = {
+            flat_names(spec.table_name, spec.config)[field]: limit
+            for spec in registry.MODELS
+            if spec.config
+            for field, limit in spec.quick
+        }
+        return given.layered({flat: min(limit, given.given(flat)) for flat, limit in limits.items()}, "given")
 
     @cached_property
     def past(self) -> Snapshot:
@@ -46,12 +62,12 @@ class Cutoff:
     @cached_property
     def name(self) -> str:
         """`<slug>-<digest8>`, of the rows, the settings of training, and the code."""
-        slug = self.past.name.rpartition("-")[0]
-        return f"{slug}-{digest_of(self.past.name, self.run.settings.recorded(Phase.TRAIN))}"
+        rows = name_at(self.snapshot, self.cut_us)
+        return f"{rows.rpartition('-')[0]}-{digest_of(rows, self.settings.recorded(Phase.TRAIN))}"
 
     def model(self, name: str) -> Bundle:
         """Return a base model fitted on what existed at the cutoff, kept after the first fit. Raises TooSparse."""
-        return self.kept(name, name, lambda: fit(name, self.past, self.run.settings))
+        return self.kept(name, name, lambda: fit(name, self.past, self.settings))
 
     def directory(self, name: str) -> Path:
         return self.run.artifacts.root / CUTS / self.name / name

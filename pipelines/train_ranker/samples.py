@@ -28,7 +28,7 @@ from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, EventType, Surface
 from models.setting import Phase
-from pipelines.export.past import known_at
+from pipelines.export.past import name_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
 from pipelines.store.artifacts import CUTS
@@ -133,7 +133,8 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
     interactions, settings = snapshot.heard, run.settings
     most, share = settings.of(RankerConfig).cuts, settings.holdout.share
     windows = [
-        _Window(Cutoff(run, snapshot, cut), until) for cut, until in cuts(interactions, share, snapshot.as_of_us, most)
+        _Window(Cutoff(run, snapshot, cut, quick=True), until)
+        for cut, until in cuts(interactions, share, snapshot.as_of_us, most)
     ]
     shaping = digest_of(settings.recorded(Phase.TRAIN, Phase.RANK))
     record = run.artifacts.root / CUTS / f"{snapshot.name}-{shaping}.json"
@@ -185,7 +186,7 @@ class _Window:
 
     @cached_property
     def _name(self) -> str:
-        outcomes = known_at(self.cutoff.snapshot, self.until_us).name
+        outcomes = name_at(self.cutoff.snapshot, self.until_us)
         return f"{_KEPT}-{digest_of(outcomes, self.cutoff.run.settings.recorded(Phase.RANK, Phase.SERVE))}"
 
     def is_kept(self) -> bool:

@@ -1,12 +1,11 @@
 """Store and open the models that evaluate a build: those fitted before the temporal validation split.
 
 The next build evaluates the live release by these models, because a refit with today's code and settings would hide
-regressions. Only models that passed the leak checks are stored.
+regressions. A release exists only if they passed the leak checks.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,16 +27,6 @@ from models.settings.settings import Settings
 from pipelines.run.run import Run, microseconds, parse_instant, slug_of
 from pipelines.store.artifacts import HOLDOUTS
 from pipelines.train_ranker.second_stage import SecondStage
-
-#: File in the run directory: name -> version of each model under `holdouts/`.
-KEPT = "judged.json"
-
-
-def validation_models_of(run: Run) -> dict[str, str]:
-    """Return the stored versions of this run, empty without a hold-out or an evaluation."""
-    path = run.directory / KEPT
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
-
 
 _POPULARITY = registry.named("popularity").bundle
 
@@ -76,9 +65,7 @@ def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
     if stage.judged is not None and stage.learned is not None:
         found[LEARNED] = _as_served(stage.judged, stage.learned)
     slug = slug_of(parse_instant(stage.holdout.cut))
-    versions = {name: run.artifacts.store_bundle(bundle, slug, HOLDOUTS) for name, bundle in sorted(found.items())}
-    run.artifacts.write_json(run.directory / KEPT, versions)
-    return versions
+    return {name: run.artifacts.store_bundle(bundle, slug, HOLDOUTS) for name, bundle in sorted(found.items())}
 
 
 def open_validation_models(run: Run, versions: Mapping[str, str], release: Release | None = None) -> ValidationModels:

@@ -55,7 +55,7 @@ def taken() -> dict[str, dict[str, Any]]:
         "depth": 100,
         "product": "BFloat16Product",
     }
-    plain = {"seconds": 1.0, "peak_mb": 50.0}
+    plain = {"seconds": 1.0, "cpu": 0.7, "peak_mb": 50.0}
     return {
         "import": {**plain, "interactions": 60_000},
         "plain COPY": {**plain, "own_seconds": 0.5},
@@ -71,6 +71,16 @@ def test_the_table_says_what_was_on(taken: dict[str, dict[str, Any]]) -> None:
     assert "export at 0.62 of plain COPY's speed" in text and "2,000 owners a second" in text
     assert "| plain chain to Redis | 60 | 0.60 | 25 | 0.80 | - |" in text
     assert "sources als + two_tower (200 candidates each), weighted blend, ranker rules, depth 100" in text
+
+
+def test_a_finished_step_is_not_repeated(tmp_path: Path) -> None:
+    def generated(users: str) -> tuple[dict[str, Any], int]:
+        report = run.Bench(tmp_path, ()).step("generate", "generate", users, "3")
+        return report, (tmp_path / "sample" / "users.csv").stat().st_mtime_ns
+
+    first = generated("20")
+    assert first[0]["cpu"] > 0 and generated("20") == first
+    assert generated("30") != first
 
 
 def test_a_section_of_the_page_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

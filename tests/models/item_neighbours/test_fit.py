@@ -108,6 +108,16 @@ def test_the_best_are_kept_and_lower_rows_win_ties() -> None:
         assert sorted(np.flatnonzero(kept)) == sorted(best[full[best] > 0]) and np.allclose(kept[best], full[best])
 
 
+def test_much_data_is_compared_by_shorter_histories_and_keeps_fewer_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fitted("item_neighbours", world().interactions, PLAIN)
+    length = np.diff((world().interactions.csr(damping="binary") > 0).indptr)
+    monkeypatch.setattr(neighbours, "PAIRS", 3 * len(world().startups))
+    monkeypatch.setattr(neighbours, "PRODUCTS", int((np.minimum(length, 4) ** 2).sum()))
+    less = neighbours.fit_neighbours("item_neighbours_v1", world().interactions, PLAIN.of(NeighboursConfig), history=8)
+    assert (less.config["neighbours"], less.config["neighbours_history"]) == (3, 4)
+    assert np.diff(less.arrays["indptr"]).max() == 3 < np.diff(whole.arrays["indptr"]).max()
+
+
 def test_of_a_long_history_the_newest_pairs_are_compared() -> None:
     cells = [(0, i, LIKE) for i in range(6)] + [(1, i, LIKE) for i in range(2)]
     at = np.array([60, 50, 40, 30, 20, 10, 5, 6])

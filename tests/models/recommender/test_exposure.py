@@ -139,7 +139,7 @@ def test_by_hand_two_owners_and_one_item() -> None:
     assert found.item[found.row(1)].tolist() == [*range(10, 19), 21, 0, 22]  # moved to the place after the tenth
     np.testing.assert_allclose(found.score[found.row(1)], [0.7] * 9 + [0.5, 0.5, 0.4])
     assert share_moved(found, lists_of([first, other])) == 0.05
-    assert exposure_stats(found, np.arange(ITEMS)) == {
+    assert exposure_stats([found], np.arange(ITEMS)) == {
         "coverage": round(20 / ITEMS, 6),
         "gini": round(4 / ITEMS, 6),
         "most": 1,

@@ -17,6 +17,7 @@ from models.errors import TooSparse, TrainingError
 from models.schema import EventType, Role
 from models.settings.settings import Settings
 from models.two_tower import fit as two_tower
+from models.two_tower import inputs as tower_inputs
 from models.two_tower import network
 from models.two_tower.fit import TEMPERATURE, fit_two_tower
 from models.two_tower.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
@@ -206,6 +207,20 @@ def test_late_pairs_are_new_and_of_the_known() -> None:
     met = early.pairs().toarray() > 0
     assert len(late.user) and not met[late.user, late.item].any()
     assert met.any(1)[late.user].all() and met.any(0)[late.item].all()
+
+
+def test_many_users_have_no_embedding_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = world()
+    monkeypatch.setattr(tower_inputs, "MOST_IDS", len(w.users) - 1)
+    bundle = fitted(w.interactions, LONG)
+    state = torch.load(io.BytesIO(bundle.files["two_tower_v1_best.pth"]), weights_only=True)
+    assert len(state["user_id.weight"]) == 1 and bundle.config["known_users"] == of_the_world().config["known_users"]
+    erased = network.zero_embedding(bundle.files["two_tower_v1_best.pth"], "user", 3)
+    assert torch.load(io.BytesIO(erased), weights_only=True).keys() == state.keys()
+    best = first_choices(
+        bundle.arrays["user_factors"], bundle.arrays["item_factors"], w.interactions.pairs().toarray() > 0
+    )
+    assert (w.startup_group[best] == w.user_group).mean() > 0.95
 
 
 def test_too_little_is_refused_with_the_cure() -> None:

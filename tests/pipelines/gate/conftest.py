@@ -27,7 +27,6 @@ from pipelines.train import cutoffs
 from pipelines.train import train as training
 from pipelines.train.train import TrainingData, train
 from pipelines.train_ranker.second_stage import open_second_stage
-from pipelines.train_ranker.validation_models import store_validation_models
 from tests.pipelines.train.market import rows, small
 
 FIRST, NEXT = "2024-02-27", "2024-02-28"  # the cutoff of the validation split moves between them
@@ -51,7 +50,6 @@ class Nights:
         build = run.reference(snapshot=as_of)
         refs = [train(run, build, name) for name in registry.bundles()]
         stage = open_second_stage(run, self.snapshots[as_of])
-        store_validation_models(run, stage)
         kept = [ref for ref in [*refs, *stage.refs] if ref.name not in left_out]
         build = choose_bundles(run, build, kept, [])
         done = [score_shard(run, s) for s in plan_shards(run, build)]

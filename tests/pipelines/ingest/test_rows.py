@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from models.data.entities import NIL
 from pipelines.ingest import rows as reader
 from pipelines.ingest.cells import Ids, Verdict
 from pipelines.ingest.rows import OPEN_QUOTE, TOO_LONG, Chunk, chunks
@@ -84,7 +85,7 @@ def test_an_id_is_taken_once_across_chunks_and_a_bad_row_takes_none() -> None:
     def take(ids: list[str], bad: list[bool]) -> list[bool]:
         verdict = Verdict(Chunk(pa.array(range(len(ids))).to_numpy(), pa.table({"id": ids})))
         verdict.against(pa.array(bad), "bad")
-        known.take(pa.array(ids), verdict)
+        known.take(pa.array([NIL[:-1] + i for i in ids]), verdict)
         return verdict.good.tolist()
 
     assert take(["a", "b", "b", "c"], [False, False, False, True]) == [True, True, False, False]
