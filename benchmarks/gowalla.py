@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 from scipy import sparse
@@ -89,7 +90,7 @@ class Meetings:
     def interactions(self) -> Interactions:
         """Return the training pairs as events of one kind at one instant."""
         user, item = self.learned.nonzero()
-        users, items = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
+        users, items = (IdMap.from_ids(str(UUID(int=i + 1)) for i in range(n)) for n in self.learned.shape)
         kind = np.full(len(user), EventType.CLICK.code, np.int8)
         return Interactions(
             users, items, user.astype(np.int32), item.astype(np.int32), kind, np.zeros(len(user), np.int64)
@@ -161,7 +162,7 @@ def _sparse(bundle: Bundle, source: Source) -> NeighbourScorer:
 def _dense(bundle: Bundle, events: Interactions) -> FactorScorer:
     vectors, known = [], []
     for side, ids in (("user", events.owners), ("item", events.items)):
-        place = bundle.maps[side].rows_of(ids.ids)
+        place = bundle.maps[side].find(ids.packed())
         known.append(place >= 0)
         vectors.append(np.where(known[-1][:, None], bundle.arrays[f"{side}_factors"][place], np.float32(0)))
     return FactorScorer(ALS, vectors[0], known[0], vectors[1], known[1])

@@ -71,8 +71,8 @@ def _seen(als: Bundle, interactions: Interactions) -> tuple[np.ndarray, sparse.c
     """Return evenly spaced rows of the timed users, and (users, items) float32 of their earlier interactions."""
     known = len(als.maps["user"])
     rows = np.unique(np.linspace(0, known - 1, min(known, MOST)).astype(np.int64))
-    users = interactions.owners.rows_of(als.maps["user"].ids[rows])
-    items = interactions.items.rows_of(als.maps["item"].ids)
+    users = interactions.owners.find(als.maps["user"].packed()[rows])
+    items = interactions.items.find(als.maps["item"].packed())
     return rows, interactions.pairs().astype(np.float32)[users][:, items].tocsr()
 
 

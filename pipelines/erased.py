@@ -100,4 +100,4 @@ def read_erased(connection: Connection) -> Erased:
 
 
 def reappeared(erased: Erased, *people: IdMap) -> set[str]:
-    return {str(i) for ids in people for i in ids.ids[erased.mask(ids.packed())]}
+    return {str(i) for ids in people for i in ids.text(erased.mask(ids.packed()))}

@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.entities import ID_BYTES, Erased, IdMap, pack_ids, unpack_ids
+from models.data.entities import ID_BYTES, Erased, IdMap
 from models.errors import ServiceError
 from models.lists.redis_format import StoredList
 from models.schema import Entity
@@ -94,7 +94,7 @@ class Hidden:
         if release != held.id:
             mask = np.zeros(len(held.items[entity].ids), bool)
             packed = np.frombuffer(b"".join(sets.ids[entity]), np.uint8).reshape(-1, 16)
-            rows = held.items[entity].ids.rows_of(unpack_ids(packed))
+            rows = held.items[entity].ids.find(packed)
             mask[rows[rows >= 0]] = True
             sets.masks[entity] = (held.id, mask)
         return mask
@@ -115,10 +115,10 @@ def without(listing: StoredList, out: NDArray[np.bool_]) -> StoredList:
 def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> NDArray[np.bool_]:
     """Mark the places of the list with one of these items, (places,) bool. Values that are no id are ignored."""
     packed = b"".join(i for i in since if len(i) == ID_BYTES)
-    met = items.rows_of(unpack_ids(np.frombuffer(packed, np.uint8).reshape(-1, ID_BYTES)))
+    met = items.find(np.frombuffer(packed, np.uint8).reshape(-1, ID_BYTES))
     return (listing.item[:, None] == met).any(axis=1)  # five times as fast as np.isin for a few ids
 
 
 def packed_items(listing: StoredList, items: IdMap) -> list[bytes]:
     """Return the 16 id bytes of each place."""
-    return [row.tobytes() for row in pack_ids(items.ids[listing.item])]
+    return [row.tobytes() for row in items.packed()[listing.item]]

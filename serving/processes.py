@@ -22,6 +22,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from models.data.mapped import keep_little_freed_memory
 from models.errors import MatchbookError, SettingsError
 from models.settings.settings import Settings
 from serving import counters as counted
@@ -104,6 +105,7 @@ def _connections() -> int:
 
 def _load(app: str) -> object:
     """Load the app in each process. End the process if that fails."""
+    keep_little_freed_memory()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the inherited handler of the parent would ignore an early SIGTERM
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     counted.fold_ended(counted.used())

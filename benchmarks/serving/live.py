@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as np
@@ -28,7 +30,7 @@ import redis
 from threadpoolctl import threadpool_limits
 
 from benchmarks.run import SIZES, Bench
-from benchmarks.serving.reader import resident, serve
+from benchmarks.serving.reader import memory, serve
 from benchmarks.steps import settings_of
 from local.servers import remove_home, servers
 from models import registry
@@ -82,7 +84,7 @@ def prepare(home: Path, size: str, with_ranker: bool) -> None:
         return
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    bench = Bench(home)
+    bench = Bench(home, ())
     with servers(settings_of(home)):
         bench.step("generate", "generate", *map(str, SIZES[size]))
         bench.step("import", "load")
@@ -138,6 +140,7 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
             for who in ("newcomers", "known, one event since")
         }
         one = newcomer(cursor, rng, as_of, SURFACES[0], 6)
+        fresh = {surface: some(cursor, rng, as_of, surface, "newcomers") for surface in Surface}
     patient = create_app(settings.layered({"live_budget_s": 30.0, "database_timeout_s": 30.0}, "given"))
     reader: Reader = patient.extensions["matchbook"]
     reader.live.recipes(reader.releases.held, patience_s=600)
@@ -152,7 +155,7 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
             lines.append(f"| {OWNERS} {who} | {surface} | {' | '.join(cells)} |")
     reader.close()
     users, startups = SIZES[size]
-    return "\n".join([f"{users:,} users, {startups:,} startups", "", *lines, "", at_once(settings, one)])
+    return "\n".join([f"{users:,} users, {startups:,} startups", "", *lines, "", two_processes(settings, one, fresh)])
 
 
 def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, who: str) -> list[str]:
@@ -203,29 +206,65 @@ def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]
     return time.perf_counter() - started, time.process_time() - busy
 
 
-def at_once(settings: Settings, owner: str) -> str:
-    """Send many concurrent requests for one missing list, with the usual budget and two processes."""
-    with serve(settings, "serving.wsgi:app") as (port, master):
-        time.sleep(30)  # by then both processes have opened their models
-        address = f"http://127.0.0.1:{port}"
+def two_processes(settings: Settings, one: str, fresh: Mapping[Surface, list[str]]) -> str:
+    """Start the reader, send many concurrent requests for one missing list, then ask for live lists of all surfaces.
 
-        def ask(_: int) -> dict[str, Any]:
-            with urlopen(f"{address}/api/recommendations/{SURFACES[0]}/{owner}", timeout=60) as answer:
+    Tells how long it takes to start and to open the models, and the memory of the processes at each stage.
+    """
+    started = time.perf_counter()
+    with serve(settings, "serving.wsgi:app") as (port, master):
+        address, log = f"http://127.0.0.1:{port}", settings.home / f"{port}.log"
+        ready = seconds_until(started, lambda: status(f"{address}/health/ready") == 200)
+        opened = seconds_until(started, lambda: len(re.findall(r"are open after", log.read_text())) == 2)
+        stages = {"models open": memory(master)}
+
+        def ask(surface: Surface, owner: str) -> dict[str, Any]:
+            with urlopen(f"{address}/api/recommendations/{surface}/{owner}", timeout=60) as answer:
                 return dict(json.load(answer))
 
-        started = time.perf_counter()
+        now = time.perf_counter()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            bodies = list(pool.map(ask, range(AT_ONCE)))
-        took = time.perf_counter() - started
+            bodies = list(pool.map(lambda _: ask(SURFACES[0], one), range(AT_ONCE)))
+        took = time.perf_counter() - now
         with urlopen(f"{address}/metrics", timeout=60) as answer:
             counted = re.findall(r"^matchbook_live_seconds_count\{.*\} ([\d.]+)$", answer.read().decode(), re.M)
-        memory = resident(master)
+        for surface, owners in fresh.items():
+            for owner in owners:
+                ask(surface, owner)
+        stages[f"after {sum(map(len, fresh.values()))} live lists"] = memory(master)
     live = sum(b["source"] == "live" for b in bodies)
-    return (
-        f"{AT_ONCE} at once, two processes: {sum(map(float, counted)):.0f} computation, {live} live lists, "
-        f"{AT_ONCE - live} answered by the next level of the chain; all answered after {took:.1f} s. "
-        f"Resident memory of a worker with all models open: {memory} MB."
+    rows = [
+        f"| {stage} | {n} | {pss} | {own} | {rss} |"
+        for stage, workers in stages.items()
+        for n, (pss, own, rss) in enumerate(workers, 1)
+    ]
+    return "\n".join(
+        [
+            f"{AT_ONCE} at once, two processes: {sum(map(float, counted)):.0f} computation, {live} live lists, "
+            f"{AT_ONCE - live} answered by the next level of the chain; all answered after {took:.1f} s.",
+            f"Ready after {ready:.1f} s; models of both processes open after {opened:.1f} s.",
+            "",
+            "| stage | worker | PSS MB | of it anonymous MB | resident MB |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
     )
+
+
+def seconds_until(started: float, done: Callable[[], bool]) -> float:
+    while not done():
+        time.sleep(0.05)
+        if time.perf_counter() - started > 300:
+            raise RuntimeError("the reader is not ready after 300 s")
+    return time.perf_counter() - started
+
+
+def status(url: str) -> int:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
 
 
 if __name__ == "__main__":

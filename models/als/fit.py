@@ -13,7 +13,6 @@ from scipy import sparse
 from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
 from models.als.scorer import at_least_one
 from models.data.bundle import Bundle
-from models.data.entities import IdMap
 from models.data.interactions import Interactions, Span, faded_csr, half_life_days
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
@@ -49,7 +48,7 @@ def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int 
         name,
         {**_config(confidences, interactions, config), "seed": seed},
         {"user_factors": user_factors[owners], "item_factors": item_factors[items]},
-        {"user": IdMap(interactions.owners.ids[owners]), "item": IdMap(interactions.items.ids[items])},
+        {"user": interactions.owners.taken(owners), "item": interactions.items.taken(items)},
     )
 
 

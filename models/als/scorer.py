@@ -25,7 +25,7 @@ class AlsFoldIn:
 
     def __init__(self, bundle: Bundle, items: IdMap) -> None:
         self._factors = np.asarray(bundle.arrays["item_factors"], np.float32)
-        self._place = bundle.maps["item"].rows_of(items.ids)
+        self._place = bundle.maps["item"].find(items.packed())
         self._gram = (self._factors.T @ self._factors).astype(np.float64)
         self._config = bundle.config
 

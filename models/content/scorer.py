@@ -12,4 +12,4 @@ def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> TextFactorScore
     """Open the bundle content_v1."""
     order = sides.owners.entity.value, sides.items.entity.value
     vectors = sides.vectors(bundle, order, "vectors")
-    return TextFactorScorer(source, *vectors, bundle.arrays["tokens"], bundle.arrays["token_vectors"])
+    return TextFactorScorer(source, *vectors, bundle.arrays["tokens"], bundle.arrays["token_vectors"], sides.product)

@@ -21,11 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.data.entities import IdMap
+from models.data.mapped import forget_pages, map_array
 from models.errors import BundleCorrupt, BundleNotFound, message_of
 
 FORMAT = 1
@@ -88,7 +90,7 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
 
 
 def open_bundle(name: str, directory: Path) -> Bundle:
-    """Read and verify a bundle.
+    """Open and verify a bundle. Its large arrays are memory-mapped and read-only.
 
     Raises BundleNotFound.
     Raises BundleCorrupt if a file is missing or changed, the format is unknown, or anybody may write a file.
@@ -115,13 +117,15 @@ def _opened(name: str, directory: Path) -> Bundle:
                 "roll back to another release or train again"
             )
     try:
-        arrays = {k: np.load(directory / f"{name}_{k}.npy", allow_pickle=False) for k in manifest["arrays"]}
+        arrays = {k: map_array(directory / f"{name}_{k}.npy") for k in manifest["arrays"]}
         maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
         extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
     except (OSError, ValueError, KeyError) as error:
         raise BundleCorrupt(f"{path} names a missing or broken file ({error}); roll back or train again") from error
     bundle = Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
-    if bundle.digest() != manifest["digest"]:
+    same = bundle.digest() == manifest["digest"]
+    forget_pages(arrays.values())
+    if not same:
         raise BundleCorrupt(f"{path} was changed since it was written; roll back to another release or train again")
     return bundle
 
@@ -153,9 +157,18 @@ def _check_modes(paths: Sequence[Path]) -> None:
         _LOG.warning("files of %s may be read by other users; `chmod -R go= %s` (L03)", paths[0], paths[0])
 
 
+#: Id maps of this process by the sha256 of their file. Bundles of one snapshot have equal maps, which are held once.
+_MAPS: WeakValueDictionary[str, IdMap] = WeakValueDictionary()
+
+
 def _ids(path: Path) -> IdMap:
-    stored = json.loads(path.read_bytes())
-    return IdMap(np.array(stored["ids"], dtype="<U36"), int(stored.get("later", 0)))
+    body = path.read_bytes()
+    sha = hashlib.sha256(body).hexdigest()
+    found = _MAPS.get(sha)
+    if found is None:
+        stored = json.loads(body)
+        found = _MAPS[sha] = IdMap(np.array(stored["ids"], dtype="<U36"), int(stored.get("later", 0)))
+    return found
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> str:

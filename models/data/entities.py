@@ -21,81 +21,114 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 #: The nil UUID (RFC 9562, 5.9) identifies nobody. Input rows with it are rejected; its bytes encode a blank row.
 NIL = str(uuid.UUID(int=0))
 ID_BYTES = 16
-#: Positions of the 32 hex digits in a UUID's text.
+#: Positions of the 32 hex digits and of the dashes in a UUID's text.
 _DIGITS = [i for i, c in enumerate(NIL) if c != "-"]
+_DASHES = [i for i, c in enumerate(NIL) if c == "-"]
+#: (256, 2) code points of the digits of each byte. (128,) value of each code point that is a digit, else 255.
+_TEXT = np.array([[ord(c) for c in f"{byte:02x}"] for byte in range(256)], np.uint32)
+_VALUE = np.full(128, 255, np.uint8)
+_VALUE[[ord(c) for c in "0123456789abcdef"]] = range(16)
 
 
-@dataclass(frozen=True, eq=False)
 class IdMap:
-    """Sorted unique UUID strings. An id's index is its row number.
+    """Sorted unique UUIDs. An id's index is its row number. Immutable.
 
     ids: (n,) array of dtype U36, lower case, ascending: a tie broken by row is broken by id. Rows are never renumbered;
-    an erased id leaves a blank row.
+    an erased id leaves a blank row. Only 16 bytes of each are kept.
     later: number of rows appended after the build. Each appended batch ascends.
+    Raises DataError for other ids.
     """
 
-    ids: NDArray[np.str_]
-    later: int = 0
-
-    def __post_init__(self) -> None:
-        first, there = self.ids[: len(self.ids) - self.later], self._there[0]
-        first = first[first != ""]
-        if (
-            self.ids.dtype != np.dtype("<U36")
-            or not 0 <= self.later <= len(self.ids)
-            or not (first[:-1] < first[1:]).all()
-            or not (there[:-1] < there[1:]).all()
-        ):
-            raise DataError(f"expected a sorted array of unique U36 ids, got {self.ids.dtype} x {len(self.ids)}")
-        if len(there) and there[0] == NIL:
+    def __init__(self, ids: NDArray[np.str_], later: int = 0) -> None:
+        if ids.dtype != np.dtype("<U36"):
+            raise DataError(f"expected a sorted array of unique U36 ids, got {ids.dtype} x {len(ids)}")
+        packed, valid = _bytes_of(ids)
+        if (valid & ~packed.any(axis=1)).any():
             raise DataError(f"expected ids of users or startups, got the nil UUID {NIL}; leave its rows out")
+        if len(wrong := ids[~valid & (ids != "")]):
+            raise DataError(f"expected UUIDs with dashes, in lower case, got {wrong[0]!r}")
+        self._keep(packed, later)
+
+    def _keep(self, packed: NDArray[np.uint8], later: int) -> None:
+        self._packed, self._keys, self.later = packed, packed.view(f"S{ID_BYTES}").reshape(-1), later
+        first, there = self._keys[: len(self) - later], self._there[0]
+        first = first[first != b""]
+        if not (0 <= later <= len(self) and (first[:-1] < first[1:]).all() and (there[:-1] < there[1:]).all()):
+            raise DataError(f"expected a sorted array of unique ids, got {len(self)}, {later} of them appended later")
 
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> IdMap:
         return cls(np.unique(np.asarray(list(ids), dtype="<U36")))
 
+    @classmethod
+    def from_packed(cls, packed: NDArray[np.uint8], later: int = 0) -> IdMap:
+        """Make the map from (n, 16) bytes of UUIDs; zeros are a blank row."""
+        found = cls.__new__(cls)
+        found._keep(np.ascontiguousarray(packed, np.uint8), later)
+        return found
+
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self._packed)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdMap) and np.array_equal(self._packed, other._packed)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Return (n,) U36 texts, made at each call. `text` makes those of some rows."""
+        return unpack_ids(self._packed)
+
+    def text(self, rows: NDArray[Any] | slice) -> NDArray[np.str_]:
+        """Return the U36 texts of (m,) rows or of a mask."""
+        return unpack_ids(self._packed[rows])
+
+    def taken(self, rows: NDArray[Any] | slice) -> IdMap:
+        """Return the map of these rows only; they ascend by id."""
+        return IdMap.from_packed(self._packed[rows])
 
     def rows_of(self, ids: NDArray[np.str_] | Iterable[str]) -> NDArray[np.int32]:
         """Return (m,) row of each id, -1 if unknown."""
-        wanted = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36")
+        return self.find(_bytes_of(np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36"))[0])
+
+    def find(self, packed: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Return the row of each of (m, 16) ids as bytes, -1 if unknown."""
         there, rows = self._there
         if not len(there):
-            return np.full(len(wanted), -1, np.int32)
+            return np.full(len(packed), -1, np.int32)
+        wanted = np.ascontiguousarray(packed).view(there.dtype).reshape(-1)
         place = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
-        return np.where(there[place] == wanted, rows[place], -1).astype(np.int32)
+        return np.where(there[place] == wanted, place if rows is None else rows[place], -1).astype(np.int32)
 
     def without(self, row: int) -> IdMap:
-        ids = self.ids.copy()
-        ids[row] = ""
-        return IdMap(ids, self.later)
+        packed = self._packed.copy()
+        packed[row] = 0
+        return IdMap.from_packed(packed, self.later)
 
     def extended(self, ids: NDArray[Any] | Iterable[str]) -> IdMap:
         """Append ids and keep all rows. Raises DataError for a known id."""
-        more = IdMap.from_ids(ids).ids
-        return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
+        more = IdMap.from_ids(ids).packed()
+        return IdMap.from_packed(np.concatenate([self._packed, more]), self.later + len(more))
 
     @property
     def blank(self) -> NDArray[np.bool_]:
         """Return (n,) bool: the row's id was erased."""
-        return np.asarray(self.ids == "")
+        return np.asarray(self._keys == b"")
 
     @cached_property
-    def _there(self) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-        """Return the ids that are not blank, ascending, and their rows."""
-        rows = np.flatnonzero(~self.blank)
-        if self.later:
-            rows = rows[np.argsort(self.ids[rows], kind="stable")]
-        return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
+    def _there(self) -> tuple[NDArray[np.bytes_], NDArray[np.int64] | None]:
+        """Return the ids that are not blank, ascending, and their rows; None if these are 0, 1, 2 ..."""
+        blank = self.blank
+        if not (self.later or blank.any()):
+            return self._keys, None
+        rows = np.flatnonzero(~blank)
+        rows = rows[np.argsort(self._keys[rows], kind="stable")]
+        return self._keys[rows], rows
 
     def packed(self) -> NDArray[np.uint8]:
         """Return (n, 16) bytes of the UUIDs; zeros for a blank row."""
-        return pack_ids(self.ids)
-
-    @classmethod
-    def from_packed(cls, packed: NDArray[np.uint8], later: int = 0) -> IdMap:
-        return cls(unpack_ids(packed), later)
+        return self._packed
 
 
 def is_id(text: str) -> bool:
@@ -111,12 +144,19 @@ def pack_ids(ids: NDArray[np.str_]) -> NDArray[np.uint8]:
 
 def unpack_ids(packed: NDArray[np.uint8]) -> NDArray[np.str_]:
     """Return (n,) U36 strings of (n, 16) uint8 bytes; blank for zeros."""
-    digits = np.frombuffer(np.ascontiguousarray(packed, np.uint8).tobytes().hex().encode(), np.uint8)
-    text = np.full((len(packed), len(NIL)), ord("-"), np.uint8)
-    text[:, _DIGITS] = digits.reshape(-1, 2 * ID_BYTES)
-    ids = text.view(f"S{len(NIL)}").ravel().astype("<U36")
-    ids[~packed.any(axis=1)] = ""
-    return ids
+    text = np.full((len(packed), len(NIL)), ord("-"), np.uint32)
+    text[:, _DIGITS] = _TEXT[packed].reshape(-1, 2 * ID_BYTES)
+    text[~packed.any(axis=1)] = 0
+    return text.view(f"<U{len(NIL)}").reshape(-1)
+
+
+def _bytes_of(ids: NDArray[np.str_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return (n, 16) bytes of U36 texts, and (n,) which are UUIDs in lower case; zeros for all others."""
+    codes = np.ascontiguousarray(ids).view(np.uint32).reshape(-1, len(NIL))
+    digit = _VALUE[np.minimum(codes[:, _DIGITS], 127)]
+    valid = (digit < 16).all(axis=1) & (codes[:, _DASHES] == ord("-")).all(axis=1)
+    found = np.where(valid[:, None], digit[:, ::2] << 4 | digit[:, 1::2], np.uint8(0))
+    return np.ascontiguousarray(found), valid
 
 
 UNKNOWN_TIME = np.iinfo(np.int64).min

@@ -140,7 +140,7 @@ class Interactions:
 
     def of_owner(self, owner: int, events: NDArray[np.int64]) -> Interactions:
         """Select these events, with a single owner row."""
-        owners = IdMap(self.owners.ids[owner : owner + 1])
+        owners = self.owners.taken(slice(owner, owner + 1))
         nobody = np.zeros(len(events), np.int32)
         gone = self.dismissed.where(self.dismissed.owner == owner)
         return Interactions(

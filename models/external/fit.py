@@ -124,7 +124,7 @@ def fit_vectors(data: TrainingData[ExternalConfig]) -> Bundle:
         mine = np.flatnonzero(rows.used & (place >= 0))
         mine = mine[np.argsort(place[mine])]
         arrays[f"{entities.entity}_vectors"] = values[mine]
-        maps[str(entities.entity)] = IdMap(entities.ids.ids[place[mine]])
+        maps[str(entities.entity)] = entities.ids.taken(place[mine])
     _check_any(rows, "usable vectors of both users and startups", [len(ids) for ids in maps.values()])
     return _bundle(data, rows, {"dimensions": int(values.shape[1])}, arrays, maps)
 
@@ -150,7 +150,7 @@ def fit_scores(data: TrainingData[ExternalConfig]) -> Bundle:
         "indices": item.astype(np.int32),
         "data": score[used] + np.float32(0),  # turns -0.0 into 0.0, so that equal scores have equal bits
     }
-    maps = {"user": IdMap(data.users.ids.ids[users]), "startup": IdMap(data.startups.ids.ids[startups])}
+    maps = {"user": data.users.ids.taken(users), "startup": data.startups.ids.taken(startups)}
     return _bundle(data, rows, {"pairs": len(used)}, arrays, maps)
 
 

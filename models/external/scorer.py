@@ -49,7 +49,7 @@ def _keys(matrix: sparse.csr_matrix) -> NDArray[np.int64]:
 def open_vectors(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
     """Open a bundle with user_vectors and startup_vectors."""
     order = sides.owners.entity.value, sides.items.entity.value
-    return FactorScorer(source, *sides.vectors(bundle, order, "vectors"))
+    return FactorScorer(source, *sides.vectors(bundle, order, "vectors"), make=sides.product)
 
 
 def open_scores(bundle: Bundle, sides: Sides, source: Source) -> PairScorer:
@@ -57,10 +57,10 @@ def open_scores(bundle: Bundle, sides: Sides, source: Source) -> PairScorer:
     user = np.repeat(np.arange(len(bundle.maps["user"])), np.diff(bundle.arrays["indptr"]))
     place = {"user": user, "startup": bundle.arrays["indices"]}
     mine, theirs = sides.owners, sides.items
-    owner = mine.ids.rows_of(bundle.maps[mine.entity.value].ids)[place[mine.entity.value]]
+    owner = mine.ids.find(bundle.maps[mine.entity.value].packed())[place[mine.entity.value]]
     position = np.full(len(theirs), -1, np.int32)
     position[sides.rows] = np.arange(len(sides.rows))
-    row = theirs.ids.rows_of(bundle.maps[theirs.entity.value].ids)[place[theirs.entity.value]]
+    row = theirs.ids.find(bundle.maps[theirs.entity.value].packed())[place[theirs.entity.value]]
     item = np.where(row >= 0, position[row], -1)
     kept = (owner >= 0) & (item >= 0)
     cells = bundle.arrays["data"][kept], (owner[kept], item[kept])

@@ -26,7 +26,7 @@ from models.features.item_facts import NEVER
 from models.features.location import AFFINITIES, LocationMatch, codes_in
 from models.item_neighbours import ITEM_NEIGHBOURS
 from models.schema import DIVERSITY_FACETS, Entity
-from models.scoring.scorer import Ranks, Scorer
+from models.scoring.scorer import Ranks, Scorer, Sides
 from models.spec import Source
 
 PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
@@ -128,22 +128,24 @@ class RankerInputs:
     places: LocationMatch
 
     @classmethod
-    def from_bundle(
-        cls, activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.int32]
-    ) -> RankerInputs:
+    def from_bundle(cls, activity: Bundle, sides: Sides) -> RankerInputs:
         """Read the bundle. Raises BundleCorrupt if it belongs to another catalogue."""
+        owners, items, catalogue = sides.owners, sides.items, sides.rows
         kind = items.entity.value
-        if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
+        if activity.maps[kind] != items.ids:
             raise BundleCorrupt(f"expected activity_v1 of the catalogue's snapshot, got other {kind}s; train again")
         names = tuple(activity.config["facts"])
-        facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
+        facts = sides.keep(np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T))
         return cls(
             EventTime(activity.arrays["clock_instant"], activity.arrays["clock_share"]),
             names,
             facts,
             activity.arrays[f"{kind}_demand"][catalogue],
             facts[names.index("heat_0.03")],
-            tuple(affinities(activity, owners, items, catalogue)),
+            tuple(
+                facet if facet.met is None else replace(facet, met=sides.keep_csr(facet.met))
+                for facet in affinities(activity, owners, items, catalogue)
+            ),
             LocationMatch.from_entities(owners, items, catalogue),
         )
 

@@ -99,7 +99,7 @@ def _place(
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
     return {
         "rank": i + 1,
-        "id": str(recipe.items.ids.ids[row]),
+        "id": str(recipe.items.ids.text(slice(row, row + 1))[0]),
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
         "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), founders, row, items.facets, items.labels),

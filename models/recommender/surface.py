@@ -31,6 +31,7 @@ from models.rules_ranker import RulesConfig
 from models.schema import DIVERSITY_FACETS, Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import FoldIn, Ranker, RankerAsked, Scorer, Sides, WeightedScorer, aligned
+from models.scoring.top_k import Keep
 from models.settings.idle import Way
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, Stage, function
@@ -313,16 +314,21 @@ def open_bundles(
     return bundles
 
 
-def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
-    """Align all bundles with the catalogue's entities and the items of this surface."""
+def open_recommender(
+    surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, keep: Keep = np.asarray
+) -> SurfaceRecommender:
+    """Align all bundles with the catalogue's entities and the items of this surface.
+
+    keep: returns the array to hold in place of a large aligned one, such as a memory-mapped copy.
+    """
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
-    popularity = aligned(bundles[_POPULARITY], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
+    popularity = aligned(bundles[_POPULARITY], f"{items.entity}_popularity", items.entity.value, items.ids)[rows]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
-    sides = Sides(surface, owners, items, rows)
+    sides = Sides(surface, owners, items, rows, keep)
     scorers = open_scorers(bundles, settings, sides)
-    evidence = RankerInputs.from_bundle(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
+    evidence = RankerInputs.from_bundle(bundles[ACTIVITY], sides) if ACTIVITY in bundles else None
     return SurfaceRecommender(
         surface,
         settings,

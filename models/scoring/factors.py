@@ -14,8 +14,8 @@ from scipy import sparse
 from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.bundle import Bundle
 from models.errors import BundleCorrupt
-from models.scoring.scorer import Sides
-from models.scoring.top_k import Float32Product, Product, pair_scores, top_k
+from models.scoring.scorer import Rows, Sides, finite
+from models.scoring.top_k import Float32Product, Product, exact, top_k
 from models.spec import Source
 
 
@@ -29,8 +29,8 @@ class _Last(threading.local):
 class FactorScorer:
     """Proposes and scores by vectors. Immutable; safe in several threads.
 
-    owner_vectors: (n, d) by the owner's entity row. known: (n,) owners with a trained vector.
-    item_vectors: (m, d) over the catalogue. item_known: (m,).
+    owner_vectors: (n, d) by the owner's entity row; an array or `Rows`. known: (n,) owners with a trained vector.
+    item_vectors: (m, d) over the catalogue; an array or `Rows`. item_known: (m,).
     An unknown item is never proposed and scores NaN. An unknown owner gets nothing.
     Raises BundleCorrupt if a known vector is not finite.
     """
@@ -38,30 +38,35 @@ class FactorScorer:
     def __init__(
         self,
         source: Source,
-        owner_vectors: NDArray[np.float32],
+        owner_vectors: NDArray[np.float32] | Rows,
         known: NDArray[np.bool_],
-        item_vectors: NDArray[np.float32],
+        item_vectors: NDArray[np.float32] | Rows,
         item_known: NDArray[np.bool_],
         make: Callable[[NDArray[Any]], Product] = Float32Product,
     ) -> None:
         self.source = source
-        self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
+        self._owner_vectors = owner_vectors
         self._known = np.asarray(known, bool)
         self._items = np.flatnonzero(item_known).astype(np.int32)
         self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # row among the known items
-        if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
+        shown = np.asarray(item_vectors[self._items], np.float32)
+        if not (finite(owner_vectors, self._known) and np.isfinite(shown).all()):
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
         self._one: NDArray[Any] | None = None
         self._last = _Last()
-        self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
+        self._product = make(shown)
 
     def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
-        other = copy.copy(self)
-        other._product = make(self._product.vectors)
+        other, weight = copy.copy(self), self._product.weight
+        product = make(self._product.vectors)
+        other._product = product if weight is None else product.weighted(weight)
         return other
 
     def weighted(self, weight: NDArray[np.float32]) -> Self:
-        """Return the same source with scores multiplied by item weights (m,). Both share the last product."""
+        """Return the same source with scores multiplied by item weights (m,), 0 or more.
+
+        Both share the vectors and the last product.
+        """
         other = copy.copy(self)
         other._product = self._product.weighted(np.asarray(weight, np.float32)[self._items])
         return other
@@ -77,9 +82,9 @@ class FactorScorer:
         rows: (r,) entity rows. vectors: (r, d).
         """
         other = copy.copy(self)
-        other._last = _Last()
-        other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
-        other._owner_vectors[rows], other._known[rows] = vectors, True
+        every, known = self._owner_vectors[np.arange(len(self._known))], self._known.copy()
+        every[rows], known[rows] = vectors, True
+        other._owner_vectors, other._known, other._last = every, known, _Last()
         return other
 
     def vector_of(self, owners: Owners) -> NDArray[np.float32] | None:
@@ -113,9 +118,9 @@ class FactorScorer:
         item = self._place[candidates.item]
         able = known[candidates.owner] & (item >= 0)
         if able.all():
-            return pair_scores(vectors, self._product.vectors, candidates.owner, item)
+            return exact(self._product, vectors, candidates.owner, item)
         result = np.full(len(item), np.nan, np.float32)
-        result[able] = pair_scores(vectors, self._product.vectors, candidates.owner[able], item[able])
+        result[able] = exact(self._product, vectors, candidates.owner[able], item[able])
         return result
 
     def _vectors(self, owners: Owners) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -125,7 +130,7 @@ class FactorScorer:
         if not len(self._known):
             return np.zeros((len(owners), self._product.vectors.shape[1]), np.float32), np.zeros(len(owners), bool)
         row = np.maximum(owners.row, 0)
-        return self._owner_vectors[row], self._known[row] & (owners.row >= 0)
+        return np.asarray(self._owner_vectors[row], np.float32), self._known[row] & (owners.row >= 0)
 
 
 #: A shorter vector is unknown: its tokens cancel out and the rest is rounding.
@@ -161,9 +166,9 @@ class TextFactorScorer(FactorScorer):
     def __init__(
         self,
         source: Source,
-        owner_vectors: NDArray[np.float32],
+        owner_vectors: NDArray[np.float32] | Rows,
         known: NDArray[np.bool_],
-        item_vectors: NDArray[np.float32],
+        item_vectors: NDArray[np.float32] | Rows,
         item_known: NDArray[np.bool_],
         tokens: NDArray[np.str_],
         token_vectors: NDArray[np.float32],
@@ -187,4 +192,4 @@ class TextFactorScorer(FactorScorer):
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
     """Open a bundle with user_factors and item_factors: "user" is the owner, "item" the listed side."""
-    return FactorScorer(source, *sides.vectors(bundle, ("user", "item"), "factors"))
+    return FactorScorer(source, *sides.vectors(bundle, ("user", "item"), "factors"), make=sides.product)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.data.batch import Candidates, Owners, Proposal
+from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.bundle import Bundle
 from models.schema import COUNTED_TYPES, EventType
 from models.scoring.scorer import Sides
@@ -190,14 +190,24 @@ def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer
 
 
 def _over_catalogue(bundle: Bundle, sides: Sides, prefix: str = "") -> sparse.csr_matrix:
-    """Return a csr of the bundle over catalogue positions, (m, m), of its own type."""
+    """Return a csr of the bundle over catalogue positions, (m, m), of its own type, columns ascending."""
     ids, rows = sides.items.ids, sides.rows
     n, arrays = len(bundle.maps["item"]), bundle.arrays
     matrix = sparse.csr_matrix(
         (arrays[f"{prefix}data"], arrays[f"{prefix}indices"], arrays[f"{prefix}indptr"]), shape=(n, n)
     )
-    place = bundle.maps["item"].rows_of(ids.ids[rows])
+    place = bundle.maps["item"].find(ids.packed()[rows])
     known = np.flatnonzero(place >= 0)
-    ones = np.ones(len(known), matrix.dtype)
-    spread = sparse.csr_matrix((ones, (known, place[known])), shape=(len(rows), n))
-    return (spread @ matrix @ spread.T).tocsr().astype(matrix.dtype)
+    if np.array_equal(place, np.arange(n)):
+        return matrix
+    position = np.full(n, -1, np.int32)
+    position[place[known]] = known
+    mine = matrix[place[known]]
+    column = position[mine.indices]
+    kept = column >= 0
+    length = np.zeros(len(rows), np.int64)
+    length[known] = np.diff(np.append(0, np.cumsum(kept))[mine.indptr])
+    square = (len(rows),) * 2
+    found = sparse.csr_matrix((mine.data[kept], column[kept], indptr_of(length)), shape=square)
+    found.sort_indices()
+    return sides.keep_csr(found)

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
 from models.data.entities import Entities, IdMap
 from models.data.interactions import Interactions
 from models.schema import Entity, Surface
+from models.scoring.top_k import Float32Product, Keep, Product
 from models.spec import Source
 
 
@@ -76,17 +78,58 @@ class Ranker(Protocol):
         ...
 
 
+#: Rows of an array that are looked at together.
+_BLOCK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array in another order of rows, without a copy. `rows[i]` makes a copy of the rows i.
+
+    values: (k, ...). place: (n,) row in values, -1 for a row of zeros; None: the order of values.
+    """
+
+    values: NDArray[Any]
+    place: NDArray[np.integer[Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values if self.place is None else self.place)
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        if self.place is None:
+            return np.asarray(self.values[rows])
+        place = self.place[rows]
+        if not len(self.values):
+            return np.zeros((len(place), *self.values.shape[1:]), self.values.dtype)
+        found = self.values[place]
+        found[place < 0] = 0
+        return np.asarray(found)
+
+
+def some(values: NDArray[Any] | Rows) -> NDArray[np.bool_]:
+    """Return (n,) whether any cell of a row is not zero."""
+    blocks = [values[s : s + _BLOCK].any(axis=1) for s in range(0, len(values), _BLOCK)]
+    return np.concatenate([np.zeros(0, bool), *blocks])
+
+
+def finite(values: NDArray[Any] | Rows, rows: NDArray[np.bool_]) -> bool:
+    """Return whether all cells of the rows where `rows`, (n,) bool, is true are finite."""
+    blocks = (slice(s, s + _BLOCK) for s in range(0, len(rows), _BLOCK))
+    return all(np.isfinite(values[block][rows[block]]).all() for block in blocks)
+
+
 @dataclass(frozen=True, eq=False)
 class Sides:
     """Entities that a bundle is aligned with.
 
-    owners, items: all of a kind. rows: (m,) item rows of the catalogue.
+    owners, items: all of a kind. rows: (m,) item rows of the catalogue. keep: see `Float32Product`.
     """
 
     surface: Surface
     owners: Entities
     items: Entities
     rows: NDArray[np.int32]
+    keep: Keep = np.asarray
 
     @property
     def forward(self) -> bool:
@@ -94,14 +137,26 @@ class Sides:
 
     def vectors(
         self, bundle: Bundle, order: tuple[str, str], kind: str
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
+    ) -> tuple[Rows, NDArray[np.bool_], Rows, NDArray[np.bool_]]:
         """Return owner vectors (n, d), known owners (n,), item vectors (m, d), known items (m,).
 
         order: the bundle's names of owners and items. A row of zeros is unknown.
         """
-        mine, known = aligned(bundle, f"{order[0]}_{kind}", order[0], self.owners.ids)
-        theirs, shown = aligned(bundle, f"{order[1]}_{kind}", order[1], self.items.ids)
-        return mine, known & mine.any(axis=1), theirs[self.rows], (shown & theirs.any(axis=1))[self.rows]
+        mine = rows_in(bundle, f"{order[0]}_{kind}", order[0], self.owners.ids)
+        every = rows_in(bundle, f"{order[1]}_{kind}", order[1], self.items.ids)
+        theirs = Rows(every.values, self.rows if every.place is None else every.place[self.rows])
+        return mine, some(mine), theirs, some(theirs)
+
+    def keep_csr(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return the same matrix of arrays that `keep` returns."""
+        parts = (self.keep(matrix.data), self.keep(matrix.indices), self.keep(matrix.indptr))
+        found = sparse.csr_matrix(parts, shape=matrix.shape)
+        found.has_sorted_indices = matrix.has_sorted_indices
+        return found
+
+    def product(self, vectors: NDArray[np.float32]) -> Product:
+        """Make the product of item vectors (m, d)."""
+        return Float32Product(vectors, self.keep)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,19 +175,19 @@ class RankerAsked:
     silent: frozenset[str]
 
 
-def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return an array's rows in the order of `wanted`, and (n,) whether the bundle has each id.
+def rows_in(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> Rows:
+    """Return an array's rows in the order of `wanted`; zeros for ids that the bundle lacks."""
+    values, map_ = np.asarray(bundle.arrays[array], np.float32), bundle.maps[ids]
+    return Rows(values, None if map_ == wanted else map_.find(wanted.packed()))
 
-    Missing rows are zero. Equal id maps return the array itself, not a copy per surface.
+
+def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> NDArray[np.float32]:
+    """Return an array's rows in the order of `wanted`; zeros for ids that the bundle lacks.
+
+    Equal id maps return the array itself, not a copy.
     """
-    if np.array_equal(bundle.maps[ids].ids, wanted.ids):
-        return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
-    place = bundle.maps[ids].rows_of(wanted.ids)
-    known = place >= 0
-    values = np.asarray(bundle.arrays[array], np.float32)
-    return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(
-        values
-    ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known
+    rows = rows_in(bundle, array, ids, wanted)
+    return rows.values if rows.place is None else rows[:]
 
 
 def min_max(

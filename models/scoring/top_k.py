@@ -11,7 +11,7 @@ decide the result. Each depends on its pair alone, so chunks, batches and thread
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, Protocol
@@ -29,15 +29,21 @@ _PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors f
 _RUN = 128  # with this many pairs of one owner in a row it is cheaper to score them together
 _HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
 _BUFFER = 64_000_000  # entries of a chunk's product; a chunk of few owners reads all vectors too often
+_LENGTHS = 8192  # rows whose lengths are computed at once
+
+#: From an array to the array to hold in its place, with equal content.
+Keep = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class Product(Protocol):
     """Approximate scores of all items for a chunk of owners, in the order of the scores.
 
-    vectors: (m, d) exact item vectors. chunk: best number of owners per call. lowest: sorts below every score.
+    vectors: (m, d) exact item vectors. weight: (m,) factors of the scores, 0 or more, or None.
+    chunk: best number of owners per call. lowest: sorts below every score.
     """
 
     vectors: NDArray[Any]
+    weight: NDArray[Any] | None
     chunk: int
     lowest: Any
 
@@ -48,12 +54,12 @@ class Product(Protocol):
         """
         ...
 
-    def weighted(self, weight: NDArray[np.float32]) -> Product:
-        """Return the product for scores multiplied by item weights (m,)."""
-        ...
-
     def error(self, owners: NDArray[Any]) -> NDArray[Any]:
         """Return (c,) bound of the difference from the exact score, before rounding to the product's type."""
+        ...
+
+    def weighted(self, weight: NDArray[Any]) -> Product:
+        """Return the same product with scores multiplied by item weights (m,), 0 or more."""
         ...
 
     def floor(self, kth: NDArray[Any], error: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -66,12 +72,16 @@ class Product(Protocol):
 
 
 class Float32Product:
-    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact one)."""
+    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact one).
+
+    keep: returns the array to hold, such as a memory-mapped copy.
+    """
 
     lowest = np.float32(-np.inf)
+    weight: NDArray[np.float32] | None = None
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        whole = padded(np.ascontiguousarray(vectors, np.float32))
+    def __init__(self, vectors: NDArray[np.float32], keep: Keep = np.asarray) -> None:
+        whole = keep(padded(np.ascontiguousarray(vectors, np.float32)))
         self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of one array
         self._norm = longest(self.vectors)
         self._scratch, self._last = Scratch(), _Last()
@@ -101,26 +111,26 @@ class Float32Product:
 
 
 class WeightedProduct(Float32Product):
-    """The scores of another product multiplied by item weights (m,).
+    """The scores of another product multiplied by item weights (m,). It has no vectors of its own.
 
-    That product's scores of the same batch are used again. Exact scores are those of the multiplied vectors.
+    That product's scores of the same batch are used again.
     """
 
     def __init__(self, plain: Float32Product, weight: NDArray[np.float32]) -> None:
-        self.vectors = plain.vectors * weight[:, None]
-        self._plain, self._weight = plain, np.pad(weight, (0, -len(weight) % WIDTH))
-        self._norm = longest(self.vectors)
+        self.vectors, self.weight, self._plain = plain.vectors, weight, plain
+        self._factors = np.pad(weight, (0, -len(weight) % WIDTH))
+        self._norm = longest(self.vectors, weight)
         self._scratch, self.chunk = Scratch(), plain.chunk
 
     def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
         scores = self._plain.approximate(owners, barred)
         out = self._scratch.array("product", scores.shape, np.float32)
         with np.errstate(invalid="ignore"):  # barred pairs of weight 0
-            np.multiply(scores, self._weight, out=out)
+            np.multiply(scores, self._factors, out=out)
         return without(out, len(self.vectors), barred, self.lowest)
 
     def weighted(self, weight: NDArray[np.float32]) -> WeightedProduct:
-        return WeightedProduct(Float32Product(self.vectors), weight)
+        return WeightedProduct(self._plain, self._factors[: len(weight)] * weight)
 
     def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Product.error`. Each of both sums has one factor more in every term."""
@@ -153,14 +163,17 @@ def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.pad(vectors, ((0, -len(vectors) % WIDTH), (0, 0)))
 
 
-def longest(vectors: NDArray[np.float32]) -> np.float32:
-    """Return the largest Euclidean length of a row, rounded up."""
-    return np.float32(lengths(vectors).max(initial=0))
+def longest(vectors: NDArray[np.float32], weight: NDArray[np.float32] | None = None) -> np.float32:
+    """Return the largest Euclidean length of a row, times its weight (0 or more), rounded up."""
+    return np.float32((lengths(vectors) if weight is None else lengths(vectors) * weight).max(initial=0))
 
 
 def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) Euclidean length of each row, rounded up."""
-    length = np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32)
+    length = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), _LENGTHS):  # little memory for float64
+        part = slice(start, start + _LENGTHS)
+        length[part] = np.sqrt(np.square(vectors[part], dtype=np.float64).sum(1))
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
@@ -204,6 +217,14 @@ def pair_scores(
         items.take(item[part], axis=0, out=right[:n], mode="clip")
         np.vecdot(left[:n], right[:n], out=out[part])
     return out + np.float32(0)  # -0.0 becomes 0.0: equal scores have equal bits
+
+
+def exact(
+    product: Product, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return (n,) exact scores of owners[owner] and items[item]."""
+    score = pair_scores(owners, product.vectors, owner, item)
+    return score if product.weight is None else score * product.weight[item] + np.float32(0)
 
 
 def top_k(
@@ -252,7 +273,7 @@ def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_mat
         place.append(_at_least(scores[part], floor) + start * scores.shape[1])
     owner, item = np.divmod(np.concatenate(place), scores.shape[1])
     if sure.all():
-        return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
+        return best_of(len(owners), owner, item, exact(product, owners, owner, item), k)
     return _second_try(owners, product, barred, k, sure, owner, item)
 
 
@@ -276,11 +297,12 @@ def _second_try(
     item: NDArray[np.int64],
 ) -> Proposal:
     again = np.flatnonzero(~sure)
-    found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
+    plain = Float32Product(product.vectors)
+    found = _chunk(owners[again], plain if product.weight is None else plain.weighted(product.weight), barred[again], k)
     kept = sure[owner]
     owner = np.concatenate([owner[kept], again[found.owner]])
     item = np.concatenate([item[kept], found.item])
-    return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
+    return best_of(len(owners), owner, item, exact(product, owners, owner, item), k)
 
 
 def _highest(dtype: np.dtype[Any]) -> Any:

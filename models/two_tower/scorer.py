@@ -13,7 +13,7 @@ from models.data.bundle import Bundle
 from models.data.interactions import Interactions
 from models.schema import Entity, Role, Surface
 from models.scoring.factors import FactorScorer, TextFactorScorer
-from models.scoring.scorer import Scorer, Sides, aligned
+from models.scoring.scorer import Rows, Scorer, Sides, aligned, some
 from models.scoring.top_k import Float32Product, Product
 from models.spec import Source
 from models.two_tower import TWO_TOWER
@@ -35,9 +35,9 @@ class TwoTowerScorer(TextFactorScorer):
         self,
         surface: Surface,
         bundle: Bundle,
-        owner_vectors: NDArray[np.float32],
+        owner_vectors: NDArray[np.float32] | Rows,
         known: NDArray[np.bool_],
-        item_vectors: NDArray[np.float32],
+        item_vectors: NDArray[np.float32] | Rows,
         item_known: NDArray[np.bool_],
         make: Callable[[NDArray[Any]], Product] = Float32Product,
     ) -> None:
@@ -85,7 +85,7 @@ class TwoTowerFoldIn:
         self, scorer: TwoTowerScorer, lengths: NDArray[np.float32], history: NDArray[np.float32], longest: int
     ) -> None:
         self._scorer, self._lengths, self._history, self._longest = scorer, lengths, history, longest
-        self._trained = np.asarray(history.any(axis=1))
+        self._trained = some(history)
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[np.float32] | None:
         now = self._told_by(events)
@@ -112,14 +112,14 @@ def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
     """Open the bundle two_tower_v1, with sides swapped on founders' surfaces (R24)."""
     vectors = sides.vectors(bundle, ("user", "item") if sides.forward else ("item", "user"), "factors")
     if "tokens" not in bundle.arrays:  # from a version that did not store token vectors
-        return FactorScorer(source, *vectors)
-    return TwoTowerScorer(sides.surface, bundle, *vectors)
+        return FactorScorer(source, *vectors, make=sides.product)
+    return TwoTowerScorer(sides.surface, bundle, *vectors, make=sides.product)
 
 
 def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TwoTowerFoldIn | None:
     """Open the fold-in; None for startups, which have no history, and for bundles without history vectors."""
     if not (sides.forward and isinstance(scorer, TwoTowerScorer) and "history_vectors" in bundle.arrays):
         return None
-    lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)[0]
-    history = aligned(bundle, "history_vectors", "item", sides.items.ids)[0]
+    lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)
+    history = aligned(bundle, "history_vectors", "item", sides.items.ids)
     return TwoTowerFoldIn(scorer, lengths, history, int(bundle.config["history"]))

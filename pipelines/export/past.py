@@ -56,8 +56,8 @@ def name_at(snapshot: Snapshot, cut_us: int, there: _Existing | None = None) -> 
         users, startups, events, readings, _ = there or _existing(snapshot, cut_us)
         rules = [snapshot.manifest.get("withheld", {}), snapshot.stage_known, snapshot.views_from]
         digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
-        for ids, kept in ((snapshot.user_ids.ids, users), (snapshot.startup_ids.ids, startups)):
-            digest.update(ids[kept].astype("S36").tobytes())
+        for ids, kept in ((snapshot.user_ids, users), (snapshot.startup_ids, startups)):
+            digest.update(ids.text(kept).astype("S36").tobytes())
         for column in (*events.columns, *readings.columns):
             digest.update(column.to_numpy().tobytes())
         slug = slug_of(EPOCH + timedelta(microseconds=cut_us))

@@ -66,7 +66,7 @@ def check_missing_rows(run: Run, new: Snapshot, force: bool = False) -> None:
 
 def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
     """Count the rows of `old` before both cutoffs that `new` lacks, for each table."""
-    user, startup = new.user_ids.rows_of(old.user_ids.ids), new.startup_ids.rows_of(old.startup_ids.ids)
+    user, startup = new.user_ids.find(old.user_ids.packed()), new.startup_ids.find(old.startup_ids.packed())
     earlier, now = old.interactions().before(new.as_of_us), new.interactions().before(old.as_of_us)
     mine = EventRows(user[earlier.owner], startup[earlier.item], earlier.kind, earlier.at)
     mine = mine.where((mine.user >= 0) & (mine.startup >= 0))

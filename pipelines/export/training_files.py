@@ -107,7 +107,7 @@ def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
 
 def _compact(events: Interactions) -> Interactions:
     (owners, owner), (items, item) = (np.unique(rows, return_inverse=True) for rows in (events.owner, events.item))
-    ids = IdMap(events.owners.ids[owners]), IdMap(events.items.ids[items])
+    ids = events.owners.taken(owners), events.items.taken(items)
     return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), events.kind, events.at)
 
 

@@ -44,7 +44,7 @@ def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, 
 def difference(
     lists: list[RankedLists], owners: list[Entities], items: list[Entities], surface: Surface
 ) -> dict[str, Any]:
-    mapped = np.append(owners[1].ids.rows_of(owners[0].ids.ids), -1)[lists[0].owner]
+    mapped = np.append(owners[1].ids.find(owners[0].ids.packed()), -1)[lists[0].owner]
     both, mine, theirs = np.intersect1d(mapped, lists[1].owner, return_indices=True)
     kept = both >= 0
     shown = _shown(lists, items)
@@ -77,7 +77,7 @@ def _lists(artifacts: Artifacts, release: Release, surface: Surface) -> RankedLi
 
 def _shown(lists: list[RankedLists], items: list[Entities]) -> list[NDArray[np.int64]]:
     """Return both lists, (b, DEPTH), with the new release's item rows. Missing items get numbers after them."""
-    row = items[1].ids.rows_of(items[0].ids.ids)
+    row = items[1].ids.find(items[0].ids.packed())
     row = np.where(row >= 0, row, len(items[1]) + np.arange(len(row)))
     return [places(lists[0].indptr, row[lists[0].item], DEPTH), places(lists[1].indptr, lists[1].item, DEPTH)]
 

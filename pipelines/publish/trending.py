@@ -71,7 +71,7 @@ def hottest(items: Entities, surface: Surface, heat: NDArray[np.float32], depth:
     rows = items.items_of(surface)
     order = np.argsort(-heat[rows], kind="stable")[:depth]
     rows = rows[order][heat[rows[order]] > 0]
-    return TrendingList(items.ids.ids[rows], heat[rows], made_us)
+    return TrendingList(items.ids.text(rows), heat[rows], made_us)
 
 
 def _store(

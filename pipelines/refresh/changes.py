@@ -91,7 +91,7 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
 def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> NDArray[np.object_]:
     """Return (n,) str objects: profile tokens of entities that are newer than the build, else blank."""
     text = np.full(len(known), "", object)
-    later = known.ids.ids[len(known) - known.ids.later :]
+    later = known.ids.text(slice(len(known) - known.ids.later, None))
     later = later[later != ""].tolist()
     found = (
         rows(engine(settings), f"since/{known.entity}s", ids=later, as_of=as_of, earliest=settings.earliest_at)
@@ -282,7 +282,7 @@ def _one(owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]
 
 def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: datetime) -> Entities:
     """Update listings: people who opted out and withdrawn startups are unlisted, returned ones listed again."""
-    held = known.ids.ids[(~known.listed | known.opted_out) & ~known.ids.blank].tolist()
+    held = known.ids.text((~known.listed | known.opted_out) & ~known.ids.blank).tolist()
     found = rows(engine(settings), _HIDDEN[known.entity], since=since, as_of=as_of, held=held)
     place = known.ids.rows_of([str(row.id) for row in found])
     gone = np.array([bool(row.hidden) for row in found], bool)[place >= 0]

@@ -160,7 +160,7 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     path.chmod(0o600)
     # by id, so that an erasure finds and removes staging with a person's text
     words = {
-        e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
+        e.value: dict(zip(changes.entities[e].ids.text(told).tolist(), changes.text[e][told].tolist(), strict=True))
         for e in Entity
         for told in [changes.text[e] != ""]
     }

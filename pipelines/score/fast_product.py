@@ -37,17 +37,22 @@ class BFloat16Product:
 
     lowest = np.iinfo(np.int16).min
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
+    def __init__(self, vectors: NDArray[np.float32], weight: NDArray[np.float32] | None = None) -> None:
         import torch
 
         self._torch = torch
-        self.vectors = np.ascontiguousarray(vectors, np.float32)
-        halves = torch.from_numpy(padded(self.vectors)).to(torch.bfloat16)
+        self.vectors, self.weight = np.ascontiguousarray(vectors, np.float32), weight
+        whole = self.vectors if weight is None else self.vectors * weight[:, None]
+        halves = torch.from_numpy(padded(whole)).to(torch.bfloat16)
         self._columns = halves.T.contiguous()
-        self._norm = longest(self.vectors)
-        self._lost = longest(halves[: len(vectors)].float().numpy() - self.vectors)
+        self._norm = longest(whole)
+        self._lost = longest(halves[: len(vectors)].float().numpy() - whole)
         self._scratch = Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
+
+    def weighted(self, weight: NDArray[np.float32]) -> BFloat16Product:
+        """See `Product.weighted`."""
+        return BFloat16Product(self.vectors, weight)
 
     def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.int16]:
         """See `Product.approximate`. Uses one torch thread, because the recipe runs one chunk per thread."""
@@ -59,9 +64,6 @@ class BFloat16Product:
             torch.from_numpy(owners).to(torch.bfloat16), self._columns, out=torch.from_numpy(out).view(torch.bfloat16)
         )
         return without(out, len(self.vectors), barred, self.lowest)
-
-    def weighted(self, weight: NDArray[np.float32]) -> BFloat16Product:
-        return BFloat16Product(self.vectors * weight[:, None])
 
     def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Product.error`. For the rounded vectors u', v': |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""

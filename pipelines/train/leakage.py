@@ -246,7 +246,7 @@ def _differences(bundle: Bundle, other: Bundle) -> Iterable[str]:
     for key in sorted({*bundle.arrays, *other.arrays}):
         if key not in bundle.arrays or not np.array_equal(bundle.arrays[key], other.arrays.get(key, np.empty(0))):
             yield key
-    if any(not np.array_equal(bundle.maps[k].ids, other.maps[k].ids) for k in bundle.maps):
+    if any(bundle.maps[k] != other.maps[k] for k in bundle.maps):
         yield "ids"
     if bundle.files != other.files:
         yield "files"

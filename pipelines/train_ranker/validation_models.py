@@ -49,7 +49,7 @@ class ValidationModels:
         together.
         """
         entity = surface.item.value
-        known = self.bundles[_POPULARITY].maps[entity].rows_of(catalogue.maps[entity].ids) >= 0
+        known = self.bundles[_POPULARITY].maps[entity].find(catalogue.maps[entity].packed()) >= 0
         arrays = {**catalogue.arrays, f"{entity}_listed": catalogue.arrays[f"{entity}_listed"] & known}
         mine = {**self.bundles, CATALOGUE: replace(catalogue, arrays=arrays)}
         if ACTIVITY in mine:
@@ -82,7 +82,7 @@ def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
     """Return a bundle with the rows of other id tables. New ids get a row of zeros, missing ids are dropped."""
     arrays = dict(bundle.arrays)
     for side, ids in bundle.maps.items():
-        place = ids.rows_of(maps[side].ids)
+        place = ids.find(maps[side].packed())
         for key, array in bundle.arrays.items():
             if key.startswith(f"{side}_") and len(array) == len(ids):
                 there = (place >= 0).reshape(-1, *[1] * (array.ndim - 1))

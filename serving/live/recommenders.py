@@ -13,6 +13,7 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions, Pairs
+from models.data.mapped import return_freed_memory
 from models.data.profile_text import text_of
 from models.errors import BundleError, MatchbookError, ServiceError
 from models.experiments import arms_on
@@ -23,7 +24,9 @@ from models.recommender.surface import SurfaceRecommender, open_bundles, open_re
 from models.schema import Surface
 from models.settings.idle import idle_line
 from models.settings.settings import Settings
+from serving import counters
 from serving.clients.postgres import OwnerRecord
+from serving.live.shared_arrays import SharedArrays
 from serving.releases import HeldRelease
 
 log = logging.getLogger("matchbook.reader")
@@ -47,6 +50,14 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
 
     Never raises. Without the catalogue or popularity no models open and the popular list is served (P09, B09).
     """
+    shared = SharedArrays(counters.used(), held.id)
+    with shared.opening():
+        found = _opened(settings, held, shared)
+    return_freed_memory()
+    return found
+
+
+def _opened(settings: Settings, held: HeldRelease, shared: SharedArrays) -> Recipes:
     started = time.perf_counter()
     recorded = held.live_settings
     bundles: dict[str, Bundle] = {}
@@ -60,7 +71,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
             troubles.append(str(error))
             log.error("model not loaded: %s %s: %s", name, version, error)
     try:
-        recipes = {s: open_recommender(s, bundles, recorded) for s in Surface}
+        recipes = {s: open_recommender(s, bundles, recorded, shared.keep) for s in Surface}
     except (MatchbookError, LookupError, ValueError) as error:
         log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
         return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
@@ -69,6 +80,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
         for s in Surface
         for e, arm in arms_on(held.experiments, s)
     }
+    shared.forget_pages(bundles.values())
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
     log.info("release %s: %s", held.id, idle_line(ways_of([*recipes.values(), *arms.values()])))
     return Recipes(held.id, recipes, "; ".join(troubles), arms)

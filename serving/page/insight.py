@@ -200,7 +200,7 @@ class Insight:
 
 
 def _ids(listing: StoredList, table: ItemTable) -> NDArray[np.str_]:
-    return np.asarray(table.ids.ids[listing.item])
+    return np.asarray(table.ids.text(listing.item))
 
 
 def _met(record: OwnerRecord, item: str) -> list[dict[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,18 +37,15 @@ class Scope:
         self.headers = Headers(environ)
 
 
-@cache
-def loop() -> asyncio.AbstractEventLoop:
-    """Return the event loop of all readers of the tests, which has its own thread."""
-    made = asyncio.new_event_loop()
-    threading.Thread(target=made.run_forever, name="event-loop", daemon=True).start()
-    return made
+#: The event loop of all readers of the tests, in its own thread.
+_LOOP = asyncio.new_event_loop()
+threading.Thread(target=_LOOP.run_forever, name="event-loop", daemon=True).start()
 
 
 def by_hits(hits: Hits, environ: WSGIEnvironment) -> Reply | Asked | None:
     """Return the answer of the hit path to a WSGI request."""
     asked = hits.answer(Scope(environ), environ["PATH_INFO"])
-    return asyncio.run_coroutine_threadsafe(asked, loop()).result(timeout=60)
+    return asyncio.run_coroutine_threadsafe(asked, _LOOP).result(timeout=60)
 
 
 def as_served(app: WSGIApplication, hits: Hits) -> WSGIApplication:

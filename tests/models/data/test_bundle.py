@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.data.entities import IdMap
+from models.data.mapped import LEAST_BYTES
 from models.errors import BundleCorrupt, BundleNotFound
 from tests.paths import GOLDEN
 
@@ -105,6 +107,46 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
         open_bundle("als_v1", tmp_path)
     (tmp_path / "als_v1_config.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(BundleCorrupt, match="99"):
+        open_bundle("als_v1", tmp_path)
+
+
+def large() -> Bundle:
+    return replace(example(), arrays={"user_factors": np.ones((LEAST_BYTES // 4, 2), np.float32)})
+
+
+def test_large_arrays_are_mapped_and_read_only(tmp_path: Path) -> None:
+    write_bundle(large(), tmp_path)
+    found = open_bundle("als_v1", tmp_path)
+
+    assert str(tmp_path / "als_v1_user_factors.npy") in Path("/proc/self/maps").read_text()
+    assert found.digest() == large().digest() and not found.arrays["user_factors"].flags.writeable
+
+
+@pytest.mark.parametrize("kept", [LEAST_BYTES, -1])
+def test_a_large_file_that_was_cut_is_refused(tmp_path: Path, kept: int) -> None:
+    write_bundle(large(), tmp_path)
+    path = tmp_path / "als_v1_user_factors.npy"
+    path.write_bytes(path.read_bytes()[:kept])
+
+    with pytest.raises(BundleCorrupt, match=path.name):
+        open_bundle("als_v1", tmp_path)
+
+
+def test_bundles_with_equal_ids_hold_them_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_bundle(example(), tmp_path / name)
+    one, other = (open_bundle("als_v1", tmp_path / name) for name in ("a", "b"))
+    assert one.maps["user"] is other.maps["user"]
+
+
+def test_another_number_of_later_rows_is_refused(tmp_path: Path) -> None:
+    """Only the checksum of the file covers this number."""
+    write_bundle(example(), tmp_path)
+    path = tmp_path / "als_v1_user_mapping.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}))
+
+    with pytest.raises(BundleCorrupt, match=path.name):
         open_bundle("als_v1", tmp_path)
 
 
