@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -15,11 +16,12 @@ from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
 from models.schema import COUNTED_TYPES, EventType
 from models.scoring.scorer import Sides
-from models.scoring.top_k import WIDTH, Scratch, best_in, stacked
+from models.scoring.top_k import WIDTH, Scratch, best_in, best_of, stacked
 from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
 _ROWS = 256  # owners per product
+_SPARSE = 4  # if at most one cell in so many is filled, rows are not made dense
 _TYPE = 8  # bit position of the event type in the cells of `people`, above their number
 #: By `EventType.code`: its strength, 1 for the lightest that is counted. And the inverse.
 _STRENGTH = np.zeros(EventType.codes(), np.uint16)
@@ -71,8 +73,12 @@ class NeighbourScorer:
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
         result = np.empty(len(candidates.item), np.float32)
         for part, product in self._parts(owners):
-            scores = self._scores(product)
             places = slice(candidates.indptr[part.start], candidates.indptr[part.stop])
+            if self._is_sparse(product):
+                bounds = candidates.indptr[part.start : part.stop + 1] - candidates.indptr[part.start]
+                result[places] = self._looked_up(product, bounds, candidates.item[places])
+                continue
+            scores = self._scores(product)
             owner = candidates.owner[places] - part.start
             known = (scores.max(axis=1, initial=0) > 0)[owner]
             result[places] = scores.ravel().take(owner * np.int64(self._width) + candidates.item[places])
@@ -124,9 +130,48 @@ class NeighbourScorer:
         return self._last.product
 
     def _best(self, product: sparse.csr_matrix, barred: sparse.csr_matrix, k: int) -> Proposal:
+        if self._is_sparse(product):
+            return self._best_of_sparse(product, barred, k)
         scores = self._scores(product)
         scores[:, self._items :] = -np.inf
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
+
+    def _is_sparse(self, product: sparse.csr_matrix) -> bool:
+        return bool(product.nnz * _SPARSE <= product.shape[0] * self._items)
+
+    def _best_of_sparse(self, product: sparse.csr_matrix, barred: sparse.csr_matrix, k: int) -> Proposal:
+        """Return the same as `_best`, owner by owner, with one mark an item instead of a dense row each."""
+        free, found = np.ones(self._items, bool), []
+        bounds = pairwise(barred.indptr.tolist())
+        for (item, score), (start, stop) in zip(self._rows(product), bounds, strict=True):
+            free[barred.indices[start:stop]] = False
+            kept = free[item] & (score > 0)
+            free[barred.indices[start:stop]] = True
+            item, score = item[kept], score[kept]
+            if len(item) > k:
+                kept = score >= np.partition(score, len(score) - k)[len(score) - k]
+                item, score = item[kept], score[kept]
+            found.append((item, score))
+        items, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        owner = np.repeat(np.arange(len(found)), [len(item) for item, _ in found])
+        return best_of(len(found), owner, items.astype(np.int64), scores, k)
+
+    def _looked_up(
+        self, product: sparse.csr_matrix, bounds: NDArray[np.int64], wanted: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Return (n,) scores of the wanted items of each owner, NaN for an unknown owner. bounds: (owners + 1,)."""
+        row, result = np.zeros(self._items, np.float32), np.empty(len(wanted), np.float32)
+        for (item, score), (start, stop) in zip(self._rows(product), pairwise(bounds.tolist()), strict=True):
+            row[item] = score
+            result[start:stop] = row[wanted[start:stop]] if (score > 0).any() else np.nan
+            row[item] = 0
+        return result
+
+    def _rows(self, product: sparse.csr_matrix) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """Yield items and scores of each owner."""
+        for start, stop in pairwise(product.indptr.tolist()):
+            item, score = product.indices[start:stop], product.data[start:stop]
+            yield item, score if self._weight is None else score * self._weight[item]
 
     def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
         """Return (c, width) in a dense buffer of this thread, because up to a quarter of a row is filled."""

@@ -28,7 +28,7 @@ _BLOCKS = (16, 8, 4, 2)
 _PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors fit into the second-level cache
 _RUN = 128  # with this many pairs of one owner in a row it is cheaper to score them together
 _HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
-_BUFFER = 8_000_000  # entries of a chunk's product
+_BUFFER = 64_000_000  # entries of a chunk's product; a chunk of few owners reads all vectors too often
 
 
 class Product(Protocol):

@@ -26,7 +26,7 @@ from models.scoring.top_k import Float32Product, Product, Scratch, lengths, long
 WORTH_IMPORTING = 250_000_000
 #: Half the relative distance of neighbouring bfloat16 numbers: 8 bits of significand, rounded to nearest.
 _ROUNDOFF = np.float32(2.0**-8)
-_BUFFER = 8_000_000
+_BUFFER = 64_000_000
 
 
 class BFloat16Product:

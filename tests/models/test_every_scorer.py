@@ -12,7 +12,7 @@ from scipy import sparse
 
 from models.als import ALS
 from models.content import CONTENT_BASED
-from models.data.batch import Owners
+from models.data.batch import Candidates, Owners
 from models.data.bundle import Bundle
 from models.data.profile_text import text_of
 from models.errors import BundleCorrupt
@@ -235,6 +235,29 @@ class TestNeighboursInParts(TestNeighbours):
     def parts(self, monkeypatch: pytest.MonkeyPatch, scorer: NeighbourScorer) -> None:
         monkeypatch.setattr(neighbours, "_ROWS", 20)
         monkeypatch.setattr(scorer, "_chunk", 7)
+
+
+class TestNeighboursWithoutDenseRows(TestNeighbours):
+    @pytest.fixture(autouse=True)
+    def every_row_is_sparse(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(neighbours, "_SPARSE", 0)
+
+    def test_dense_rows_give_the_same(
+        self, monkeypatch: pytest.MonkeyPatch, scorer: NeighbourScorer, owners: Owners
+    ) -> None:
+        weighted = scorer.weighted(np.linspace(0, 1, scorer._items, dtype=np.float32))
+        pairs = Candidates.union(
+            len(owners), {ITEM_NEIGHBOURS: PopularScorer(np.ones(scorer._items)).propose(owners, 9)}
+        )
+
+        def found() -> list[np.ndarray]:
+            proposals = [s.propose(owners, 5) for s in (scorer, weighted)]
+            scores = [s.score(owners, pairs) for s in (scorer, weighted)]
+            return [*scores, *(getattr(p, name) for p in proposals for name in ("indptr", "item", "score"))]
+
+        sparse_rows = found()
+        monkeypatch.setattr(neighbours, "_SPARSE", 1 << 40)
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(sparse_rows, found(), strict=True))
 
 
 class TestPairs(ScorerContract):
