@@ -2,8 +2,9 @@
 
 Both build one sample marketplace and answer the same requests, with their own code and servers, one after the other.
 Only public interfaces are used: commands, variables, addresses, files of a release. Compared are snapshot rows, bundle
-arrays, list bytes, and cached and live answers. Exit status: 0 equal, 1 different, 2 a build failed. Digests depend on
-the processor, so none are stored.
+arrays, lists, and cached and live answers. Exit status: 0 equal, 1 different, 2 a build failed. Digests depend on the
+processor, so none are stored. `--env` builds this checkout with the instructions of another processor, for example
+`HEAD --env OPENBLAS_CORETYPE=Nehalem`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from local.servers import start_servers, stop_servers
 from models.schema import Surface
@@ -52,15 +54,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.same_lists", description=__doc__)
     parser.add_argument("base", help="a commit")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable for both builds")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for this build")
     args = parser.parse_args()
-    given = dict(pair.split("=", 1) for pair in args.set)
+    given, mine = (dict(pair.split("=", 1) for pair in pairs) for pairs in (args.set, args.env))
     with tempfile.TemporaryDirectory(prefix="matchbook-same-") as folder:
         Path(folder).chmod(0o755)
         try:
             with checkout(args.base, Path(folder) / "base") as base:
                 sample = Path(folder) / "sample"
                 command(base, {"MATCHBOOK_HOME": folder}, "sample", str(sample), *SIZE)
-                found = [built(where, Path(folder) / name, sample, given) for where, name in ((base, "b"), (ROOT, "h"))]
+                builds = ((base, "b", given), (ROOT, "h", given | mine))
+                found = [built(where, Path(folder) / name, sample, values) for where, name, values in builds]
         except subprocess.CalledProcessError as error:
             sys.stderr.write(f"{error}\n{error.stdout}\n")
             return 2
@@ -164,13 +168,24 @@ def arrays_of(bundle: Path) -> str:
 
 
 def files_of(release: Path) -> dict[str, str]:
+    """Return a digest of each column of each list, and of its first ten items."""
     found = {}
     for path in sorted(release.rglob("*.npz")):
         with np.load(path, allow_pickle=False) as columns:
-            for name in columns.files:
-                digest = hashlib.sha256(f"{columns[name].dtype}".encode() + columns[name].tobytes())
-                found[f"{path.relative_to(release)} {name}"] = digest.hexdigest()
+            bounds = columns["indptr"]
+            for name in set(columns.files) - {"indptr"}:
+                whole = columns[name]
+                rows = np.arange(len(bounds)) if len(whole) == len(bounds) - 1 else bounds
+                for i in range(len(bounds) - 1):
+                    values = whole[rows[i] : rows[i + 1]]
+                    found[f"{path.relative_to(release)} list {i} {name}"] = _digest(values)
+                    if name == "item":
+                        found[f"{path.relative_to(release)} list {i} first_ten_items"] = _digest(values[:10])
     return found
+
+
+def _digest(values: NDArray[Any]) -> str:
+    return hashlib.sha256(f"{values.dtype}".encode() + values.tobytes()).hexdigest()
 
 
 def compared(base: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]) -> int:

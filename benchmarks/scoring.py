@@ -21,14 +21,14 @@ TURN = """
 import json, sys, time, zlib
 from dataclasses import replace
 from pathlib import Path
-from models.recommender.recommend import recommend
 from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
+from pipelines.score.shards import score_owners
 
 home, release, most = Path(sys.argv[1]) / "artifacts", sys.argv[2], int(sys.argv[3])
-settings = replace(Settings.from_env(), home=home.parent)
+settings = replace(Settings.from_env(), home=home.parent, threads=1)
 about = json.loads((home / "releases" / release / "manifest.json").read_text())
 bundles = open_bundles(home, about["bundles"], settings)
 events = Snapshot.open(home / "snapshots" / about["snapshot"]).interactions()
@@ -37,10 +37,10 @@ for surface in Surface:
     owners = recipe.batch(recipe.owners.owners_of(surface)[:most], events)
     if not len(owners) or not len(recipe.catalogue):
         continue
-    recommend(recipe, owners.part(0, 256), settings.lists.depth)
-    start = time.thread_time()
-    lists = recommend(recipe, owners, settings.lists.depth)
-    used = time.thread_time() - start
+    score_owners(recipe, owners.part(0, 256))
+    start = time.process_time()
+    lists = score_owners(recipe, owners)
+    used = time.process_time() - start
     ranker = "off" if recipe.ranker is None else recipe.ranker.name
     print("TURN " + json.dumps([f"{surface.value} {ranker} {len(recipe.catalogue)}", used / len(owners) * 1e6,
                                 zlib.crc32(lists.item.tobytes())]))

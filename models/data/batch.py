@@ -95,11 +95,11 @@ class Candidates:
     def scored(self, scores: Mapping[Source, NDArray[np.float32]]) -> Candidates:
         return Candidates(self.indptr, self.owner, self.item, self.proposed, scores)
 
-    def where(self, mask: NDArray[np.bool_]) -> Candidates:
-        kept = np.flatnonzero(mask)
-        owner, scores = self.owner[kept], {source: column[kept] for source, column in self.scores.items()}
+    def take(self, places: NDArray[np.int64]) -> Candidates:
+        """Return some candidates. places: ascending."""
+        owner, scores = self.owner.take(places), {source: column.take(places) for source, column in self.scores.items()}
         length = np.bincount(owner, minlength=len(self))
-        return Candidates(indptr_of(length), owner, self.item[kept], self.proposed[kept], scores)
+        return Candidates(indptr_of(length), owner, self.item.take(places), self.proposed.take(places), scores)
 
 
 def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,10 +33,14 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Ordered columns of n candidates, by name."""
+    """Ordered columns of n candidates, by name.
+
+    whole: by group, the part of all its values that many batches share, see `whole_parts`.
+    """
 
     columns: Mapping[str, Column]
     rows: int
+    whole: Mapping[str, Part] = field(default_factory=dict)
 
     @classmethod
     def dense(cls, names: Sequence[str], cells: NDArray[Any]) -> Features:
@@ -79,25 +83,45 @@ class Features:
         return total
 
     def parts(self, rows: NDArray[np.int64]) -> list[Part]:
-        """Split the features of these rows into parts. A large group with few distinct values is its own part."""
-        by_group: dict[str, list[int]] = {}
-        for i, column in enumerate(self.columns.values()):
-            by_group.setdefault(column.group, []).append(i)
+        """Split the features of these rows into parts.
+
+        A large group with few distinct values is its own part, and so is a group in `whole`.
+        """
         every, shared, found = list(self.columns.values()), set(), []
-        for mine in by_group.values():
+        for group, mine in self._by_group().items():
             place = every[mine[0]].place
-            if place is None or len(mine) < _SHARED:
+            if place is None or (len(mine) < _SHARED and group not in self.whole):
                 continue
-            used, which = _renumbered(place.take(rows), len(every[mine[0]].values))
-            if 2 * len(used) > len(rows):
-                continue
-            cells = np.zeros((len(every), len(used)), np.float32)
-            for i in mine:
-                cells[i] = every[i].values.take(used)
-            found.append(Part(tuple(mine), cells.T, which))
+            if group in self.whole:
+                part = self.whole[group]._replace(place=place.take(rows))
+            else:
+                used, which = _renumbered(place.take(rows), len(every[mine[0]].values))
+                if 2 * len(used) > len(rows):
+                    continue
+                part = self._part(mine, used)._replace(place=which)
+            found.append(part)
             shared |= set(mine)
         rest = tuple(i for i in range(len(every)) if i not in shared)
         return [Part(rest, self.cells(rows, rest)), *found]
+
+    def whole_parts(self, *groups: str) -> dict[str, Part]:
+        """Return the part of all values of each group that has columns. It keeps the results of learners."""
+        every, by_group = list(self.columns.values()), self._by_group()
+        size = {group: len(every[by_group[group][0]].values) for group in groups if group in by_group}
+        return {g: self._part(by_group[g], np.arange(n))._replace(kept={}) for g, n in size.items()}
+
+    def _by_group(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for i, column in enumerate(self.columns.values()):
+            found.setdefault(column.group, []).append(i)
+        return found
+
+    def _part(self, mine: Sequence[int], used: NDArray[np.int64]) -> Part:
+        every = list(self.columns.values())
+        cells = np.zeros((len(every), len(used)), np.float32)
+        for i in mine:
+            cells[i] = every[i].values.take(used)
+        return Part(tuple(mine), cells.T)
 
 
 class Part(NamedTuple):
@@ -105,11 +129,13 @@ class Part(NamedTuple):
 
     columns: their numbers. cells: (k, f) float32, each column contiguous; only `columns` are filled.
     place: (n,) row of the cells for each candidate; None: k = n, in order.
+    kept: results by learner, if other batches use the same cells.
     """
 
     columns: tuple[int, ...]
     cells: NDArray[np.float32]
     place: NDArray[np.integer[Any]] | None = None
+    kept: dict[object, NDArray[Any]] | None = None
 
 
 def _renumbered(place: NDArray[np.integer[Any]], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -155,8 +155,9 @@ class Interactions:
 
     def before(self, instant_us: int) -> Interactions:
         """Select events and dismissals strictly before an instant."""
+        early = self.at < instant_us
         gone = self.dismissed.where(self.dismissed.at < instant_us)
-        return replace(self.where(self.at < instant_us), dismissed=gone)
+        return replace(self if early.all() else self.where(early), dismissed=gone)
 
     def transposed(self) -> Interactions:
         gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)

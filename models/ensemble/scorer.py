@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
-from models.scoring.scorer import min_max, ranks
+from models.scoring.scorer import Ranks, min_max
 
 #: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
 RRF_K = 60
@@ -75,7 +75,8 @@ class Blend:
         """
         config = resolved_blend(self.config, self.learned)
         if config.blend == "rrf":
-            fused = 1 / (RRF_K + ranks(als, indptr)) + 1 / (RRF_K + ranks(two_tower, indptr))
+            rank = Ranks(indptr).of
+            fused = 1 / (RRF_K + rank(als)) + 1 / (RRF_K + rank(two_tower))
             return min_max(fused.astype(np.float32), indptr)
         a, t = (np.nan_to_num(min_max(s, indptr)) for s in (als, two_tower))
         if config.blend == "learned" and self.learned is not None and self.learned.arrays:

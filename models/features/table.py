@@ -18,7 +18,7 @@ from scipy import sparse
 from models.content import CONTENT_BASED
 from models.data.batch import Candidates, Owners
 from models.data.bundle import Bundle
-from models.data.columns import Column, Features
+from models.data.columns import Column, Features, Part
 from models.data.entities import UNKNOWN_TIME, Entities
 from models.data.interactions import DAY_US, EventTime
 from models.errors import BundleCorrupt
@@ -26,7 +26,7 @@ from models.features.item_facts import NEVER
 from models.features.location import AFFINITIES, LocationMatch, codes_in
 from models.item_neighbours import ITEM_NEIGHBOURS
 from models.schema import DIVERSITY_FACETS, Entity
-from models.scoring.scorer import Scorer, log_rank
+from models.scoring.scorer import Ranks, Scorer
 from models.spec import Source
 
 PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
@@ -171,10 +171,11 @@ def table(
     owners: Owners,
     candidates: Candidates,
     names: Sequence[str] | None = None,
+    whole: Mapping[str, Part] | None = None,
 ) -> Features:
     """Return the finite features of the candidates.
 
-    names: columns that a stored ranker requests, in order.
+    names: columns that a stored ranker requests, in order. whole: see `Features`, of the same names.
     Raises BundleCorrupt for an unknown name.
     """
     found = {
@@ -188,16 +189,16 @@ def table(
             f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
             "model is missing; train again"
         )
-    return Features({name: found[name] for name in wanted}, len(candidates.item))
+    return Features({name: found[name] for name in wanted}, len(candidates.item), whole or {})
 
 
 def columns(
     evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, Column | NDArray[Any]]]:
     """Yield every feature by name, (nnz,) over the candidates. owners: the same batch."""
-    owner, item = candidates.owner, candidates.item
-    yield from _of_the_sources(candidates)
-    yield from _with_demand(evidence, candidates)
+    owner, item, ranks = candidates.owner, candidates.item, Ranks(candidates.indptr)
+    yield from _of_the_sources(candidates, ranks)
+    yield from _with_demand(evidence, candidates, ranks)
     yield from _fading(scorers, owners, candidates)
     for name, fact in zip(evidence.fact_names, evidence.facts, strict=True):
         yield f"item_{name}", Column(fact, item, ITEM)
@@ -210,24 +211,31 @@ def columns(
     yield "owner_age", Column(last_ages(owners), owner, OWNER)
 
 
-def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
+def _of_the_sources(candidates: Candidates, ranks: Ranks) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield each source's score (0 without one) and log rank, and the number of proposing sources."""
     for source, score in candidates.scores.items():
-        yield f"score_{source}", np.nan_to_num(score)
-        yield f"rank_{source}", log_rank(score, candidates.indptr)
+        yield f"score_{source}", _known(score)
+        yield f"rank_{source}", ranks.log(score)
     yield "proposed_by", np.bitwise_count(candidates.proposed)
 
 
-def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, Column | NDArray[Any]]]:
+def _with_demand(
+    evidence: RankerInputs, candidates: Candidates, ranks: Ranks
+) -> Iterator[tuple[str, Column | NDArray[Any]]]:
     """Yield the item's expected demand, and its products with the scores of content and neighbours."""
     demand = evidence.demand[candidates.item]
     yield "demand", Column(np.log(evidence.demand + np.float32(1e-4)), candidates.item, ITEM)
-    yield "rank_demand", log_rank(demand, candidates.indptr)
+    yield "rank_demand", ranks.log(demand)
     for source in (CONTENT_BASED, ITEM_NEIGHBOURS):
         if source in candidates.scores:
             both = candidates.scores[source] * demand
-            yield f"score_{source}_demand", np.nan_to_num(both)
-            yield f"rank_{source}_demand", log_rank(both, candidates.indptr)
+            yield f"score_{source}_demand", _known(both)
+            yield f"rank_{source}_demand", ranks.log(both)
+
+
+def _known(score: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the scores, 0 instead of NaN."""
+    return np.where(np.isnan(score), np.float32(0), score)
 
 
 def _fading(

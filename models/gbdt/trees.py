@@ -127,6 +127,13 @@ class Trees:
 
     def _left(self, part: Part) -> NDArray[Any]:
         """Return (k, trees) bits of the leaves that no failed test of the part's columns excludes."""
+        if part.kept is None:
+            return self._computed(part)
+        if self not in part.kept:
+            part.kept[self] = self._computed(part)
+        return part.kept[self]
+
+    def _computed(self, part: Part) -> NDArray[Any]:
         tables, found = self._tables_of(part.columns), np.empty((len(part.cells), self._masks), self._unsigned)
         scratch = _Scratch(self, min(len(found), self._step))
         for start, codes in _codes(tables, part.cells, self._step):

@@ -20,7 +20,7 @@ from models.gbdt.trees import Trees
 from models.learned_ranker import SPEC
 from models.ranker import RankerConfig
 from models.schema import Surface
-from models.scoring.scorer import RankerAsked, ranks
+from models.scoring.scorer import RankerAsked, Ranks
 
 LEARNED = SPEC.bundle
 #: Facts and demand of all entities, for the ranker's features.
@@ -130,7 +130,7 @@ class LearnedRanker:
         look = np.empty(features.rows)
         for part, rows in parts:
             look[rows] = part.first_look(features, None if len(rows) == features.rows else rows)
-        rank = ranks(look.astype(np.float32), indptr)
+        rank = Ranks(indptr).of(look.astype(np.float32))
         chosen = rank <= LOOKED_AT
         score = np.zeros(features.rows, np.float32)
         for part, rows in parts:

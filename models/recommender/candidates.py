@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.data.columns import Features
 from models.errors import BundleNotFound
-from models.features.table import table
-from models.learned_ranker.scorer import LearnedRanker
+from models.features.table import ITEM, table
+from models.learned_ranker.scorer import LOOKED_AT, LearnedRanker
 from models.ranker import RankerConfig
 from models.recommender.surface import SurfaceRecommender
 from models.routing import Route, chain, sources_of
@@ -19,13 +20,16 @@ from models.schema import Method
 from models.scoring.scorer import Scorer, min_max
 from models.spec import Source
 
+#: Least number of candidates per item for which `prepared` changes a recipe.
+MANY = 4
+
 
 def candidates_of(recipe: SurfaceRecommender, owners: Owners, k: int) -> Candidates:
     """Return up to k proposals of every source, scored by every source (R06).
 
     Opted-out owners get none (R23).
     """
-    return _union(recipe, owners, k, ())
+    return _union(recipe, owners, _proposals(recipe, owners, k), ())
 
 
 def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
@@ -34,8 +38,8 @@ def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
     Each source proposes `ranker_candidates` items.
     """
     k = recipe.settings.of(RankerConfig).candidates
-    wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
-    return _union(recipe, owners, k, wanted)
+    own = _proposals(recipe, owners, k)  # first, because the demand-weighted sources use the products again
+    return _union(recipe, owners, own, [(s, _for(owners, scorer.propose(owners, k))) for s, scorer in recipe.wanted])
 
 
 def learned_features(
@@ -44,7 +48,20 @@ def learned_features(
     """Return the learned ranker's features; see `models.features.table.table`."""
     if recipe.evidence is None:
         raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")
-    return table(recipe.evidence, recipe.scorers, owners, candidates, names)
+    return table(recipe.evidence, recipe.scorers, owners, candidates, names, recipe.whole.get(tuple(names or ())))
+
+
+def prepared(recipe: SurfaceRecommender, owners: int) -> SurfaceRecommender:
+    """Return the recipe for batches of this many owners in all. The lists are the same.
+
+    If there are many owners, the trees evaluate the columns of each item once, not once per batch.
+    """
+    ranker, items = recipe.ranker, len(recipe.catalogue)
+    if not isinstance(ranker, LearnedRanker) or not items or owners * LOOKED_AT < MANY * items:
+        return recipe
+    nobody = recipe.unseen_owners([])
+    features = learned_features(recipe, nobody, wide_candidates(recipe, nobody), ranker.names)
+    return replace(recipe, whole={ranker.names: features.whole_parts(ITEM)})
 
 
 def learned_table(
@@ -62,9 +79,17 @@ def learned_scores(
     return ranker.score_lists(learned_features(recipe, owners, candidates, ranker.names), candidates.indptr)
 
 
-def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:
+def _proposals(recipe: SurfaceRecommender, owners: Owners, k: int) -> dict[Source, Proposal]:
+    return {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
+
+
+def _union(
+    recipe: SurfaceRecommender,
+    owners: Owners,
+    proposals: Mapping[Source, Proposal],
+    more: Sequence[tuple[Source, Proposal]],
+) -> Candidates:
     """Merge the proposals of every source and `more`, scored by every source (R06)."""
-    proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
     union = Candidates.union(len(owners), proposals, more)
     return union.scored({s: _completed(s, scorer, owners, union) for s, scorer in recipe.scorers.items()})
 
@@ -72,9 +97,9 @@ def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tu
 def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> NDArray[np.float32]:
     """Return a source's scores over the union. It keeps proposals' scores and computes the rest."""
     column = union.scores[source]
-    rest = np.isnan(column)
-    if rest.any():
-        column[rest] = scorer.score(owners, union.scored({}).where(rest))
+    rest = np.flatnonzero(np.isnan(column))
+    if len(rest):
+        column[rest] = scorer.score(owners, union.scored({}).take(rest))
     return column
 
 
@@ -107,7 +132,7 @@ def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: NDArray
     """
     if _ranks_union(recipe):
         return candidates
-    return candidates.where((candidates.proposed & contributing(recipe, method)[candidates.owner]) > 0)
+    return candidates.take(np.flatnonzero(candidates.proposed & contributing(recipe, method)[candidates.owner]))
 
 
 def contributing(recipe: SurfaceRecommender, method: NDArray[np.uint8]) -> NDArray[np.uint16]:

@@ -59,7 +59,7 @@ def leading(
         proposed = proposed & ordering[candidates.owner[places]]
     best, lead = np.full(len(places), -np.inf, np.float32), np.full(len(places), POPULAR.code)
     for source, column in candidates.scores.items():
-        scaled = min_max(column, candidates.indptr)[places]
+        scaled = min_max(column, candidates.indptr, places)
         better = (proposed & source.bit > 0) & (scaled > best)  # false for NaN
         best, lead = np.where(better, scaled, best), np.where(better, source.code, lead)
     return lead

@@ -15,6 +15,7 @@ from models import registry
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.batch import Owners
 from models.data.bundle import Bundle, open_bundle
+from models.data.columns import Part
 from models.data.entities import Entities
 from models.data.interactions import Interactions
 from models.ensemble import EnsembleConfig
@@ -137,7 +138,7 @@ class SurfaceRecommender:
     scorers: every enabled source with a bundle. item_recency, item_popularity: (m,). facets: (m,) codes by FACETS.
     ranker: None if off. as_of_us: cutoff of the catalogue. folds: fold-in by source.
     evidence: further features of the learned ranker; None without the bundle "activity_v1". wanted: its demand-weighted
-    sources.
+    sources. whole: see `Features`, by the ranker's `names`.
     """
 
     surface: Surface
@@ -156,6 +157,7 @@ class SurfaceRecommender:
     evidence: RankerInputs | None = None
     wanted: tuple[tuple[Source, Scorer], ...] = ()
     folds: Mapping[Source, FoldIn] = field(default_factory=dict)
+    whole: Mapping[tuple[str, ...], Mapping[str, Part]] = field(default_factory=dict)
 
     def batch(
         self, rows: NDArray[np.integer[Any]], interactions: Interactions, text: Sequence[str] | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.bundle import Bundle
@@ -15,6 +17,13 @@ from models.errors import BundleCorrupt
 from models.scoring.scorer import Sides
 from models.scoring.top_k import Float32Product, Product, pair_scores, top_k
 from models.spec import Source
+
+
+class _Last(threading.local):
+    """What a thread last found for a batch, see `FactorScorer._asked`."""
+
+    owners: Owners | None = None
+    found: tuple[NDArray[np.int64], NDArray[np.float32], sparse.csr_matrix]
 
 
 class FactorScorer:
@@ -43,24 +52,23 @@ class FactorScorer:
         if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
         self._one: NDArray[Any] | None = None
-        self._make = make
+        self._last = _Last()
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
     def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
         other = copy.copy(self)
-        other._make, other._product = make, make(self._product.vectors)
+        other._product = make(self._product.vectors)
         return other
 
     def weighted(self, weight: NDArray[np.float32]) -> Self:
-        """Return the same source with scores multiplied by item weights (m,)."""
+        """Return the same source with scores multiplied by item weights (m,). Both share the last product."""
         other = copy.copy(self)
-        vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
-        other._product = self._make(vectors)
+        other._product = self._product.weighted(np.asarray(weight, np.float32)[self._items])
         return other
 
     def with_vector(self, vector: NDArray[np.float32]) -> Self:
         other = copy.copy(self)
-        other._one = np.asarray(vector, np.float32)[None]
+        other._one, other._last = np.asarray(vector, np.float32)[None], _Last()
         return other
 
     def with_rows(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> Self:
@@ -69,6 +77,7 @@ class FactorScorer:
         rows: (r,) entity rows. vectors: (r, d).
         """
         other = copy.copy(self)
+        other._last = _Last()
         other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
         other._owner_vectors[rows], other._known[rows] = vectors, True
         return other
@@ -79,15 +88,25 @@ class FactorScorer:
         return vectors[0] if known[0] else None
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        vectors, known = self._vectors(owners)
-        mine = np.flatnonzero(known)
-        everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
-        barred = owners.barred if everybody else owners.barred[mine]
-        barred = barred if everything else barred[:, self._items].tocsr()
-        found = top_k(vectors if everybody else vectors[mine], self._product, barred, k)
+        mine, vectors, barred = self._asked(owners)
+        found = top_k(vectors, self._product, barred, k)
         length = np.zeros(len(owners), np.int64)
         length[mine] = np.diff(found.indptr)
-        return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)
+        item = found.item if len(self._items) == len(self._place) else self._items[found.item]
+        return Proposal(indptr_of(length), item, found.score)
+
+    def _asked(self, owners: Owners) -> tuple[NDArray[np.int64], NDArray[np.float32], sparse.csr_matrix]:
+        """Return the known owners' numbers, vectors and barred known items: the same objects for the same batch."""
+        last = self._last
+        if last.owners is not owners:
+            vectors, known = self._vectors(owners)
+            mine = np.flatnonzero(known)
+            everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
+            barred = owners.barred if everybody else owners.barred[mine]
+            barred = barred if everything else barred[:, self._items].tocsr()
+            last.found = mine, vectors if everybody else vectors[mine], barred
+            last.owners = owners
+        return last.found
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
         vectors, known = self._vectors(owners)

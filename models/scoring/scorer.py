@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -135,8 +135,10 @@ def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArra
     ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known
 
 
-def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return (nnz,) each owner's scores scaled to 0..1 (A23, C09).
+def min_max(
+    score: NDArray[np.float32], indptr: NDArray[np.int64], places: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Return (nnz,) each owner's scores scaled to 0..1 (A23, C09), or only those of some places.
 
     score: (nnz,) raw; NaN (no score) stays NaN. Equal scores, or a single one, become 0.5 (R06). indptr: (b + 1,).
     """
@@ -146,36 +148,44 @@ def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np
     if len(full):
         low[full] = np.fmin.reduceat(score, indptr[full])
         high[full] = np.fmax.reduceat(score, indptr[full])
+    owner = np.repeat(np.arange(len(length)), length)
+    if places is not None:
+        owner, score = owner.take(places), score.take(places)
     with np.errstate(invalid="ignore"):
         span = (high - low).astype(np.float32)
-        low, span = np.repeat(low, length), np.repeat(span, length)
+        low, span = low.take(owner), span.take(owner)
         flat = span <= 0
         scaled = (score - low) / np.where(flat, 1, span)
     return np.where(flat & ~np.isnan(score), np.float32(0.5), scaled).astype(np.float32)
 
 
-def ranks(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (nnz,) rank from 1 within each owner, best first, ties by position; NaN ranks last."""
-    return _placed(score, indptr, lambda most: np.arange(1, most + 1))
+class Ranks:
+    """Ranks of several scores over the same ragged rows. indptr: (b + 1,)."""
 
+    def __init__(self, indptr: NDArray[np.int64]) -> None:
+        length = np.diff(indptr)
+        self._shape = len(length), int(length.max(initial=0))
+        self._number = np.arange(indptr[-1])
+        place = self._number - np.repeat(indptr[:-1], length)
+        self._cell = np.repeat(np.arange(len(length)) * self._shape[1], length) + place  # in rows of equal length
+        self._rank = place + 1
+        self._log = np.log(np.arange(1, self._shape[1] + 1, dtype=np.float32)).take(place)
 
-def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return (nnz,) ln of `ranks`."""
-    return _placed(score, indptr, lambda most: np.log(np.arange(1, most + 1, dtype=np.float32)))
+    def of(self, score: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (nnz,) rank from 1 within each row, best first, ties by position; NaN ranks last."""
+        return self._placed(score, self._rank)
 
+    def log(self, score: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (nnz,) ln of the ranks."""
+        return self._placed(score, self._log)
 
-def _placed(score: NDArray[np.float32], indptr: NDArray[np.int64], of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-    """Return (nnz,) the number of each candidate's rank. of: from the largest rank to all numbers."""
-    length = np.diff(indptr)
-    width = int(length.max(initial=0))
-    present = np.arange(width) < length[:, None]
-    key = np.full(present.shape, np.iinfo(np.int64).max)
-    key[present] = _falling(np.fmax(score, np.float32(-3e38))) | np.arange(len(score))
-    key.sort(axis=1)
-    number = np.broadcast_to(of(width), present.shape)[present]
-    found = np.empty(len(score), number.dtype)
-    found[key[present] & 0xFFFFFFFF] = number
-    return found
+    def _placed(self, score: NDArray[np.float32], number: NDArray[Any]) -> NDArray[Any]:
+        key = np.full(self._shape, np.iinfo(np.int64).max)
+        key.reshape(-1)[self._cell] = _falling(np.fmax(score, np.float32(-3e38))) | self._number
+        key.sort(axis=1)
+        found = np.empty(len(score), number.dtype)
+        found[key.reshape(-1).take(self._cell) & 0xFFFFFFFF] = number
+        return found
 
 
 def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -41,11 +41,15 @@ class Product(Protocol):
     chunk: int
     lowest: Any
 
-    def approximate(self, owners: NDArray[np.float32]) -> NDArray[Any]:
+    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[Any]:
         """Return (c, width) of (c, d) owners. The next call on the same thread reuses the array.
 
-        width: m rounded up to WIDTH; columns past m are undefined.
+        width: m rounded up to WIDTH. barred: (c, m). Barred pairs and columns past m are `lowest`.
         """
+        ...
+
+    def weighted(self, weight: NDArray[np.float32]) -> Product:
+        """Return the product for scores multiplied by item weights (m,)."""
         ...
 
     def error(self, owners: NDArray[Any]) -> NDArray[Any]:
@@ -70,12 +74,21 @@ class Float32Product:
         whole = padded(np.ascontiguousarray(vectors, np.float32))
         self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of one array
         self._norm = longest(self.vectors)
-        self._scratch = Scratch()
+        self._scratch, self._last = Scratch(), _Last()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
-    def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
-        return np.matmul(owners, self._columns, out=out)
+    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
+        """See `Product.approximate`. A thread keeps its last product, because `WeightedProduct` needs it again."""
+        last = self._last
+        if last.owners is not owners or last.barred is not barred:
+            out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
+            np.matmul(owners, self._columns, out=out)
+            last.scores = without(out, len(self.vectors), barred, self.lowest)
+            last.owners, last.barred = owners, barred
+        return last.scores
+
+    def weighted(self, weight: NDArray[np.float32]) -> WeightedProduct:
+        return WeightedProduct(self, weight)
 
     def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         return rounding(owners, self._norm)
@@ -85,6 +98,41 @@ class Float32Product:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         floor = np.nextafter(kth - 2 * error, self.lowest)
         return np.maximum(floor, np.finfo(np.float32).min), np.ones(len(kth), bool)
+
+
+class WeightedProduct(Float32Product):
+    """The scores of another product multiplied by item weights (m,).
+
+    That product's scores of the same batch are used again. Exact scores are those of the multiplied vectors.
+    """
+
+    def __init__(self, plain: Float32Product, weight: NDArray[np.float32]) -> None:
+        self.vectors = plain.vectors * weight[:, None]
+        self._plain, self._weight = plain, np.pad(weight, (0, -len(weight) % WIDTH))
+        self._norm = longest(self.vectors)
+        self._scratch, self.chunk = Scratch(), plain.chunk
+
+    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
+        scores = self._plain.approximate(owners, barred)
+        out = self._scratch.array("product", scores.shape, np.float32)
+        with np.errstate(invalid="ignore"):  # barred pairs of weight 0
+            np.multiply(scores, self._weight, out=out)
+        return without(out, len(self.vectors), barred, self.lowest)
+
+    def weighted(self, weight: NDArray[np.float32]) -> WeightedProduct:
+        return WeightedProduct(Float32Product(self.vectors), weight)
+
+    def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Product.error`. Each of both sums has one factor more in every term."""
+        return rounding(owners, self._norm, owners.shape[1] + 2)
+
+
+class _Last(threading.local):
+    """The last product of a thread and its input."""
+
+    owners: NDArray[np.float32] | None = None
+    barred: sparse.csr_matrix | None = None
+    scores: NDArray[np.float32]
 
 
 class Scratch(threading.local):
@@ -116,12 +164,19 @@ def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
-def rounding(owners: NDArray[np.float32], norm: np.float32) -> NDArray[np.float32]:
+def without(scores: NDArray[Any], items: int, barred: sparse.csr_matrix, lowest: Any) -> NDArray[Any]:
+    """Set barred pairs and the columns past `items` of (c, width) scores to `lowest`."""
+    scores[:, items:] = lowest
+    scores.reshape(-1)[_flat(barred, scores.shape[1])] = lowest
+    return scores
+
+
+def rounding(owners: NDArray[np.float32], norm: np.float32, terms: int | None = None) -> NDArray[np.float32]:
     """Return (c,) bound of the difference of two float32 dot products of the same vectors.
 
-    It is gamma_d |u||v| (Higham, 3.1).
+    It is gamma_d |u||v| (Higham, 3.1). terms: d; None: the length of the vectors.
     """
-    return np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * norm
+    return np.float32(1.1 * 2 * (terms or owners.shape[1]) * 2.0**-24) * lengths(owners) * norm
 
 
 def pair_scores(
@@ -165,7 +220,8 @@ def top_k(
     parts = [slice(s, min(s + product.chunk, len(owners))) for s in range(0, len(owners), product.chunk)]
 
     def one(part: slice) -> Proposal:
-        return _chunk(owners[part], product, barred[part], k)
+        whole = len(parts) == 1  # then the same objects, so that `Float32Product` knows its last product
+        return _chunk(owners if whole else owners[part], product, barred if whole else barred[part], k)
 
     return stacked(list(_each(one, parts, threads)))
 
@@ -186,9 +242,7 @@ def _each(one: Any, parts: list[slice], threads: int) -> Iterator[Proposal]:
 
 
 def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_matrix, k: int) -> Proposal:
-    scores, error = product.approximate(owners), product.error(owners)
-    scores[:, len(product.vectors) :] = product.lowest
-    scores.reshape(-1)[_flat(barred, scores.shape[1])] = product.lowest
+    scores, error = product.approximate(owners, barred), product.error(owners)
     sure, place = np.ones(len(owners), bool), []
     rows = max(1, _HOT // (scores.shape[1] * scores.itemsize))
     for start in range(0, len(owners), rows):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,7 +166,7 @@ class EventRows(NamedTuple):
     at: NDArray[Any]
 
     def where(self, mask: NDArray[np.bool_]) -> EventRows:
-        return EventRows(*(column[mask] for column in self))
+        return self if mask.all() else EventRows(*(column[mask] for column in self))
 
 
 class Parts:
@@ -195,15 +196,26 @@ class Parts:
                 rows[bounds[number] : bounds[number + 1]].tofile(file)
 
     def in_order(self) -> Iterator[tuple[EventRows, EventRows]]:
-        """Yield (kept, repeated) events per range of users, sorted as in a snapshot."""
-        for number in range(PARTS):
-            path = self._folder / f"{number}"
-            if path.exists():
-                yield _settled(np.fromfile(path, _EVENT))
-                path.unlink()
+        """Yield (kept, repeated) events per range of users, sorted as in a snapshot.
+
+        Another thread sorts the next range.
+        """
+        paths = (self._folder / f"{number}" for number in range(PARTS))
+        with ThreadPoolExecutor(1) as pool:
+            waiting: Future[tuple[EventRows, EventRows]] | None = None
+            for path in (p for p in paths if p.exists()):
+                following = pool.submit(_settled, path)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = following
+            if waiting is not None:
+                yield waiting.result()
 
 
-def _settled(rows: NDArray[np.void]) -> tuple[EventRows, EventRows]:
+def _settled(path: Path) -> tuple[EventRows, EventRows]:
+    """Read, sort and delete one file."""
+    rows = np.fromfile(path, _EVENT)
+    path.unlink()
     columns = (np.ascontiguousarray(rows[name]) for name in ("user", "startup", "kind", "at"))
     user, startup, kind, at = columns
     order = in_order(user, startup, at, kind)

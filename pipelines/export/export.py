@@ -1,7 +1,7 @@
 """Export the platform's rows before a cutoff: read in one transaction, check, sort, rename into place.
 
-Memory holds about 25 bytes a person, and the events of 1/64 of the users. The comparison with an earlier snapshot
-needs a few numbers an event.
+The reading needs about 50 bytes a person, and the events of 1/64 of the users. The checks of the whole snapshot need
+its profiles and a few numbers an event.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,12 +28,21 @@ from tqdm import tqdm
 
 import sql
 from models.data.bundle import sha256_of
-from models.data.entities import pack_ids, unpack_ids
+from models.data.entities import unpack_ids
 from models.errors import EmptySnapshot
 from models.schema import INTERACTION_TYPES, Entity, words_by_code
 from pipelines.erased import read_erased
 from pipelines.export.checks import Census, EventRows, Parts, Rejected, check_contract
-from pipelines.export.copy_rows import EventCells, People, copy_events, copy_tables, instants, rows_of
+from pipelines.export.copy_rows import (
+    EventCells,
+    People,
+    Pieces,
+    as_bytes,
+    copy_events,
+    copy_tables,
+    instants,
+    packed_ids,
+)
 from pipelines.export.layout import (
     DISMISSALS,
     FILES,
@@ -75,22 +85,27 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
     ContractError for a wrong view, SnapshotShrunk if rows of an earlier snapshot are gone (unless `force`).
     """
     stored = None if fresh else run.stored_snapshot()
-    name = stored.name if stored is not None else _exported(run, force)
-    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / name)
-    store_counts(engine(run.settings), run.as_of, *(snapshot.entities(e) for e in Entity))
-    keep_readings(engine(run.settings))
+    name, snapshot = _exported(run, force) if stored is None else (stored.name, Snapshot.open(stored))
+    ids = {Entity.USER: snapshot.users["user_id"], Entity.STARTUP: snapshot.startups["startup_id"]}
+    with ThreadPoolExecutor(1) as pool:
+        readings = pool.submit(keep_readings, engine(run.settings))
+        store_counts(engine(run.settings), run.as_of, {e: (ids[e], snapshot.counts(e)) for e in Entity})
+        readings.result()
     return name
 
 
-def _exported(run: Run, force: bool) -> str:
+def _exported(run: Run, force: bool) -> tuple[str, Snapshot]:
+    """Return the name of a new snapshot and its rows, with the columns that it withholds."""
     staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
     staging.mkdir(parents=True, mode=0o700)
     try:
         facts = _Export(run, staging).facts()
-        facts["withheld"] = withhold(_staged(run, staging, facts), staging)
-        manifest = _manifest(run, staging, facts)
-        check_missing_rows(run, staging, force)
-        return _place(run, staging, manifest)
+        staged = _staged(run, staging, facts)
+        with ThreadPoolExecutor(1) as pool:
+            compared = pool.submit(check_missing_rows, run, staged, force)
+            facts["withheld"] = withhold(staged, staging)
+            compared.result()
+        return _place(run, staging, _manifest(run, staging, facts)), staged
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -100,11 +115,7 @@ class _Export:
 
     def __init__(self, run: Run, staging: Path) -> None:
         self.run, self.staging = run, staging
-        self.params = {
-            "as_of": run.as_of,
-            "kinds": [t.value for t in INTERACTION_TYPES],
-            "codes": [t.code for t in INTERACTION_TYPES],
-        }
+        self.params = {"as_of": run.as_of, "kinds": [t.value for t in INTERACTION_TYPES]}
         self.broken = self.later = self.strangers = 0
         self.dismissed: list[NDArray[Any]] = []
         self.earliest_us = microseconds(run.settings.earliest_at)
@@ -143,20 +154,27 @@ class _Export:
             source.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         ) as connection:
             self.erased = read_erased(connection)
-            self.users = self._people(connection, "users", USERS)
-            self.startups = self._people(connection, "startups", STARTUPS)
-            self._events(connection)
             self.readings: list[pa.Table] = []
-            copy_tables(connection, "view_readings", self.params, self._take_readings)
-            if self.broken:
-                copy_tables(connection, "events/broken", self.params, self._set_aside_broken)
+            with self._people("users", USERS) as self.users, self._people("startups", STARTUPS) as self.startups:
+                self._read_rows(connection)
             self.later = connection.scalar(text(sql.load("events/later")), self.params) or 0
             if self.rejected.orphans[EVENTS]:
                 self.strangers = connection.scalar(text(sql.load("events/strangers")), self.params) or 0
-            copy_tables(connection, "events/dismissals", self.params, self._take_dismissals)
 
-    def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
-        with People(
+    def _read_rows(self, connection: Connection) -> None:
+        with Pieces() as aside, tqdm(desc="events", unit="", unit_scale=True, disable=None) as self.bar:
+            copy_tables(connection, "users", self.params, self.users.take, aside)
+            copy_tables(connection, "startups", self.params, self.startups.take, aside)
+            aside(self._know_people)
+            copy_events(connection, self.params, self._take, aside)
+            copy_tables(connection, "view_readings", self.params, self._take_readings, aside)
+            copy_tables(connection, "events/dismissals", self.params, self._take_dismissals, aside)
+        with Pieces() as aside:
+            if self.broken:
+                copy_tables(connection, "events/broken", self.params, self._set_aside_broken, aside)
+
+    def _people(self, name: str, schema: pa.Schema) -> People:
+        return People(
             f"matchbook_{name}",
             self.staging / f"{name}.parquet",
             schema,
@@ -164,20 +182,16 @@ class _Export:
             self.earliest_us,
             self.rejected,
             self.erased,
-        ) as people:
-            copy_tables(connection, name, self.params, people.take)
-        return people
+        )
 
-    def _events(self, connection: Connection) -> None:
-        self.known_users, self.known_startups = self.users.known, self.startups.known
-        self.parts = Parts(self.staging / "parts", len(self.known_users), len(self.known_startups))
-        with tqdm(desc="events", unit="", unit_scale=True, disable=None) as self.bar:
-            copy_events(connection, self.params, self._take)
+    def _know_people(self) -> None:
+        self.user_rows, self.startup_rows = self.users.rows(), self.startups.rows()
+        self.parts = Parts(self.staging / "parts", len(self.user_rows), len(self.startup_rows))
 
     def _take(self, events: EventCells) -> None:
         """Sort one piece of events and reject unknown people. Broken rows are read again later as text."""
         self.bar.update(len(events.kind))
-        user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
+        user, startup = self.user_rows.of(events.user), self.startup_rows.of(events.startup)
         whole = events.kind >= 0
         self.broken += int((~whole).sum())
         whole &= ~self._of_erased(events, user, startup)
@@ -202,10 +216,7 @@ class _Export:
 
     def _take_dismissals(self, table: pa.Table) -> None:
         """Keep dismissals of known people and startups, (n, 3) int64."""
-        user, startup = (
-            rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(), known)
-            for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups))
-        )
+        user, startup = self.user_rows.of_text(table["user_id"]), self.startup_rows.of_text(table["startup_id"])
         found = np.stack([user, startup, instants(table["at"]).cast(pa.int64()).to_numpy()], axis=1).astype(np.int64)
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
@@ -226,19 +237,19 @@ class _Export:
         return int(stay.sum())
 
     def _take_readings(self, table: pa.Table) -> None:
-        self.readings.append(copied_readings(self.known_startups, table))
+        self.readings.append(copied_readings(self.startup_rows, table))
 
     def _of_erased(self, events: EventCells, user: NDArray[np.int32], startup: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Return (n,) bool: belongs to an erased person. Only unknown ids need a lookup."""
         found = np.zeros(len(events.kind), bool)
         for ids, rows in ((events.user, user), (events.startup, startup)):
             unknown = np.flatnonzero(rows < 0)
-            found[unknown] |= self.erased.mask(ids[unknown].view(np.uint8).reshape(-1, 16))
+            found[unknown] |= self.erased.mask(as_bytes(ids[unknown]))
         return found
 
     def _set_aside_broken(self, table: pa.Table) -> None:
         for column in ("user_id", "startup_id"):
-            table = table.filter(pa.array(~self.erased.mask(pack_ids(table[column].to_numpy().astype("<U36")))))
+            table = table.filter(pa.array(~self.erased.mask(as_bytes(packed_ids(table[column])))))
         self.rejected.add(
             EVENTS,
             len(table),
@@ -276,15 +287,11 @@ class _Export:
         return readings
 
     def _set_aside_repeated(self, again: EventRows) -> None:
-        users, startups = (
-            _taken(known, rows)
-            for known, rows in ((self.known_users, again.user), (self.known_startups, again.startup))
-        )
         self.rejected.add(
             EVENTS,
             len(again.at),
-            user_id=users,
-            startup_id=startups,
+            user_id=_ids(self.user_rows.packed[again.user]),
+            startup_id=_ids(self.startup_rows.packed[again.startup]),
             interaction_type=_WORDS[again.kind],
             occurred_at=pa.array(again.at, INSTANT),
             reason="duplicate",
@@ -358,8 +365,4 @@ def _move(staging: Path, target: Path) -> None:
 
 
 def _ids(packed: NDArray[np.void]) -> NDArray[np.str_]:
-    return unpack_ids(packed.view(np.uint8).reshape(-1, 16))
-
-
-def _taken(known: pa.FixedSizeBinaryArray, rows: NDArray[np.int32]) -> NDArray[np.str_]:
-    return unpack_ids(np.frombuffer(b"".join(known.take(pa.array(rows)).to_pylist()), np.uint8).reshape(-1, 16))
+    return unpack_ids(as_bytes(packed))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.data.entities import IdMap
 from models.errors import DataError, SnapshotShrunk
+from pipelines.export.checks import EventRows
 from pipelines.export.snapshot import Snapshot, read_manifest
 from pipelines.run.run import Run, log_decision, parse_instant
 
@@ -35,15 +36,15 @@ class MissingRows(NamedTuple):
         return self.gone / max(self.rows, 1)
 
 
-def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
-    """Compare a staged snapshot with the newest stored one of the same or an earlier cutoff.
+def check_missing_rows(run: Run, new: Snapshot, force: bool = False) -> None:
+    """Compare a new snapshot with the newest stored one of the same or an earlier cutoff.
 
     Raises SnapshotShrunk if a table lacks more than [export] missing_share of the earlier rows, unless `force`.
     """
     earlier = _earlier(run)
     if earlier is None:
         return
-    old, new = Snapshot.open(earlier), Snapshot.open(staged)
+    old = Snapshot.open(earlier)
     limit = run.settings.export.missing_share
     missing = {t: g for t, g in missing_rows(old, new).items() if g.gone > FEW and g.share > limit}
     if not missing:
@@ -65,23 +66,30 @@ def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
 
 def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
     """Count the rows of `old` before both cutoffs that `new` lacks, for each table."""
-    user, startup = _rows(new.user_ids, old.user_ids), _rows(new.startup_ids, old.startup_ids)
-    events = old.interactions().before(new.as_of_us)
-    met = _keys(user[events.owner], startup[events.item], events.kind, events.at)
-    there = new.interactions().before(old.as_of_us)
-    known = np.sort(_keys(there.owner, there.item, there.kind, there.at))
-    place = np.minimum(np.searchsorted(known, met), max(len(known) - 1, 0))
-    found = (known[place] == met) if len(known) else np.zeros(len(met), bool)
-    lost = ~(found & (user[events.owner] >= 0) & (startup[events.item] >= 0))
+    user, startup = new.user_ids.rows_of(old.user_ids.ids), new.startup_ids.rows_of(old.startup_ids.ids)
+    earlier, now = old.interactions().before(new.as_of_us), new.interactions().before(old.as_of_us)
+    mine = EventRows(user[earlier.owner], startup[earlier.item], earlier.kind, earlier.at)
+    mine = mine.where((mine.user >= 0) & (mine.startup >= 0))
+    theirs = EventRows(now.owner, now.item, now.kind, now.at)
+    found = len(mine.at) - _missing(mine, theirs, len(new.users))
     return {
         "users": _of(old.user_ids, user),
         "startups": _of(old.startup_ids, startup),
-        "interactions": MissingRows(len(met), int(lost.sum())),
+        "interactions": MissingRows(len(earlier), len(earlier) - found),
     }
 
 
-def _rows(wanted: IdMap, ids: IdMap) -> NDArray[np.int32]:
-    return wanted.rows_of(ids.ids)
+def _missing(old: EventRows, new: EventRows, users: int) -> int:
+    """Count the events of `old` that `new` lacks. Both ascend, and none repeats.
+
+    Most users have the same events in both, which needs one comparison of rows instead of a search.
+    """
+    changed = np.bincount(old.user, minlength=users) != np.bincount(new.user, minlength=users)
+    mine, theirs = (rows.where(~changed[rows.user]) for rows in (old, new))
+    equal = (mine.startup == theirs.startup) & (mine.kind == theirs.kind) & (mine.at == theirs.at)
+    changed[mine.user[~equal]] = True
+    mine, theirs = (rows.where(changed[rows.user]) for rows in (old, new))
+    return int((~np.isin(_keys(*mine), _keys(*theirs))).sum())
 
 
 def _of(ids: IdMap, row: NDArray[np.int32]) -> MissingRows:

@@ -126,6 +126,24 @@ class Snapshot:
         """
         return self._interactions
 
+    def before(self, instant_us: int) -> Interactions:
+        """Return `interactions()` before an instant. The last answer is kept, because callers ask for both sides."""
+        found = self._interactions if instant_us == self.as_of_us else self._last.get(instant_us)
+        if found is None:
+            found = self._interactions.before(instant_us)
+            self._last.clear()
+            self._last[instant_us] = found
+        return found
+
+    @cached_property
+    def past_names(self) -> dict[int, str]:
+        """Names of earlier states by instant (pipelines/export/past.py)."""
+        return {}
+
+    @cached_property
+    def _last(self) -> dict[int, Interactions]:
+        return {}
+
     @cached_property
     def silent(self) -> NDArray[np.bool_]:
         """(users,) bool: opted out by the cutoff, so training and evaluation use none of their events (R23)."""
@@ -134,7 +152,17 @@ class Snapshot:
     @cached_property
     def heard(self) -> Interactions:
         """Return events of users who did not opt out."""
-        return self._interactions.where(~self.silent[self._interactions.owner])
+        events = self._interactions
+        return events.where(~self.silent[events.owner]) if self.silent.any() else events
+
+    def counts(self, entity: Entity) -> NDArray[np.int64]:
+        """Return (n,) int64 interaction count of each user or startup at the cutoff (R09)."""
+        user, startup = self._interactions.owner, self._interactions.item
+        if entity is Entity.USER:
+            return np.bincount(user, minlength=len(self.users))
+        new = np.ones(len(user), bool)  # events ascend by pair
+        new[1:] = (user[1:] != user[:-1]) | (startup[1:] != startup[:-1])
+        return np.bincount(startup[new], minlength=len(self.startups))
 
     def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
         """Return all people or startups just before an instant (default: the cutoff), with constant row numbers.
@@ -148,7 +176,7 @@ class Snapshot:
             raise DataError(
                 f"{self.name} holds nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff"
             )
-        events = self._interactions if instant == self.as_of_us else self._interactions.before(instant)
+        events = self.before(instant)
         return (
             self._users_at(events, instant)
             if entity is Entity.USER
@@ -166,6 +194,14 @@ class Snapshot:
         if entity is Entity.STARTUP:
             words["stage"] = self._stage(self.as_of_us if before_us is None else before_us).tolist()
         return words
+
+    def blanks(self, entity: Entity, before_us: int) -> dict[str, NDArray[np.bool_]]:
+        """Return (n,) bool for each column of `profiles`: the text is blank."""
+        table = self.users if entity is Entity.USER else self.startups
+        found = {c: pc.equal(pc.fill_null(table[c], ""), "").to_numpy() for c in TABLE_OF[entity].text}
+        if entity is Entity.STARTUP:
+            found["stage"] = self._stage(before_us) == ""
+        return found
 
     @property
     def views_from(self) -> str:
@@ -256,7 +292,7 @@ class Snapshot:
         stage = _words(self.startups["stage"])
         if self.stage_known == "always":
             return stage
-        met = self._interactions.before(instant).item
+        met = self.before(instant).item
         return np.where(np.bincount(met, minlength=len(stage)) > 0, stage, "")
 
 

@@ -18,22 +18,20 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
 import sql
-from models.data.entities import Entities, pack_ids
 from models.schema import INTERACTION_TYPES, Entity
 from models.settings.settings import Settings
-from pipelines.export.copy_rows import instants, rows_of
+from pipelines.export.copy_rows import IdRows, instants
 from pipelines.export.layout import READINGS
-from pipelines.postgres import copy_rows, rows, transaction
+from pipelines.postgres import copy_rows, rows, run_script, transaction
 from pipelines.run.run import EPOCH, microseconds, parse_instant
 
 FROM_READINGS, FROM_EVENTS = "readings", "events"
 
 
-def copied_readings(known: pa.FixedSizeBinaryArray, table: pa.Table) -> pa.Table:
+def copied_readings(startups: IdRows, table: pa.Table) -> pa.Table:
     """Convert rows of `view_readings` of known startups to READINGS."""
-    ids = np.ascontiguousarray(pack_ids(table["startup_id"].to_numpy().astype("<U36"))).view("V16").ravel()
     at, views = instants(table["read_at"]).cast(pa.int64()), table["views"].cast(pa.int64())
-    return ordered(rows_of(ids, known), at.to_numpy(), views.to_numpy())
+    return ordered(startups.of_text(table["startup_id"]), at.to_numpy(), views.to_numpy())
 
 
 def of_rows(readings: pa.Table, row: NDArray[np.int64]) -> pa.Table:
@@ -93,24 +91,22 @@ EARLIEST = Settings().export.earliest.at
 KINDS = [t.value for t in INTERACTION_TYPES]
 
 
-def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
+def store_counts(engine: Engine, as_of: datetime, counts: Mapping[Entity, tuple[Any, NDArray[np.int64]]]) -> bool:
     """Store each person's count at a cutoff in one transaction, so that later counts agree with list routing.
 
-    Returns False, without a change, if a later past cutoff is stored.
+    counts: ids, (n,) text, and counts, (n,). Returns False, without a change, if a later past cutoff is stored.
     """
     with transaction(engine) as connection:
         connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
         stored = connection.scalar(text("SELECT as_of FROM matchbook_counted"))
         if stored is not None and as_of < stored <= connection.scalar(text("SELECT CURRENT_TIMESTAMP")):
             return False
-        connection.execute(text("DELETE FROM matchbook_interaction_counts"))
-        for everybody in entities:
-            copy_rows(
-                connection,
-                "matchbook_interaction_counts",
-                ("entity", "id", "interactions"),
-                BytesIO(_as_csv(everybody)),
-            )
+        connection.execute(
+            text("CREATE TEMPORARY TABLE counted_now (LIKE matchbook_interaction_counts) ON COMMIT DROP")
+        )
+        for entity, (ids, count) in counts.items():
+            copy_rows(connection, "counted_now", ("entity", "id", "interactions"), BytesIO(_as_csv(entity, ids, count)))
+        run_script(connection, sql.load("keep_counts", _FOLDER))
         connection.execute(
             text(
                 "INSERT INTO matchbook_counted (as_of) VALUES (:as_of) "
@@ -127,16 +123,10 @@ def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime,
     return int(found[0].interactions)
 
 
-def _as_csv(everybody: Entities) -> bytes:
+def _as_csv(entity: Entity, ids: Any, count: NDArray[np.int64]) -> bytes:
     """Return CSV for COPY. A missing row means 0."""
-    some = np.flatnonzero(everybody.count)
-    table = pa.table(
-        {
-            "entity": np.full(len(some), everybody.entity.value),
-            "id": everybody.ids.ids[some],
-            "interactions": everybody.count[some],
-        }
-    )
+    table = pa.table({"entity": pa.repeat(entity.value, len(ids)), "id": ids, "interactions": count})
+    table = table.filter(pa.array(count > 0))
     sink = pa.BufferOutputStream()
     pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=False))
     return bytes(sink.getvalue())

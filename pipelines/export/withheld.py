@@ -96,7 +96,9 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
 
     Returns by side and column how they predict. Writes changed files to `folder`.
     """
-    found = {f"{entity}s": dict(_telling(staged, entity)) for entity in Entity}
+    at, share = staged.heard.at, float(staged.manifest["settings"]["holdout_share"])
+    cut_us = leaving(np.sort(at), share) if len(at) else 0
+    found = {f"{entity}s": dict(_telling(staged, entity, cut_us)) for entity in Entity}
     for entity, (file, schema) in _TABLES.items():
         columns = found[f"{entity}s"]
         if columns:
@@ -116,16 +118,14 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _telling(staged: Snapshot, entity: Entity) -> Iterator[tuple[str, str]]:
-    at = np.sort(staged.heard.at)
-    share = float(staged.manifest["settings"]["holdout_share"])
-    cut_us = leaving(at, share) if len(at) else 0
-    events = staged.interactions() if entity is Entity.USER else staged.interactions().transposed()
-    then = staged.entities(entity, cut_us)
-    there = then.listed & (then.count > 0) if staged.entities(entity).all_met else then.listed
-    shown = np.flatnonzero(there)
-    met, strata = met_from(events, cut_us, len(then))[shown], equally_busy(events.before(cut_us), shown)
-    for name, words in staged.profiles(entity, cut_us).items():
-        how = telling(np.array([not text for text in words], bool)[shown], met, strata)
+def _telling(staged: Snapshot, entity: Entity, cut_us: int) -> Iterator[tuple[str, str]]:
+    events, before = staged.interactions(), staged.before(cut_us)
+    if entity is Entity.STARTUP:
+        events, before = events.transposed(), before.transposed()
+    now, then = staged.entities(entity), staged.entities(entity, cut_us)
+    shown = np.flatnonzero(then.listed & (then.count > 0) if now.all_met else then.listed)
+    met, strata = met_from(events, cut_us, len(then))[shown], equally_busy(before, shown)
+    for name, blank in staged.blanks(entity, cut_us).items():
+        how = telling(blank[shown], met, strata)
         if how:
             yield name, how

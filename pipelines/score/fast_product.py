@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models.recommender.surface import SurfaceRecommender
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Scorer
-from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
+from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding, without
 
 #: Minimum owner x item pairs that justify the import of torch (over a second).
 WORTH_IMPORTING = 250_000_000
@@ -48,7 +49,7 @@ class BFloat16Product:
         self._scratch = Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
-    def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.int16]:
+    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.int16]:
         """See `Product.approximate`. Uses one torch thread, because the recipe runs one chunk per thread."""
         torch = self._torch
         if torch.get_num_threads() != 1:
@@ -57,7 +58,10 @@ class BFloat16Product:
         torch.mm(
             torch.from_numpy(owners).to(torch.bfloat16), self._columns, out=torch.from_numpy(out).view(torch.bfloat16)
         )
-        return out
+        return without(out, len(self.vectors), barred, self.lowest)
+
+    def weighted(self, weight: NDArray[np.float32]) -> BFloat16Product:
+        return BFloat16Product(self.vectors * weight[:, None])
 
     def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Product.error`. For the rounded vectors u', v': |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
@@ -103,9 +107,9 @@ def _using(scorer: Scorer, make: Callable[[NDArray[Any]], Product]) -> Scorer:
 
 
 def _seconds(product: Any, owners: NDArray[np.float32]) -> float:
-    took = []
+    took, nothing = [], sparse.csr_matrix((len(owners), len(product.vectors)), dtype=bool)
     for _ in range(4):
         start = time.perf_counter()
-        product.approximate(owners)
+        product.approximate(owners.copy(), nothing)
         took.append(time.perf_counter() - start)
     return min(took[1:])

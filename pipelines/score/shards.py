@@ -21,6 +21,7 @@ from models.data.entities import Entities
 from models.errors import DataError, ReleaseIncomplete
 from models.experiments import Arm, Experiment, arms_on, places_on, read_experiments, with_arms
 from models.lists.ranked_lists import RankedLists
+from models.recommender.candidates import prepared
 from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
 from models.recommender.recommend import CHUNK, recommend
 from models.recommender.surface import (
@@ -93,6 +94,7 @@ def score_arms(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners
 
 def score_owners(recipe: SurfaceRecommender, owners: Owners) -> RankedLists:
     """Score in chunks on `settings.threads` threads. The lists do not depend on their number."""
+    recipe = prepared(recipe, len(owners))
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def one(start: int) -> RankedLists:

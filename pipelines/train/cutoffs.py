@@ -22,7 +22,7 @@ from models.learned_ranker.scorer import ACTIVITY
 from models.setting import Phase
 from models.settings.settings import Settings
 from models.spec import flat_names
-from pipelines.export.past import known_at
+from pipelines.export.past import known_at, name_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, code_version
 from pipelines.store.artifacts import CUTS
@@ -62,8 +62,8 @@ class Cutoff:
     @cached_property
     def name(self) -> str:
         """`<slug>-<digest8>`, of the rows, the settings of training, and the code."""
-        slug = self.past.name.rpartition("-")[0]
-        return f"{slug}-{digest_of(self.past.name, self.settings.recorded(Phase.TRAIN))}"
+        rows = name_at(self.snapshot, self.cut_us)
+        return f"{rows.rpartition('-')[0]}-{digest_of(rows, self.settings.recorded(Phase.TRAIN))}"
 
     def model(self, name: str) -> Bundle:
         """Return a base model fitted on what existed at the cutoff, kept after the first fit. Raises TooSparse."""

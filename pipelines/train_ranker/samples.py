@@ -28,7 +28,7 @@ from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, EventType, Surface
 from models.setting import Phase
-from pipelines.export.past import known_at
+from pipelines.export.past import name_at
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
 from pipelines.store.artifacts import CUTS
@@ -186,7 +186,7 @@ class _Window:
 
     @cached_property
     def _name(self) -> str:
-        outcomes = known_at(self.cutoff.snapshot, self.until_us).name
+        outcomes = name_at(self.cutoff.snapshot, self.until_us)
         return f"{_KEPT}-{digest_of(outcomes, self.cutoff.run.settings.recorded(Phase.RANK, Phase.SERVE))}"
 
     def is_kept(self) -> bool:

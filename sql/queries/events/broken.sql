@@ -9,7 +9,7 @@ FROM (SELECT user_id, startup_id, CAST(interaction_type AS text) AS interaction_
              CASE WHEN user_id IS NULL THEN 'no user'
                   WHEN startup_id IS NULL THEN 'no startup'
                   WHEN occurred_at IS NULL OR occurred_at = '-infinity' THEN 'no time'
-                  WHEN interaction_type IS NULL OR CAST(interaction_type AS text) <> ALL(:kinds) THEN 'unknown type'
+                  WHEN interaction_type IS NULL OR CAST(interaction_type AS text) COLLATE "C" <> ALL(:kinds) THEN 'unknown type'
              END AS reason
       FROM matchbook_interactions
       WHERE occurred_at < :as_of OR occurred_at IS NULL) AS judged

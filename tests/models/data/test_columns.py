@@ -80,3 +80,19 @@ def test_a_large_group_that_few_values_serve_is_a_part() -> None:
     assert np.array_equal(whole.cells[:, 8:], expected[:, 8:])
     assert np.array_equal(shared.cells[shared.place][:, :8], expected[:, :8])
     assert [part.columns for part in Features(columns, 60).parts(rows[3:5])] == [tuple(range(17))]
+
+
+def test_a_group_of_many_batches_is_its_own_part_with_all_values() -> None:
+    """Each batch gets the same part with its own places. A group without columns has no part."""
+    plain = features()
+    shared = Features(plain.columns, 5, plain.whole_parts("item", "nothing"))
+    rows = np.array([3, 1])
+
+    rest, part = shared.parts(rows)
+
+    assert set(shared.whole) == {"item"} and part.kept is shared.whole["item"].kept == {}
+    assert part.columns == (1, 3) and part.cells.shape == (6, 4) and rest.columns == (0, 2)
+    assert part.place is not None and part.place.tolist() == [2, 1]
+    expected = plain.cells(rows)
+    assert np.array_equal(part.cells[part.place][:, [1, 3]], expected[:, [1, 3]])
+    assert np.array_equal(rest.cells[:, [0, 2]], expected[:, [0, 2]])

@@ -13,7 +13,7 @@ from models.data.batch import indptr_of
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, als_weight
-from models.scoring.scorer import min_max, ranks
+from models.scoring.scorer import Ranks, min_max
 from models.settings.settings import Settings
 
 NAN = np.nan
@@ -103,7 +103,7 @@ def test_reciprocal_rank_fusion_by_hand() -> None:
 def test_ranks_break_ties_by_place_and_put_abstentions_last() -> None:
     score = np.array([5, NAN, 5, 9], np.float32)
 
-    assert ranks(score, np.array([0, 4])).tolist() == [2, 4, 3, 1]
+    assert Ranks(np.array([0, 4])).of(score).tolist() == [2, 4, 3, 1]
 
 
 def test_learned_blend_is_the_logistic_of_its_features() -> None:

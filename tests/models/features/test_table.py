@@ -20,7 +20,7 @@ from models.features.table import FADING, FacetAffinity, affinities, faded, over
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
-from models.scoring.scorer import log_rank
+from models.scoring.scorer import Ranks
 from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
 from tests.marketplace.world import world
 from tests.models.features.market_by_hand import interactions, owners, people, standing, startups
@@ -125,9 +125,9 @@ def test_columns_match_their_names() -> None:
 def test_ranks_by_hand() -> None:
     """0.2, 0.9, NaN, 0.2 of two owners rank third, first, last, fourth. Ties follow the place."""
     score = np.array([0.2, 0.9, np.nan, 0.2, 5.0], np.float32)
-    found = np.exp(log_rank(score, np.array([0, 4, 5])))
+    found = np.exp(Ranks(np.array([0, 4, 5])).log(score))
     assert found == pytest.approx([2, 1, 4, 3, 1])
-    assert len(log_rank(score[:0], np.array([0]))) == 0
+    assert len(Ranks(np.array([0])).log(score[:0])) == 0
 
 
 def test_a_history_fades_by_half_lives() -> None:

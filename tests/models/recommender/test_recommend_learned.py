@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from models.data.batch import Owners
 from models.learned_ranker.scorer import LearnedRanker
+from models.lists.ranked_lists import RankedLists
 from models.ranker import RankerConfig
-from models.recommender.candidates import candidates_of, wide_candidates
+from models.recommender.candidates import candidates_of, prepared, wide_candidates
 from models.recommender.recommend import rank, recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.rules_ranker.scorer import RuleRanker
@@ -42,6 +44,22 @@ def test_one_owner_alone_gets_what_they_get_in_a_batch(surface: Surface) -> None
         alone = recommend(recipe, owners.part(i, i + 1), DEPTH)
         assert np.array_equal(alone.item, together.item[together.row(i)])
         assert np.array_equal(alone.score, together.score[together.row(i)])
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+def test_a_recipe_prepared_for_many_owners_makes_the_same_lists(surface: Surface) -> None:
+    """Also where threads share the results of the trees for each item, and for one owner alone."""
+    recipe = recipe_of(surface)
+    assert prepared(recipe, 1) is recipe
+    many, owners = prepared(recipe, 10**6), everybody(recipe)
+    expected, start = recommend(recipe, owners, DEPTH), range(0, len(owners), 7)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda s: recommend(many, owners.part(s, s + 7), DEPTH), start))
+    kept = [part.kept for whole in many.whole.values() for part in whole.values()]
+    assert len(kept) == 1 and kept[0] and all(len(left) == len(recipe.catalogue) for left in kept[0].values())
+    for found in (RankedLists.concat(parts), recommend(many, owners, DEPTH)):
+        for f in fields(RankedLists):
+            assert np.array_equal(getattr(found, f.name), getattr(expected, f.name)), f.name
 
 
 @pytest.mark.parametrize("surface", list(Surface))

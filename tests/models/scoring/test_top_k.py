@@ -60,6 +60,36 @@ def test_equals_the_definition(seed: int, b: int, m: int, d: int, share: float, 
     assert found(got) == naive(owners, items, barred, k)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    b=st.integers(1, 40),
+    m=st.integers(1, 700),
+    d=st.integers(1, 20),
+    share=st.sampled_from([0.0, 0.1, 0.9, 1.0]),
+    levels=st.sampled_from([0, 1, 2]),
+    k=st.integers(1, 60),
+    plain_first=st.booleans(),
+)
+def test_item_weights_equal_weighted_vectors(
+    seed: int, b: int, m: int, d: int, share: float, levels: int, k: int, plain_first: bool
+) -> None:
+    """Also if the product of the same batch is used again, and if then other pairs are barred. Some weights are 0."""
+    owners, items, barred = world(seed, b, m, d, share, levels)
+    rng = np.random.default_rng(seed)
+    weight = (rng.random(m) * 10.0 ** rng.integers(-3, 4, m) * (rng.random(m) < 0.8)).astype(np.float32)
+    plain, matrix = Float32Product(items), sparse.csr_matrix(barred)
+    product = plain.weighted(weight)
+    if plain_first:
+        assert found(top_k(owners, plain, matrix, k)) == naive(owners, items, barred, k)
+    vectors, other = items * weight[:, None], barred[::-1]
+    assert found(top_k(owners, product, matrix, k)) == naive(owners, vectors, barred, k)
+    assert found(top_k(owners, plain, matrix, k)) == naive(owners, items, barred, k)
+    assert found(top_k(owners, product, sparse.csr_matrix(other), k)) == naive(owners, vectors, other, k)
+    twice = product.weighted(weight)
+    assert found(top_k(owners, twice, matrix, k)) == naive(owners, vectors * weight[:, None], barred, k)
+
+
 @pytest.mark.parametrize("k", [1, 100, 250, 5000])
 def test_many_items(k: int) -> None:
     owners, items, barred = world(3, 70, 4321, 16, 0.05, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from models.errors import SnapshotShrunk
@@ -90,3 +91,15 @@ def test_what_came_since_is_missing_in_neither() -> None:
     of_three = int(events.user_id.isin(users.user_id.iloc[:3]).sum())
     assert (found["users"].gone, found["interactions"].gone) == (3, of_three)
     assert missing_rows(later, fewer)["interactions"].gone == 0
+
+
+def test_an_event_is_missed_among_changed_and_added_ones() -> None:
+    users, startups, events = rows()
+    old = Snapshot.from_frames(users, startups, events, "2024-03-05")
+    for lost in (1, 5):
+        changed = events.copy()
+        changed.loc[changed.index[:lost], "occurred_at"] = "2024-01-01T00:00:01Z"  # as many events as before
+        late = events.iloc[[0]].assign(occurred_at="2024-01-01T00:00:02Z")  # another user has one more
+        late["user_id"] = events.user_id.iloc[-1]
+        new = Snapshot.from_frames(users, startups, pd.concat([changed, late]), "2024-03-05")
+        assert missing_rows(old, new)["interactions"].gone == lost

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
 from models.data.bundle import sha256_of
-from models.data.entities import UNKNOWN_TIME, Entities, IdMap
-from models.schema import FACETS, INTERACTION_TYPES, Entity
+from models.schema import INTERACTION_TYPES, Entity
 from models.settings.settings import Settings
 from pipelines.erase.files import rewrite_snapshots
 from pipelines.erase.servers import erase_rows, person_of
@@ -187,6 +187,7 @@ def test_a_field_that_a_format_lacks_is_blank(market: Settings) -> None:
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 USER_IDS, STARTUP_IDS = [UUID(int=n) for n in range(1, 5)], [UUID(int=n) for n in range(11, 15)]
 Event = tuple[UUID, UUID, str, datetime]
+Counts = dict[Entity, tuple[list[str], NDArray[np.int64]]]
 
 
 def events() -> list[Event]:
@@ -202,25 +203,9 @@ def scanned(known: list[Event], entity: Entity, id: UUID, as_of: datetime) -> in
     return len(mine) if entity is Entity.USER else len({e[0] for e in mine})
 
 
-def counted(known: list[Event], entity: Entity, as_of: datetime) -> Entities:
+def counted(known: list[Event], entity: Entity, as_of: datetime) -> Counts:
     ids = USER_IDS if entity is Entity.USER else STARTUP_IDS
-    n, zeros = len(ids), np.zeros(len(ids), np.int64)
-    counts = np.array([scanned(known, entity, id, as_of) for id in ids], np.int32)
-    facet = zeros.astype(np.int32)
-    return Entities(
-        entity,
-        IdMap.from_ids(map(str, ids)),
-        zeros.astype(np.int8),
-        zeros == 0,
-        zeros > 0,
-        facet,
-        np.full(n, UNKNOWN_TIME),
-        zeros,
-        zeros,
-        counts,
-        dict.fromkeys(FACETS, facet),
-        dict.fromkeys(FACETS, ("x",)),
-    )
+    return {entity: ([str(id) for id in ids], np.array([scanned(known, entity, id, as_of) for id in ids]))}
 
 
 @pytest.fixture
@@ -246,7 +231,9 @@ def test_a_count_is_that_of_a_full_scan_wherever_the_stored_cutoff_lies(db: Engi
     for stored in (None, 0, 5, 11, 99):
         if stored is not None:
             cutoff = BEGIN + timedelta(hours=stored)
-            assert store_counts(db, cutoff, counted(known, Entity.USER, cutoff), counted(known, Entity.STARTUP, cutoff))
+            assert store_counts(
+                db, cutoff, counted(known, Entity.USER, cutoff) | counted(known, Entity.STARTUP, cutoff)
+            )
         for hour in (0, 3, 5, 6, 11, 12, 99):
             as_of = BEGIN + timedelta(hours=hour)
             for entity, ids in ((Entity.USER, USER_IDS), (Entity.STARTUP, STARTUP_IDS)):

@@ -43,7 +43,11 @@ def test_lists_are_equal(seed: int, b: int, m: int, d: int, k: int, share: float
     items *= np.exp(tail * rng.standard_normal((m, 1))).astype(np.float32)
     items[m // 2 :] = items[: m - m // 2]  # exact ties
     barred = sparse.csr_matrix(rng.random((b, m)) < share)
-    assert same(top_k(owners, BFloat16Product(items), barred, k), top_k(owners, Float32Product(items), barred, k))
+    half, single = BFloat16Product(items), Float32Product(items)
+    assert same(top_k(owners, half, barred, k), top_k(owners, single, barred, k))
+    weight = np.abs(rng.standard_normal(m)).astype(np.float32)
+    found = (top_k(owners, product.weighted(weight), barred, k) for product in (half, single))
+    assert same(*found)
 
 
 def test_nearly_equal_scores_are_distinct() -> None:
@@ -62,7 +66,7 @@ def test_the_floor_holds() -> None:
     owners, items = (rng.standard_normal((n, 128)).astype(np.float32) for n in (64, 5000))
     product = BFloat16Product(items)
     exact = owners.astype(np.float64) @ items.T.astype(np.float64)
-    approximate = product.approximate(owners)[:, :5000].copy()
+    approximate = product.approximate(owners, sparse.csr_matrix((64, 5000), dtype=bool))[:, :5000].copy()
     kth = np.sort(approximate, axis=1)[:, -100]
     floor, sure = product.floor(kth, product.error(owners))
     assert sure.all()
@@ -74,7 +78,7 @@ def test_the_floor_holds() -> None:
 def test_no_promise_near_zero() -> None:
     product = BFloat16Product(np.ones((200, 4), np.float32))
     owners = np.array([[1, 1, 1, 1], [-1, -1, -1, -1], [0, 0, 0, 0]], np.float32)
-    kth = product.approximate(owners)[:, 0].copy()
+    kth = product.approximate(owners, sparse.csr_matrix((3, 200), dtype=bool))[:, 0].copy()
     assert product.floor(kth, product.error(owners))[1].tolist() == [True, False, False]
 
 

@@ -109,15 +109,24 @@ def test_a_model_of_a_cutoff_does_not_depend_on_later_rows() -> None:
         assert one.digest() == other.digest() and name not in FACTS
 
 
-def test_the_next_build_uses_what_is_kept(run: Run, fitted: list[str]) -> None:
+def test_the_next_build_uses_what_is_kept(run: Run, fitted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A new user has a row in the catalogue of the cutoff, and no score of a stored model."""
+    derived: list[int] = []
+
+    def counted(market: Snapshot, cut_us: int) -> Snapshot:
+        derived.append(cut_us)
+        return known_at(market, cut_us)
+
+    monkeypatch.setattr(cutoffs, "known_at", counted)
     one = open_holdout_at(run, snapshot(), CUT)
     assert {"als_v1", "two_tower_v1", "content_v1"} <= {*fitted}
+    assert derived == [CUT]  # once for all models
     fitted.clear()
+    derived.clear()
 
     other = open_holdout_at(replace(run, id="next"), snapshot(newcomer), CUT)
 
-    assert fitted == []
+    assert fitted == [] and derived == []  # a name needs no rows
     assert all(other.bundles[name].digest() == one.bundles[name].digest() for name in one.bundles if name not in FACTS)
     assert len(other.bundles["catalogue_v1"].maps["user"]) == len(one.bundles["catalogue_v1"].maps["user"]) + 1
 
