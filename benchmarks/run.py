@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Bench:
     A step is not repeated if the home has its report with the same arguments. without: may name datasets and rankers.
     """
 
-    def __init__(self, home: Path, without: Container[str]) -> None:
+    def __init__(self, home: Path, without: Container[str] = ()) -> None:
         self.home, self._without = home, without
         self.taken: dict[str, dict[str, Any]] = {}
         self._done = json.loads((home / DONE).read_text()) if (home / DONE).is_file() else {}
@@ -78,7 +78,7 @@ class Bench:
         self.step("rates", "rates", snapshot, versions)
 
 
-def measure(size: str, keep: Path | None = None, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
+def measure(size: str, keep: Path | None = None, without: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """Return the reports of every step of a size. The home is removed afterwards, unless `keep` names one."""
     home = keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))
     bench = Bench(home, [*without, *LEFT_OUT.get(size, ())])
