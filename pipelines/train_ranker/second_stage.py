@@ -312,14 +312,15 @@ def _learned(
     stacked: StackedLessons | None,
 ) -> list[BundleRef]:
     stage = train_learned_ranker(run, snapshot, holdout, _about(run, holdout), network, stacked)
-    refs = []
-    if stacked is not None and stacked.lists:
-        refs.append(_store_stacked(run, snapshot, holdout, stacked, stage.small))
     if stage.judged is not None:
         _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
     if stage.served is None:
-        return [*refs, _refused(LEARNED, TrainingError(stage.reason))]
-    return [*refs, BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))]
+        ref = _refused(LEARNED, TrainingError(stage.reason))
+    else:
+        ref = BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))
+    if stacked is None or not stacked.lists:
+        return [ref]
+    return [ref, _store_stacked(run, snapshot, holdout, stacked, stage.small)]
 
 
 def _store_stacked(
