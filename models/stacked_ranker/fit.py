@@ -45,6 +45,7 @@ class StackedRows:
 
 
 def prior_of(part: str) -> NDArray[np.float64]:
+    """Return (terms,) weights of KNOWN or UNSEEN owners."""
     return np.array([PRIOR[part].get(term, 0.0) for term in TERMS])
 
 

@@ -228,7 +228,7 @@ def network_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
 
 
 def small_choice(pooled: Mapping[str, NDArray[np.float64]]) -> tuple[str, str]:
-    """Return what serves a small surface, STACK, TAUGHT or RULES, and the reason.
+    """Return what serves a small surface, STACK, `TAUGHT` or RULES, and the reason.
 
     The stacked ranker is the default, because its few weights need the least data. The learned ranker replaces it if it
     is better by one standard error, the rules only if they are surely better.

@@ -120,7 +120,7 @@ class StackedLessons:
     ) -> Bundle:
         """Return "stacked_ranker_v1" of these surfaces, fitted on outcomes before an instant.
 
-        config of a surface: "terms", "lists" with a positive by part, and its verdict: "serves", "reason", "judged".
+        config of a surface: "terms", "lists" with a positive by part, and its verdict: "serves" and "reason".
         """
         arrays, config = {}, {}
         for surface in (s for s in self.lists if s in surfaces):
@@ -162,7 +162,7 @@ def pooled_ballot(
     ballot: Mapping[str, NDArray[np.float64]],
     learned: Callable[[int], Bundle | None],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return NDCG@10 of STACK, RULES and TAUGHT over the owners of the validation split and of earlier cutoffs.
+    """Return NDCG@10 of STACK, RULES and `TAUGHT` over the owners of the validation split and of earlier cutoffs.
 
     Earlier cutoffs whose outcomes overlap are left out, so that the owners' outcomes are separate.
 
