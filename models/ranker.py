@@ -7,10 +7,10 @@ from models.setting import Idle, Phase, setting
 #: For settings that only the learned ranker uses.
 _LEARNED_ONLY = (Idle(("mlp", "rules", "off")),)
 #: For settings that only the network uses.
-_MLP_ONLY = (Idle(("learned", "rules", "off")),)
+_MLP_ONLY = (Idle(("learned", "stacked", "rules", "off")),)
 _FIXED_BLEND = ("ensemble.blend", ("weighted", "rrf", "dynamic"))
 #: For settings of how the network's training set is sampled. A learned blend uses the same rows.
-_SAMPLED = (Idle(("learned",)), Idle(("rules", "off"), (_FIXED_BLEND,)))
+_SAMPLED = (Idle(("learned", "stacked")), Idle(("rules", "off"), (_FIXED_BLEND,)))
 #: For settings without effect when neither a ranker nor a blend is trained.
 NOTHING_FITTED = Idle(where=(("ranker.kind", ("rules", "off")), _FIXED_BLEND))
 
@@ -21,8 +21,9 @@ class RankerConfig:
 
     kind: str = setting(
         "auto",
-        "auto: the learned ranker where it passes validation, else the network (mlp), else the rules; off: no ranker",
-        choices=("auto", "learned", "mlp", "rules", "off"),
+        "auto: the learned ranker where it passes validation, else the network (mlp), else the blend of few sources "
+        "(stacked), else the rules; off: no ranker",
+        choices=("auto", "learned", "mlp", "stacked", "rules", "off"),
         phase=Phase.SERVE,
         flat="ranker",
     )
@@ -35,7 +36,12 @@ class RankerConfig:
         idle=(Idle(where=(("ranker.kind", ("mlp", "rules", "off")),)),),
     )
     candidates: int = setting(
-        100, "learned ranker: candidates per source", low=10, high=1000, phase=Phase.SERVE, idle=_LEARNED_ONLY
+        100,
+        "learned ranker and blend of few sources: candidates per source",
+        low=10,
+        high=1000,
+        phase=Phase.SERVE,
+        idle=_LEARNED_ONLY,
     )
     diversity_weight: float = setting(
         0.0,
@@ -54,7 +60,7 @@ class RankerConfig:
         high=100,
         phase=Phase.SERVE,
         flat="diversity_places",
-        idle=(Idle(("learned",), (("ranker.diversity_weight", (0.0,)),)), Idle(("off",))),
+        idle=(Idle(("learned", "stacked"), (("ranker.diversity_weight", (0.0,)),)), Idle(("off",))),
     )
     epochs: int = setting(20, "network: training epochs", low=1, high=500, phase=Phase.RANK, idle=_MLP_ONLY)
     batch: int = setting(128, "network: pairs per batch", unit="pairs", low=1, phase=Phase.RANK, idle=_MLP_ONLY)
@@ -72,7 +78,7 @@ class RankerConfig:
     )
     min_positives: int = setting(
         100,
-        "with fewer positives, nothing is trained and the rules rank",
+        "with fewer positives, neither the learned ranker nor the network is trained",
         low=1,
         phase=Phase.RANK,
         idle=(NOTHING_FITTED,),

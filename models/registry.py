@@ -16,6 +16,7 @@ from models import (
     mlp_ranker,
     popularity,
     rules_ranker,
+    stacked_ranker,
     two_tower,
 )
 from models.spec import ModelSpec, Source, Stage
@@ -35,6 +36,7 @@ MODELS: list[ModelSpec] = [
     ensemble.SPEC,
     learned_ranker.SPEC,
     mlp_ranker.SPEC,
+    stacked_ranker.SPEC,
     rules_ranker.SPEC,
 ]
 

@@ -84,7 +84,7 @@ class ModelSpec:
     forget: erasure beyond blank rows.
     command: a command, then options that replace a setting of the table, "option=field" if the names differ.
     kind: a ranker's name in the setting `ranker` and in answers. code: of a ranker, stored in lists, never reused; from
-    2 on, the next free one is 5.
+    2 on, the next free one is 6.
     """
 
     name: str

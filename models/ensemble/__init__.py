@@ -6,7 +6,7 @@ from models.setting import Idle, Phase, setting
 from models.spec import USERS, ModelSpec, Stage
 
 _PROFILES = ("collaborative", "balanced", "semantic", "equal")
-_LEARNED = Idle(("learned",))
+_LEARNED = Idle(("learned", "stacked"))
 _NO_WEIGHTS = Idle(where=(("ensemble.blend", ("rrf", "dynamic")),))
 _BY_PROFILE = Idle(where=(("ensemble.profile", _PROFILES),))
 

@@ -35,6 +35,7 @@ from models.scoring.top_k import Keep
 from models.settings.idle import Way
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, Stage, function
+from models.stacked_ranker.scorer import STACKED
 
 
 def open_ranker(
@@ -393,8 +394,8 @@ def unserved(name: str, settings: Settings) -> str:
 def _unread(spec: ModelSpec, settings: Settings) -> str:
     if off := " and ".join(spec.off(settings)):
         return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
-    if spec.bundle in (LEARNED, ACTIVITY):
-        return _unlearned(settings)
+    if spec.bundle in (LEARNED, STACKED, ACTIVITY) and (idle := _unlearned(settings)):
+        return idle
     kind = settings.of(RankerConfig).kind
     if spec.stage is Stage.RANKER and kind not in ("auto", spec.kind):
         return f"[ranker] kind is {kind}: nothing would read it"
@@ -402,9 +403,9 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
 
 
 def _unlearned(settings: Settings) -> str:
-    """Return why the learned ranker, and the facts that only it uses, would never serve."""
+    """Return why the learned and the stacked ranker, and the facts that only they use, would never serve."""
     ranker = settings.of(RankerConfig)
-    if ranker.kind not in ("auto", "learned"):
+    if ranker.kind not in ("auto", "learned", "stacked"):
         return f"[ranker] kind is {ranker.kind}: nothing would read it"
     if settings.lists.candidate_sources != "union":
         return f"[lists] candidate_sources is {settings.lists.candidate_sources}: the learned ranker never serves"

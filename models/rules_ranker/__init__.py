@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from models.setting import Idle, Phase, setting
 from models.spec import ModelSpec, Stage
 
-_RULES_ONLY = (Idle(("learned", "mlp", "off")),)
+_RULES_ONLY = (Idle(("learned", "mlp", "stacked", "off")),)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Lists:
         high=10,
         phase=Phase.SERVE,
         flat="candidate_multiplier",
-        idle=(Idle(("learned",)),),
+        idle=(Idle(("learned", "stacked")),),
     )
     candidate_sources: str = setting(
         "union",

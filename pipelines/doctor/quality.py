@@ -119,7 +119,7 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
     unranked = [s for s, who in serving.items() if who in ("rules", "route")]
     warnings = list(network.config.get("warnings", [])) if network is not None and "ranker" in serving.values() else []
     wrong = ([f"no ranker passed on {', '.join(unranked)}, so the rules rank there"] if unranked else []) + warnings
-    if network is None and learned is None:
+    if network is None and learned is None and unranked:
         wrong = ["no ranker was trained: too few positives, so the rules rank"]
     ranks = ", ".join(f"{s} by {who}" for s, who in serving.items())
     return answered(

@@ -28,6 +28,7 @@ from models.recommender.surface import SurfaceRecommender
 from models.routing import sources_of
 from models.schema import Entity, Method, Surface
 from models.settings.modes import SETTINGS
+from models.stacked_ranker.scorer import STACKED
 from pipelines.evaluate.figures import (
     PerOwner,
     calibrated,
@@ -52,6 +53,7 @@ from pipelines.report.figure_names import (
     SEED_RECIPE,
     SEED_TITLE,
     SERVED,
+    STACK,
     TAUGHT,
 )
 from pipelines.run.run import Run
@@ -154,6 +156,12 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
         learned = f"; the learned ranker, {about['reason']}"
     else:
         learned = ""
+    small: Mapping[str, Any] = {}
+    if STACKED in stage.holdout.bundles and settings.lists.candidate_sources == "union":
+        small = stage.holdout.bundles[STACKED].config["surfaces"].get(surface.value, {})
+    network = ranker is not None and surface.value in ranker.config.get("surfaces", [surface.value])
+    if small and (kind == "stacked" or (kind == "auto" and small["serves"] and not network)):
+        return {"serves": STACK, "reason": str(small.get("reason", "[ranker] kind asks for it"))}
     if ranker is None:
         return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
     if kind == "mlp":
@@ -264,7 +272,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))
-    ranked = (ROUTE, RULES, RANKED, TAUGHT, CAPPED)
+    ranked = (ROUTE, RULES, RANKED, STACK, TAUGHT, CAPPED)
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
     return {
         **size,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from models import registry
 from models.data.batch import Owners, Proposal
 from models.data.bundle import Bundle
 from models.learned_ranker.scorer import LearnedRanker
@@ -24,7 +25,8 @@ from models.schema import Surface
 from models.scoring.scorer import Ranker
 from models.settings.modes import SEED
 from models.settings.settings import Settings
-from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, TAUGHT
+from models.stacked_ranker.scorer import STACKED, StackedRanker
+from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, STACK, TAUGHT
 from pipelines.train.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 after a short list. The number seeds random choices.
@@ -48,13 +50,17 @@ def contenders(
 def recipes(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, SurfaceRecommender]:
-    """Return every contender's recipe by name: ROUTE, RULES, RANKED and `TAUGHT`."""
+    """Return every contender's recipe by name: ROUTE, RULES, RANKED, `TAUGHT` and STACK."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
         ranked[TAUGHT] = LearnedRanker.from_bundle(learned, surface)
     if ranker is not None:
         ranked[RANKED] = MlpRanker.from_bundle(ranker)
+    stacked = holdout.bundles.get(STACKED)
+    if stacked is not None and surface.value in stacked.config["surfaces"]:
+        silent = {s.name for s in registry.sources()} - {s.name for s in recipe.scorers}
+        ranked[STACK] = StackedRanker.of_surface(stacked, surface, silent)
     return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
 
 

@@ -29,8 +29,9 @@ from models.recommender.recommend import CHUNK
 from models.routing import route
 from models.schema import Entity, Method, Surface
 from models.settings.settings import Settings
+from models.stacked_ranker.scorer import STACKED
 from models.two_tower import TWO_TOWER
-from pipelines.report.figure_names import RANKED, ROUTE, RULES, TAUGHT
+from pipelines.report.figure_names import RANKED, ROUTE, RULES, STACK, TAUGHT
 from pipelines.train.contenders import contenders, ndcg_each
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
@@ -199,7 +200,7 @@ def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet
 def ballot_of(
     holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
 ) -> dict[str, NDArray[np.float64]]:
-    """Return NDCG@10, (owners,), of the rules, and of the network and the learned ranker if given.
+    """Return NDCG@10, (owners,), of the rules, and of the network, the learned and the stacked ranker if there.
 
     alone: also each source, popularity and random. learned: trained only on data before the temporal validation split.
     """
@@ -207,11 +208,12 @@ def ballot_of(
     owners, outcome = holdout.owners(recipe, teaching=True)
     jury = np.arange(min(len(owners), VALIDATION_OWNERS))
     if not len(jury):
-        asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None}
+        stacked = STACKED in holdout.bundles and surface.value in holdout.bundles[STACKED].config["surfaces"]
+        asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None, STACK: stacked}
         return {name: np.zeros(0) for name, there in asked.items() if there}
     owners, truth = owners.take(jury), outcome.relevant[jury]
     those = contenders(holdout, surface, None if network is None else network.even, learned)
-    those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in (RULES, RANKED))}
+    those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in (RULES, RANKED, STACK))}
     found = ndcg_each(those, owners, truth, holdout.settings.threads)
     if network is not None:
         odd = {RANKED: contenders(holdout, surface, network.odd)[RANKED]}
@@ -221,8 +223,31 @@ def ballot_of(
 
 
 def network_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
-    """Choose the network over the rules if it is better by one standard error."""
-    return choose({RANKED: ballot[RANKED] - ballot[RULES]}, ONE_ERROR)
+    """Choose the network over the stacked ranker, or over the rules, if it is better by one standard error."""
+    return choose({RANKED: ballot[RANKED] - ballot[STACK if STACK in ballot else RULES]}, ONE_ERROR)
+
+
+def small_choice(pooled: Mapping[str, NDArray[np.float64]]) -> tuple[str, str]:
+    """Return what serves a small surface, STACK, `TAUGHT` or RULES, and the reason.
+
+    The stacked ranker is the default, because its few weights need the least data. The learned ranker replaces it if it
+    is better by one standard error, the rules only if they are surely better.
+    pooled: NDCG@10 over the owners of several cutoffs, NaN where the learned ranker was not trained.
+    """
+    owners, figures = len(pooled[STACK]), []
+    serves = STACK
+    for name, level in ((TAUGHT, ONE_ERROR), (RULES, SURE)):
+        there = ~np.isnan(pooled[name])
+        if not there.any():
+            continue
+        found = choose({name: (pooled[name] - pooled[STACK])[there]}, level)
+        figures.append(f"{name} {pooled[name][there].mean():.4f}, gain {found.said(name)}")
+        if found.taken and serves == STACK:
+            serves = name
+    if not owners:
+        return STACK, "no owners to compare it with"
+    told = "; ".join([f"NDCG@10 at pooled cutoffs: {STACK} {pooled[STACK].mean():.4f} over {owners} owners", *figures])
+    return serves, f"{told}; {serves} serves"
 
 
 def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:

@@ -8,7 +8,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from models.schema import Surface
 from models.setting import Phase
 from models.settings.modes import SEED
 from models.settings.settings import Settings
+from models.stacked_ranker.scorer import STACKED
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
 from pipelines.report.figure_names import RANKED, RULES, TAUGHT
@@ -43,10 +44,12 @@ from pipelines.train_ranker.choose import (
     cross_fitted,
     learned_choice,
     network_choice,
+    small_choice,
     verdict_of,
 )
 from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
+from pipelines.train_ranker.stacked import StackedLessons, pooled_ballot, small_surfaces
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,32 +61,67 @@ class LearnedRankerResult:
     served: trained on all data.
     `judged`: trained only on data before the temporal validation split, None if too few.
     reason: why there is no served model, or empty.
+    small: for each small surface what serves and why, see `small_choice`.
     """
 
     served: Bundle | None
     judged: Bundle | None
     reason: str = ""
+    small: Mapping[Surface, tuple[str, str]] = field(default_factory=dict)
 
 
 def train_learned_ranker(
-    run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any], network: CrossFitted | None = None
+    run: Run,
+    snapshot: Snapshot,
+    holdout: Holdout,
+    about: Mapping[str, Any],
+    network: CrossFitted | None = None,
+    stacked: StackedLessons | None = None,
 ) -> LearnedRankerResult:
     """Train the learned ranker on every surface with enough data. Its config records where it serves, and why.
 
-    network: a candidate to serve a surface instead of the rules.
+    network: a candidate to serve a surface instead of the rules. stacked: of the small surfaces.
     """
     lessons = ranker_samples(run, snapshot)
     before, now = _taught(run, lessons, (holdout.cut_us, snapshot.as_of_us))
     judged = _bundle(before, {s: {} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
+    fitted = {s: judged if isinstance(before.get(s), FittedRanker) else None for s in Surface}
+    small = {s: _small(run, holdout, s, stacked, lessons, fitted[s]) for s in (stacked.lists if stacked else ())}
     verdicts = {
-        s: _verdict(holdout, s, judged if isinstance(before.get(s), FittedRanker) else None, network) for s in now
+        s: {"serves": small[s][0] == TAUGHT, "reason": small[s][1], "judged": {}}
+        if s in small
+        else _verdict(holdout, s, fitted[s], network)
+        for s in now
     }
     served = _bundle(now, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)})
     reasons = (
         "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str))
         or "no surface has samples at an earlier cutoff"
     )
-    return LearnedRankerResult(served, judged, "" if served is not None else reasons)
+    return LearnedRankerResult(served, judged, "" if served is not None else reasons, small)
+
+
+def _small(
+    run: Run,
+    holdout: Holdout,
+    surface: Surface,
+    stacked: StackedLessons | None,
+    lessons: Mapping[Surface, Sequence[RankerSamples]],
+    judged: Bundle | None,
+) -> tuple[str, str]:
+    """Choose what serves a small surface by pooled cutoffs, each with rankers fitted before it."""
+    assert stacked is not None
+
+    def learned(until_us: int) -> Bundle | None:
+        if surface not in lessons or judged is None:
+            return None
+        fitted = _taught(run, {surface: lessons[surface]}, (until_us,))[0]
+        return _bundle(fitted, {surface: {}}, {})
+
+    ballot = ballot_of(holdout, surface, None, judged, alone=False)
+    chosen = small_choice(pooled_ballot(stacked, surface, holdout, ballot, learned))
+    _LOG.info("small surface %s: %s", surface, chosen[1])
+    return chosen
 
 
 def teaching(settings: Settings) -> tuple[RankerConfig, int]:
@@ -170,8 +208,9 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
 
 #: The network of the source documents' recipe, fitted for comparison, never stored among the bundles (R03, R04).
 _SEED = "network_of_the_seed_recipe"
-#: The learned ranker trained before the temporal validation split, for evaluation.
+#: The learned ranker trained before the temporal validation split, for evaluation. And the stacked ranker.
 _JUDGED = "learned_ranker_before_the_cut"
+_STACKED = "stacked_ranker_before_the_cut"
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +232,7 @@ class SecondStage:
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store `ranker_v1` and `learned_ranker_v1`, and write the ranking set. Idempotent.
+    """Fit and store `ranker_v1`, `stacked_ranker_v1` and `learned_ranker_v1`, and write the ranking set. Idempotent.
 
     Fits `ensemble_v1` first if [ensemble] blend is auto or learned. Models that no list can use are not trained.
     recipe: "honest", or "seed" for the features of the source documents (R03, R04).
@@ -205,10 +244,15 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
         holdout = open_holdout(run, snapshot)
     except TooSparse as error:
         return [_refused(RANKER, error), _refused(LEARNED, error)]
-    refs, network = [], None
+    refs, network, stacked = [], None, None
     if not unserved(BLEND, run.settings):
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
+    if not unserved(STACKED, run.settings):
+        stacked = StackedLessons.of(run, snapshot, small_surfaces(holdout))
+        if stacked.lists:
+            before = stacked.bundle(holdout.cut_us, {}, _about(run, holdout))
+            holdout = replace(holdout, bundles={**holdout.bundles, STACKED: before})
     if off := unserved(RANKER, run.settings):
         refs.append(_left_out(RANKER, off))
     else:
@@ -217,7 +261,9 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
     if run.settings.ranking.mode != SEED and (other := _seed_network(run, holdout)) is not None:
         _stage(_second_place(run, snapshot, holdout) / _SEED, other)
     off = unserved(LEARNED, run.settings)
-    refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
+    refs += [_left_out(LEARNED, off)] if off else _learned(run, snapshot, holdout, network, stacked)
+    if off and stacked is not None and stacked.lists:
+        refs.append(_store_stacked(run, snapshot, holdout, stacked, {}))
     run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", [ref.as_json() for ref in refs])
     return refs
 
@@ -232,6 +278,9 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     learned = {r.name: run.artifacts.open_bundle(r.name, r.version) for r in refs if r.version}
     if BLEND in learned:
         holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
+    if (place / _STACKED).is_dir():
+        before = open_bundle(STACKED, place / _STACKED)
+        holdout = replace(holdout, bundles={**holdout.bundles, STACKED: before})
     ranker = learned.get(RANKER)
     other = open_bundle(RANKER, place / _SEED) if (place / _SEED).is_dir() else None
     seed_network = ranker if run.settings.ranking.mode == SEED else other
@@ -255,13 +304,38 @@ def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tup
     return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
 
 
-def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> BundleRef:
-    stage = train_learned_ranker(run, snapshot, holdout, _about(run, holdout), network)
+def _learned(
+    run: Run,
+    snapshot: Snapshot,
+    holdout: Holdout,
+    network: CrossFitted | None,
+    stacked: StackedLessons | None,
+) -> list[BundleRef]:
+    stage = train_learned_ranker(run, snapshot, holdout, _about(run, holdout), network, stacked)
     if stage.judged is not None:
         _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
     if stage.served is None:
-        return _refused(LEARNED, TrainingError(stage.reason))
-    return BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))
+        ref = _refused(LEARNED, TrainingError(stage.reason))
+    else:
+        ref = BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))
+    if stacked is None or not stacked.lists:
+        return [ref]
+    return [ref, _store_stacked(run, snapshot, holdout, stacked, stage.small)]
+
+
+def _store_stacked(
+    run: Run,
+    snapshot: Snapshot,
+    holdout: Holdout,
+    stacked: StackedLessons,
+    small: Mapping[Surface, tuple[str, str]],
+) -> BundleRef:
+    """Store the stacked ranker, and the one fitted before the validation split, with what serves each surface."""
+    verdicts = {s: {"serves": name != RULES, "reason": why} for s, (name, why) in small.items()}
+    about = _about(run, holdout)
+    _stage(_second_place(run, snapshot, holdout) / _STACKED, stacked.bundle(holdout.cut_us, verdicts, about))
+    served = stacked.bundle(snapshot.as_of_us, verdicts, about)
+    return BundleRef(STACKED, run.artifacts.store_bundle(served, run.slug))
 
 
 def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
@@ -298,7 +372,7 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
         serves, why = verdict_of(ballot, choice, RANKED)
         passes += [surface.value] if serves else []
         ahead |= choice.gains[RANKED]["mean"] >= 0
-        means = {name: round(float(ballot[name].mean()), 6) for name in (RANKED, RULES)}
+        means = {name: round(float(v.mean()), 6) for name, v in ballot.items()}
         judged[surface.value] = {"owners": choice.owners, **means}
         said.append(f"{surface}: {why}")
         _LOG.info("ranker on %s", said[-1])

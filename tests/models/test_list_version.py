@@ -41,12 +41,17 @@ def version(
 def test_rankers_have_codes_of_their_own() -> None:
     specs = registry.staged(Stage.RANKER)
     assert len({spec.code for spec in specs}) == len(specs) and all(2 <= spec.code < 256 for spec in specs)
-    assert {spec.kind: registry.ranker_code(spec.kind) for spec in specs} == {"learned": 2, "mlp": 3, "rules": 4}
+    assert {spec.kind: registry.ranker_code(spec.kind) for spec in specs} == {
+        "learned": 2,
+        "mlp": 3,
+        "stacked": 5,
+        "rules": 4,
+    }
     assert [registry.ranker(spec.code) for spec in specs] == list(specs)
     assert registry.ranker(0) is None and registry.ranker(1) is None
 
 
-@pytest.mark.parametrize("kind", ["learned", "mlp", "rules"])
+@pytest.mark.parametrize("kind", ["learned", "mlp", "stacked", "rules"])
 def test_a_ranker_is_named_with_its_version(kind: str) -> None:
     bundle = next(spec.bundle for spec in registry.staged(Stage.RANKER) if spec.kind == kind)
     found = version(by=kind)
@@ -62,7 +67,11 @@ def test_the_version_of_the_rules_is_that_of_their_weights() -> None:
     assert plain == depth != weighted and str(weighted).startswith("rules/")
 
 
-@given(st.sampled_from(list(Surface)), st.sampled_from(list(Method)), st.sampled_from(["", "learned", "mlp", "rules"]))
+@given(
+    st.sampled_from(list(Surface)),
+    st.sampled_from(list(Method)),
+    st.sampled_from(["", "learned", "mlp", "stacked", "rules"]),
+)
 def test_every_bundle_that_can_order_a_list_changes_its_version(surface: Surface, method: Method, ranker: str) -> None:
     """Bundles of other owners, and of rankers without effect, do not change it."""
     before = version(surface, method, ranker)

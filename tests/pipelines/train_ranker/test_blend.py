@@ -78,7 +78,7 @@ def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> 
 def test_the_step_stores_the_choice_and_evaluate_finds_it(
     learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.train_ranker.second_stage._learned", lambda *_: BundleRef("learned", ""))
+    monkeypatch.setattr("pipelines.train_ranker.second_stage._learned", lambda *_: [BundleRef("learned", "")])
     free = replace(learning_run, settings=learning_run.settings.layered({"blend": "auto"}, "given"))
     refs = {r.name: r.version for r in train_ranker(free, free.reference(snapshot=planted.name))}
 

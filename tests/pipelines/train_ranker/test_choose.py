@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.report.figure_names import RANKED, RULES, TAUGHT
-from pipelines.train_ranker.choose import learned_choice, network_choice, verdict_of
+from pipelines.report.figure_names import RANKED, RULES, STACK, TAUGHT
+from pipelines.train_ranker.choose import learned_choice, network_choice, small_choice, verdict_of
 
 
 def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
@@ -56,3 +56,30 @@ def test_nobody_asked_lets_nothing_serve() -> None:
     nobody = ballot(0, 0, **{TAUGHT: 0.1, RANKED: 0.1})
     assert verdict_of(nobody, learned_choice(nobody), TAUGHT) == (False, "no owners to evaluate it")
     assert verdict_of(nobody, network_choice(nobody), RANKED)[0] is False
+
+
+@pytest.mark.parametrize("owners", [0, 5, 300])
+def test_a_small_surface_keeps_the_stacked_ranker(owners: int) -> None:
+    asked = ballot(owners, 0, **{STACK: 0.02})
+    missing = {**asked, TAUGHT: np.full(owners, np.nan)}
+    serves, why = small_choice(missing)
+    assert serves == STACK and (not owners or f"over {owners} owners" in why)
+
+
+def test_a_better_learned_ranker_serves_a_small_surface() -> None:
+    asked = ballot(300, 0, **{STACK: 0.0, TAUGHT: 0.05})
+    asked[TAUGHT][:100] = np.nan  # not trained at an earlier cutoff
+    assert small_choice(asked)[0] == TAUGHT
+    assert small_choice(ballot(300, 0, **{STACK: 0.05, TAUGHT: 0.0}))[0] == STACK
+
+
+def test_only_surely_better_rules_serve_a_small_surface() -> None:
+    unknown = np.full(300, np.nan)
+    assert small_choice({**ballot(300, 0, **{STACK: -0.08}), TAUGHT: unknown})[0] == RULES
+    unsure = [small_choice({**ballot(300, s, **{STACK: -0.005}), TAUGHT: unknown})[0] for s in range(40)]
+    assert unsure.count(STACK) > 30
+
+
+def test_the_network_must_be_better_than_the_stacked_ranker() -> None:
+    asked = ballot(2000, 1, **{STACK: 0.1, RANKED: 0.05})
+    assert network_choice(asked).taken is None

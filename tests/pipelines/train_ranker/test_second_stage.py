@@ -30,6 +30,12 @@ pytestmark = pytest.mark.slow
 POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 
 
+@pytest.fixture(autouse=True)
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat all surfaces as large: the stacked ranker has its own tests."""
+    monkeypatch.setattr("pipelines.train_ranker.second_stage.small_surfaces", lambda _: ())
+
+
 @pytest.fixture
 def poor(learning_run: Run) -> Run:
     return replace(learning_run, settings=learning_run.settings.layered(POOR, "given"))
