@@ -21,7 +21,7 @@ from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
 _ROWS = 256  # owners per product
-_SPARSE = 4  # if at most one cell in so many is filled, rows are not made dense
+_SPARSE = 4  # rows are not made dense if at most a quarter of the cells is filled
 _TYPE = 8  # bit position of the event type in the cells of `people`, above their number
 #: By `EventType.code`: its strength, 1 for the lightest that is counted. And the inverse.
 _STRENGTH = np.zeros(EventType.codes(), np.uint16)
