@@ -19,7 +19,7 @@ from models import registry
 #: Numbers of users and startups; about 30 events a user.
 SIZES = {"2k": (2_000, 500), "20k": (20_000, 5_000), "100k": (100_000, 20_000), "1m": (1_000_000, 50_000)}
 #: Parts that a size leaves out: without the rankers it is the plain chain.
-LEFT_OUT: Mapping[str, tuple[str, ...]] = {"1m": ("rankers",)}
+LEFT_OUT: Mapping[str, tuple[str, ...]] = {"1m": ("datasets", "rankers")}
 #: File of a home with the reports of the finished steps.
 DONE = "bench.json"
 
@@ -34,7 +34,7 @@ class Bench:
     A step is not repeated if the home has its report with the same arguments. without: may name datasets and rankers.
     """
 
-    def __init__(self, home: Path, without: Container[str]) -> None:
+    def __init__(self, home: Path, without: Container[str] = ()) -> None:
         self.home, self._without = home, without
         self.taken: dict[str, dict[str, Any]] = {}
         self._done = json.loads((home / DONE).read_text()) if (home / DONE).is_file() else {}

@@ -64,7 +64,7 @@ def copy(settings: Settings) -> dict[str, Any]:
     return {"rows": rows, "mb": round(sink.mb, 1), "own_seconds": time.perf_counter() - start}
 
 
-def export(settings: Settings, ranker: str) -> dict[str, Any]:
+def export(settings: Settings, ranker: str = "auto") -> dict[str, Any]:
     """Export the snapshot and start the run that later steps continue, with the same settings."""
     from pipelines.export.export import export_snapshot
     from pipelines.run_build import default_cutoff

@@ -60,9 +60,12 @@ MIN_PROFILES = 2
 
 
 def token_lists(profiles: Profiles) -> list[list[str]]:
-    """Return the tokens of each row of a table of text columns."""
-    columns = list(profiles)
-    return [tokens_of(dict(zip(columns, row, strict=True))) for row in zip(*profiles.values(), strict=True)]
+    """Return the tokens of each row of a table of text columns. Equal tokens are one object: rows are many."""
+    columns, shared = list(profiles), dict[str, str]()
+    return [
+        [shared.setdefault(token, token) for token in tokens_of(dict(zip(columns, row, strict=True)))]
+        for row in zip(*profiles.values(), strict=True)
+    ]
 
 
 def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> NDArray[np.str_]:
@@ -78,11 +81,10 @@ def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = 
 def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> sparse.csr_matrix:
     """Return (lists, tokens) float32: 1 where the list contains the token."""
     place = {token: i for i, token in enumerate(tokens.tolist())}
-    found = [[place[t] for t in tokens_ if t in place] for tokens_ in lists]
-    indices = np.fromiter((i for row in found for i in row), np.int32)
+    indices = np.fromiter((place[t] for tokens_ in lists for t in tokens_ if t in place), np.int32)
+    lengths = np.fromiter((sum(t in place for t in tokens_) for tokens_ in lists), np.int64, len(lists))
     matrix = sparse.csr_matrix(
-        (np.ones(len(indices), np.float32), indices, indptr_of([len(r) for r in found])),
-        shape=(len(found), len(tokens)),
+        (np.ones(len(indices), np.float32), indices, indptr_of(lengths)), shape=(len(lists), len(tokens))
     )
     matrix.sum_duplicates()
     matrix.data[:] = 1.0

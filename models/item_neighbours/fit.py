@@ -29,7 +29,7 @@ BLOCK = 8_000_000
 _VALUE_BITS = 31
 #: Most recent pairs of a history that are compared; half as many, or a quarter, if the fit needs more than PRODUCTS
 #: multiplications.
-HISTORY, PRODUCTS = 500, 3_000_000_000
+HISTORY, PRODUCTS = 500, 900_000_000
 #: Most pairs that are stored. If there are many items, each keeps fewer neighbours than the setting says.
 PAIRS = 60_000_000
 
