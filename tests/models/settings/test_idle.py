@@ -93,7 +93,8 @@ def test_the_line_names_rankers_and_settings() -> None:
     settings = Settings().layered({"rule_model_weight": 0.9}, "own.toml")
     line = idle_line([(settings, ["learned"])])
     assert line.startswith(
-        "ranker: learned; set, but without effect: rules.model_weight = 0.9 (the ranker is learned, mlp, stacked or off); "
+        "ranker: learned; set, but without effect: rules.model_weight = 0.9 "
+        "(the ranker is learned, mlp, stacked or off); "
         "also without effect: "
     )
     assert "lists.candidate_multiplier" in line and "ensemble.als_weight" in line and "ranker.cuts" not in line

@@ -65,7 +65,7 @@ def test_unseen_owners_have_weights_of_their_own() -> None:
     weights = {KNOWN: np.array([1.0, 0.0]), UNSEEN: np.array([0.0, 1.0])}
     terms = ("content_scaled", "two_tower")
     ranker = StackedRanker(columns_of(terms), {}, terms=terms, weights=weights)
-    features = table(score_content_based=[1, 0, 1, 0], score_two_tower=[0, 1, 0, 1], **{EVENTS: [2, 2, 0, 0]})
+    features = table(score_content_based=[1, 0, 1, 0], score_two_tower=[0, 1, 0, 1], **{EVENTS: [2.0, 2.0, 0.0, 0.0]})
 
     score = ranker.score_lists(features, np.array([0, 2, 4]))
 
