@@ -119,8 +119,8 @@ class RankerSamples:
     def until(self, until_us: int, gains: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Return (n,) bool, the rows that train at an instant, and (n,) float32 gains by then.
 
-        Positives and drawn rows train. Other pairs that were met without a gain do not: as negatives they are drawn
-        as rarely as any candidate (docs/reference/benchmarks.md).
+        Positives and drawn rows train. Other pairs that were met without a gain do not: they are drawn as negatives
+        as rarely as any candidate (docs/reference/models/ranker.md).
         """
         gain = self.events.gain(until_us, len(self.met_us), gains)
         return (np.ones(len(gain), bool) if self.drawn is None else (gain > 0) | self.drawn), gain
