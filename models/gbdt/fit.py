@@ -72,13 +72,15 @@ class _Rows:
         if not np.isfinite(self.features).all() or not (np.isfinite(self.label) & (self.label >= 0)).all():
             raise TrainingError("expected finite features and labels from 0 on, got others; build the rows again")
 
-    def ready_for(self, objectives: Collection[Objective]) -> _Rows:
+    def ready_for(self, objectives: Collection[Objective], grades: int) -> _Rows:
         """Sort rows by group if an objective needs it. Raises TrainingError if nothing can be learned."""
         positives = int((self.label > 0).sum())
         if positives == 0 or positives == len(self.label):
             raise TrainingError(f"expected rows of both outcomes, got {positives} positives of {len(self.label)}")
-        if {"binary", "lambdarank"} & {*objectives} and not np.isin(self.label, (0, 1)).all():
-            raise TrainingError(f"expected labels 0 or 1 for {', '.join(objectives)}, got others; build the rows again")
+        if {"binary", "lambdarank"} & {*objectives} and not np.isin(self.label, range(grades)).all():
+            raise TrainingError(
+                f"expected labels 0..{grades - 1} for {', '.join(objectives)}, got others; build the rows again"
+            )
         if "lambdarank" not in objectives:
             return self
         _, group, sizes = np.unique(self.group, return_inverse=True, return_counts=True)
@@ -99,10 +101,12 @@ def fit_trees(
     label: NDArray[Any],
     group: NDArray[np.integer[Any]],
     forests: Sequence[Forest],
+    gains: Sequence[float] = (0.0, 1.0),
 ) -> list[dict[str, NDArray[Any]]]:
     """Train sums of trees on one binned table. Equal input gives equal bytes, also beside other fits.
 
-    features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order.
+    features: (n, f), finite. label: (n,) grade, 0 for a negative, or a count for "poisson". group: (n,) in any order.
+    gains: of each grade in lambdarank. "binary" treats every grade above 0 as a positive.
     Objectives: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010). "binary" learns the
     log-odds of a positive and "poisson" the logarithm of a count, both without groups.
     Returns for each forest the arrays of `Trees.from_arrays` (LightGBM's raw score), and gain: (f,) reduction of the
@@ -113,12 +117,12 @@ def fit_trees(
     import lightgbm
 
     objectives = [forest.objective for forest in forests]
-    rows = _Rows(features, label, group).ready_for(objectives)
+    rows = _Rows(features, label, group).ready_for(objectives, len(gains))
     sizes = np.unique(rows.group, return_counts=True)[1] if "lambdarank" in objectives else None
     table = lightgbm.Dataset(
         np.ascontiguousarray(rows.features, np.float32), rows.label.astype(np.float32), group=sizes, params=_SHARED
     ).construct()
-    return [_grown(lightgbm.Booster(_parameters(forest), table), forest.shape.trees) for forest in forests]
+    return [_grown(lightgbm.Booster(_parameters(forest, gains), table), forest.shape.trees) for forest in forests]
 
 
 def _grown(booster: lightgbm.Booster, trees: int) -> dict[str, NDArray[Any]]:
@@ -139,7 +143,7 @@ _SHARED = {
 }
 
 
-def _parameters(forest: Forest) -> dict[str, Any]:
+def _parameters(forest: Forest, gains: Sequence[float]) -> dict[str, Any]:
     shape = forest.shape
     chosen: dict[str, Any] = _SHARED | {
         "objective": forest.objective,
@@ -151,7 +155,7 @@ def _parameters(forest: Forest) -> dict[str, Any]:
         "feature_fraction": shape.columns,
     }
     if forest.objective == "lambdarank":
-        chosen |= {"lambdarank_truncation_level": shape.truncation, "label_gain": [0, 1]}
+        chosen |= {"lambdarank_truncation_level": shape.truncation, "label_gain": [*gains]}
     return chosen
 
 

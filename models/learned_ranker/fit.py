@@ -1,4 +1,4 @@
-"""Trains the learned ranker of one surface: which candidates will an owner interact with next?
+"""Trains the learned ranker of one surface: which candidates will an owner engage with next?
 
 The regression is stable but linear. Trees find interactions of features but overfit. On later data their average did
 better than the learner with the best validation result (docs/decisions/0014-learned-ranker.md).
@@ -40,8 +40,8 @@ _ONE_AT_A_TIME = Lock()
 class RankerRows:
     """Candidates at historical cutoffs with their outcome.
 
-    names: (f,) columns. features: (n, f), finite. label: (n,) 0 or 1. group: (n,) the list of each row.
-    newest_us: time of the newest positive pair, microseconds since 1970 UTC.
+    names: (f,) columns. features: (n, f), finite. label: (n,) grade, 0: not relevant. group: (n,) the list of each row.
+    newest_us: time of the newest event of a positive pair, microseconds since 1970 UTC. gains: of each grade.
     """
 
     names: tuple[str, ...]
@@ -49,6 +49,7 @@ class RankerRows:
     label: NDArray[np.int8]
     group: NDArray[np.integer[Any]]
     newest_us: int = 0
+    gains: tuple[float, ...] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(self.names)) or len(self.group) != len(self.label):
@@ -59,7 +60,7 @@ class RankerRows:
 
     @property
     def positives(self) -> int:
-        return int(self.label.sum())
+        return int((self.label > 0).sum())
 
     @property
     def owners_taught(self) -> int:
@@ -143,7 +144,7 @@ def _average(rows: RankerRows, seed: int) -> tuple[dict[str, NDArray[Any]], dict
     arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
     asked = [Forest(objective, shape, seed + again) for objective, shape, again in _FORESTS.values()]
-    forests = fit_trees(rows.features, rows.label, rows.group, asked)
+    forests = fit_trees(rows.features, rows.label, rows.group, asked, rows.gains)
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
@@ -168,7 +169,7 @@ def _logistic(rows: RankerRows) -> NDArray[np.float64]:
         threadpool_limits(1, "blas"),
     ):  # a product's rounding depends on the threads; the limit is global
         model = LogisticRegression(C=_C, solver="newton-cholesky", tol=1e-6)  # converges, unlike lbfgs, in few steps
-        model.fit((x - x.mean(axis=0))[:, varies] / spread[varies], rows.label)
+        model.fit((x - x.mean(axis=0))[:, varies] / spread[varies], rows.label > 0)
     weight = np.zeros(x.shape[1])
     weight[varies] = model.coef_[0] / spread[varies]
     return weight

@@ -2,6 +2,7 @@
 
 from models.metrics.accuracy import (
     K,
+    accuracy_of,
     at_k,
     hits_of,
     mix_distance,
@@ -30,6 +31,7 @@ __all__ = [
     "FRESH_DAYS",
     "ItemFacts",
     "K",
+    "accuracy_of",
     "as_a_whole",
     "at_k",
     "bootstrap",

@@ -1,8 +1,8 @@
 """Accuracy of lists per owner: hits, precision, recall, NDCG and average precision at K (C54).
 
 Lists are ragged (indptr, item). The truth is a csr of owners x items. precision = hits / K, recall = hits / relevant.
-NDCG is binary, with log2 discount and the ideal of min(K, relevant) items. Average precision is divided by min(K,
-relevant). A repeated item in a list is a miss.
+NDCG is graded by the truth's values, with log2 discount over the ideal order (Järvelin and Kekäläinen 2002). Average
+precision is divided by min(K, relevant). A repeated item in a list is a miss.
 """
 
 from __future__ import annotations
@@ -32,13 +32,39 @@ def hits_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.bo
 
     shown: (b, k) from `places`; of a repeated item only the first counts. truth: (b, items) csr of relevant pairs.
     """
+    return gains_at(shown, truth) > 0
+
+
+def gains_at(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Return (b, k) gain of each position, 0 for an item that is not relevant. See `hits_of`."""
     if shown.shape[0] != truth.shape[0]:
         raise DataError(f"expected one list per owner, got {shown.shape[0]} lists for {truth.shape[0]} owners")
     stride = truth.shape[1]
     owner = np.repeat(np.arange(truth.shape[0], dtype=np.int64), np.diff(truth.indptr))
-    keys = np.sort(owner * stride + truth.indices)
+    keys = owner * stride + truth.indices
+    order = np.argsort(keys)
     wanted = np.arange(shown.shape[0], dtype=np.int64)[:, None] * stride + shown
-    return np.asarray((shown >= 0) & ~repeated(shown) & _contains(keys, wanted))
+    there = (shown >= 0) & ~repeated(shown)
+    return np.where(there, _looked_up(keys[order], _gains(truth)[order], wanted), 0.0)
+
+
+def _gains(truth: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Return (nnz,) gains as shares of the largest: NDCG does not depend on their scale, and equal gains are 1."""
+    gains = truth.data.astype(np.float64)
+    return gains / max(gains.max(initial=0.0), 1e-9)
+
+
+def accuracy_of(shown: NDArray[np.int64], truth: sparse.csr_matrix, k: int = K) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics of `at_k`, NDCG with the gains of the truth. truth: (b, items), the gain of relevant pairs."""
+    relevant = np.diff(truth.indptr)
+    owner = np.repeat(np.arange(truth.shape[0]), relevant)
+    gains = _gains(truth)
+    order = np.lexsort((-gains, owner))
+    position = np.arange(len(gains)) - truth.indptr[owner]
+    best = np.zeros((truth.shape[0], k))
+    top = position < k
+    best[owner[top], position[top]] = gains[order][top]
+    return at_k(gains_at(shown, truth), relevant, k, _dcg(best))
 
 
 def ndcg_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.float64]:
@@ -46,26 +72,36 @@ def ndcg_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.fl
 
     shown: (b, k) from `places`. truth: (b, items) relevant pairs.
     """
-    return at_k(hits_of(shown, truth), np.diff(truth.indptr))["ndcg"]
+    return accuracy_of(shown, truth)["ndcg"]
 
 
-def at_k(hits: NDArray[np.bool_], relevant: NDArray[Any], k: int = K) -> dict[str, NDArray[np.float64]]:
+def at_k(
+    gained: NDArray[Any], relevant: NDArray[Any], k: int = K, ideal: NDArray[np.float64] | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Return precision, recall, NDCG and average precision, (b,) float64 in 0..1 each.
 
-    hits: (b, k) bool in list order. relevant: (b,) number of relevant items; 0 gives 0.
+    gained: (b, k) gains, or bool hits, in list order. relevant: (b,) number of relevant items; 0 gives 0.
+    ideal: (b,) DCG of the ideal list; None: that of hits.
     """
-    hits = np.asarray(hits[:, :k], dtype=float)
+    gained = np.asarray(gained[:, :k], dtype=float)
+    hits = (gained > 0).astype(float)
     relevant = np.maximum(np.asarray(relevant, dtype=float), 1)
     best = np.minimum(relevant, k).astype(int)
-    discount = 1 / np.log2(np.arange(2, k + 2))[: hits.shape[1]]
-    ideal = np.cumsum(1 / np.log2(np.arange(2, k + 2)))
+    if ideal is None:
+        ideal = np.cumsum(1 / np.log2(np.arange(2, k + 2)))[best - 1]
     precision_here = np.cumsum(hits, 1) / np.arange(1, hits.shape[1] + 1)
     return {
         "precision": hits.sum(1) / k,
         "recall": hits.sum(1) / relevant,
-        "ndcg": (hits * discount).sum(1) / ideal[best - 1],
+        "ndcg": _dcg(gained) / np.where(ideal > 0, ideal, 1.0),
         "map": (precision_here * hits).sum(1) / best,
     }
+
+
+def _dcg(gained: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (b,) discounted gain. gained: (b, k) in list order."""
+    discounted = gained / np.log2(np.arange(2, gained.shape[1] + 2))
+    return np.cumsum(discounted, 1)[:, -1] if gained.shape[1] else np.zeros(len(gained))
 
 
 def repeated(shown: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -76,11 +112,12 @@ def repeated(shown: NDArray[np.int64]) -> NDArray[np.bool_]:
     return again
 
 
-def _contains(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _looked_up(keys: NDArray[np.int64], gains: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the gain of each wanted key, 0 for others. keys: ascending."""
     if not len(keys):
-        return np.zeros(wanted.shape, bool)
+        return np.zeros(wanted.shape)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.asarray(keys[place] == wanted)
+    return np.where(keys[place] == wanted, gains[place], 0.0)
 
 
 #: Persistence of rank-biased overlap: the first ten positions have 86 % of the weight.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.metrics.accuracy import K, at_k, hits_of, repeated
+from models.metrics.accuracy import K, accuracy_of, repeated
 
 #: An item is fresh for this many days (I21).
 FRESH_DAYS = 30.0
@@ -106,14 +106,14 @@ def per_owner(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the metrics of each list, (b,) each, NaN where undefined. A repeated item counts once.
 
-    They are those of `at_k`, and means of "popularity_rank", "novelty", "diversity", "age_days" and "fresh" (younger
-    than FRESH_DAYS, I21).
-    shown: (b, k) from `places`. truth: (b, m) csr of relevant pairs.
+    They are those of `accuracy_of`, and means of "popularity_rank", "novelty", "diversity", "age_days" and "fresh"
+    (younger than FRESH_DAYS, I21).
+    shown: (b, k) from `places`. truth: (b, m) csr, the gain of each relevant pair.
     """
     once = np.where(repeated(shown), -1, shown)
     young = np.where(np.isnan(items.age_days), np.nan, items.age_days < FRESH_DAYS)
     return {
-        **at_k(hits_of(once, truth), np.diff(truth.indptr), k),
+        **accuracy_of(once, truth, k),
         "popularity_rank": mean_over_shown(once, popularity_rank(items.met)),
         "novelty": mean_over_shown(once, self_information(items.met, items.owners)),
         "diversity": diversity(once, items.category),

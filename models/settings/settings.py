@@ -25,6 +25,7 @@ from models.settings.tables import (
     Gate,
     Holdout,
     Lists,
+    Objective,
     Ranking,
     Reader,
     Refresh,
@@ -60,6 +61,7 @@ class Settings(Environment):
     export: Export = Export()
     train: Train = Train()
     holdout: Holdout = Holdout()
+    objective: Objective = Objective()
     score: Score = Score()
     gate: Gate = Gate()
     releases: Releases = Releases()

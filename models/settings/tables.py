@@ -192,6 +192,22 @@ class Holdout:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What counts as success in training, tuning, choices, gate and report: the gain of each event type in NDCG.
+
+    A pair has the largest gain of its events, or 0 if its last explicit opinion is a dislike. If a surface has too few
+    pairs with a gain, weaker event types count there too, and the report says so.
+    """
+
+    interest: float = setting(3.5, "gain of interest", low=0, phase=Phase.RANK)
+    apply: float = setting(3.0, "gain of an application", low=0, phase=Phase.RANK)
+    favorite: float = setting(2.5, "gain of a favorite", low=0, phase=Phase.RANK)
+    like: float = setting(2.0, "gain of a like", low=0, phase=Phase.RANK)
+    click: float = setting(0.0, "gain of a click", low=0, phase=Phase.RANK)
+    view: float = setting(0.0, "gain of a view", low=0, phase=Phase.RANK)
+
+
+@dataclass(frozen=True)
 class Score:
     """Scoring."""
 
@@ -474,6 +490,7 @@ TABLES: dict[str, type] = {
     "export": Export,
     "train": Train,
     "holdout": Holdout,
+    "objective": Objective,
     "score": Score,
     "gate": Gate,
     "releases": Releases,

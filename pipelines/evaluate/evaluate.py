@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,14 +39,16 @@ from pipelines.evaluate.figures import (
     groups,
     item_facts,
     measured,
+    plain,
     top_tens,
 )
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef, EvaluationRef
-from pipelines.report.evaluation import report
+from pipelines.report.evaluation import report, success
 from pipelines.report.figure_names import (
     ACCURACY,
     CAPPED,
+    POPULAR,
     RANKED,
     ROUTE,
     RULES,
@@ -61,6 +63,7 @@ from pipelines.score.shards import score_owners
 from pipelines.train.contenders import contenders, listed_by, recipes, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train.leakage import check_labels, check_leaks, check_missing
+from pipelines.train.objective import REPORTED, Objective, gains_of
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage, teaching
 from pipelines.train_ranker.validation_models import store_validation_models
@@ -94,7 +97,8 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     """Evaluate every contender on every surface. Write JSON, Markdown and HTML into the run directory.
 
     Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners",
-    "pairs", "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}.
+    "pairs", "catalogue", "choice", "objective", "objectives", "claims", "calibration", "exposure", "ablation",
+    "models": see `judged`}}, …}.
     leave_out: fill "ablation". Raises LeakFound if a model knows anything from its cutoff on.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
@@ -112,7 +116,9 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
         leaks = _checked(snapshot, stage)
-        lessons = ranker_samples(run, snapshot) if leave_out and stage.learned is not None else {}
+        lessons = (
+            ranker_samples(run, snapshot, stage.holdout.objectives) if leave_out and stage.learned is not None else {}
+        )
         found = {
             **about,
             "cut": stage.holdout.cut,
@@ -173,16 +179,23 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
 
 
 def claims(
-    each: PerOwner, masks: Mapping[str, NDArray[np.bool_]], surface: Surface, founders: bool = False
+    each: PerOwner,
+    masks: Mapping[str, NDArray[np.bool_]],
+    surface: Surface,
+    founders: bool = False,
+    sources: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Compare expectations of the requirements with these results. Omit undefined ones.
 
-    "ensemble": gain over its best member for hot users, and for hot startups if `founders` use it (I05).
+    "chain": gain of the served lists over the best single source, by group (I05).
+    "ensemble": gain of the blend over its best member for hot users, and for hot startups if `founders` use it.
     "diversity", "age_days": ranked lists against the route's lists (I09, I21).
     """
     hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
     members = tuple(source.name for source in sources_of(surface)[Method.ENSEMBLE])
+    chain = {g: c for g, mask in masks.items() if (c := ensemble_gain(each, mask, SERVED, sources, SERVED))}
     found = {
+        "chain": chain or None,
         "ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
         "diversity": changed(each, "diversity", SERVED, ROUTE),
         "age_days": changed(each, "age_days", SERVED, ROUTE),
@@ -266,6 +279,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     lists = {SERVED: top_tens(full, recipe.catalogue), choice["serves"]: top_tens(full, recipe.catalogue)}
     those[SEED_RECIPE] = listed_by(seed_recipe(holdout, surface, stage.seed_network))
     lists |= shown(those, owners, holdout.settings.threads)
+    objective, serving = holdout.objectives[surface], choice["serves"]
     served, choice = _capped(full, recipe, choice)
     if served is not full:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
@@ -273,16 +287,54 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))
     ranked = (ROUTE, RULES, RANKED, STACK, TAUGHT, CAPPED)
+    sources = tuple(s.name for s in recipe.scorers)
+    told = claims(each, masks, surface, holdout.settings.routing.founder_ensemble, sources)
+    best = told["chain"]["overall"]["best_member"] if "chain" in told else POPULAR
+    rival = {name: c for name, c in contenders(holdout, surface, None).items() if name in (best, POPULAR)}
+
+    def lists_for(others: Owners) -> dict[str, NDArray[np.int64]]:
+        mine, _ = _capped(score_owners(recipes(holdout, surface, *second)[serving], others), recipe, choice)
+        return {SERVED: top_tens(mine, recipe.catalogue), **shown(rival, others, holdout.settings.threads)}
+
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
     return {
         **size,
         "choice": {**choice, "candidates": candidates},
-        "claims": claims(each, masks, surface, holdout.settings.routing.founder_ensemble),
+        "objective": objective.as_json(),
+        "objectives": side_by_side(holdout, recipe, owners, {m: lists[m] for m in (SERVED, *rival)}, lists_for),
+        "claims": told,
         "calibration": calibrated(served, recipe.catalogue, outcome),
         "exposure": cap_curve(full, recipe.catalogue, outcome),
         "ablation": ablations(holdout, surface, lessons, owners, outcome) if lessons else {},
         "models": models,
     }
+
+
+def side_by_side(
+    holdout: Holdout,
+    recipe: SurfaceRecommender,
+    owners: Owners,
+    lists: Mapping[str, NDArray[np.int64]],
+    lists_for: Callable[[Owners], Mapping[str, NDArray[np.int64]]],
+) -> dict[str, dict[str, Any]]:
+    """Return for each reported objective its evaluation owners, pairs, and NDCG@10 by model with its interval.
+
+    lists: (owners, K) by model, of the owners of the objective that decides. lists_for: the same for other owners.
+    """
+    found = {}
+    for name in REPORTED:
+        objective = Objective(name, gains_of(name, holdout.settings), {})
+        mine, outcome = replace(holdout, objectives={recipe.surface: objective}).owners(recipe, teaching=False)
+        known = np.isin(mine.row, owners.row).all()
+        place = np.searchsorted(owners.row, mine.row)
+        those = {m: shown[place] for m, shown in lists.items()} if known else lists_for(mine)
+        ndcg = {m: metrics.ndcg_of(shown, outcome.relevant) for m, shown in those.items()}
+        found[name] = {
+            "owners": len(mine),
+            "pairs": int(outcome.relevant.nnz),
+            "ndcg": {m: {k: plain(v) for k, v in s.items()} for m, s in metrics.summary(ndcg).items()},
+        }
+    return found
 
 
 def _capped(
@@ -318,7 +370,7 @@ def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
     seed = surface["models"][SEED_RECIPE]["overall"]
     beside = f"{SEED_TITLE}: NDCG@10 {_interval(seed['ndcg'])}, less served {_interval(seed['against_served'])}"
     table = ("| " + " | ".join(row) + " |" for row in rows)
-    return [f"## {name}", "", f"{size}; {serves}", "", f"{beside}.", "", *table, ""]
+    return [f"## {name}", "", f"{size}; {serves}", "", success(surface["objective"]), "", f"{beside}.", "", *table, ""]
 
 
 def _interval(entry: Mapping[str, float | None]) -> str:
@@ -369,7 +421,7 @@ def ablations(
     Below 0 the group helps. Empty if no ranker can be trained. `lessons`: training samples of every cutoff.
     """
     try:
-        rows = samples_until(lessons, holdout.cut_us)
+        rows = samples_until(lessons, holdout.cut_us, holdout.objectives[surface].gains)
         whole = fit_learned_ranker(rows, *teaching(holdout.settings)).ranker
     except TrainingError as error:
         _LOG.info("no ablation on %s: %s", surface, error)

@@ -89,18 +89,18 @@ def evaluated(
 
 
 def ensemble_gain(
-    each: PerOwner, mask: NDArray[np.bool_], ensemble: str, members: tuple[str, ...]
+    each: PerOwner, mask: NDArray[np.bool_], ensemble: str, members: tuple[str, ...], title: str = "ensemble"
 ) -> dict[str, Any] | None:
-    """Return the paired NDCG@10 difference of the blend to its best member (I05).
+    """Return the paired NDCG@10 difference of a combination to its best member (I05).
 
-    `gain` is relative to the member. None without owners or members.
+    `gain` is relative to the member. title: of the combination in "ndcg". None without owners or members.
     """
     if ensemble not in each or not any(m in each for m in members) or not mask.any():
         return None
     ndcg = {m: float(each[m]["ndcg"][mask].mean()) for m in members if m in each}
     best = max(ndcg, key=lambda m: ndcg[m])
     difference = metrics.paired_difference(each[ensemble]["ndcg"][mask], each[best]["ndcg"][mask])
-    blended = {"ensemble": float(each[ensemble]["ndcg"][mask].mean())}
+    blended = {title: float(each[ensemble]["ndcg"][mask].mean())}
     return {
         "owners": int(mask.sum()),
         "ndcg": {m: plain(v) for m, v in {**blended, **ndcg}.items()},

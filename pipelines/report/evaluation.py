@@ -32,14 +32,15 @@ PROTOCOL = (
     "Temporal split: the last share of all events ([holdout] share) is at or after the cut. Base models "
     "are refitted on the events before it; the build's own models are not evaluated.",
     "Candidates: the full catalogue as of the cut, without sampling.",
-    "Relevant: pairs with their first interaction at or after the cut, unless the last explicit event is a dislike. "
-    "Views count. An owner counts when at least one such item could have been shown.",
+    "Relevant: pairs with their first interaction at or after the cut whose events have a gain ([objective]), unless "
+    "the last explicit event is a dislike. Where too few pairs have one, clicks or any event count, and the surface "
+    "says so. An owner counts when at least one such item could have been shown.",
     "The evaluated second stage was trained on other owners or on earlier cutoffs, never on the evaluation data.",
     "Items that an owner met, disliked or owns are never shown (a setting allows viewed items). A place that "
     "repeats an item is a miss; a short list is not padded.",
     "Segments count events of a person, or different people of a startup, before the cut.",
-    "At 10 places: precision = hits / 10; recall = hits / relevant; NDCG is binary, with log2 discount, over the best "
-    "of min(10, relevant); MAP is the mean of average precision over min(10, relevant). Means are over owners.",
+    "At 10 places: precision = hits / 10; recall = hits / relevant; NDCG is graded by the gains, with log2 discount, "
+    "over the ideal list; MAP is the mean of average precision over min(10, relevant). Means are over owners.",
     "Coverage: share of the catalogue that is shown to any owner. Gini: of exposure per item. Novelty: mean of "
     "-log2 of the share of active owners who had met an item (Zhou et al. 2010; an unmet item counts as met by one). "
     "Popularity rank: 0% for the item met most, 100% for the least. Diversity: share of a list's pairs with "
@@ -200,6 +201,7 @@ def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
     )
     parts = [
         f'<section id="{key}"><h2>{escape(name)}</h2><p>{size} {_choice(surface.get("choice"))}</p>',
+        _objectives(surface.get("objective"), surface.get("objectives") or {}),
         _accuracy(name, models, names, groups, key, said),
         _reach(name, models, names, key),
     ]
@@ -220,6 +222,44 @@ def _choice(choice: Mapping[str, Any] | None) -> str:
     candidates = ", ".join(f"{name} {cell(value)}" for name, value in (choice.get("candidates") or {}).items())
     told = f" NDCG@10 of the candidates: {escape(candidates)}." if candidates else ""
     return f"Served: <strong>{escape(choice['serves'])}</strong>, because {escape(choice['reason'])}.{told}"
+
+
+_SUCCESS = {
+    "engage": "likes, favorites, applications and interest count, by their gains in [objective]",
+    "click": "clicks count beside explicit events",
+    "meet": "any new event counts",
+}
+
+
+def success(objective: Mapping[str, Any] | None) -> str:
+    """Say what counts as success on a surface, and why."""
+    if not objective:
+        return ""
+    name, pairs = objective["decides"], objective["pairs"]
+    counts = ", ".join(f"{kind} {n:,}" for kind, n in pairs.items())
+    why = "" if name == "engage" else f", because fewer than 100 new pairs count under {_STRONGER[name]}"
+    return f"Success: {_SUCCESS[name]}{why}. New pairs after the cut: {counts}."
+
+
+_STRONGER = {"click": "explicit events", "meet": "explicit events and clicks"}
+
+
+def _objectives(objective: Mapping[str, Any] | None, found: Mapping[str, Mapping[str, Any]]) -> str:
+    if not objective or not found:
+        return ""
+    models = list(next(iter(found.values()))["ndcg"])
+    rows = [
+        [
+            f"{name} (decides)" if name == objective["decides"] else name,
+            f"{o['owners']:,}",
+            f"{o['pairs']:,}",
+            *(cell(o["ndcg"].get(m)) for m in models),
+        ]
+        for name, o in found.items()
+    ]
+    table = grid("NDCG@10 by objective", ["objective", "owners", "pairs", *models], rows)
+    note = "engage: gains of [objective]; apply: only apply and interest; meet: any new event, by its weight."
+    return f"<p>{escape(success(objective))}</p>{table}<p class=note>{note}</p>"
 
 
 def _accuracy(

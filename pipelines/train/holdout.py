@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from models.data.interactions import EVENT_WEIGHTS, Interactions
 from models.data.profile_text import text_of
 from models.errors import TooSparse
 from models.recommender.surface import SurfaceRecommender, open_recommender, unserved
-from models.schema import Entity, EventType, Surface
+from models.schema import INTERACTION_TYPES, Entity, EventType, Role, Surface
 from models.setting import Phase
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
@@ -34,6 +34,7 @@ from pipelines.refs import BuildRef
 from pipelines.run.run import EPOCH, Run, slug_of
 from pipelines.train.calendar import split_time
 from pipelines.train.cutoffs import FACTS, Cutoff
+from pipelines.train.objective import DECIDING, Objective, gains_of, graded
 from pipelines.train.train import fit
 
 _LOG = logging.getLogger(__name__)
@@ -44,33 +45,50 @@ _SALT = np.uint64(0x6D61746368)
 class Outcome:
     """New pairs, first seen at or after the cut, as (owners, items) CSR over entity rows.
 
-    relevant: bool, all but disliked pairs (R07).
+    relevant: float32, gain of each pair that counts as success, never a disliked one (R07).
     engaged: float32, weight of the strongest positive event (C41).
     declined: bool, interaction without a positive: viewed, clicked or disliked (C42).
+    kinds: int32, event types of each pair that is not disliked, one bit per `EventType.code`.
     """
 
     relevant: sparse.csr_matrix
     engaged: sparse.csr_matrix
     declined: sparse.csr_matrix
+    kinds: sparse.csr_matrix
 
     @property
     def met(self) -> sparse.csr_matrix:
         """bool: every new pair, including disliked ones."""
-        return _sorted(self.relevant + (self.declined > 0))
+        return _sorted((self.kinds > 0) + (self.declined > 0))
+
+    @property
+    def _all(self) -> tuple[sparse.csr_matrix, ...]:
+        return self.relevant, self.engaged, self.declined, self.kinds
 
     def transposed(self) -> Outcome:
-        return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
+        return Outcome(*(m.T.tocsr() for m in self._all))
 
     def part(self, start: int, stop: int) -> Outcome:
-        return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
+        return Outcome(*(m[start:stop] for m in self._all))
+
+    def graded(self, gains: NDArray[np.float32]) -> Outcome:
+        """Return the outcome with other gains, (codes,) by event type."""
+        relevant = self.kinds.astype(np.float32)
+        relevant.data = graded(self.kinds.data, gains)
+        return replace(self, relevant=_sorted(relevant))
+
+    def on(self, surface: Surface, objectives: Mapping[Surface, Objective]) -> Outcome:
+        """Return the outcome as the surface sees it, graded by its objective. self: users x startups."""
+        mine = self if surface.owner is Entity.USER else self.transposed()
+        return mine.graded(objectives[surface].gains) if surface in objectives else mine
 
     def over(self, rows: NDArray[np.integer[Any]], catalogue: NDArray[np.integer[Any]]) -> Outcome:
         """Return the outcome of these owners, (rows, catalogue positions), columns ascending."""
-        return Outcome(*(_sorted(m[rows][:, catalogue]) for m in (self.relevant, self.engaged, self.declined)))
+        return Outcome(*(_sorted(m[rows][:, catalogue]) for m in self._all))
 
 
 def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
-    """Return the outcome after a cut, owners and items as in `interactions`."""
+    """Return the outcome after a cut, owners and items as in `interactions`. Every new pair has the gain 1."""
     after = interactions.where(interactions.at >= cut_us)
     old, disliked = interactions.before(cut_us).pairs(), after.disliked()
     new = _without(after.pairs(), old)
@@ -79,7 +97,24 @@ def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
         of_kind = after.where(after.kind == kind.code).pairs().astype(np.float32) * EVENT_WEIGHTS[kind.code]
         engaged = engaged.maximum(of_kind)
     engaged = engaged.multiply(_without(new, disliked)).tocsr()
-    return Outcome(_without(new, disliked), _sorted(engaged), _without(new, engaged > 0))
+    wanted = _without(new, disliked)
+    kinds = sparse.csr_matrix(new.shape, dtype=np.int32)
+    for kind in INTERACTION_TYPES:
+        kinds = kinds + after.where(after.kind == kind.code).pairs().astype(np.int32) * (1 << kind.code)
+    kinds = _sorted(kinds.multiply(wanted).astype(np.int32))
+    return Outcome(wanted.astype(np.float32), _sorted(engaged), _without(new, engaged > 0), kinds)
+
+
+def decided(snapshot: Snapshot, settings: Settings, outcome: Outcome) -> dict[Surface, Objective]:
+    """Return the objective of each surface, by the number of its new pairs after the validation split.
+
+    outcome: of the split, users x startups.
+    """
+    role = snapshot.entities(Entity.USER).role
+    of_role = {r: outcome.kinds[role == r.code].data for r in Role}
+    gains = {name: gains_of(name, settings) for name in DECIDING}
+    pairs = {r: {n: int((graded(kinds, g) > 0).sum()) for n, g in gains.items()} for r, kinds in of_role.items()}
+    return {s: Objective.of_pairs(pairs[s.role], settings) for s in Surface}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +123,7 @@ class Holdout:
 
     cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
     before, outcome: users x startups, without people who opted out before the snapshot's cutoff.
+    objectives: what counts as success on each surface. Without one, every new pair has the gain 1.
     """
 
     cut_us: int
@@ -96,6 +132,7 @@ class Holdout:
     before: Interactions
     outcome: Outcome
     snapshot: Snapshot
+    objectives: Mapping[Surface, Objective] = field(default_factory=dict)
 
     @property
     def cut(self) -> str:
@@ -108,7 +145,7 @@ class Holdout:
         return open_recommender(surface, self.bundles, settings)
 
     def seen_from(self, surface: Surface) -> Outcome:
-        return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
+        return self.outcome.on(surface, self.objectives)
 
     def owners(self, recipe: SurfaceRecommender, teaching: bool) -> tuple[Owners, Outcome]:
         """Return one half of the surface's owners with an outcome in the catalogue, ascending, and their outcomes.
@@ -183,7 +220,8 @@ def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
     """Open the validation split of a build. Base models are fitted once and kept in staging. Raises TooSparse."""
-    return open_holdout_at(run, snapshot, split_time(snapshot.heard, run.settings.holdout.share))
+    held = open_holdout_at(run, snapshot, split_time(snapshot.heard, run.settings.holdout.share))
+    return replace(held, objectives=decided(snapshot, run.settings, held.outcome))
 
 
 def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:

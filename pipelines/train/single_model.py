@@ -14,16 +14,17 @@ from scipy import sparse
 from models import registry
 from models.data.bundle import Bundle
 from models.data.interactions import Interactions
-from models.metrics.accuracy import K, at_k, hits_of, ndcg_of, places
+from models.metrics.accuracy import K, accuracy_of, ndcg_of, places
 from models.metrics.intervals import bootstrap
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
-from models.schema import Entity, Surface
+from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import EPOCH
 from pipelines.train.calendar import split_time
-from pipelines.train.holdout import Outcome, of_half, outcome_of
+from pipelines.train.holdout import Outcome, decided, of_half, outcome_of
+from pipelines.train.objective import Objective
 from pipelines.train.train import fit
 
 
@@ -37,13 +38,15 @@ def surfaces_of(name: str) -> tuple[Surface, ...]:
 class SingleModelSplit:
     """One temporal validation split of a snapshot, for single models.
 
-    before: users x startups, strictly before the cut. facts: the bundles that every list needs.
+    before: users x startups, strictly before the cut. objectives: what counts as success. facts: the bundles that
+    every list needs.
     """
 
     snapshot: Snapshot
     cut_us: int
     before: Interactions
     outcome: Outcome
+    objectives: Mapping[Surface, Objective]
     facts: Mapping[str, Bundle]
 
     @classmethod
@@ -52,7 +55,9 @@ class SingleModelSplit:
         interactions = snapshot.heard
         cut_us = split_time(interactions, share)
         facts = {name: fit(name, snapshot, settings, cut_us) for name in registry.required()}
-        return cls(snapshot, cut_us, interactions.before(cut_us), outcome_of(interactions, cut_us), facts)
+        outcome = outcome_of(interactions, cut_us)
+        objectives = decided(snapshot, settings, outcome)
+        return cls(snapshot, cut_us, interactions.before(cut_us), outcome, objectives, facts)
 
     @property
     def cut(self) -> str:
@@ -82,7 +87,7 @@ class SingleModelSplit:
         (scorer,) = recipe.scorers.values()
         rows, relevant = self._asked(recipe, settings, choosing)
         proposal = scorer.propose(recipe.batch(rows, self.before), K)
-        figures = at_k(hits_of(places(proposal.indptr, proposal.item), relevant), np.diff(relevant.indptr))
+        figures = accuracy_of(places(proposal.indptr, proposal.item), relevant)
         return {**figures, "known": np.diff(proposal.indptr) > 0}
 
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> NDArray[np.float64]:
@@ -116,7 +121,7 @@ class SingleModelSplit:
         self, recipe: SurfaceRecommender, settings: Settings, choosing: bool
     ) -> tuple[NDArray[np.int32], sparse.csr_matrix]:
         """Return rows of one half of a surface's owners, and their new items after the cut, over the catalogue."""
-        mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
+        mine = self.outcome.on(recipe.surface, self.objectives)
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
         rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]

@@ -73,8 +73,8 @@ class Trials:
 
     @classmethod
     def for_snapshot(cls, settings: Settings, snapshot: str) -> Trials:
-        # "half": earlier versions used all owners, so their figures are not comparable
-        return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-half" / "trials.jsonl")
+        # "graded": earlier versions used all owners or binary relevance, so their figures are not comparable
+        return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-graded" / "trials.jsonl")
 
     def __iter__(self) -> Iterator[Trial]:
         lines = self.path.read_text().splitlines() if self.path.is_file() else []

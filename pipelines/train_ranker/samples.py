@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +36,7 @@ from pipelines.train.calendar import cuts, split_time
 from pipelines.train.cutoffs import Cutoff, digest_of
 from pipelines.train.holdout import Holdout, Outcome, open_cutoff
 from pipelines.train.leakage import check_leaks
+from pipelines.train.objective import Objective
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
@@ -45,28 +46,40 @@ ENOUGH = 20_000
 OWNERS, NEGATIVES = 1_500, 60
 #: Maximum events of a snapshot times cutoffs that one build may add, beyond the first two.
 NEW_EVENTS = 6_000_000
-_KEPT = "ranker_samples"
-_ARRAYS = ("features", "met_us", "owner", "drawn", "opinion_row", "opinion_at", "opinion_dislike")
+_KEPT = "ranker_samples_2"
+_ARRAYS = ("features", "met_us", "owner", "drawn", "event_row", "event_at", "event_kind")
 
 
 @dataclass(frozen=True, eq=False)
-class Opinions:
-    """Explicit events of sampled pairs, by row and then by time.
+class PairEvents:
+    """Events of sampled pairs after the cutoff, by row and then by time.
 
-    row: (k,) row of RankerSamples. at: (k,) microseconds. dislike: (k,) bool.
+    row: (k,) row of RankerSamples. at: (k,) microseconds. kind: (k,) `EventType.code`.
     """
 
     row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    dislike: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    kind: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
 
-    def disliked(self, until_us: int, rows: int) -> NDArray[np.bool_]:
-        """Return (rows,) bool: the last explicit event before an instant is a dislike (R07)."""
-        early = np.flatnonzero(self.at < until_us)
-        row = self.row[early]
-        last = early[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
-        found = np.zeros(rows, bool)
-        found[self.row[last]] = self.dislike[last]
+    def gain(self, until_us: int, rows: int, gains: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (rows,) the largest gain of each row's events before an instant.
+
+        0 if the last explicit event is a dislike (R07). gains: (codes,) by event type.
+        """
+        early = self.at < until_us
+        found = np.zeros(rows, np.float32)
+        np.maximum.at(found, self.row[early], gains[self.kind[early]])
+        opinions = np.flatnonzero(early & EXPLICIT[self.kind])
+        row = self.row[opinions]
+        last = opinions[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
+        found[self.row[last[self.kind[last] == EventType.DISLIKE.code]]] = 0
+        return found
+
+    def newest(self, until_us: int, rows: int, gains: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (rows,) time of the newest event with a gain before an instant, 0 for none."""
+        there = (self.at < until_us) & (gains[self.kind] > 0)
+        found = np.zeros(rows, np.int64)
+        np.maximum.at(found, self.row[there], self.at[there])
         return found
 
 
@@ -78,7 +91,7 @@ class RankerSamples:
     met_us: (n,) int64 time of the pair's first interaction after the cutoff, 0 for none.
     drawn: (n,) bool, sampled independent of the outcome. None means all. Other rows were added because of a later
     interaction, so they are unknown before it.
-    opinions: explicit events of the pairs after the cutoff.
+    events: the events of these pairs after the cutoff.
     """
 
     names: tuple[str, ...]
@@ -87,26 +100,30 @@ class RankerSamples:
     owner: NDArray[np.int32]
     cut_us: int
     drawn: NDArray[np.bool_] | None = None
-    opinions: Opinions = field(default_factory=Opinions)
+    events: PairEvents = field(default_factory=PairEvents)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, surface: Surface) -> RankerSamples:
         a = {name: bundle.arrays[f"{surface.folder}-{name}"] for name in _ARRAYS}
-        opinions = Opinions(a["opinion_row"], a["opinion_at"], a["opinion_dislike"])
+        events = PairEvents(a["event_row"], a["event_at"], a["event_kind"])
         names, cut_us = tuple(bundle.config["surfaces"][surface.value]), int(bundle.config["cut_us"])
-        return cls(names, a["features"], a["met_us"], a["owner"], cut_us, a["drawn"], opinions)
+        return cls(names, a["features"], a["met_us"], a["owner"], cut_us, a["drawn"], events)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `from_bundle` reads."""
         drawn = np.ones(len(self.owner), bool) if self.drawn is None else self.drawn
-        said = self.opinions
-        values = (self.features, self.met_us, self.owner, drawn, said.row, said.at, said.dislike)
+        events = self.events
+        values = (self.features, self.met_us, self.owner, drawn, events.row, events.at, events.kind)
         return dict(zip(_ARRAYS, values, strict=True))
 
-    def until(self, until_us: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return two (n,) bool masks: rows known before an instant, and positives (no dislikes) by then."""
-        met = self._met(until_us)
-        return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
+    def until(self, until_us: int, gains: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Return (n,) bool, the rows that train at an instant, and (n,) float32 gains by then.
+
+        Positives and drawn rows train. Other pairs that were met without a gain do not: they are drawn as negatives
+        as rarely as any candidate (docs/reference/models/ranker.md).
+        """
+        gain = self.events.gain(until_us, len(self.met_us), gains)
+        return (np.ones(len(gain), bool) if self.drawn is None else (gain > 0) | self.drawn), gain
 
     def columns(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Return (n, len(names)) float32 features by name, 0 where a model was too sparse at this cutoff."""
@@ -116,14 +133,13 @@ class RankerSamples:
         blank = np.zeros(len(self.features), np.float32)
         return np.stack([self.features[:, place[n]] if n in place else blank for n in names], axis=1)
 
-    def positive(self, until_us: int) -> int:
-        return int(self._met(until_us).sum())
-
-    def _met(self, until_us: int) -> NDArray[np.bool_]:
-        return (self.met_us > 0) & (self.met_us < until_us) & ~self.opinions.disliked(until_us, len(self.met_us))
+    def positive(self, until_us: int, gains: NDArray[np.float32]) -> int:
+        return int((self.events.gain(until_us, len(self.met_us), gains) > 0).sum())
 
 
-def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
+def ranker_samples(
+    run: Run, snapshot: Snapshot, objectives: Mapping[Surface, Objective]
+) -> dict[Surface, list[RankerSamples]]:
     """Return the samples of every cutoff, newest first, for each surface that has any.
 
     Samples of a cutoff are kept. A build adds those that are affordable, later builds the rest. The used cutoffs are
@@ -147,7 +163,11 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
                 used += [window.slug] if samples else []
                 for surface, mine in samples.items():
                     found[surface].append(mine)
-            older = [sum(x.positive(split) for x in those if x.cut_us < split) for those in found.values() if those]
+            older = [
+                sum(x.positive(split, objectives[s].gains) for x in those if x.cut_us < split)
+                for s, those in found.items()
+                if those
+            ]
             if older and min(older) >= ENOUGH:
                 break
     run.artifacts.write_json(record, used)
@@ -211,25 +231,35 @@ class _Window:
         return Bundle(_KEPT, {"cut_us": cut_us, "until_us": self.until_us, "surfaces": surfaces}, arrays)
 
 
-def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows:
+def samples_until(lessons: Sequence[RankerSamples], until_us: int, gains: NDArray[np.float32]) -> RankerRows:
     """Return the rows known before an instant, with columns as at the newest cutoff.
 
+    gains: (codes,) by event type. A label is the rank of the gain among those that occur, 0 for none.
     Raises TrainingError if there are none.
     """
-    parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us)]
+    parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us, gains)]
     if not parts:
         raise TrainingError(
             "no candidate of an earlier cutoff has a positive outcome, so there are no training samples"
         )
     label, group, features, newest_us = [], [], [], 0
     for i, x in enumerate(parts):
-        known, met = x.until(until_us)
+        known, gain = x.until(until_us, gains)
+        met = gain > 0
         told = known & np.isin(x.owner, x.owner[met])  # a list without positives has no order to learn
-        label.append(met[told].astype(np.int8))
+        label.append(gain[told])
         group.append(x.owner[told].astype(np.int64) + (i << 32))
         features.append(x.columns(parts[0].names)[told])
-        newest_us = max(newest_us, int(x.met_us[met].max()))
-    return RankerRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
+        newest_us = max(newest_us, int(x.events.newest(until_us, len(met), gains)[met].max()))
+    levels, grade = np.unique(np.append(np.concatenate(label), np.float32(0)), return_inverse=True)
+    return RankerRows(
+        parts[0].names,
+        np.concatenate(features),
+        grade[:-1].astype(np.int8),
+        np.concatenate(group),
+        newest_us,
+        tuple((levels / levels[-1]).tolist()),
+    )
 
 
 def _samples_of(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
@@ -245,7 +275,7 @@ def _samples_of(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamp
     features, owner, item, hit, drawn = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
     meetings = _FirstInteractions.from_holdout(holdout, recipe, until_us)
     met = np.where(hit, meetings.first(owner, item), 0)
-    return RankerSamples(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
+    return RankerSamples(names, features, met, owner, holdout.cut_us, drawn, meetings.events(owner, item, hit))
 
 
 def _chunks(
@@ -253,8 +283,7 @@ def _chunks(
 ) -> Iterator[tuple[tuple[str, ...], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Yield chunks: names, features, owners, items, which candidates have an interaction, and which were drawn.
 
-    All candidates with an interaction are kept, also disliked ones. `RankerSamples.until` decides what an instant
-    knew.
+    All candidates with an interaction are kept. `RankerSamples.until` decides what an instant knew.
     """
     for start in range(0, len(owners), CHUNK):
         part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
@@ -308,12 +337,11 @@ class _FirstInteractions:
         wanted = owner.astype(np.int64) * self.items + item
         return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
 
-    def opinions(self, owner: NDArray[np.int32], item: NDArray[np.int32], met: NDArray[np.bool_]) -> Opinions:
-        """Return the explicit events of those pairs that have an interaction."""
+    def events(self, owner: NDArray[np.int32], item: NDArray[np.int32], met: NDArray[np.bool_]) -> PairEvents:
+        """Return the events of those pairs that have an interaction."""
         wanted = owner.astype(np.int64) * self.items + item
         start, stop = (np.searchsorted(self.key, wanted, side) for side in ("left", "right"))
         length = np.where(met, stop - start, 0)
         row = np.repeat(np.arange(len(wanted)), length)
         event = np.arange(len(row)) - np.repeat(indptr_of(length)[:-1] - start, length)
-        said = EXPLICIT[self.kind[event]]
-        return Opinions(row[said], self.at[event[said]], self.kind[event[said]] == EventType.DISLIKE.code)
+        return PairEvents(row, self.at[event], self.kind[event])

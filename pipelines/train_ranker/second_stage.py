@@ -37,6 +37,7 @@ from pipelines.store.artifacts import CUTS
 from pipelines.train.contenders import seed_settings
 from pipelines.train.cutoffs import digest_of, kept
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
+from pipelines.train.objective import Objective
 from pipelines.train_ranker.choose import (
     CrossFitted,
     ballot_of,
@@ -82,8 +83,8 @@ def train_learned_ranker(
 
     network: a candidate to serve a surface instead of the rules. stacked: of the small surfaces.
     """
-    lessons = ranker_samples(run, snapshot)
-    before, now = _taught(run, lessons, (holdout.cut_us, snapshot.as_of_us))
+    lessons = ranker_samples(run, snapshot, holdout.objectives)
+    before, now = _taught(run, lessons, holdout.objectives, (holdout.cut_us, snapshot.as_of_us))
     judged = _bundle(before, {s: {} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
     fitted = {s: judged if isinstance(before.get(s), FittedRanker) else None for s in Surface}
     small = {s: _small(run, holdout, s, stacked, lessons, fitted[s]) for s in (stacked.lists if stacked else ())}
@@ -115,7 +116,7 @@ def _small(
     def learned(until_us: int) -> Bundle | None:
         if surface not in lessons or judged is None:
             return None
-        fitted = _taught(run, {surface: lessons[surface]}, (until_us,))[0]
+        fitted = _taught(run, {surface: lessons[surface]}, holdout.objectives, (until_us,))[0]
         return _bundle(fitted, {surface: {}}, {})
 
     ballot = ballot_of(holdout, surface, None, judged, alone=False)
@@ -136,14 +137,17 @@ def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) 
 
 
 def _taught(
-    run: Run, lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: Sequence[int]
+    run: Run,
+    lessons: Mapping[Surface, Sequence[RankerSamples]],
+    objectives: Mapping[Surface, Objective],
+    until_us: Sequence[int],
 ) -> list[dict[Surface, FittedRanker | str]]:
     """Return for each instant, by surface, the ranker fitted on samples before it, or why there is none."""
 
     def fitted(asked: tuple[int, Surface]) -> FittedRanker | str:
         instant, surface = asked
         try:
-            return _fit_once(run, samples_until(lessons[surface], instant))
+            return _fit_once(run, samples_until(lessons[surface], instant, objectives[surface].gains))
         except TrainingError as error:
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
             return str(error)
@@ -159,7 +163,9 @@ def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
     content = hashlib.sha256()
     for array in (rows.features, rows.label, rows.group):
         content.update(np.ascontiguousarray(array).tobytes())
-    name = f"rows-{digest_of(content.hexdigest(), rows.names, run.settings.recorded(Phase.TRAIN, Phase.RANK))}"
+    name = (
+        f"rows-{digest_of(content.hexdigest(), rows.names, rows.gains, run.settings.recorded(Phase.TRAIN, Phase.RANK))}"
+    )
 
     def make() -> Bundle:
         fitted = fit_learned_ranker(rows, *teaching(run.settings))
@@ -249,7 +255,7 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
     if not unserved(STACKED, run.settings):
-        stacked = StackedLessons.of(run, snapshot, small_surfaces(holdout))
+        stacked = StackedLessons.of(run, holdout, small_surfaces(holdout))
         if stacked.lists:
             before = stacked.bundle(holdout.cut_us, {}, _about(run, holdout))
             holdout = replace(holdout, bundles={**holdout.bundles, STACKED: before})
@@ -403,7 +409,8 @@ def _fitted(run: Run, holdout: Holdout, rows: PairwiseRows, recipe: str) -> Bund
 
 
 def _about(run: Run, holdout: Holdout) -> dict[str, Any]:
-    return {"as_of": run.as_of.isoformat(), "inner_cut": holdout.cut}
+    objectives = {s.value: objective.as_json() for s, objective in holdout.objectives.items()}
+    return {"as_of": run.as_of.isoformat(), "inner_cut": holdout.cut, "objectives": objectives}
 
 
 def _refused(name: str, error: Exception) -> BundleRef:

@@ -19,7 +19,7 @@ from models.errors import TooSparse
 from models.ranker import RankerConfig
 from models.recommender.candidates import learned_features, wide_candidates
 from models.recommender.recommend import CHUNK
-from models.schema import Entity, Surface
+from models.schema import Surface
 from models.stacked_ranker.fit import StackedRows, fit_weights, prior_of
 from models.stacked_ranker.scorer import KNOWN, STACKED, TERMS, UNSEEN, cells_of
 from pipelines.export.snapshot import Snapshot
@@ -30,6 +30,7 @@ from pipelines.train.contenders import listed_by, ndcg_each, recipes
 from pipelines.train.cutoffs import Cutoff
 from pipelines.train.holdout import Holdout, open_cutoff, outcome_of
 from pipelines.train.leakage import check_leaks
+from pipelines.train.objective import Objective
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
@@ -66,8 +67,7 @@ class _Lists:
         """Return the candidates of one part of the owners with what an instant knows of their outcomes."""
         holdout = self.past.holdout
         known = holdout.snapshot.heard.before(min(until_us, self.past.until_us))
-        outcome = outcome_of(known, holdout.cut_us).relevant
-        relevant = outcome if self.surface.owner is Entity.USER else outcome.T.tocsr()
+        relevant = outcome_of(known, holdout.cut_us).on(self.surface, holdout.objectives).relevant
         label = (cells(relevant, self.owner, self.item) > 0).astype(np.float64)
         mine = self.unseen == (part == UNSEEN)
         return StackedRows(self.cells[mine], self.group[mine], label[mine])
@@ -78,13 +78,13 @@ def small_surfaces(holdout: Holdout) -> tuple[Surface, ...]:
     found = []
     for surface in Surface:
         recipe = holdout.recipe(surface)
-        new = holdout.seen_from(surface).over(recipe.owners.owners_of(surface), recipe.catalogue).relevant
+        new = holdout.seen_from(surface).over(recipe.owners.owners_of(surface), recipe.catalogue).kinds
         if recipe.evidence is not None and len(recipe.catalogue) and new.nnz < SMALL:
             found.append(surface)
     return tuple(found)
 
 
-def past_cutoffs(run: Run, snapshot: Snapshot) -> list[PastCutoff]:
+def past_cutoffs(run: Run, snapshot: Snapshot, objectives: Mapping[Surface, Objective]) -> list[PastCutoff]:
     """Open the cutoffs of the rolling-origin backtest, newest first. Too sparse ones are left out."""
     found, settings = [], run.settings
     most = settings.of(RankerConfig).cuts
@@ -95,7 +95,7 @@ def past_cutoffs(run: Run, snapshot: Snapshot) -> list[PastCutoff]:
             _LOG.warning("no samples of the stacked ranker at a cutoff: %s", error)
             continue
         check_leaks(snapshot, settings, cut, holdout.bundles, refit=())
-        found.append(PastCutoff(holdout, until))
+        found.append(PastCutoff(replace(holdout, objectives=objectives), until))
     return found
 
 
@@ -107,8 +107,8 @@ class StackedLessons:
     lists: Mapping[Surface, Sequence[_Lists]]
 
     @classmethod
-    def of(cls, run: Run, snapshot: Snapshot, surfaces: Collection[Surface]) -> StackedLessons:
-        pasts = past_cutoffs(run, snapshot) if surfaces else []
+    def of(cls, run: Run, holdout: Holdout, surfaces: Collection[Surface]) -> StackedLessons:
+        pasts = past_cutoffs(run, holdout.snapshot, holdout.objectives) if surfaces else []
         return cls(pasts, {s: [x for past in pasts for x in _lists_of(past, s)] for s in surfaces})
 
     def bundle(
@@ -181,8 +181,9 @@ def pooled_ballot(
         those = recipes(then, surface, None, learned(cut_us))
         owners, outcome = then.everybody(then.recipe(surface), OWNERS)
         asked = {name: listed_by(those[name]) for name in names if name in those}
-        if len(owners):
-            parts.append(ndcg_each(asked, owners, outcome.relevant, holdout.settings.threads))
+        mine = np.flatnonzero(np.diff(outcome.relevant.indptr))
+        if len(mine):
+            parts.append(ndcg_each(asked, owners.take(mine), outcome.relevant[mine], holdout.settings.threads))
     return {
         name: np.concatenate([part.get(name, np.full(len(part[STACK]), np.nan)) for part in parts]) for name in names
     }

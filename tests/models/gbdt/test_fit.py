@@ -156,7 +156,7 @@ def changed(**change: Any) -> dict[str, Any]:
             changed(features=np.zeros((0, 3), np.float32), label=np.zeros(0), group=np.zeros(0, int)),
             "0 positives of 0",
         ),
-        ("binary", changed(label=np.arange(200)), "0 or 1"),
+        ("binary", changed(label=np.arange(200)), "0..1"),
         ("binary", changed(label=np.zeros(199)), "features"),
         ("binary", changed(group=np.zeros(199, int)), "features"),
         ("binary", changed(features=np.zeros(200, np.float32)), "features"),

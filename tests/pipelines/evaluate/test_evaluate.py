@@ -133,7 +133,9 @@ def test_evaluated_lists_are_served_lists(holdout: Holdout) -> None:
 def test_a_perfect_list_scores_one(holdout: Holdout) -> None:
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.owners(recipe, teaching=False)
-    perfect = metrics.places(outcome.relevant.indptr, outcome.relevant.indices)
+    gain = outcome.relevant
+    order = np.lexsort((-gain.data, np.repeat(np.arange(len(owners)), np.diff(gain.indptr))))
+    perfect = metrics.places(gain.indptr, gain.indices[order])
     empty = np.full_like(perfect, -1)
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     lists = {"perfect": perfect, "empty": empty}
@@ -155,9 +157,9 @@ def test_segments_count_what_lies_before_the_cut(holdout: Holdout) -> None:
 
 
 def test_relevant_is_over_the_catalogue_of_the_cut() -> None:
-    relevant = sparse.csr_matrix(np.array([[1, 0, 1, 1]], bool))
-    found = Outcome(relevant, relevant.astype(np.float32), relevant).over(np.array([0]), np.array([1, 3]))
-    assert found.relevant.toarray().tolist() == [[False, True]]
+    relevant = sparse.csr_matrix(np.array([[1, 0, 1, 1]], np.float32))
+    found = Outcome(relevant, relevant, relevant, relevant).over(np.array([0]), np.array([1, 3]))
+    assert found.relevant.toarray().tolist() == [[0, 1]]
 
 
 def test_the_run_keeps_figures_table_and_report(found: dict[str, Any], learning_run: Run) -> None:

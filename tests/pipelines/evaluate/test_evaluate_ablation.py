@@ -26,6 +26,7 @@ from pipelines.score.shards import score_owners
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train.leakage import check_labels, check_leaks
 from pipelines.train_ranker.samples import RankerSamples, samples_until
+from tests.marketplace.samples import MEETINGS, events_at
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
 
@@ -40,8 +41,7 @@ def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
 def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     lists, catalogue, outcome = judged
     rows = cap_curve(lists, catalogue, outcome)
-    hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
-    ndcg = metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"]
+    ndcg = metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)
     assert [r["multiple"] for r in rows] == [0.0, *CAPS]
     plain, tightest = rows[0], rows[-1]
     assert plain["ndcg"] == pytest.approx(ndcg.mean(), abs=1e-6) and plain["moved"] == plain["above"] == 0
@@ -114,10 +114,12 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
 def test_training_data_after_the_cutoff_is_a_leak(holdout: Holdout) -> None:
     cut = holdout.cut_us
     met = np.array([0, cut - 5, cut + 5])
-    lessons = [RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
-    assert samples_until(lessons, cut).newest_us == cut - 5
+    lessons = [
+        RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9, None, events_at(met))
+    ]
+    assert samples_until(lessons, cut, MEETINGS).newest_us == cut - 5
     with pytest.raises(LeakFound, match="was trained on an event"):
-        check_labels("ranker", samples_until(lessons, cut + 9).newest_us, cut)
+        check_labels("ranker", samples_until(lessons, cut + 9, MEETINGS).newest_us, cut)
 
 
 def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:

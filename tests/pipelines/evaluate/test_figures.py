@@ -12,6 +12,7 @@ from models.schema import Entity, Surface
 from pipelines.evaluate.evaluate import claims
 from pipelines.evaluate.figures import changed, ensemble_gain, evaluated, groups, item_facts, measured
 from pipelines.report.figure_names import RANDOM, SERVED
+from pipelines.report.html import claims_of
 from pipelines.train.contenders import contenders, shown
 from pipelines.train.holdout import Holdout
 
@@ -84,6 +85,17 @@ def test_claims_that_cannot_be_asked_are_left_out() -> None:
     assert set(claims(each, masks, Surface.STARTUPS_FOR_INVESTOR)) == {"ensemble", "diversity", "age_days"}
     assert set(claims(each, masks, Surface.INVESTORS_FOR_STARTUP)) == {"diversity", "age_days"}
     assert set(claims(each, {"overall": masks["hot"]}, Surface.STARTUPS_FOR_INVESTOR)) == {"diversity", "age_days"}
+
+
+def test_the_served_lists_are_held_against_the_best_single_source_by_group() -> None:
+    each = each_of(served=[0.5, 0.6], route=[0.4, 0.5], als=[0.3, 0.3], content_based=[0.1, 0.4])
+    masks = {"overall": np.ones(2, bool), "hot": np.array([False, True])}
+    sources = ("als", "content_based", "absent")
+    chain = claims(each, masks, Surface.INVESTORS_FOR_STARTUP, sources=sources)["chain"]
+    assert chain["overall"]["best_member"] == "als" and chain["overall"]["difference"]["mean"] == pytest.approx(0.25)
+    assert chain["hot"]["best_member"] == "content_based" and chain["hot"]["gain"] == pytest.approx(0.5)
+    told = claims_of({"chain": chain})
+    assert len(told) == 2 and "best single source, als, overall, 2 owners" in told[0]
 
 
 def test_an_item_that_all_have_met_has_no_novelty() -> None:

@@ -23,9 +23,11 @@ from pipelines.train import cutoffs
 from pipelines.train.calendar import split_time
 from pipelines.train.cutoffs import FACTS, Cutoff, fit_at
 from pipelines.train.holdout import Holdout, open_holdout_at
+from pipelines.train.objective import MEET, Objective
 from pipelines.train.train import fit
 from pipelines.train_ranker import samples as sampling
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples
+from tests.marketplace.samples import MEETINGS
 from tests.pipelines.train.market import AS_OF, rows, small
 
 SETTINGS = small(two_tower_epochs=1, als_iterations=1, graph_filter_min_pairs=0.0)
@@ -72,6 +74,10 @@ def gone(frames: Frames) -> Frames:
 
 def snapshot(change: Callable[[Frames], Frames] = same, as_of: str = AS_OF) -> Snapshot:
     return Snapshot.from_frames(*change(rows(events=1500)), as_of, SETTINGS.recorded(), name=f"market-{as_of}")
+
+
+#: Every new pair counts.
+GOALS = {s: Objective(MEET, MEETINGS, {}) for s in Surface}
 
 
 @pytest.fixture
@@ -144,12 +150,12 @@ def test_samples_of_complete_windows_are_kept(run: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr(sampling, "_samples_of", counted)
     day, next_day = snapshot(as_of="2024-02-27"), snapshot(as_of="2024-02-28")
 
-    first = ranker_samples(run, day)
+    first = ranker_samples(run, day, GOALS)
     assert set(made) == {x.cut_us for those in first.values() for x in those}
     made.clear()
-    again = ranker_samples(run, day)
+    again = ranker_samples(run, day, GOALS)
     assert made == []
-    second = ranker_samples(run, next_day)
+    second = ranker_samples(run, next_day, GOALS)
 
     step = 2 * DAY_US
     assert made and min(made) > day.as_of_us - 10 * step  # the newest windows
@@ -173,17 +179,17 @@ def test_a_build_adds_what_it_can_afford_and_records_it(run: Run, monkeypatch: p
 
     monkeypatch.setattr(sampling._Window, "samples", samples)
     market = snapshot()
-    ranker_samples(run, market)
+    ranker_samples(run, market, GOALS)
     first = [*made]
     assert len(first) == 2 and first == sorted(first, reverse=True)
     assert split_time(market.heard, SETTINGS.holdout.share) in first
 
     monkeypatch.setattr(sampling._Window, "is_kept", lambda self: self.cutoff.cut_us in first)
     made.clear()
-    ranker_samples(run, market)
+    ranker_samples(run, market, GOALS)
     assert made == first
     made.clear()
-    ranker_samples(run, replace(market, name="the next day"))
+    ranker_samples(run, replace(market, name="the next day"), GOALS)
     assert len(made) == 4 and {*first} < {*made}
 
 

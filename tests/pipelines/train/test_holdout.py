@@ -18,6 +18,9 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, parse_instant
 from pipelines.train.calendar import split_time
 from pipelines.train.holdout import Holdout, hashed, holdout_place, open_holdout, outcome_of
+from pipelines.train.objective import APPLY as APPLY_GOAL
+from pipelines.train.objective import CLICK, ENGAGE, MEET, Objective, gains_of
+from pipelines.train.objective import graded as grades_of
 from tests.models.settings.values import another
 from tests.pipelines.train.market import AS_OF, ids, rows, small
 
@@ -70,6 +73,27 @@ def test_only_new_pairs_count_and_dislikes_never() -> None:
     assert cells(found.engaged) == {(0, 2): 3.0, (1, 1): 2.0}
     assert set(cells(found.declined)) == {(0, 1), (1, 0), (2, 3)}
     assert set(cells(found.transposed().engaged)) == {(2, 0), (1, 1)}
+    assert set(cells(found.met)) == {(0, 1), (0, 2), (1, 0), (1, 1), (2, 3)}
+    graded = {name: cells(found.graded(gains_of(name, Settings())).relevant) for name in (ENGAGE, APPLY_GOAL, MEET)}
+    assert graded[ENGAGE] == {(0, 2): 3.0, (1, 1): 2.0} and graded[APPLY_GOAL] == {(0, 2): 3.0}
+    assert graded[MEET] == {(0, 1): 0.5, (0, 2): 3.0, (1, 1): 2.0}
+
+
+@pytest.mark.parametrize(
+    ("engage", "click", "decides"), [(100, 200, ENGAGE), (99, 100, CLICK), (99, 99, MEET), (0, 0, MEET)]
+)
+def test_the_strongest_objective_with_enough_pairs_decides(engage: int, click: int, decides: str) -> None:
+    found = Objective.of_pairs({ENGAGE: engage, CLICK: click, MEET: 300}, Settings())
+    assert found.name == decides and found.as_json()["decides"] == decides
+    np.testing.assert_array_equal(found.gains, gains_of(decides, Settings()))
+
+
+def test_a_gain_of_the_settings_counts() -> None:
+    settings = Settings().layered({"objective_click": 0.7, "objective_like": 0.0}, "given")
+    gains = gains_of(ENGAGE, settings)
+    assert gains[EventType.CLICK.code] == np.float32(0.7) and gains[EventType.LIKE.code] == 0
+    bits = np.array([1 << EventType.VIEW.code, 1 << EventType.VIEW.code | 1 << EventType.APPLY.code])
+    assert grades_of(bits, gains).tolist() == [0, 3]
 
 
 def test_halves_never_share_an_owner(holdout: Holdout) -> None:

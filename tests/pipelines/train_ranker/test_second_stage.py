@@ -44,8 +44,7 @@ def poor(learning_run: Run) -> Run:
 def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
     owners, outcome = holdout.owners(holdout.recipe(surface), teaching=False)
     those = {RANKED: contenders(holdout, surface, bundle)[RANKED]}
-    hits = metrics.hits_of(shown(those, owners, 1)[RANKED], outcome.relevant)
-    return float(metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"].mean())
+    return float(metrics.ndcg_of(shown(those, owners, 1)[RANKED], outcome.relevant).mean())
 
 
 def test_the_step_stores_a_ranker_and_writes_the_set(poor: Run, planted: Snapshot) -> None:

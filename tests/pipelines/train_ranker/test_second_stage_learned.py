@@ -17,7 +17,7 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
 from pipelines.train.holdout import Holdout, open_holdout
 from pipelines.train_ranker import second_stage as learned_stage
-from pipelines.train_ranker.samples import RankerSamples, ranker_samples
+from pipelines.train_ranker.samples import PairEvents, RankerSamples, ranker_samples
 from pipelines.train_ranker.second_stage import LearnedRankerResult, teaching, train_learned_ranker
 from tests.pipelines.train.market import market
 
@@ -30,20 +30,20 @@ TWO = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
 
 @pytest.fixture(scope="module")
 def lessons(planted_run: Run, holdout: Holdout, planted: Snapshot) -> LESSONS:
-    return ranker_samples(planted_run, planted)
+    return ranker_samples(planted_run, planted, holdout.objectives)
 
 
 @pytest.fixture
 def run(planted_run: Run, lessons: LESSONS, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the planted run with the samples of two surfaces."""
-    monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: {s: lessons[s] for s in TWO})
+    monkeypatch.setattr(learned_stage, "ranker_samples", lambda *_: {s: lessons[s] for s in TWO})
     return planted_run
 
 
 @pytest.fixture(scope="module")
 def stage(planted_run: Run, lessons: LESSONS, holdout: Holdout, planted: Snapshot) -> LearnedRankerResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: lessons)
+        patch.setattr(learned_stage, "ranker_samples", lambda *_: lessons)
         return train_learned_ranker(planted_run, planted, holdout, {"as_of": "then"})
 
 
@@ -95,14 +95,12 @@ def test_later_events_do_not_train_the_evaluated_ranker(
     rng = np.random.default_rng(0)
 
     def otherwise(x: RankerSamples) -> RankerSamples:
-        late = np.flatnonzero(x.met_us >= holdout.cut_us)
-        gone = late[rng.random(len(late)) < 0.5]  # half of the later events are removed
-        met = x.met_us.copy()
-        met[gone] = 0
-        return replace(x, met_us=met)
+        events = x.events
+        kept = (events.at < holdout.cut_us) | (rng.random(len(events.at)) < 0.5)  # half of the later events are removed
+        return replace(x, events=PairEvents(events.row[kept], events.at[kept], events.kind[kept]))
 
     changed = {TWO[0]: [otherwise(x) for x in lessons[TWO[0]]]}
-    monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: changed)
+    monkeypatch.setattr(learned_stage, "ranker_samples", lambda *_: changed)
     monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": True})
 
     found = train_learned_ranker(run, planted, holdout, {"as_of": "then"})
@@ -121,7 +119,7 @@ def test_a_ranker_worse_than_a_single_model_is_refused(
 
     def spoiled(run: Run, rows: RankerRows) -> FittedRanker:
         rng = np.random.default_rng(0)
-        label = rng.permutation(rows.label) if how == "noise" else 1 - rows.label
+        label = rng.permutation(rows.label) if how == "noise" else rows.label.max() - rows.label
         return fit_learned_ranker(replace(rows, label=label), *teaching(run.settings))
 
     monkeypatch.setattr(learned_stage, "_fit_once", spoiled)

@@ -43,7 +43,7 @@ def split(run: Run, little: Snapshot) -> Holdout:
 
 @pytest.fixture(scope="module")
 def lessons(run: Run, little: Snapshot, split: Holdout) -> StackedLessons:
-    return StackedLessons.of(run, little, small_surfaces(split))
+    return StackedLessons.of(run, split, small_surfaces(split))
 
 
 def test_every_surface_of_a_small_market_is_small(split: Holdout) -> None:

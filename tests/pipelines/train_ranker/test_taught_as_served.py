@@ -20,6 +20,7 @@ from pipelines.run.run import Run, parse_instant
 from pipelines.train.holdout import Holdout, open_holdout, open_holdout_at
 from pipelines.train_ranker.mlp_samples import _of_chunk, base_diversity
 from pipelines.train_ranker.samples import _samples_of
+from tests.marketplace.samples import MEETINGS
 from tests.pipelines.train.market import AS_OF, rows, small
 
 DIVERSITY = FEATURES.index("diversity")
@@ -126,7 +127,7 @@ def test_labels_know_only_their_window() -> None:
                 _samples_of(open_holdout_at(run, s, before_us), surface, s.as_of_us) for s in (plain, soured)
             )
             assert mine is not None and other is not None
-            for told in zip(mine.until(cut_us), other.until(cut_us), strict=True):
+            for told in zip(mine.until(cut_us, MEETINGS), other.until(cut_us, MEETINGS), strict=True):
                 np.testing.assert_array_equal(*told)
             np.testing.assert_array_equal(mine.features, other.features)
-            assert other.positive(soured.as_of_us) < mine.positive(plain.as_of_us)
+            assert other.positive(soured.as_of_us, MEETINGS) < mine.positive(plain.as_of_us, MEETINGS)
