@@ -72,9 +72,9 @@ class ItemTable:
     role: NDArray[np.int8]
 
     @cached_property
-    def texts(self) -> NDArray[np.bytes_]:
-        """Return (n,) S36 texts of the ids: a quarter of the memory of U36, and ready for every answer."""
-        return self.ids.ids.astype("S36")
+    def texts(self) -> list[str]:
+        """Return the n texts of the ids, ready for every answer."""
+        return self.ids.ids.tolist()
 
     @cached_property
     def codes(self) -> Mapping[str, Mapping[str, list[int]]]:

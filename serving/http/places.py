@@ -48,8 +48,9 @@ def places(
     """Encode the places of a cut, and their scores by id, each without the outer brackets."""
     item = listing.item[cut]
     numbers = np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist()
-    ids, scores = table.texts[item].astype("<U36").tolist(), [_SCORES[n] for n in numbers]
-    columns = zip(ids, scores, item.tolist(), listing.source[cut].tolist(), listing.reason[cut].tolist(), strict=True)
+    texts, rows = table.texts, item.tolist()
+    ids, scores = [texts[row] for row in rows], [_SCORES[n] for n in numbers]
+    columns = zip(ids, scores, rows, listing.source[cut].tolist(), listing.reason[cut].tolist(), strict=True)
     people, facet, rest = _TEXTS[founder_side]
     facets = table.reasons
     entries = []
