@@ -193,11 +193,7 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Objective:
-    """What counts as success in training, tuning, choices, gate and report: the gain of each event type in NDCG.
-
-    A pair has the largest gain of its events, or 0 if its last explicit opinion is a dislike. If a surface has too few
-    pairs with a gain, weaker event types count there too, and the report says so.
-    """
+    """The gain of each event type in NDCG, 0 after a dislike. With too few such pairs, weaker types count too."""
 
     interest: float = setting(3.5, "gain of interest", low=0, phase=Phase.RANK)
     apply: float = setting(3.0, "gain of an application", low=0, phase=Phase.RANK)
@@ -213,7 +209,7 @@ class Score:
 
     shards: int = setting(
         0,
-        "scoring tasks of a build; 0: chosen by the number of owners and items",
+        "scoring tasks of a build; 0: chosen by size",
         unit="tasks",
         low=0,
         high=1000,

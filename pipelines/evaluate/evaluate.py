@@ -325,6 +325,9 @@ def side_by_side(
     for name in REPORTED:
         objective = Objective(name, gains_of(name, holdout.settings), {})
         mine, outcome = replace(holdout, objectives={recipe.surface: objective}).owners(recipe, teaching=False)
+        if not len(mine):
+            found[name] = {"owners": 0, "pairs": 0, "ndcg": {}}
+            continue
         known = np.isin(mine.row, owners.row).all()
         place = np.searchsorted(owners.row, mine.row)
         those = {m: shown[place] for m, shown in lists.items()} if known else lists_for(mine)

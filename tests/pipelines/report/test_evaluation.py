@@ -142,7 +142,7 @@ def test_every_section_describes_its_settings(evaluation: dict[str, Any]) -> Non
         "ensemble_v1 was refused: too few rows",
         "0.2345 [0.2245, 0.2445]",
         "1,234",
-        "(I05): NDCG@10 +4.2%, +0.0100 [+0.0020, +0.0180], clearly more",
+        "hot owners: NDCG@10 +4.2%, +0.0100 [+0.0020, +0.0180], clearly more",
         "(I21, expected less): -120",
         "I06 good &gt; 0.15, I08 poor &lt; 0.10",
         "I07 good &gt; 0.10",

@@ -33,7 +33,7 @@ def little() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def run(planted_run: Run) -> Run:
-    return replace(planted_run, id="little")
+    return replace(planted_run, id="small")
 
 
 @pytest.fixture(scope="module")
