@@ -247,7 +247,7 @@ _STRONGER = {"click": "explicit events", "meet": "explicit events and clicks"}
 def _objectives(objective: Mapping[str, Any] | None, found: Mapping[str, Mapping[str, Any]]) -> str:
     if not objective or not found:
         return ""
-    models = list(max((o["ndcg"] for o in found.values()), key=len))
+    models = list(dict.fromkeys(m for o in found.values() for m in o["ndcg"]))
     rows = [
         [
             f"{name} (decides)" if name == objective["decides"] else name,
