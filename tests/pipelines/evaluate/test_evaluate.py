@@ -66,6 +66,15 @@ def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_r
     assert json.loads((learning_run.directory / "evaluation.json").read_text()) == json.loads(json.dumps(found))
 
 
+def test_objectives_stand_side_by_side(found: dict[str, Any]) -> None:
+    for surface in found["surfaces"].values():
+        sides, decides = surface["objectives"], surface["objective"]["decides"]
+        assert list(sides) == ["engage", "apply", "meet"]
+        assert sides["apply"]["pairs"] <= sides["engage"]["pairs"] <= sides["meet"]["pairs"]
+        assert {"served", "popular"} <= set(sides[decides]["ndcg"])
+        assert sides[decides]["ndcg"]["served"]["mean"] == surface["models"]["served"]["overall"]["ndcg"]["mean"]
+
+
 def test_the_planted_taste_is_found_and_chance_is_chance(found: dict[str, Any]) -> None:
     models = found["surfaces"][SURFACE.value]["models"]
     score = {name: m["overall"]["ndcg"]["mean"] for name, m in models.items()}
