@@ -129,7 +129,8 @@ def _scored(recipe: SurfaceRecommender, w: World, depth: int) -> tuple[RankedLis
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Return test settings with small models and long time-outs: a slow machine must not change an answer."""
-    return settings.layered({**SMALL, "live_budget_s": 20.0}, "given")
+    long = {"redis_timeout_s": 2.0, "database_timeout_s": 5.0, "live_budget_s": 20.0}
+    return settings.layered({**SMALL, **long}, "given")
 
 
 @pytest.fixture
