@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ Objective = Literal["binary", "lambdarank", "poisson"]
 #: LightGBM compares all rows of a group and refuses larger groups.
 MOST_ROWS_OF_A_GROUP = 10_000
 _ZERO = np.float32(1e-35)
+#: LightGBM keeps the gains of the grades once per process, and reads them while it makes a booster.
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,14 @@ def fit_trees(
     table = lightgbm.Dataset(
         np.ascontiguousarray(rows.features, np.float32), rows.label.astype(np.float32), group=sizes, params=_SHARED
     ).construct()
-    return [_grown(lightgbm.Booster(_parameters(forest, gains), table), forest.shape.trees) for forest in forests]
+    return [_grown(_begun(_parameters(forest, gains), table), forest.shape.trees) for forest in forests]
+
+
+def _begun(parameters: dict[str, Any], table: lightgbm.Dataset) -> lightgbm.Booster:
+    import lightgbm
+
+    with _ONE_AT_A_TIME:
+        return lightgbm.Booster(parameters, table)
 
 
 def _grown(booster: lightgbm.Booster, trees: int) -> dict[str, NDArray[Any]]:

@@ -126,6 +126,23 @@ def test_the_same_bytes_beside_other_fits(objective: Objective) -> None:
     assert set(first[0]) == {*TREE_ARRAYS, "gain"} and all(v.dtype.kind in "iuf" for v in first[0].values())
 
 
+def test_gains_of_other_fits_make_no_difference() -> None:
+    """LightGBM keeps gains once per process, so fits of surfaces with other grades must not meet."""
+    x, y, group = planted(600)
+    grade = np.where(y > 0, np.arange(len(y)) % 6 + 1, 0)
+    forest = [Forest("lambdarank", TreeShape(trees=2), 0)]
+    graded, binary = tuple(np.arange(7.0)), (0.0, 1.0)
+
+    def fitted(turn: int) -> bytes:
+        label, gains = (grade, graded) if turn % 2 else (y, binary)
+        found = fit_trees(x, label, group, forest, gains)[0]
+        return b"".join(found[name].tobytes() for name in TREE_ARRAYS)
+
+    alone = [fitted(turn) for turn in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(fitted, range(120))) == alone * 60
+
+
 def test_order_within_groups_is_what_lambdarank_learns() -> None:
     """A level that is constant in a group has no information. Rows of a group need not be adjacent."""
     rng = np.random.default_rng(0)
