@@ -273,13 +273,14 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     if not len(owners):
         return {**size, "models": {}}
     choice, second = serving_ranker(stage, surface), (stage.ranker, stage.judged)
-    full = score_owners(recipes(holdout, surface, *second)[choice["serves"]], owners)
+    serving = recipes(holdout, surface, *second)[choice["serves"]]
+    full = score_owners(serving, owners)
     those = contenders(holdout, surface, *second)
     those.pop(choice["serves"])  # its lists are `full`
     lists = {SERVED: top_tens(full, recipe.catalogue), choice["serves"]: top_tens(full, recipe.catalogue)}
     those[SEED_RECIPE] = listed_by(seed_recipe(holdout, surface, stage.seed_network))
     lists |= shown(those, owners, holdout.settings.threads)
-    objective, serving = holdout.objectives[surface], choice["serves"]
+    objective = holdout.objectives[surface]
     served, choice = _capped(full, recipe, choice)
     if served is not full:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
@@ -290,10 +291,10 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     sources = tuple(s.name for s in recipe.scorers)
     told = claims(each, masks, surface, holdout.settings.routing.founder_ensemble, sources)
     best = told["chain"]["overall"]["best_member"] if "chain" in told else POPULAR
-    rival = {name: c for name, c in contenders(holdout, surface, None).items() if name in (best, POPULAR)}
+    rival = {name: c for name, c in those.items() if name in (best, POPULAR)}
 
     def lists_for(others: Owners) -> dict[str, NDArray[np.int64]]:
-        mine, _ = _capped(score_owners(recipes(holdout, surface, *second)[serving], others), recipe, choice)
+        mine, _ = _capped(score_owners(serving, others), recipe, choice)
         return {SERVED: top_tens(mine, recipe.catalogue), **shown(rival, others, holdout.settings.threads)}
 
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
