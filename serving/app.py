@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from models import registry
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
 from models.settings.settings import Settings
+from serving.clients.airflow import Airflow
 from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
 from serving.clients.redis import LISTS, Cache
@@ -79,9 +80,10 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.register_blueprint(list_routes(settings, lists, ids))
     app.register_blueprint(event_routes(cache, ids, lists.hidden))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
+    airflow = Airflow(settings)
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(json_routes(insight))
-    app.register_blueprint(console(app, settings, callers, Overview(settings, releases)))
+    app.register_blueprint(console(app, settings, callers, Overview(settings, cache, releases, callers, airflow)))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document(json_paths, settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))

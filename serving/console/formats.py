@@ -32,6 +32,11 @@ def when(instant: str) -> str:
     return f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def day(instant: str) -> str:
+    """Return an ISO 8601 instant as "2026-05-01 02:00", or a day alone as it is."""
+    return instant if len(instant) == 10 else f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
 def count(number: float | None) -> str:
     """Return a count with thin spaces between thousands."""
     return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
@@ -55,4 +60,4 @@ def _parsed(instant: str) -> datetime:
 
 
 #: Filters of the templates, by name.
-FILTERS: dict[str, Any] = {f.__name__: f for f in (duration, age, when, count, percent, milliseconds, decimal)}
+FILTERS: dict[str, Any] = {f.__name__: f for f in (duration, age, when, day, count, percent, milliseconds, decimal)}

@@ -37,6 +37,10 @@ def console(app: Flask, settings: Settings, callers: Callers, overview: Overview
     def home() -> str:
         return render_template("overview.html", o=overview.now())
 
+    @pages.get("/building")
+    def building() -> str:
+        return render_template("building.html", o=overview.building())
+
     @pages.get("/lists")
     def lists() -> str:
         return render_template("lists.html")
