@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from local.airflow import CHECKOUT
-from local.airflow_client import AirflowApi
+from local.airflow_client import AirflowApi, last_words
 from models.errors import ServiceError
 from models.run_directory import BUILD_DAG
 
@@ -23,8 +23,6 @@ DAG = BUILD_DAG
 POLL_S = 0.5
 HEARTBEAT_S = 15.0
 OVER = ("success", "failed", "skipped", "upstream_failed", "removed")
-SHOWN_LINES = 12
-FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 
 
 def prepare_dags(
@@ -133,15 +131,7 @@ def _told(task: dict[str, Any], instances: int) -> str:
 def _show_failures(api: AirflowApi, run_id: str, tasks: list[dict[str, Any]], say: Callable[[str], None]) -> None:
     for task in [t for t in tasks if t["state"] == "failed"][:3]:
         say(f"\n{task['task_id']} failed:")
-        for line in _last_words(api.log_of(DAG, run_id, task)):
+        for line in last_words(api.log_of(DAG, run_id, task)):
             say(f"    {line}")
     behind = sum(t["state"] == "upstream_failed" for t in tasks)
     say(f"\nThe build failed{f', {behind} later tasks did not run' if behind else ''}. See {run_address(api, run_id)}")
-
-
-def _last_words(log: list[str]) -> list[str]:
-    """Return a failed task's log lines from its error on, without Airflow's own lines."""
-    lines = [line for line in "\n".join(log).splitlines() if not line.startswith("::")]
-    if FAILED in lines:
-        lines = lines[lines.index(FAILED) + 1 :]
-    return [line for line in lines if line not in AIRFLOWS_OWN][:SHOWN_LINES]

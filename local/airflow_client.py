@@ -14,6 +14,8 @@ from urllib.parse import quote
 from models.errors import ServiceError
 
 UNAUTHORISED, NOT_FOUND, CONFLICT = 401, 404, 409
+SHOWN_LINES = 12  # of the log of a failed task
+FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 PARTS = ("metadatabase", "scheduler")
 PATIENCE_S = 30.0  # for one request, because the server is busy at its start
 
@@ -119,6 +121,12 @@ class AirflowApi:
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
 
+    def result(self, dag: str, run_id: str, task: str) -> Any:
+        """Return the return value of a task, also of a skipped one; None if there is none."""
+        path = f"{_run(dag, run_id)}/taskInstances/{quote(task)}/xcomEntries/return_value"
+        found = self._ask("GET", path, tolerated=NOT_FOUND)
+        return None if found is None else found["value"]
+
     def log_of(self, dag: str, run_id: str, task: Mapping[str, Any]) -> list[str]:
         """Return the log lines of a task instance's last try."""
         path = f"{_run(dag, run_id)}/taskInstances/{quote(task['task_id'])}/logs/{task['try_number']}"
@@ -183,3 +191,11 @@ def _line(entry: Any) -> str:
         return str(entry)
     details = "".join(f"\n{e.get('exc_type')}: {e.get('exc_value')}" for e in entry.get("error_detail") or [])
     return f"{entry.get('event', '')}{details}"
+
+
+def last_words(log: list[str]) -> list[str]:
+    """Return a failed task's log lines from its error on, without Airflow's own lines."""
+    lines = [line for line in "\n".join(log).splitlines() if not line.startswith("::")]
+    if FAILED in lines:
+        lines = lines[lines.index(FAILED) + 1 :]
+    return [line for line in lines if line not in AIRFLOWS_OWN][:SHOWN_LINES]

@@ -1,7 +1,9 @@
 """Keep a summary of each build's report in Redis, where the reader's console finds it.
 
-{release, run, as_of, generated_at, kind, verdict, reasons, answer, champion, quality: {surface: {served, popular}},
-steps: [{step, index, wall_s, at}]}; served, popular: {mean, low, high} of NDCG@10.
+{release, run, as_of, generated_at, kind, verdict, reasons, answer, champion, against: {surface: {value, low, high}},
+quality: {surface: {served, popular}}, steps: [{step, index, wall_s, at}]}
+
+served, popular: {mean, low, high} of NDCG@10. against: the difference from the live release on the same events.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 from models.errors import ServiceError
 from models.lists.redis_format import Keys
+from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.redis_client import connect, redis_errors
 from pipelines.report.figure_names import POPULAR, SERVED
@@ -36,7 +39,8 @@ def summary(told: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": list(gate.get("reasons") or ())[:_REASONS],
         "answer": gate.get("answer"),
         "champion": gate.get("champion"),
-        "quality": {surface: _quality(found) for surface, found in surfaces.items()},
+        "against": _against(gate),
+        "quality": {s.value: _quality(surfaces[s.value]) for s in Surface if s.value in surfaces},
         "steps": [{k: s[k] for k in ("step", "index", "wall_s", "at")} for s in told.get("steps") or ()],
     }
 
@@ -64,6 +68,15 @@ def keep_summaries(settings: Settings, found: Iterable[Mapping[str, Any]]) -> in
             pipe.hset(key, told["release"], json.dumps(summary(told)))
         pipe.execute()
     return len(newest)
+
+
+def _against(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by surface the difference of NDCG@10 from the live release; empty without one."""
+    return {
+        c["surface"]: {k: c[k] for k in ("value", "low", "high")}
+        for c in gate.get("checks") or ()
+        if c["name"] == "accuracy" and c["segment"] == "overall" and c["value"] is not None
+    }
 
 
 def _quality(surface: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from local.airflow_client import AirflowApi
+from local.airflow_client import AirflowApi, last_words
 from models.errors import ServiceError
 from models.run_directory import BUILD_DAG
 from models.settings.settings import Settings
@@ -55,6 +55,15 @@ class Airflow:
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """Return the present state of each task instance of a run."""
         return self._asked(lambda: self._api.task_instances(dag, run_id))
+
+    def outcome(self, dag: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> tuple[Any, list[str]]:
+        """Return the return value of the last ended task, and the last log lines of a failed one."""
+        ended = [t for t in tasks if t["end_date"]]
+        last = max(ended, key=lambda t: t["end_date"], default=None)
+        failed = next((t for t in ended if t["state"] == "failed"), None)
+        result = self._asked(lambda: self._api.result(dag, run_id, last["task_id"])) if last else None
+        log = self._asked(lambda: last_words(self._api.log_of(dag, run_id, failed))) if failed else []
+        return result, log
 
     def questions(self) -> list[dict[str, Any]]:
         """Return the gates that wait for a person."""
