@@ -141,7 +141,7 @@ def _erase(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             if request.form.get("typed", "").strip().lower() != person or not person:
                 raise RequestError(
-                    "not_confirmed", "the id again, as confirmation", "another text", "go back and type it"
+                    "not_confirmed", "the id again", "another text", "go back and type the id to confirm"
                 )
             return _started(parts.airflow, ERASE, {"person": person})
         names = asked(lambda: {e: parts.database.names(e, [person]).get(person) for e in Entity}) if person else None
