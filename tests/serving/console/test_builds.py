@@ -57,7 +57,8 @@ def test_the_time_left_follows_the_last_build(now: float, ends: dict[str, float 
 
 def test_without_an_earlier_build_the_time_left_is_unknown() -> None:
     queued = {"state": "queued", "start_date": None}
-    for last in (None, {"steps": []}):
+    nothing: dict[str, Any] = {"steps": []}
+    for last in (None, nothing):
         assert progress(queued, [], last, START) == {
             "state": "queued",
             "done": 0,

@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -30,7 +31,7 @@ def text(page: str, panel: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", found[1])).split())
 
 
-def charts(page: str) -> list[dict[str, object]]:
+def charts(page: str) -> list[dict[str, Any]]:
     return [json.loads(html.unescape(found)) for found in re.findall(r'data-chart="([^"]*)"', page)]
 
 
