@@ -52,6 +52,9 @@ class Airflow:
     def run(self, dag: str, run_id: str) -> dict[str, Any] | None:
         return self._asked(lambda: self._api.run(dag, run_id))
 
+    def is_paused(self, dag: str) -> bool:
+        return self._asked(lambda: self._api.is_paused(dag))
+
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """Return the present state of each task instance of a run."""
         return self._asked(lambda: self._api.task_instances(dag, run_id))

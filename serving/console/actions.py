@@ -76,6 +76,7 @@ def _list(pages: Blueprint, parts: Actions) -> None:
             tasks=tasks,
             done=sum(t["state"] in ENDED for t in tasks),
             over=over,
+            paused=found["state"] == "queued" and airflow.is_paused(dag),
             result=_told(result),
             log=log,
             at=airflow.run_address(dag, run_id),
