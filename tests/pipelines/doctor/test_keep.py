@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import redis
 
@@ -24,3 +24,4 @@ def test_findings_are_kept_with_their_time_and_without_what_is_well(settings: Se
     assert [f["id"] for f in told["findings"] if f["state"] == "found"] == done["found"]
     assert "P03" in done["found"] and "servers" not in done["found"] + done["unknown"]  # nothing was ever built
     assert all(set(f) == {"id", "title", "state", "says", "cure"} for f in told["findings"])
+    assert done["kept"] and keep_diagnosed(settings, AT - timedelta(hours=1))["kept"] is False
