@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from local.airflow_client import WAITING
 from models.run_directory import BUILD_DAG, directory_of
 from serving.clients.airflow import Airflow
 from serving.clients.redis import Cache
@@ -80,8 +81,8 @@ def progress(
         "state": run["state"],
         "done": len(done),
         "total": len(tasks),
-        "running": sorted({t["task_id"] for t in tasks if t["state"] in ("running", "deferred")}),
-        "waits": any(t["state"] == "deferred" for t in tasks),
+        "running": sorted({t["task_id"] for t in tasks if t["state"] in ("running", *WAITING)}),
+        "waits": any(t["state"] in WAITING for t in tasks),
         "failed": sorted({t["task_id"] for t in tasks if t["state"] == "failed"}),
         "for_s": (now - started).total_seconds() if started else 0.0,
         "left_s": _left(done, tasks, last, now),
