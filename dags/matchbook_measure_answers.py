@@ -11,13 +11,16 @@ They change nothing else. Counting an hour again gives the same result, and olde
 return value has the number of answers and impressions, and the `uneven` experiments: do not trust their differences
 until the cause is known.
 
+The second task, `diagnose`, runs the checks of `python -m pipelines doctor` and stores their findings in Redis. It also
+renews the summaries of the newest builds there. The overview of the reader's console shows both.
+
 The cutoff follows the rule of `build_recommendations`: the end of the hour of a scheduled run, else the parameter
 `as_of`, else the run's own time.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import task
@@ -35,10 +38,21 @@ def measure(**context: Any) -> Ref:
     return done
 
 
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=15))
+def diagnose() -> Ref:
+    """Check for known problems now. Store the findings and the summaries of builds for the console."""
+    from pipelines.doctor.keep import keep_diagnosed
+    from pipelines.report.store import reports
+    from pipelines.report.summary import keep_summaries
+
+    settings = task_settings()
+    return keep_diagnosed(settings, datetime.now(UTC)) | {"builds": keep_summaries(settings, reports(settings))}
+
+
 @matchbook_dag(
     "measure_answers",
     __doc__,
-    "Count engagement with answers: clicks, applications, likes, by method and by arm",
+    "Count engagement with answers by method and arm; check for known problems",
     "hourly",
     hours=1,
     cron="15 * * * *",
@@ -46,6 +60,7 @@ def measure(**context: Any) -> Ref:
 )
 def measure_answers() -> None:
     measure()
+    diagnose()
 
 
 measure_answers()

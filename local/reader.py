@@ -6,7 +6,7 @@ import http.client
 import sys
 import time
 
-from local.airflow import CHECKOUT, child_environment
+from local.airflow import CHECKOUT, address, admin_password, child_environment
 from local.processes import ManagedProcess, start, tail
 from models.errors import ServiceError
 from models.settings.settings import Settings
@@ -16,7 +16,13 @@ def start_reader(settings: Settings) -> dict[str, ManagedProcess]:
     """Start the reader. `settings` hold both servers' addresses. Raises ServiceError."""
     command = [sys.executable, "-m", "serving.processes"]
     log = settings.home / "logs" / "reader.log"
-    return {"reader": start(command, log, child_environment(settings), CHECKOUT, group=True)}
+    return {"reader": start(command, log, reader_environment(settings), CHECKOUT, group=True)}
+
+
+def reader_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of the reader: with the Airflow of this machine, unless another one is set."""
+    known = {"MATCHBOOK_AIRFLOW_URL": address(settings), "MATCHBOOK_AIRFLOW_PASSWORD": admin_password(settings)}
+    return child_environment(settings) | ({} if settings.airflow_url else known)
 
 
 def wait_for_reader(settings: Settings, started: ManagedProcess, patience_s: float = 60.0) -> None:

@@ -34,7 +34,7 @@ def run_build(
     check_contract(engine(settings))
     cutoff = passed(as_of) if as_of else default_cutoff(settings)
     name, first = f"build-{uuid.uuid4().hex[:12]}", STEPS[0]
-    with measured(settings.artifacts, name, first.id):
+    with measured(settings, name, first.id):
         build = begin(settings, name, cutoff, fresh=fresh)
     options = {"force": force, "publish": publish, "surfaces": None, "kind": "command"}
     found = walk(STEPS[1:], Run.open(settings, name), build, options)
@@ -92,7 +92,7 @@ def run_task(s: Step, run: Run, task: str, index: int | None, given: Sequence[An
 
 
 def _done(s: Step, run: Run, given: Sequence[Any], options: Mapping[str, Any], task: str, index: int | None) -> Any:
-    with measured(run.settings.artifacts, run.id, task, index):
+    with measured(run.settings, run.id, task, index):
         return s.function()(run, *given, **{name: options[name] for name in s.options})
 
 

@@ -13,9 +13,11 @@ from werkzeug.exceptions import HTTPException
 from models import registry
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
 from models.settings.settings import Settings
+from serving.clients.airflow import Airflow
 from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
 from serving.clients.redis import LISTS, Cache
+from serving.console.actions import Actions
 from serving.console.insight import Insight
 from serving.console.json_routes import json_routes
 from serving.console.json_routes import paths as json_paths
@@ -23,6 +25,7 @@ from serving.console.overview import Overview
 from serving.console.pages import console
 from serving.console.refusals import error_page, wants_page
 from serving.console.sign_in import asked_to_sign_in
+from serving.console.stored import StoredReleases
 from serving.filters import Hidden
 from serving.http.access import Access
 from serving.http.answer_ids import AnswerIds
@@ -79,9 +82,12 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.register_blueprint(list_routes(settings, lists, ids))
     app.register_blueprint(event_routes(cache, ids, lists.hidden))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
+    airflow = Airflow(settings)
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(json_routes(insight))
-    app.register_blueprint(console(app, settings, callers, Overview(settings, releases)))
+    overview = Overview(settings, cache, releases, callers, airflow)
+    actions = Actions(airflow, StoredReleases(settings, cache), cache, database)
+    app.register_blueprint(console(app, settings, callers, overview, actions))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document(json_paths, settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))

@@ -10,6 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the name that prometheus_client reads
 PREFIX = "matchbook-metrics-"
@@ -76,16 +81,32 @@ def fold_ended(folder: Path | None) -> None:
 
 def exposition() -> bytes:
     """Return the metrics of all processes of this reader in Prometheus text format."""
-    from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+    from prometheus_client import generate_latest
+
+    with _readable() as registry:
+        return generate_latest(registry)
+
+
+def collected() -> list[Metric]:
+    """Return the metrics of all processes of this reader."""
+    with _readable() as registry:
+        return list(registry.collect())
+
+
+@contextmanager
+def _readable() -> Iterator[CollectorRegistry]:
+    """Yield a registry with the metrics of all processes, and keep other processes from merging files."""
+    from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
     folder = used()
     if folder is None:
-        return generate_latest(REGISTRY)
+        yield REGISTRY
+        return
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     with alone(folder):
-        return generate_latest(registry)
+        yield registry
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from typing import Any
 
 from benchmarks.faults import harm
 from local.airflow import CHECKOUT, address, admin_password, start_airflow
-from local.airflow_api import DAG, AirflowApi, prepare_dags
+from local.airflow_api import DAG, prepare_dags
+from local.airflow_client import AirflowApi
 from local.processes import ManagedProcess, stop_together
 from local.servers import remove_home, servers
 from models.errors import ServiceError

@@ -41,8 +41,8 @@ def reports_app() -> Any:
 
     @app.get("/runs/{dag_id}/{run_id:path}", response_model=None, dependencies=[of_run])
     def run(dag_id: str, run_id: str) -> Any:
+        from models.run_directory import directory_of
         from pipelines.report.store import page_of
-        from pipelines.run.run import directory_of
 
         return page(page_of(_settings(directory_of(run_id, dag_id)), dag_id, run_id))
 

@@ -151,12 +151,12 @@ def noted(context: Mapping[str, Any]) -> Iterator[None]:
     """Measure a task outside the steps of a build; see `measured`."""
     from pipelines.report.store import measured
 
-    with kept(context) as (task, index), measured(task_settings().artifacts, directory_of(context), task, index):
+    with kept(context) as (task, index), measured(task_settings(), directory_of(context), task, index):
         yield
 
 
 def directory_of(context: Mapping[str, Any]) -> str:
-    from pipelines.run.run import directory_of
+    from models.run_directory import directory_of
 
     return directory_of(context["run_id"], context["dag"].dag_id)
 

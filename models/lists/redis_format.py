@@ -290,6 +290,16 @@ class Keys:
     def earnings(self) -> str:
         return f"{self.namespace}:earnings"
 
+    @property
+    def builds(self) -> str:
+        """A hash: release -> summary of its build's report (pipelines/report/summary.py)."""
+        return f"{self.namespace}:builds"
+
+    @property
+    def doctor(self) -> str:
+        """The findings of the last diagnosis (pipelines/doctor/keep.py)."""
+        return f"{self.namespace}:doctor"
+
     def rate(self, caller: str, minute: int) -> str:
         return f"{self.namespace}:rate:{caller}:{minute}"
 

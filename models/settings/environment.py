@@ -43,11 +43,14 @@ class Instant(str):
 
 
 _POSTGRES = ("postgresql", "postgres"), "postgresql://user:password@host:5432/database"
+_WEB = ("http", "https"), "http://airflow-api-server:8080"
 #: By variable of a server's address: its schemes, and an example.
 ADDRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "REDIS_URL": (("redis", "rediss", "unix"), "redis://:password@host:6379/0, unix:///path"),
     "DATABASE_URL": _POSTGRES,
     "MATCHBOOK_READER_DATABASE_URL": _POSTGRES,
+    "MATCHBOOK_AIRFLOW_URL": _WEB,
+    "MATCHBOOK_AIRFLOW_SEEN_AT": _WEB,
 }
 
 
@@ -140,6 +143,16 @@ class Environment:
         phase=Phase.DEPLOY,
     )
     airflow_port: int = setting(8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535, phase=Phase.DEPLOY)
+    airflow_url: str = setting(
+        "",
+        "address of Airflow for the reader's console; `make up` sets it; empty: no builds and no actions there",
+        phase=Phase.DEPLOY,
+    )
+    airflow_seen_at: str = setting(
+        "", "address of Airflow in links of the console; empty: MATCHBOOK_AIRFLOW_URL", phase=Phase.DEPLOY
+    )
+    airflow_user: str = setting("admin", "user of Airflow for the reader's console", phase=Phase.DEPLOY)
+    airflow_password: Secret = setting(Secret(""), "password of that user; `make up` sets it", phase=Phase.DEPLOY)
     airflow_database_url: Secret = setting(
         Secret(""),
         "Airflow's metadata database, for erasure and retention; `make up` sets it; empty: left alone",

@@ -236,6 +236,11 @@ class Settings(Environment):
         return _with_driver(self.database_url.reveal())
 
     @property
+    def airflow_address(self) -> str:
+        """Return the address of Airflow for links of the console; empty if unknown."""
+        return (self.airflow_seen_at or self.airflow_url).rstrip("/")
+
+    @property
     def airflow_sqlalchemy_url(self) -> str:
         """Return the URL of Airflow's metadata database; empty if unknown."""
         return _with_driver(self.airflow_database_url.reveal())

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from local import airflow_api as builds
 from local.airflow import address, admin_password
-from local.airflow_api import AirflowApi
+from local.airflow_client import AirflowApi
 from models.errors import DataError, ServiceError
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace

@@ -29,7 +29,7 @@ from local.airflow import (
     start_airflow,
     starts_later,
 )
-from local.airflow_api import AirflowApi
+from local.airflow_client import AirflowApi
 from local.drain import start_drain
 from local.processes import ManagedProcess, stop_together, tail
 from local.reader import start_reader, wait_for_reader

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import MatchbookError, ReleaseError
+from models.run_directory import directory_of
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.redis_client import current_release
@@ -24,7 +25,8 @@ from pipelines.report.evaluation import build_report
 from pipelines.report.figure_names import SERVED
 from pipelines.report.html import cell, exchanged, page, section
 from pipelines.report.sections import gate_section, timings_section
-from pipelines.run.run import Run, directory_of
+from pipelines.report.summary import keep_summary
+from pipelines.run.run import Run
 from pipelines.run.timings import step, steps_of
 from pipelines.store.artifacts import Artifacts, write_private
 
@@ -43,7 +45,7 @@ def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
     """
     told, drawn = gathered(run, weighed.release, build.snapshot), run.directory / EVALUATION_PAGE
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
-    _place(run.settings.artifacts, run.directory, told, build_report(told, models))
+    _place(run.settings, run.directory, told, build_report(told, models))
     gate = told["gate"] or {}
     page_file = _folder(run.settings.artifacts, weighed.release) / PAGE
     return ReportRef(str(page_file), weighed.release, gate.get("verdict"), list(gate.get("reasons") or ()))
@@ -74,30 +76,30 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
     }
 
 
-def update_report(artifacts: Path, directory: Path) -> bool:
+def update_report(settings: Settings, directory: Path) -> bool:
     """Add later results (gate decision, time, memory) to a run's report; return False if there is none.
 
-    artifacts: the artefact root. directory: the run's staging.
+    directory: the run's staging.
     """
     told, path = read_json(directory / FIGURES), directory / PAGE
     if told is None or not path.is_file():
         return False
     told |= {"gate": read_json(directory / GATE), "steps": steps_of(directory)}
     text = exchanged(path.read_text(), "verdict", gate_section(told["gate"]))
-    _place(artifacts, directory, told, exchanged(text, "spent", timings_section(told["steps"])))
+    _place(settings, directory, told, exchanged(text, "spent", timings_section(told["steps"])))
     return True
 
 
 @contextmanager
-def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> Iterator[None]:
+def measured(settings: Settings, run: str, task: str, index: int | None = None) -> Iterator[None]:
     """Record time and memory of a task in its run's staging, also on failure, and update the run's report.
 
     Nothing is recorded for a run without a record.
     """
-    directory = artifacts / "runs" / run
+    directory = settings.artifacts / "runs" / run
     with step(directory, task, index):
         yield
-    update_report(artifacts, directory)
+    update_report(settings, directory)
 
 
 def page_of_run(settings: Settings, run: str) -> str | None:
@@ -135,13 +137,14 @@ def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:
     return [path.name for path in old]
 
 
-def _place(artifacts: Path, directory: Path, told: Mapping[str, Any], text: str) -> None:
-    for folder in (directory, _folder(artifacts, told["release"])):
+def _place(settings: Settings, directory: Path, told: Mapping[str, Any], text: str) -> None:
+    for folder in (directory, _folder(settings.artifacts, told["release"])):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in ((PAGE, text), (FIGURES, json.dumps(told, indent=1, sort_keys=True))):
             aside = folder / f".{name}.{uuid.uuid4().hex[:8]}"
             write_private(aside, content)
             aside.rename(folder / name)
+    keep_summary(settings, told)
 
 
 def _folder(artifacts: Path, release: str) -> Path:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,8 +24,6 @@ from pipelines.refs import BuildRef
 from pipelines.store.artifacts import Artifacts, append_private
 
 _LOG = logging.getLogger(__name__)
-#: The DAG whose runs are builds.
-BUILD = "build_recommendations"
 #: Results of `python -m pipelines tune`, below the artefact root.
 TUNING = "tuning.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,13 +41,6 @@ def parse_instant(text: str) -> datetime:
 def slug_of(as_of: datetime) -> str:
     """Format as `20130405T000001Z`, with microseconds only if not 0. Slugs of equal form sort by time."""
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
-
-
-def directory_of(run_id: str, dag: str = BUILD) -> str:
-    """Return the name of a run's staging directory: readable, safe on every disk, unique per run id and DAG."""
-    run_id = run_id if dag == BUILD else f"{dag} {run_id}"
-    readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
-    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def microseconds(instant: datetime) -> int:

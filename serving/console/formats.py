@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,11 @@ def when(instant: str) -> str:
     return f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def day(instant: str) -> str:
+    """Return an ISO 8601 instant as "2026-05-01 02:00", or a day alone as it is."""
+    return instant if len(instant) == 10 else f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
 def count(number: float | None) -> str:
     """Return a count with thin spaces between thousands."""
     return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
@@ -49,10 +55,18 @@ def decimal(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def took(build: Mapping[str, Any]) -> float:
+    """Return the seconds from the start of a build's first step to the end of its last."""
+    ends = [_parsed(s["at"]).timestamp() for s in build["steps"]]
+    return max(ends) - min(end - s["wall_s"] for end, s in zip(ends, build["steps"], strict=True))
+
+
 def _parsed(instant: str) -> datetime:
     found = datetime.fromisoformat(instant)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 #: Filters of the templates, by name.
-FILTERS: dict[str, Any] = {f.__name__: f for f in (duration, age, when, count, percent, milliseconds, decimal)}
+FILTERS: dict[str, Any] = {
+    f.__name__: f for f in (duration, age, when, day, took, count, percent, milliseconds, decimal)
+}

@@ -1,32 +1,172 @@
-"""Gather what the overview shows: the live release now, and what happened lately."""
+"""Gather what the overview shows. Every panel has one source; one that is silent costs its panel only."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from models.errors import ServiceError
+from models.run_directory import BUILD_DAG
+from models.schema import Surface
 from models.settings.settings import Settings
-from serving.console.panel import asked
+from serving.clients.airflow import Airflow
+from serving.clients.redis import MINUTE_S, PAGE, Cache
+from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, progress, summaries, verdict, with_runs
+from serving.console.charts import chart, line
+from serving.console.panel import Panel, asked
+from serving.console.traffic import traffic
+from serving.counters import collected
+from serving.http.callers import Callers
 from serving.releases import Releases, age_hours
+
+RATES = ("click_through", "conversion")
 
 
 class Overview:
     """Reads the sources of the overview."""
 
-    def __init__(self, settings: Settings, releases: Releases) -> None:
-        self._settings, self._releases = settings, releases
+    def __init__(
+        self, settings: Settings, cache: Cache, releases: Releases, callers: Callers, airflow: Airflow
+    ) -> None:
+        self._settings, self._cache, self._releases = settings, cache, releases
+        self._callers, self._airflow = callers, airflow
 
     def now(self) -> dict[str, Any]:
         """Return the panels of the overview by name."""
-        return {"live": asked(self._live)}
+        builds, runs = asked(lambda: summaries(self._cache)), asked(self._runs)
+        engagement = asked(self._engagement)
+        known: list[Any] = builds.found or []
+        return {
+            "live": asked(lambda: self._live(known)),
+            "running": asked(lambda: self._running(runs, known)),
+            "questions": asked(self._airflow.questions) if self._airflow.known else Panel([]),
+            "builds": builds if builds.trouble else Panel(with_runs(known[:SHOWN], runs.found or [], self._airflow)),
+            "airflow": runs,
+            "quality": builds if builds.trouble else asked(lambda: quality(known)),
+            "engagement": engagement,
+            "mix": asked(self._mix),
+            "traffic": asked(lambda: traffic(collected())),
+            "events": asked(self._events),
+            "doctor": asked(self._doctor),
+            "experiments": asked(lambda: self._experiments(engagement)),
+        }
 
-    def _live(self) -> dict[str, Any]:
-        """Describe the live release. Raises ReleaseNotFound."""
+    def building(self) -> dict[str, Any]:
+        """Return the panel of the running build alone, and the live release that it asks for."""
+        builds, runs = asked(lambda: summaries(self._cache)), asked(self._runs)
+        known: list[Any] = builds.found or []
+        return {"running": asked(lambda: self._running(runs, known)), "live": asked(lambda: self._live(known))}
+
+    def _live(self, builds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Describe the live release and what the gate said. Raises ReleaseNotFound."""
         held = self._releases.held
-        hours = age_hours(held.release.generated_at)
+        build = next((b for b in builds if b["release"] == held.release.build), None)
         return {
             "id": held.id,
+            "build": held.release.build,
+            "refreshes": max(0, len(held.release.parts) - 1),
             "as_of": held.release.as_of,
             "generated_at": held.release.generated_at,
-            "stale": hours > self._settings.reader.stale_hours,
+            "stale": age_hours(held.release.generated_at) > self._settings.reader.stale_hours,
             "lists": dict(held.release.lists),
+            "said": verdict(build) if build else None,
+            "gate": build,
+            "report_at": self._airflow.report_address(held.release.build) if build else "",
+            "trouble": self._releases.trouble,
         }
+
+    def _runs(self) -> list[dict[str, Any]]:
+        return self._airflow.runs(BUILD_DAG, RUNS_MOST) if self._airflow.known else []
+
+    def _running(self, runs: Panel, builds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+        """Describe the build that runs now, or return None. Raises ServiceError."""
+        if runs.trouble:
+            raise ServiceError(runs.trouble)
+        active = [run for run in runs.found if run["state"] in RUNNING]
+        if not active:
+            return None
+        run = next((r for r in reversed(active) if r["state"] == "running"), active[-1])
+        tasks = self._airflow.tasks(BUILD_DAG, run["dag_run_id"])
+        last = max(builds, key=lambda b: b["generated_at"], default=None)
+        last = last if last and last.get("steps") else None
+        return progress(run, tasks, last, datetime.now(UTC)) | {
+            "id": run["dag_run_id"],
+            "run_at": self._airflow.run_address(BUILD_DAG, run["dag_run_id"]),
+            "waiting": len(active) - 1,
+        }
+
+    def _engagement(self) -> dict[str, Any] | None:
+        """Return the newest engagement figures, or None before the first run of measure_answers."""
+        stored = self._cache.get(self._cache.keys.earnings, PAGE)
+        if stored is None:
+            return None
+        found = json.loads(stored)
+        days = [d for d in found["by"]["day"] if d["impressions"]]
+        names = [d["name"] for d in days]
+        lines = [line(rate.replace("_", "-"), [d[rate] for d in days]) for rate in RATES]
+        return {
+            "made_at": found["made_at"],
+            "window_days": found["window_days"],
+            "all": found["all"],
+            "method": found["by"]["method"],
+            "arm": found["by"]["arm"],
+            "experiments": found["experiments"],
+            "chart": chart("Click-through and conversion by day", names, lines, share=True),
+        }
+
+    def _mix(self) -> list[dict[str, Any]]:
+        """Return for each surface of the live release the shares of routes and of methods, largest first."""
+        held = self._releases.held.release
+        shares = {surface.value: held.shares.get(surface.value) or {} for surface in Surface}
+        return [
+            {"surface": name, **{kind: _ordered(found.get(kind) or {}) for kind in ("route", "method")}}
+            for name, found in shares.items()
+            if found
+        ]
+
+    def _events(self) -> dict[str, Any]:
+        """Return the events of the last full minute, those that wait, and when the drain last ran."""
+        keys, minute = self._cache.keys, int(time.time()) // MINUTE_S - 1
+        waiting, oldest_s = self._cache.waiting()
+        posted = self._cache.get_many([keys.posted(caller, minute) for caller in self._callers.ids()], PAGE)
+        drain = self._cache.whole(keys.drain)
+        until = int(drain.get(b"until", 0)) / 1e6
+        return {
+            "a_minute": sum(int(n) for n in posted if n),
+            "waiting": waiting,
+            "oldest_s": oldest_s,
+            "drained": int(drain.get(b"drained", 0)),
+            "rejected": int(drain.get(b"set_aside", 0)),
+            "drained_ago_s": max(0.0, time.time() - until) if until else None,
+        }
+
+    def _doctor(self) -> dict[str, Any] | None:
+        stored = self._cache.get(self._cache.keys.doctor, PAGE)
+        return None if stored is None else dict(json.loads(stored))
+
+    def _experiments(self, engagement: Panel) -> list[dict[str, Any]]:
+        """Return the experiments of the live release, with measured figures where there are some."""
+        measured = {(e["name"], e["edition"]): e for e in (engagement.found or {}).get("experiments", [])}
+        return [
+            {**dict(e), "measured": measured.get((e["name"], e.get("edition", "")))}
+            for e in self._releases.held.release.experiments
+        ]
+
+
+def quality(builds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a chart of NDCG@10 for each surface: what was served, and popular lists as the floor."""
+    ordered = sorted(builds, key=lambda b: (b["as_of"], b["generated_at"]))
+    found = []
+    for surface in Surface:
+        points = [(b["as_of"], b["quality"][surface.value]) for b in ordered if b["quality"].get(surface.value)]
+        if points:
+            lines = [line(name, [q.get(name) for _, q in points]) for name in ("served", "popular")]
+            found.append(chart(surface.value, [at for at, _ in points], lines))
+    return found
+
+
+def _ordered(shares: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(shares.items(), key=lambda pair: -pair[1])

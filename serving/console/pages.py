@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Flask, render_template, request
 
 from models.settings.settings import Settings
+from serving.console.actions import Actions, action_routes
 from serving.console.files import Files
 from serving.console.formats import FILTERS
 from serving.console.forms import FIELD, Forms
 from serving.console.overview import Overview
+from serving.console.releases import release_routes
 from serving.console.sign_in import sign_in_routes, signed_in
 from serving.http.callers import PAGES, Callers
 
@@ -22,20 +24,31 @@ class Place(NamedTuple):
     label: str
 
 
-NAVIGATION = (Place("/", "Overview"), Place("/lists", "Lists"))
+NAVIGATION = (
+    Place("/", "Overview"),
+    Place("/lists", "Lists"),
+    Place("/releases", "Releases"),
+    Place("/actions", "Actions"),
+)
 
 
-def console(app: Flask, settings: Settings, callers: Callers, overview: Overview) -> Blueprint:
+def console(app: Flask, settings: Settings, callers: Callers, overview: Overview, actions: Actions) -> Blueprint:
     """Make the pages. Every page needs the scope admin where the reader asks for keys, except sign-in."""
     pages = Blueprint(PAGES, __name__, template_folder="templates")
     files, forms = Files(), Forms(settings)
     pages.before_request(forms.check)
     pages.add_url_rule("/static/<path:name>", "file", files.file)
     sign_in_routes(pages, callers)
+    release_routes(pages, actions.stored, actions.airflow)
+    action_routes(pages, actions)
 
     @pages.get("/")
     def home() -> str:
         return render_template("overview.html", o=overview.now())
+
+    @pages.get("/building")
+    def building() -> str:
+        return render_template("building.html", o=overview.building())
 
     @pages.get("/lists")
     def lists() -> str:

@@ -30,3 +30,6 @@ def asked(question: Callable[[], Any]) -> Panel:
     except MatchbookError as error:
         log.warning("a panel of the console is empty: %s", error)
         return Panel(trouble=str(error))
+    except (LookupError, TypeError, ValueError) as error:
+        log.warning("a panel of the console is empty: %s: %s", type(error).__name__, error)
+        return Panel(trouble="what is stored has another form: another version wrote it; the next hourly run renews it")

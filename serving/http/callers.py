@@ -104,6 +104,10 @@ class Callers:
         if rule is not None:  # a caller with a key may get a 404
             _check_scope(key, needed)
 
+    def ids(self) -> list[str]:
+        """Return the public ids of all keys; OPEN where no key is asked for."""
+        return list(self._file.keys()) if self.asks else [OPEN]
+
     def reader(self, given: str) -> str:
         """Return the public id of the key of a list request. Raises NotIdentified, NotAllowed."""
         if not self.asks:

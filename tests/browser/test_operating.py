@@ -13,7 +13,8 @@ import pytest
 
 import tests.waiting as waiting
 from local.airflow import address, admin_password
-from local.airflow_api import DAG, AirflowApi
+from local.airflow_api import DAG
+from local.airflow_client import AirflowApi
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
 from pipelines.publish.history import list_releases

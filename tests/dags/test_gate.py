@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from models.errors import GateClosed
+from models.run_directory import directory_of
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.gate.decision import GATE, read_gate, why_held_back
-from pipelines.run.run import Run, directory_of, read_decisions
+from pipelines.run.run import Run, read_decisions
 from tests.marketplace.tiny import AFTER_ALL
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

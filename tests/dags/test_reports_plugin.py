@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.run.run import directory_of
+from models.run_directory import directory_of
 from tests.paths import ROOT
 
 PLUGINS = ROOT / "dags" / "matchbook_plugins"

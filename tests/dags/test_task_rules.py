@@ -50,7 +50,7 @@ def test_temporary_errors_are_retried(error: Exception) -> None:
 
 @given(st.text(min_size=1, max_size=250))
 def test_a_run_id_becomes_a_name_that_is_safe_on_every_disk(run_id: str) -> None:
-    from pipelines.run.run import directory_of
+    from models.run_directory import directory_of
 
     name = directory_of(run_id)
     assert re.fullmatch(r"[A-Za-z0-9_-]{8,100}", name)
@@ -59,7 +59,7 @@ def test_a_run_id_becomes_a_name_that_is_safe_on_every_disk(run_id: str) -> None
 
 @pytest.mark.parametrize("run_id", ["..", "/", "a/../../b", "manual__2024-05-01T00:00:00+00:00"])
 def test_different_run_ids_never_share_a_directory(run_id: str) -> None:
-    from pipelines.run.run import directory_of
+    from models.run_directory import directory_of
 
     assert directory_of(run_id) == directory_of(run_id)
     assert directory_of(run_id, "refresh_ranked_lists") != directory_of(run_id)  # DAGs may share run names

@@ -16,7 +16,8 @@ import pytest
 
 import tests.session as session
 from local.airflow import CHECKOUT, address, admin_password, start_airflow
-from local.airflow_api import AirflowApi, prepare_dags
+from local.airflow_api import prepare_dags
+from local.airflow_client import AirflowApi
 from local.processes import ManagedProcess, stop_together, tail
 from local.reader import start_reader, wait_for_reader
 from local.servers import remove_home, servers

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from local import airflow_api as builds
-from local.airflow_api import AirflowApi, begin, follow
+from local.airflow_api import begin, follow
+from local.airflow_client import AirflowApi
 
 
 def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: float | None = 2.0) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Scripted(AirflowApi):
     def unfinished_run(self, dag: str) -> str | None:
         return self.unfinished
 
-    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:
+    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any], note: str = "") -> None:
         self.asked.append(("trigger", run_after, conf))
 
     def unpause(self, dag: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from models.run_directory import directory_of
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
 from pipelines.refs import GateRef
 from pipelines.report import data
 from pipelines.report import store as kept
 from pipelines.report.store import index_page, page_of, page_of_run, reports, retire_reports, update_report
-from pipelines.run.run import Run, directory_of
+from pipelines.run.run import Run
 from pipelines.run.timings import append_timing
 from pipelines.run_build import run_build
 from pipelines.store.artifacts import Artifacts
@@ -63,7 +64,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     append_timing(
         run.directory, {"step": "gate", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"}
     )
-    assert update_report(settings.artifacts, run.directory)
+    assert update_report(settings, run.directory)
     assert "hold by ada" in (page := page_of_run(settings, run.id) or "") and ">gate</th>" in page
     gate = GateRef(run.id, done["release"], None, "ask", [])
     again = kept.write_report(run, run.reference(snapshot=told["snapshot"]), gate)
@@ -91,7 +92,7 @@ def test_a_run_on_its_way_shows_its_steps(tmp_path: Path) -> None:
     )
     text = page_of(settings, "build_recommendations", "manual__1")
     assert "train.als" in text and "Its steps so far" in text
-    assert not update_report(settings.artifacts, directory)
+    assert not update_report(settings, directory)
     assert "No build has left a report yet" in index_page(settings)
 
 

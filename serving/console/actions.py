@@ -1,0 +1,205 @@
+"""Actions of the console. Each has a page that says what will happen, and becomes a run of a DAG in Airflow.
+
+The run is the record: its note names the key of the person who confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, Response, abort, g, make_response, redirect, render_template, request
+
+from models.errors import RequestError
+from models.run_directory import BUILD_DAG, directory_of
+from models.schema import Entity
+from serving.clients.airflow import Airflow
+from serving.clients.postgres import Database
+from serving.clients.redis import Cache
+from serving.console.builds import ENDED, summaries
+from serving.console.panel import asked
+from serving.console.stored import Known, StoredReleases
+from serving.http.requests import read_id
+from serving.lists import OPEN
+
+PROMOTE, ERASE = "promote_release", "erase_person"
+DAGS = (BUILD_DAG, PROMOTE, ERASE)
+CHOICES = ("publish", "hold")
+GATE_TASK = "release.gate"
+RUNS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Actions:
+    """The parts that actions need."""
+
+    airflow: Airflow
+    stored: StoredReleases
+    cache: Cache
+    database: Database
+
+
+def action_routes(pages: Blueprint, parts: Actions) -> None:
+    """Add /actions and its pages."""
+    _list(pages, parts)
+    _releases(pages, parts)
+    _build(pages, parts)
+    _gate(pages, parts)
+    _erase(pages, parts)
+
+
+def _list(pages: Blueprint, parts: Actions) -> None:
+    airflow = parts.airflow
+
+    @pages.get("/actions")
+    def actions() -> str:
+        recent = asked(lambda: _recent(airflow))
+        questions = asked(airflow.questions)
+        return render_template("actions.html", recent=recent, questions=questions, known=airflow.known)
+
+    @pages.get("/actions/runs/<dag>/<path:run_id>")
+    def run(dag: str, run_id: str) -> str:
+        if dag not in DAGS:
+            abort(404)
+        found = airflow.run(dag, run_id)
+        if found is None:
+            abort(404, "Airflow does not know this run")
+        tasks = airflow.tasks(dag, run_id)
+        over = found["state"] in ("success", "failed")
+        result, log = airflow.outcome(dag, run_id, tasks) if over else (None, [])
+        return render_template(
+            "run.html",
+            run=found,
+            tasks=tasks,
+            done=sum(t["state"] in ENDED for t in tasks),
+            over=over,
+            result=_told(result),
+            log=log,
+            at=airflow.run_address(dag, run_id),
+        )
+
+
+def _releases(pages: Blueprint, parts: Actions) -> None:
+    @pages.route("/actions/promote/<name>", methods=["GET", "POST"])
+    def promote(name: str) -> Response | str:
+        release = parts.stored.one(name)
+        if release is None:
+            abort(404, "no release of this name is stored; /releases lists them")
+        if request.method == "POST":
+            return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True})
+        return render_template("promote.html", r=release, live=_live(parts.stored), back=False)
+
+    @pages.route("/actions/rollback", methods=["GET", "POST"])
+    def rollback() -> Response | str:
+        before = parts.stored.history()
+        if request.method == "POST":
+            _check_unchanged(before[0] if before else "")
+            return _started(parts.airflow, PROMOTE, {"release": "previous"})
+        release = parts.stored.one(before[0]) if before else None
+        return render_template("promote.html", r=release, live=_live(parts.stored), back=True)
+
+
+def _build(pages: Blueprint, parts: Actions) -> None:
+    @pages.route("/actions/build", methods=["GET", "POST"])
+    def build() -> Response | str:
+        if request.method == "POST":
+            return _started(parts.airflow, BUILD_DAG, _build_options(request.form))
+        last = asked(lambda: max(summaries(parts.cache), key=lambda b: b["generated_at"], default=None))
+        live = asked(lambda: _live(parts.stored))
+        return render_template("build.html", last=last.found, live=live.found)
+
+
+def _gate(pages: Blueprint, parts: Actions) -> None:
+    airflow = parts.airflow
+
+    @pages.route("/actions/gate/<path:run_id>", methods=["GET", "POST"])
+    def gate(run_id: str) -> Response | str:
+        question = next((q for q in airflow.questions() if q["task_instance"]["dag_run_id"] == run_id), None)
+        if request.method == "POST":
+            chosen = request.form.get("chosen", "")
+            if chosen not in CHOICES:
+                raise RequestError("malformed_choice", " or ".join(CHOICES), chosen, "choose one of them")
+            task = question["task_instance"]["task_id"] if question else GATE_TASK
+            if question is None or not airflow.answer(run_id, task, chosen, _by()):
+                raise RequestError("answered", "a gate that waits", "one that was answered", "see the run in Airflow")
+            return _to_run(BUILD_DAG, run_id)
+        builds = asked(lambda: summaries(parts.cache)).found or []
+        build = next((b for b in builds if b["run"] == directory_of(run_id)), None)
+        report = airflow.report_address(build["release"]) if build else ""
+        at = airflow.run_address(BUILD_DAG, run_id)
+        return render_template("gate.html", question=question, build=build, report=report, at=at, run_id=run_id)
+
+
+def _erase(pages: Blueprint, parts: Actions) -> None:
+    @pages.route("/actions/erase", methods=["GET", "POST"])
+    def erase() -> Response | str:
+        given = request.values.get("id", "").strip()
+        person = read_id(given) if given else ""
+        if request.method == "POST":
+            if request.form.get("typed", "").strip().lower() != person or not person:
+                raise RequestError(
+                    "not_confirmed", "the id again, as confirmation", "another text", "go back and type it"
+                )
+            return _started(parts.airflow, ERASE, {"person": person})
+        names = asked(lambda: {e: parts.database.names(e, [person]).get(person) for e in Entity}) if person else None
+        return render_template("erase.html", person=person, names=names)
+
+
+def _started(airflow: Airflow, dag: str, conf: dict[str, Any]) -> Response:
+    return _to_run(dag, airflow.trigger(dag, conf, _by()))
+
+
+def _to_run(dag: str, run_id: str) -> Response:
+    return make_response(redirect(f"/actions/runs/{dag}/{quote(run_id, safe='')}", 303))
+
+
+def _by() -> str:
+    """Return who confirmed, for the note of the run."""
+    return "from the console, by key " + g.caller if g.caller != OPEN else "from the console, which asks for no key"
+
+
+def _live(stored: StoredReleases) -> Known | None:
+    return next((r for r in stored.all() if r.state == "live"), None)
+
+
+def _check_unchanged(release: str) -> None:
+    """Raises RequestError if another release than the confirmed one would become live."""
+    if request.form.get("release", "") != release:
+        raise RequestError(
+            "changed",
+            "the release of the confirmation",
+            release or "none",
+            "another release went live meanwhile: look again",
+        )
+
+
+def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters of build_recommendations. Raises RequestError."""
+    as_of = form.get("as_of", "").strip()
+    options: dict[str, Any] = {"publish": "publish" in form, "fresh": "fresh" in form}
+    if not as_of:
+        return options
+    try:
+        cutoff = datetime.fromisoformat(as_of)
+    except ValueError as error:
+        raise RequestError("malformed_as_of", "a date and time", as_of, "leave it out for now") from error
+    return options | {"as_of": (cutoff if cutoff.tzinfo else cutoff.replace(tzinfo=UTC)).isoformat()}
+
+
+def _recent(airflow: Airflow) -> list[dict[str, Any]]:
+    found = [
+        {**run, "at": airflow.run_address(dag, run["dag_run_id"])}
+        for dag in DAGS
+        for run in airflow.runs(dag, RUNS_SHOWN)
+    ]
+    return sorted(found, key=lambda run: run["queued_at"] or run["run_after"], reverse=True)[: 2 * RUNS_SHOWN]
+
+
+def _told(result: Any) -> list[tuple[str, Any]]:
+    """Return the plain values of a task's result."""
+    if not isinstance(result, dict):
+        return []
+    return [(k.replace("_", " "), v) for k, v in result.items() if isinstance(v, str | int | float | bool) and v != ""]

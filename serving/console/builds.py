@@ -1,0 +1,113 @@
+"""Builds for the console: the summaries that the pipelines keep in Redis, and Airflow's runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from models.run_directory import BUILD_DAG, directory_of
+from serving.clients.airflow import Airflow
+from serving.clients.redis import Cache
+
+SHOWN = 8
+#: States of Airflow.
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+RUNNING = ("queued", "running")
+RUNS_MOST = 40
+
+
+def summaries(cache: Cache) -> list[dict[str, Any]]:
+    """Return the summaries of builds, the newest cutoff first. Raises ServiceError."""
+    found = [json.loads(value) for value in cache.whole(cache.keys.builds).values()]
+    return sorted(found, key=lambda b: (b["as_of"], b["generated_at"]), reverse=True)
+
+
+def verdict(build: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the gate and perhaps a person said about a build, and the kind of its badge."""
+    answer, said = build.get("answer"), build.get("verdict")
+    if answer:
+        passed = answer["chosen"] == "publish"
+        return f"{'approved' if passed else 'held'} by {answer['by']}", "good" if passed else "bad"
+    known = {"go": ("passed", "good"), "ask": ("waits for a person", "open"), "stop": ("stopped", "bad")}
+    return known.get(str(said), ("not weighed", ""))
+
+
+def with_runs(builds: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], airflow: Airflow) -> list[Any]:
+    """Return the builds with the addresses of their report and their run in Airflow, each empty if unknown."""
+    ids = {directory_of(run["dag_run_id"]): run["dag_run_id"] for run in runs}
+    return [
+        {
+            **build,
+            "said": verdict(build),
+            "report_at": airflow.report_address(build["release"]),
+            "run_at": airflow.run_address(BUILD_DAG, ids[build["run"]]) if build["run"] in ids else "",
+        }
+        for build in builds
+    ]
+
+
+def progress(
+    run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], last: Mapping[str, Any] | None, now: datetime
+) -> dict[str, Any]:
+    """Return how far a running build is.
+
+    {state, done, total, running: task ids, for_s, left_s}; left_s: seconds until it ends if it takes as long as the
+    build `last`, None without one.
+    """
+    started = _instant(run.get("start_date"))
+    done = [t for t in tasks if t["state"] in ENDED]
+    return {
+        "state": run["state"],
+        "done": len(done),
+        "total": len(tasks),
+        "running": sorted({t["task_id"] for t in tasks if t["state"] in ("running", "deferred")}),
+        "waits": any(t["state"] == "deferred" for t in tasks),
+        "failed": sorted({t["task_id"] for t in tasks if t["state"] == "failed"}),
+        "for_s": (now - started).total_seconds() if started else 0.0,
+        "left_s": _left(done, tasks, last, now),
+    }
+
+
+def _left(
+    done: Sequence[Mapping[str, Any]],
+    tasks: Sequence[Mapping[str, Any]],
+    last: Mapping[str, Any] | None,
+    now: datetime,
+) -> float | None:
+    """Place the run on the time line of the last build: after the last step before which every step is done."""
+    steps = _offsets(last)
+    if not steps or not tasks:
+        return None
+    whole = max(steps.values())
+    ended = {t["task_id"] for t in done}
+    open_ = [t["task_id"] for t in tasks if t["state"] not in ENDED]
+    next_at = min((steps[name] for name in open_ if name in steps), default=whole)
+    reached = [name for name in ended if name in steps and steps[name] <= next_at]
+    if not reached:
+        return whole
+    at = max(steps[name] for name in reached)
+    ends = [_instant(t.get("end_date")) for t in done if t["task_id"] in reached]
+    since = max((e for e in ends if e is not None), default=now)
+    return max(0.0, whole - at - (now - since).total_seconds())
+
+
+def _offsets(last: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return by step the seconds from the start of a build to the end of the step's last instance."""
+    steps = (last or {}).get("steps") or ()
+    ends: dict[str, datetime] = {}
+    starts: list[float] = []
+    for s in steps:
+        end = _instant(s["at"])
+        if end is not None:
+            ends[s["step"]] = max(end, ends.get(s["step"], end))
+            starts.append(end.timestamp() - s["wall_s"])
+    return {name: end.timestamp() - min(starts) for name, end in ends.items()}
+
+
+def _instant(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

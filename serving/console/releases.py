@@ -1,0 +1,24 @@
+"""Pages of releases: the list, and one release."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, render_template
+
+from serving.clients.airflow import Airflow
+from serving.console.panel import asked
+from serving.console.stored import StoredReleases
+
+
+def release_routes(pages: Blueprint, stored: StoredReleases, airflow: Airflow) -> None:
+    """Add /releases and /releases/<id> to the pages."""
+
+    @pages.get("/releases")
+    def releases() -> str:
+        return render_template("releases.html", found=asked(stored.all), airflow=airflow)
+
+    @pages.get("/releases/<name>")
+    def release(name: str) -> str:
+        found = stored.one(name)
+        if found is None:
+            abort(404, "no release of this name is stored; /releases lists them")
+        return render_template("release.html", r=found, previous=stored.history(), airflow=airflow)

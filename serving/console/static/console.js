@@ -1,0 +1,96 @@
+"use strict";
+// Draws the charts from their data attribute and renews parts of a page. Pages work without it.
+
+const PALETTE = ["--c0", "--c2", "--c1", "--c3"];
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function translucent(name) {
+  return `color-mix(in srgb, ${colour(name)} 18%, transparent)`;
+}
+
+function options(data, width) {
+  const format = data.share ? (v) => `${(100 * v).toFixed(1)}%` : (v) => v.toFixed(3);
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
+    font: "12px system-ui, sans-serif" };
+  const series = [{ value: (u, v) => (v == null ? "–" : new Date(1000 * v).toISOString().slice(0, 16).replace("T", " ")) }];
+  const bands = [];
+  data.lines.forEach((line, i) => {
+    const name = PALETTE[i % PALETTE.length];
+    series.push({ label: line.label, stroke: colour(name), width: 2, points: { show: data.x.length < 40, size: 6 },
+      value: (u, v) => (v == null ? "–" : format(v)) });
+    series.push({ stroke: "transparent", points: { show: false }, label: "" });
+    series.push({ stroke: "transparent", points: { show: false }, label: "" });
+    bands.push({ series: [3 * i + 3, 3 * i + 2], fill: translucent(name) });
+  });
+  return { width, height: 200, series, bands, legend: { show: false }, cursor: { y: false },
+    axes: [{ ...axis, space: 70 }, { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => (data.share ? `${+(100 * v).toFixed(2)}%` : v)) }],
+    scales: { y: { range: (u, low, high) => [0, high > 0 ? 1.1 * high : 1] } } };
+}
+
+function draw(figure) {
+  const data = JSON.parse(figure.dataset.chart), place = figure.querySelector(".plot");
+  if (data.x.length < 2) {
+    return;
+  }
+  const columns = [data.x];
+  for (const line of data.lines) {
+    columns.push(line.value, line.low, line.high);
+  }
+  place.replaceChildren();
+  const plot = new uPlot(options(data, place.clientWidth), columns, place);
+  const legend = document.createElement("ul");
+  legend.className = "legend";
+  data.lines.forEach((line, i) => {
+    const entry = document.createElement("li"), swatch = document.createElement("span");
+    swatch.className = `swatch ${PALETTE[i % PALETTE.length].slice(2)}`;
+    entry.append(swatch, line.label);
+    legend.append(entry);
+  });
+  figure.querySelector(".legend")?.remove();
+  place.after(legend);
+  new ResizeObserver(() => {
+    if (place.clientWidth && Math.abs(place.clientWidth - plot.width) > 2) {
+      plot.setSize({ width: place.clientWidth, height: 200 });
+    }
+  }).observe(place);
+}
+
+function drawAll() {
+  document.querySelectorAll("figure[data-chart]").forEach(draw);
+}
+
+async function renew(place) {
+  try {
+    const answer = await fetch(place.dataset.renew, { headers: { Accept: "text/html" } });
+    if (answer.ok && !answer.redirected) {
+      const there = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.id);
+      if (there && there.innerHTML !== place.innerHTML && !place.contains(document.activeElement)) {
+        place.replaceWith(there);
+        const ended = place.childElementCount > 0 && there.childElementCount === 0;
+        if (ended) {
+          location.reload();
+        }
+        place = there;
+      }
+    }
+  } catch {
+    // the reader is away; the next try may find it
+  }
+  if (place.childElementCount > 0) {
+    setTimeout(renew, 4000, place);
+  }
+}
+
+if (typeof uPlot !== "undefined") {
+  drawAll();
+  dark.addEventListener("change", drawAll);
+}
+document.querySelectorAll("[data-renew]").forEach((place) => {
+  if (place.childElementCount > 0) {
+    setTimeout(renew, 4000, place);
+  }
+});

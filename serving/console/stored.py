@@ -1,0 +1,91 @@
+"""The releases that this reader can find: in Redis, on this machine, or by the summary of their build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import MatchbookError
+from models.lists.release import MANIFEST, Release
+from models.settings.settings import Settings
+from serving.clients.redis import PAGE, Cache
+from serving.console.builds import summaries, verdict
+
+STATES = {"live": "good", "loaded": "", "stored": ""}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A release. state: live, loaded (in Redis, a rollback needs no files) or stored.
+
+    build: the summary of the build's report, if it is stored. manifest: None if only the summary is known.
+    """
+
+    id: str
+    state: str
+    as_of: str
+    generated_at: str
+    manifest: Release | None
+    build: Mapping[str, Any] | None
+
+    @property
+    def built(self) -> str:
+        """Return the cutoff of its build. A release with an older one replaces a newer one only by force."""
+        return self.manifest.built if self.manifest else self.as_of
+
+    @property
+    def lists(self) -> int | None:
+        return sum(self.manifest.lists.values()) if self.manifest else None
+
+    @property
+    def said(self) -> tuple[str, str]:
+        """Return what the gate said, and the kind of its badge."""
+        return verdict(self.build or {})
+
+
+class StoredReleases:
+    """Finds releases. Each method raises ServiceError if Redis does not answer."""
+
+    def __init__(self, settings: Settings, cache: Cache) -> None:
+        self._folder, self._cache = settings.artifacts / "releases", cache
+
+    def all(self) -> list[Known]:
+        """Return every release, the newest cutoff first; the live one is marked."""
+        keys = self._cache.keys
+        live, earlier = self._live(), self.history()
+        loaded = list(dict.fromkeys([*([live] if live else []), *earlier]))
+        manifests = dict(_read(self._cache.get_many([keys.manifest(name) for name in loaded], PAGE)))
+        manifests = {**dict(_read(p.read_bytes() for p in self._folder.glob(f"*/{MANIFEST}"))), **manifests}
+        builds = {b["release"]: b for b in summaries(self._cache)}
+        state = dict.fromkeys(loaded, "loaded") | ({live: "live"} if live else {})
+        found = [_known(n, state.get(n, "stored"), manifests.get(n), builds) for n in {**builds, **manifests}]
+        return sorted(found, key=lambda r: (r.as_of, r.generated_at), reverse=True)
+
+    def one(self, name: str) -> Known | None:
+        return next((r for r in self.all() if r.id == name), None)
+
+    def history(self) -> list[str]:
+        """Return the earlier live builds that a rollback can use, the newest first."""
+        return self._cache.listed(self._cache.keys.history)
+
+    def _live(self) -> str:
+        return (self._cache.get(self._cache.keys.current, PAGE) or b"").decode(errors="replace")
+
+
+def _known(name: str, state: str, manifest: Release | None, builds: Mapping[str, Mapping[str, Any]]) -> Known:
+    build = builds.get(manifest.build if manifest else name)
+    told: Any = manifest or build
+    if manifest is not None:
+        return Known(name, state, manifest.as_of, manifest.generated_at, manifest, build)
+    return Known(name, state, told["as_of"], told["generated_at"], None, build)
+
+
+def _read(texts: Sequence[bytes | None] | Iterator[bytes]) -> Iterator[tuple[str, Release]]:
+    """Yield the readable manifests by release. A damaged one is left out: `promote` says what is wrong with it."""
+    for text in texts:
+        with suppress(MatchbookError, OSError):
+            if text is not None:
+                release = Release.from_json(text)
+                yield release.id, release
