@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,18 +108,18 @@ def open_ids(directory: Path, release: Release, entity: Entity) -> IdMap | None:
     """Read the ids of a release's rows. Returns and raises as `open_audience`."""
     if ids_file(entity) not in release.files:
         return None
-    packed = np.array(_opened(directory, release, ids_file(entity)))
+    packed = _opened(directory, release, ids_file(entity))
     keys = packed.view(f"S{packed.shape[1]}").reshape(-1)
     known = keys[keys != b""]
     return IdMap.from_packed(packed, 0 if (known[:-1] < known[1:]).all() else len(packed))
 
 
-def _save(path: Path, array: NDArray[np.generic]) -> None:
+def _save(path: Path, array: NDArray[Any]) -> None:
     np.save(path, np.ascontiguousarray(array), allow_pickle=False)
     path.chmod(0o600)
 
 
-def _opened(directory: Path, release: Release, file: str) -> NDArray[np.generic]:
+def _opened(directory: Path, release: Release, file: str) -> NDArray[Any]:
     path = directory / file
     if not path.is_file() or sha256_of(path) != release.files.get(file):
         raise ReleaseIncomplete(

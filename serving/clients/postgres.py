@@ -155,7 +155,10 @@ class Database:
 
     def _page(self, query: str, **asked: Any) -> list[dict[str, Any]]:
         with self._connection(PAGE) as connection:
-            return [{k: str(v) if isinstance(v, UUID) else v for k, v in r._mapping.items()} for r in _rows(connection, query, **asked)]
+            return [
+                {k: str(v) if isinstance(v, UUID) else v for k, v in r._mapping.items()}
+                for r in _rows(connection, query, **asked)
+            ]
 
     def ping(self) -> None:
         """Check that the server answers, that its schema is new enough, and that live lists may read it."""

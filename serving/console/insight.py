@@ -75,14 +75,14 @@ class Insight:
             folded, owners = folded_for(recipe, owner, record)
             about |= explain(folded, owners, recipe.settings.lists.depth, recipe.settings.lists.depth) | {"known": True}
         named = {*shown, *(place["id"] for place in about.get("list", ()))}
-        return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
+        return about | {"names": self.names(surface.item, named) | self.names(surface.owner, [owner])}
 
     def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
         """Return whether an item is in an owner's list, its place, and in `because` the reason."""
         held, recipe, record = self._asked(surface, owner)
         answer = self._lists.one(surface, owner, caller)
         places = np.flatnonzero(_ids(answer.listing, held.items[surface.item]) == item)
-        about: dict[str, Any] = {"item": item, "names": self._names(surface.item, [item]), "release": held.id}
+        about: dict[str, Any] = {"item": item, "names": self.names(surface.item, [item]), "release": held.id}
         if len(places):
             return about | {"listed": True, "place": int(places[0]) + 1, "because": "it is in the stored list"}
         return about | {"listed": False} | self._missing(held, recipe, owner, record, item, answer, about["names"])
@@ -107,7 +107,7 @@ class Insight:
             {*lists[0][:COMPARED], *lists[1][:COMPARED]},
             key=lambda item: (place[0].get(item, 10_000), place[1].get(item, 10_000)),
         )
-        names, top = self._names(surface.item, shown), [set(ids[:10]) for ids in lists]
+        names, top = self.names(surface.item, shown), [set(ids[:10]) for ids in lists]
         return {
             "now": now.id,
             "then": then.id,
@@ -184,7 +184,8 @@ class Insight:
         listing = self._lists.stored(held, surface, owner)
         return [] if listing is None else _ids(listing, held.items[surface.item]).tolist()
 
-    def _names(self, entity: Entity, ids: Iterable[str]) -> dict[str, str]:
+    def names(self, entity: Entity, ids: Iterable[str]) -> dict[str, str]:
+        """Return the name of each id that the platform knows."""
         return self._database.names(entity, sorted(ids))
 
     def _before(self) -> dict[str, HeldRelease]:
