@@ -8,7 +8,7 @@ from typing import Any
 
 from models.lists.audience import SEEN
 from models.lists.release import Release
-from models.schema import Entity, Surface
+from models.schema import Surface
 from serving.clients.postgres import Database
 from serving.console.charts import chart, line
 from serving.console.release_files import ReleaseFiles
@@ -61,21 +61,23 @@ class Audiences:
         ]
         return Seen(surface, len(owner), int((place <= 10).sum()), first, found)
 
-    def history(self, known: Sequence[Known], entity: Entity, item: str) -> dict[str, Any] | None:
-        """Return a chart of the number of lists that show an item, by release. None without two of them."""
+    def history(self, known: Sequence[Known], surfaces: Sequence[Surface], item: str) -> dict[str, Any] | None:
+        """Return a chart of the number of lists that show an item, by release. None if no release says.
+
+        surfaces: those on which it is an item.
+        """
         releases = [k.manifest for k in known[:RELEASES_MOST] if k.manifest is not None]
-        points = [(r, found) for r in reversed(releases) if (found := self._exposure(r, entity, item)) is not None]
+        points = [(r, found) for r in reversed(releases) if (found := self._exposure(r, surfaces, item))]
         if not points:
             return None
-        surfaces = [s for s in Surface if s.item is entity and any(s in found for _, found in points)]
         lines = [line(str(s), [{"value": found.get(s)} for _, found in points]) for s in surfaces]
         made = chart(f"Lists whose first {SEEN} places show it", [r.as_of for r, _ in points], lines)
         return made | {"releases": [r.id for r, _ in points]}
 
-    def _exposure(self, release: Release, entity: Entity, item: str) -> dict[Surface, int] | None:
-        ids = self._files.ids(release, entity)
+    def _exposure(self, release: Release, surfaces: Sequence[Surface], item: str) -> dict[Surface, int]:
+        ids = self._files.ids(release, surfaces[0].item) if surfaces else None
         row = -1 if ids is None else int(ids.rows_of([item])[0])
         if row < 0:
-            return None
-        found = {s: self._files.exposure(release, s) for s in Surface if s.item is entity and s.value in release.lists}
+            return {}
+        found = {s: self._files.exposure(release, s) for s in surfaces if s.value in release.lists}
         return {s: int(exposure[row]) for s, exposure in found.items() if exposure is not None}

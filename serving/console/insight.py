@@ -77,6 +77,16 @@ class Insight:
         named = {*shown, *(place["id"] for place in about.get("list", ()))}
         return about | {"names": self.names(surface.item, named) | self.names(surface.owner, [owner])}
 
+    def record(self, entity: Entity, owner: str) -> OwnerRecord | None:
+        """Return what the platform knows about an owner now. None for an unknown id."""
+        return self._database.owner(entity, owner, datetime.now(UTC), PAGE)
+
+    def said(self, surface: Surface, owner: str, record: OwnerRecord, places: int) -> dict[str, Any]:
+        """Explain the first places of a known owner's list without the features of the ranker."""
+        recipe = self._live.recipe(self._lists.releases.held, surface, owner, _OPENING_S)
+        folded, owners = folded_for(recipe, owner, record)
+        return explain(folded, owners, recipe.settings.lists.depth, places, features=False)
+
     def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
         """Return whether an item is in an owner's list, its place, and in `because` the reason."""
         held, recipe, record = self._asked(surface, owner)
@@ -120,7 +130,7 @@ class Insight:
     def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, SurfaceRecommender, OwnerRecord | None]:
         held = self._lists.releases.held
         recipe = self._live.recipe(held, surface, owner, _OPENING_S)
-        return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC), PAGE)
+        return held, recipe, self.record(surface.owner, owner)
 
     def _missing(
         self,

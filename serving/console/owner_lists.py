@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from models import registry
@@ -11,9 +12,12 @@ from models.errors import MatchbookError
 from models.schema import Entity, Surface
 from models.sentences import sentences
 from serving.console.insight import Insight
+from serving.console.panel import Panel, asked
 from serving.lists import Answer, ListReader
 
 SHOWN = 20
+#: Places of the list as it would be made now that are explained: more, because the shown one is older.
+EXPLAINED = 40
 
 
 @dataclass(frozen=True)
@@ -32,22 +36,27 @@ class OwnerList:
 
 
 class OwnerLists:
-    """Reads lists as the API serves them. Raises ReleaseNotFound, TooManyRequests."""
+    """Reads lists as the API serves them."""
 
     def __init__(self, lists: ListReader, insight: Insight) -> None:
         self._lists, self._insight = lists, insight
 
-    def of(self, surface: Surface, owner: str, caller: str) -> OwnerList:
-        answer, trouble, about = self._lists.one(surface, owner, caller), "", dict[str, Any]()
-        try:
-            about = self._insight.explained(surface, owner, caller)
-        except MatchbookError as error:
-            trouble = str(error)
-        said = {place["id"]: _said(place) for place in about.get("list", ())}
+    def of(self, surfaces: Sequence[Surface], owner: str, caller: str) -> list[tuple[Surface, Panel]]:
+        """Return the list of each surface. All have the same kind of owner."""
+        record = asked(lambda: self._insight.record(surfaces[0].owner, owner)) if surfaces else Panel()
+        return [(s, asked(partial(self._one, s, owner, record, caller))) for s in surfaces]
+
+    def _one(self, surface: Surface, owner: str, record: Panel, caller: str) -> OwnerList:
+        answer = self._lists.one(surface, owner, caller)
+        said = Panel(trouble=record.trouble)
+        if record.found is not None:
+            said = asked(lambda: self._insight.said(surface, owner, record.found, EXPLAINED))
+        about: Mapping[str, Any] = said.found or {}
+        by_id = {place["id"]: _said(place) for place in about.get("list", ())}
         places = served(answer)[:SHOWN]
-        names = about.get("names") or _names(self._insight, surface.item, [p["id"] for p in places])
-        told = [p | {"name": names.get(p["id"], ""), "said": said.get(p["id"], [])} for p in places]
-        return OwnerList(surface, _facts(answer, about), told, trouble, answer.reason if not told else "")
+        names = _names(self._insight, surface.item, [p["id"] for p in places])
+        told = [p | {"name": names.get(p["id"], ""), "said": by_id.get(p["id"], [])} for p in places]
+        return OwnerList(surface, _facts(answer, about), told, said.trouble, answer.reason if not told else "")
 
 
 def _names(insight: Insight, entity: Entity, ids: list[str]) -> Mapping[str, str]:

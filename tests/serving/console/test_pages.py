@@ -10,7 +10,7 @@ from serving.console.files import FOLDER, KEPT
 from tests.serving.conftest import Publish, Start
 
 #: Pages that answer without anything behind them.
-PAGES = ("/", "/lists")
+PAGES = ("/", "/people", "/startups", "/releases", "/releases/compare", "/actions")
 
 
 @pytest.mark.parametrize("path", PAGES)
