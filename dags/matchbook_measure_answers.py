@@ -20,7 +20,7 @@ The cutoff follows the rule of `build_recommendations`: the end of the hour of a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import task
@@ -39,14 +39,14 @@ def measure(**context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=15))
-def diagnose() -> Ref:
-    """Check for known problems now. Store the findings and the summaries of builds for the console."""
+def diagnose(**context: Any) -> Ref:
+    """Check for known problems. Store the findings and the summaries of builds for the console."""
     from pipelines.doctor.keep import keep_diagnosed
     from pipelines.report.store import reports
     from pipelines.report.summary import keep_summaries
 
     settings = task_settings()
-    return keep_diagnosed(settings, datetime.now(UTC)) | {"builds": keep_summaries(settings, reports(settings))}
+    return keep_diagnosed(settings, run_cutoff(context).at) | {"builds": keep_summaries(settings, reports(settings))}
 
 
 @matchbook_dag(

@@ -32,6 +32,8 @@ from models.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parents[1]
+#: Users of Airflow: a person in the UI, and the reader's console.
+ADMIN, CONSOLE = "admin", "console"
 PROCESSOR, TRIGGERER = "airflow-dag-processor", "airflow-triggerer"
 COMPONENTS = {
     "airflow-api-server": ("api-server",),
@@ -143,7 +145,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
             "AIRFLOW__CORE__AUTH_MANAGER": (
                 "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
             ),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{CONSOLE}:user",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -208,11 +210,23 @@ def with_metadata(settings: Settings) -> Settings:
 
 
 def admin_password(settings: Settings) -> str:
-    """Return the password of the UI's user `admin`, created once and stored in a private file of the home."""
+    """Return the password of the UI's user `admin`."""
+    return _password(settings, ADMIN)
+
+
+def console_password(settings: Settings) -> str:
+    """Return the password of the reader's console, whose user may trigger DAGs and answer, but configure nothing."""
+    return _password(settings, CONSOLE)
+
+
+def _password(settings: Settings, user: str) -> str:
+    """Return the password of a user, created once and stored in a private file of the home."""
     path = _passwords(settings)
-    if not path.is_file():
-        _write_private(path, {"admin": secrets.token_urlsafe(12)})
-    return str(json.loads(path.read_text())["admin"])
+    known: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    if missing := {ADMIN, CONSOLE} - set(known):
+        known |= {name: secrets.token_urlsafe(12) for name in missing}
+        _write_private(path, known)
+    return known[user]
 
 
 def drop_metadata(settings: Settings) -> bool:

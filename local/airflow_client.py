@@ -69,6 +69,10 @@ class AirflowApi:
     def unpause(self, dag: str) -> None:
         self._ask("PATCH", f"/api/v2/dags/{quote(dag)}?update_mask=is_paused", {"is_paused": False})
 
+    def is_paused(self, dag: str) -> bool:
+        """Return whether runs of the DAG wait until somebody unpauses it."""
+        return bool(self._ask("GET", f"/api/v2/dags/{quote(dag)}")["is_paused"])
+
     def paused(self) -> list[str]:
         return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100&paused=true")["dags"]]
 

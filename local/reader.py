@@ -6,7 +6,7 @@ import http.client
 import sys
 import time
 
-from local.airflow import CHECKOUT, address, admin_password, child_environment
+from local.airflow import CHECKOUT, address, console_password, child_environment
 from local.processes import ManagedProcess, start, tail
 from models.errors import ServiceError
 from models.settings.settings import Settings
@@ -21,7 +21,7 @@ def start_reader(settings: Settings) -> dict[str, ManagedProcess]:
 
 def reader_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of the reader: with the Airflow of this machine, unless another one is set."""
-    known = {"MATCHBOOK_AIRFLOW_URL": address(settings), "MATCHBOOK_AIRFLOW_PASSWORD": admin_password(settings)}
+    known = {"MATCHBOOK_AIRFLOW_URL": address(settings), "MATCHBOOK_AIRFLOW_PASSWORD": console_password(settings)}
     return child_environment(settings) | ({} if settings.airflow_url else known)
 
 

@@ -127,7 +127,8 @@ def _map_errors(app: Flask) -> None:
     @app.errorhandler(ServiceError)
     def unavailable(error: ServiceError) -> tuple[Response, int]:
         log.error("%s: %s", request.path.rpartition("/")[0], error)
-        return _error(503, "unavailable", "the servers to answer", "no answer in time", "try again in some seconds")
+        hint = str(error) if wants_page() else "try again in some seconds"  # operators see which server it is
+        return _error(503, "unavailable", "the servers to answer", "no answer in time", hint)
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:

@@ -151,7 +151,9 @@ class Environment:
     airflow_seen_at: str = setting(
         "", "address of Airflow in links of the console; empty: MATCHBOOK_AIRFLOW_URL", phase=Phase.DEPLOY
     )
-    airflow_user: str = setting("admin", "user of Airflow for the reader's console", phase=Phase.DEPLOY)
+    airflow_user: str = setting(
+        "console", "user of Airflow for the reader's console; it needs the role user", phase=Phase.DEPLOY
+    )
     airflow_password: Secret = setting(Secret(""), "password of that user; `make up` sets it", phase=Phase.DEPLOY)
     airflow_database_url: Secret = setting(
         Secret(""),

@@ -222,7 +222,7 @@ def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
 
 def _say_where(ready: Settings, api: AirflowApi) -> None:
     say(
-        f"\nReader:  {ready.reader_address}  (a page for people, and the API)\n"
+        f"\nReader:  {ready.reader_address}  (the console, and the API)\n"
         f"Airflow: {api.address}  (user admin, password {admin_password(ready)})\n"
     )
     expected, header = http.client.OK, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,29 +14,34 @@ from models.run_directory import BUILD_DAG
 from models.settings.settings import Settings
 from serving.clients.breaker import Breaker
 
-PATIENCE_S = 3.0  # seconds for one request: a page waits for it
+LOOK_S, ACT_S = 3.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a DAG. about, tasks: as Airflow describes them. over: it has ended.
+
+    paused: it waits because its DAG is paused. result: the return value of its last task. log: of a failed task.
+    """
+
+    about: dict[str, Any]
+    tasks: list[dict[str, Any]]
+    over: bool
+    paused: bool
+    result: Any
+    log: list[str]
 
 
 class Airflow:
     """Sends the console's requests. Each raises ServiceError if Airflow does not answer, or none is known."""
 
     def __init__(self, settings: Settings) -> None:
-        self._seen_at = settings.airflow_address
-        self._api = AirflowApi(
-            settings.airflow_url.rstrip("/"),
-            settings.airflow_password.reveal(),
-            self._seen_at,
-            settings.airflow_user,
-            PATIENCE_S,
+        self._seen_at, self.known = settings.airflow_address, bool(settings.airflow_url)
+        self._looking, self._acting = (
+            (_api(settings, patience_s), Breaker("Airflow", pause_s=PAUSE_S)) for patience_s in (LOOK_S, ACT_S)
         )
-        self._breaker = Breaker("Airflow", pause_s=PAUSE_S)
-
-    @property
-    def known(self) -> bool:
-        """Return whether an Airflow is configured."""
-        return bool(self._api.address)
 
     def run_address(self, dag: str, run_id: str) -> str:
         """Return the page of a run in Airflow's UI; empty without an Airflow."""
@@ -47,44 +53,76 @@ class Airflow:
 
     def runs(self, dag: str, most: int, *states: str) -> list[dict[str, Any]]:
         """Return runs of a DAG, the newest first."""
-        return self._asked(lambda: self._api.runs(dag, most, *states))
-
-    def run(self, dag: str, run_id: str) -> dict[str, Any] | None:
-        return self._asked(lambda: self._api.run(dag, run_id))
+        return self._looked(lambda api: api.runs(dag, most, *states))
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """Return the present state of each task instance of a run."""
-        return self._asked(lambda: self._api.task_instances(dag, run_id))
-
-    def outcome(self, dag: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> tuple[Any, list[str]]:
-        """Return the return value of the last ended task, and the last log lines of a failed one."""
-        ended = [t for t in tasks if t["end_date"]]
-        last = max(ended, key=lambda t: t["end_date"], default=None)
-        failed = next((t for t in ended if t["state"] == "failed"), None)
-        result = self._asked(lambda: self._api.result(dag, run_id, last["task_id"])) if last else None
-        log = self._asked(lambda: last_words(self._api.log_of(dag, run_id, failed))) if failed else []
-        return result, log
+        return self._looked(lambda api: api.task_instances(dag, run_id))
 
     def questions(self) -> list[dict[str, Any]]:
         """Return the gates that wait for a person."""
-        return self._asked(lambda: self._api.questions(BUILD_DAG))
+        return self._looked(lambda api: api.questions(BUILD_DAG))
+
+    def run(self, dag: str, run_id: str) -> Run | None:
+        """Return a run with its outcome, or None if Airflow does not know it."""
+
+        def whole(api: AirflowApi) -> Run | None:
+            found = api.run(dag, run_id)
+            if found is None:
+                return None
+            tasks, over = api.task_instances(dag, run_id), found["state"] in ("success", "failed")
+            paused = found["state"] == "queued" and api.is_paused(dag)
+            result, log = _outcome(api, dag, run_id, tasks) if over else (None, [])
+            return Run(found, tasks, over, paused, result, log)
+
+        return self._acted(whole)
+
+    def question(self, run_id: str) -> dict[str, Any] | None:
+        """Return the question of the gate of a run, or None if it does not wait."""
+        found = self._acted(lambda api: api.questions(BUILD_DAG))
+        return next((q for q in found if q["task_instance"]["dag_run_id"] == run_id), None)
 
     def trigger(self, dag: str, conf: dict[str, Any], by: str) -> str:
         """Queue a run and return its id. by: who asked, for the run's note."""
         now = datetime.now(UTC)
         run_id = f"console__{now:%Y-%m-%dT%H:%M:%S.%f}"
-        self._asked(lambda: self._api.trigger(dag, run_id, now.isoformat(), conf, by))
+        self._acted(lambda api: api.trigger(dag, run_id, now.isoformat(), conf, by))
         return run_id
 
     def answer(self, run_id: str, task: str, chosen: str, by: str) -> bool:
         """Answer a waiting gate and note who did. Returns False if it was answered before."""
-        if not self._asked(lambda: self._api.answer(BUILD_DAG, run_id, task, chosen)):
-            return False
-        self._asked(lambda: self._api.note(BUILD_DAG, run_id, f"{chosen}: {by}"))
-        return True
+        answered = self._acted(lambda api: api.answer(BUILD_DAG, run_id, task, chosen))
+        if answered:
+            self._acted(lambda api: api.note(BUILD_DAG, run_id, f"{chosen}: {by}"))
+        return answered
 
-    def _asked(self, question: Callable[[], T]) -> T:
+    def _looked(self, question: Callable[[AirflowApi], T]) -> T:
+        return self._asked(*self._looking, question)
+
+    def _acted(self, question: Callable[[AirflowApi], T]) -> T:
+        return self._asked(*self._acting, question)
+
+    def _asked(self, api: AirflowApi, breaker: Breaker, question: Callable[[AirflowApi], T]) -> T:
         if not self.known:
             raise ServiceError("no Airflow is known to this reader: set MATCHBOOK_AIRFLOW_URL and its password")
-        with self._breaker.guard(ServiceError):
-            return question()
+        with breaker.guard(ServiceError):
+            return question(api)
+
+
+def _api(settings: Settings, patience_s: float) -> AirflowApi:
+    return AirflowApi(
+        settings.airflow_url.rstrip("/"),
+        settings.airflow_password.reveal(),
+        settings.airflow_address,
+        settings.airflow_user,
+        patience_s,
+    )
+
+
+def _outcome(api: AirflowApi, dag: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> tuple[Any, list[str]]:
+    """Return the return value of the last ended task, and the last log lines of a failed one."""
+    ended = [t for t in tasks if t["end_date"]]
+    last = max(ended, key=lambda t: t["end_date"], default=None)
+    failed = next((t for t in ended if t["state"] == "failed"), None)
+    result = api.result(dag, run_id, last["task_id"]) if last else None
+    return result, last_words(api.log_of(dag, run_id, failed)) if failed else []

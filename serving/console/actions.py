@@ -67,19 +67,9 @@ def _list(pages: Blueprint, parts: Actions) -> None:
         found = airflow.run(dag, run_id)
         if found is None:
             abort(404, "Airflow does not know this run")
-        tasks = airflow.tasks(dag, run_id)
-        over = found["state"] in ("success", "failed")
-        result, log = airflow.outcome(dag, run_id, tasks) if over else (None, [])
-        return render_template(
-            "run.html",
-            run=found,
-            tasks=tasks,
-            done=sum(t["state"] in ENDED for t in tasks),
-            over=over,
-            result=_told(result),
-            log=log,
-            at=airflow.run_address(dag, run_id),
-        )
+        done = sum(t["state"] in ENDED for t in found.tasks)
+        at = airflow.run_address(dag, run_id)
+        return render_template("run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at)
 
 
 def _releases(pages: Blueprint, parts: Actions) -> None:
@@ -117,7 +107,7 @@ def _gate(pages: Blueprint, parts: Actions) -> None:
 
     @pages.route("/actions/gate/<path:run_id>", methods=["GET", "POST"])
     def gate(run_id: str) -> Response | str:
-        question = next((q for q in airflow.questions() if q["task_instance"]["dag_run_id"] == run_id), None)
+        question = airflow.question(run_id)
         if request.method == "POST":
             chosen = request.form.get("chosen", "")
             if chosen not in CHOICES:
@@ -141,7 +131,7 @@ def _erase(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             if request.form.get("typed", "").strip().lower() != person or not person:
                 raise RequestError(
-                    "not_confirmed", "the id again, as confirmation", "another text", "go back and type it"
+                    "not_confirmed", "the id again", "another text", "go back and type the id to confirm"
                 )
             return _started(parts.airflow, ERASE, {"person": person})
         names = asked(lambda: {e: parts.database.names(e, [person]).get(person) for e in Entity}) if person else None

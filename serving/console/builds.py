@@ -12,6 +12,20 @@ from serving.clients.airflow import Airflow
 from serving.clients.redis import Cache
 
 SHOWN = 8
+#: Fields of a summary: see pipelines/report/summary.py.
+FIELDS = (
+    "release",
+    "run",
+    "as_of",
+    "generated_at",
+    "verdict",
+    "reasons",
+    "answer",
+    "champion",
+    "against",
+    "quality",
+    "steps",
+)
 #: States of Airflow.
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 RUNNING = ("queued", "running")
@@ -19,8 +33,12 @@ RUNS_MOST = 40
 
 
 def summaries(cache: Cache) -> list[dict[str, Any]]:
-    """Return the summaries of builds, the newest cutoff first. Raises ServiceError."""
-    found = [json.loads(value) for value in cache.whole(cache.keys.builds).values()]
+    """Return the summaries of builds, the newest cutoff first.
+
+    Raises ServiceError, and KeyError if another version wrote one.
+    """
+    stored = map(json.loads, cache.whole(cache.keys.builds).values())
+    found = [{field: build[field] for field in FIELDS} for build in stored]
     return sorted(found, key=lambda b: (b["as_of"], b["generated_at"]), reverse=True)
 
 
@@ -31,7 +49,7 @@ def verdict(build: Mapping[str, Any]) -> tuple[str, str]:
         passed = answer["chosen"] == "publish"
         return f"{'approved' if passed else 'held'} by {answer['by']}", "good" if passed else "bad"
     known = {"go": ("passed", "good"), "ask": ("waits for a person", "open"), "stop": ("stopped", "bad")}
-    return known.get(str(said), ("not weighed", ""))
+    return known.get(str(said), ("not compared", ""))
 
 
 def with_runs(builds: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], airflow: Airflow) -> list[Any]:

@@ -110,9 +110,9 @@ class Overview:
         return {
             "made_at": found["made_at"],
             "window_days": found["window_days"],
-            "all": found["all"],
-            "method": found["by"]["method"],
-            "arm": found["by"]["arm"],
+            "all": _group(found["all"] | {"name": "all"}),
+            "method": [_group(g) for g in found["by"]["method"]],
+            "arm": [_group(g) for g in found["by"]["arm"]],
             "experiments": found["experiments"],
             "chart": chart("Click-through and conversion by day", names, lines, share=True),
         }
@@ -145,7 +145,11 @@ class Overview:
 
     def _doctor(self) -> dict[str, Any] | None:
         stored = self._cache.get(self._cache.keys.doctor, PAGE)
-        return None if stored is None else dict(json.loads(stored))
+        if stored is None:
+            return None
+        found = json.loads(stored)
+        findings = [{k: f[k] for k in ("title", "state", "says", "cure")} for f in found["findings"]]
+        return {"made_at": found["made_at"], "findings": findings}
 
     def _experiments(self, engagement: Panel) -> list[dict[str, Any]]:
         """Return the experiments of the live release, with measured figures where there are some."""
@@ -166,6 +170,11 @@ def quality(builds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             lines = [line(name, [q.get(name) for _, q in points]) for name in ("served", "popular")]
             found.append(chart(surface.value, [at for at, _ in points], lines))
     return found
+
+
+def _group(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return what the overview shows of a group of answers. Raises KeyError if another version wrote it."""
+    return {k: figures[k] for k in ("name", "impressions", "owners", *RATES)}
 
 
 def _ordered(shares: dict[str, float]) -> list[tuple[str, float]]:

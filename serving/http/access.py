@@ -19,7 +19,7 @@ from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from serving.counters import exposition
 from serving.http.answer_ids import KeptKey
-from serving.http.callers import NOBODY
+from serving.http.callers import NOBODY, PAGES
 from serving.http.events import Waiting
 from serving.lists import Answer
 from serving.releases import Releases, age_hours
@@ -94,13 +94,17 @@ class Access:
         g.started, g.answers, g.caller = time.perf_counter(), (), NOBODY
 
     def _end(self, response: Response) -> Response:
-        endpoint = (request.url_rule.endpoint if request.url_rule else "none").rpartition(".")[2]
-        self.record(endpoint, response.status_code, time.perf_counter() - g.started, g.caller, g.answers)
+        blueprint, _, endpoint = (request.url_rule.endpoint if request.url_rule else "none").rpartition(".")
+        counted = PAGES if blueprint == PAGES else endpoint
+        self.record(endpoint, response.status_code, time.perf_counter() - g.started, g.caller, g.answers, counted)
         return response
 
-    def record(self, endpoint: str, status: int, seconds: float, caller: str, answers: Sequence[Answer]) -> None:
-        _child(REQUESTS, endpoint, status).inc()
-        _child(SECONDS, endpoint).observe(seconds)
+    def record(
+        self, endpoint: str, status: int, seconds: float, caller: str, answers: Sequence[Answer], counted: str = ""
+    ) -> None:
+        """Log and count one request. counted: the endpoint in metrics, one for all pages."""
+        _child(REQUESTS, counted or endpoint, status).inc()
+        _child(SECONDS, counted or endpoint).observe(seconds)
         for a in answers:
             _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source).inc()
             if a.trouble:

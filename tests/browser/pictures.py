@@ -17,12 +17,12 @@ from tests.browser.test_pages import log_in
 from tests.paths import ROOT
 
 FOLDER = ROOT / "docs" / "images"
-COLOURS = 96
+COLOURS = 192
 SETTLED_S = 5.0  # seconds until Airflow's graph stops moving
 
 
 def main() -> None:
-    """Write list.png, dag.png and report.png. Raises ServiceError if nothing runs or no browser is installed."""
+    """Write overview.png, promote.png, list.png, dag.png and report.png. Raises ServiceError if nothing runs or no browser is installed."""
     up, program = running_settings(Settings.from_env()), found()
     if up is None or program is None:
         raise ServiceError(
@@ -30,10 +30,21 @@ def main() -> None:
         )
     FOLDER.mkdir(exist_ok=True)
     with Chromium(program) as browser:
+        _console(browser, up)
         _list(browser, up)
         log_in(browser, up)
         _dag(browser, up)
         _report(browser, up)
+
+
+def _console(browser: Chromium, up: Settings) -> None:
+    browser.tell("Emulation.setScrollbarsHidden", hidden=True)
+    for name, path, height in (("overview", "/", 1180), ("promote", "/actions/rollback", 560)):
+        _resize(browser, 1180, height)
+        browser.open(up.reader_address + path)
+        browser.wait_for(lambda text: "What will happen" in text or "Last builds" in text)
+        time.sleep(1)  # seconds until charts are drawn
+        _take(browser, name)
 
 
 def _list(browser: Chromium, up: Settings) -> None:

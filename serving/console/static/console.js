@@ -12,6 +12,11 @@ function translucent(name) {
   return `color-mix(in srgb, ${colour(name)} 18%, transparent)`;
 }
 
+function days(plot, ticks) {
+  const short = ticks.length > 1 && ticks[1] - ticks[0] < 86400;
+  return ticks.map((t) => new Date(1000 * t).toISOString().slice(5, short ? 16 : 10).replace("T", " "));
+}
+
 function options(data, width) {
   const format = data.share ? (v) => `${(100 * v).toFixed(1)}%` : (v) => v.toFixed(3);
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
@@ -27,7 +32,7 @@ function options(data, width) {
     bands.push({ series: [3 * i + 3, 3 * i + 2], fill: translucent(name) });
   });
   return { width, height: 200, series, bands, legend: { show: false }, cursor: { y: false },
-    axes: [{ ...axis, space: 70 }, { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => (data.share ? `${+(100 * v).toFixed(2)}%` : v)) }],
+    axes: [{ ...axis, space: 80, values: days }, { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => (data.share ? `${+(100 * v).toFixed(2)}%` : v)) }],
     scales: { y: { range: (u, low, high) => [0, high > 0 ? 1.1 * high : 1] } } };
 }
 

@@ -10,7 +10,17 @@ from serving.console.files import FOLDER, KEPT
 from tests.serving.conftest import Publish, Start
 
 #: Pages that answer without anything behind them.
-PAGES = ("/", "/people", "/startups", "/releases", "/releases/compare", "/actions")
+PAGES = (
+    "/",
+    "/people",
+    "/startups",
+    "/releases",
+    "/releases/compare",
+    "/actions",
+    "/actions/build",
+    "/actions/rollback",
+    "/actions/erase",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -35,17 +45,6 @@ def test_a_file_without_its_digest_is_not_kept_and_unknown_files_are_not_found(s
     assert client.get("/static/console.css").headers["Cache-Control"] == "no-store"
     for path in ("/static/none.css", "/static/../pages.py", "/static/%2e%2e/"):
         assert client.get(path).status_code == 404, path
-
-
-def test_the_overview_names_the_live_release_and_its_age(start: Start, publish: Publish) -> None:
-    release = publish()
-    page = start().test_client().get("/").text
-    assert release in page and ">live<" in page and "Age" in page
-
-
-def test_a_house_without_a_release_still_has_an_overview(start: Start) -> None:
-    page = start().test_client().get("/")
-    assert page.status_code == 200 and "no release" in page.text.lower()
 
 
 def test_a_browser_gets_errors_as_a_page_and_a_program_as_json(start: Start) -> None:

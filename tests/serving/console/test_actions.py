@@ -1,0 +1,116 @@
+"""Actions say what will happen and need a form of this console. tests/e2e/test_console.py runs them in Airflow."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+
+from models.schema import Role
+from models.settings.environment import Secret
+from models.settings.settings import Settings
+from serving.console.actions import _build_options, _told
+from tests.serving.conftest import Execute, Person, Publish, Start
+from tests.serving.console.kept import build, keep
+from tests.serving.console.test_sign_in import OURS, token
+
+ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase")
+
+
+@pytest.fixture
+def client(start: Start) -> FlaskClient:
+    return start().test_client()
+
+
+def words(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_a_promotion_says_which_release_and_whether_it_is_older(
+    publish: Publish, start: Start, settings: Settings
+) -> None:
+    first, second = publish(day=10), publish(day=11)
+    keep(settings, build("20200401T000000Z-aaaaaaaa", 1, verdict="stop", reasons=["surely worse"]))
+    client = start().test_client()
+    older = words(client.get(f"/actions/promote/{first}").text)
+    assert f"{first} becomes live" in older and f"It replaces {second}" in older and "older than the live one" in older
+    assert "lists, which know events until 2020-04-10" in older and "it goes live at once" in older
+    assert "It is live already" in words(client.get(f"/actions/promote/{second}").text)
+    stopped = words(client.get("/actions/promote/20200401T000000Z-aaaaaaaa").text)
+    assert "stopped" in stopped and "surely worse" in stopped and "loaded into Redis first" in stopped
+    assert client.get("/actions/promote/none").status_code == 404
+
+
+def test_a_rollback_names_the_build_before(client: FlaskClient, publish: Publish, start: Start) -> None:
+    assert "no earlier build to go back to" in client.get("/actions/rollback").text
+    first, second = publish(day=10), publish(day=11)
+    page = start().test_client().get("/actions/rollback").text
+    assert f"{first} becomes live" in words(page) and f"It replaces {second}" in words(page)
+
+
+def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start) -> None:
+    publish(day=10)
+    second = publish(day=11)
+    client = start().test_client()
+    page = client.get("/actions/rollback").text
+    publish(day=12)
+    seen = re.findall(r'name="release" value="([^"]+)"', page)[0]
+    answer = client.post("/actions/rollback", data={"form_token": token(page), "release": seen}, headers=OURS)
+    assert seen != second and answer.status_code == 400 and "another release went live meanwhile" in answer.text
+
+
+def test_an_erasure_shows_who_it_is_and_asks_for_the_id_again(
+    publish: Publish, rows: str, start: Start, execute: Execute, person: Person
+) -> None:
+    publish()
+    owner, nobody = person(Role.INVESTOR, 4), str(uuid.uuid4())
+    execute("UPDATE users SET name = '<b>Ada' WHERE id = %s", owner)
+    client = start().test_client()
+    page = client.get(f"/actions/erase?id={owner.upper()}").text
+    assert "&lt;b&gt;Ada" in page and owner in page and "cannot be undone" in page
+    assert "does not know" in client.get(f"/actions/erase?id={nobody}").text
+    assert client.get("/actions/erase?id=42").status_code == 400
+    form = {"form_token": token(page), "id": owner, "typed": nobody}
+    answer = client.post("/actions/erase", data=form, headers=OURS)
+    assert answer.status_code == 400 and "type the id to confirm" in answer.text
+
+
+@pytest.mark.parametrize("path", [*ACTIONS, "/actions/gate/some__run"])
+def test_an_action_needs_a_form_of_this_console(client: FlaskClient, path: str) -> None:
+    assert client.post(path, headers=OURS).status_code == 403
+    assert client.post(path, data={"form_token": token(client.get("/actions/build").text)}).status_code == 403
+
+
+def test_without_airflow_the_page_says_what_to_set(client: FlaskClient) -> None:
+    page = client.get("/actions")
+    assert page.status_code == 200 and "MATCHBOOK_AIRFLOW_URL" in page.text
+    form = {"form_token": token(client.get("/actions/build").text), "publish": "on"}
+    answer = client.post("/actions/build", data=form, headers=OURS)
+    assert answer.status_code == 503 and "<h1>" in answer.text
+
+
+def test_a_silent_airflow_is_said_and_its_password_is_not(start: Start, settings: Settings) -> None:
+    silent = replace(settings, airflow_url="http://127.0.0.1:1", airflow_password=Secret("hush-hush"))
+    page = start(silent).test_client().get("/actions")
+    assert page.status_code == 200 and "does not answer" in page.text and "hush-hush" not in page.text
+
+
+def test_an_unknown_dag_has_no_page(client: FlaskClient) -> None:
+    assert client.get("/actions/runs/other_dag/some__run").status_code == 404
+
+
+def test_a_build_is_given_its_cutoff_in_utc() -> None:
+    assert _build_options({"publish": "on"}) == {"publish": True, "fresh": False}
+    given = _build_options({"as_of": "2025-06-02T08:30", "fresh": "on"})
+    assert given == {"publish": False, "fresh": True, "as_of": "2025-06-02T08:30:00+00:00"}
+
+
+def test_a_result_is_shown_without_its_nested_parts() -> None:
+    assert _told({"published": True, "reason": "rolled back", "previous": "", "more": {}}) == [
+        ("published", True),
+        ("reason", "rolled back"),
+    ]
+    assert _told(None) == []
