@@ -190,7 +190,12 @@ def _name(profile: Mapping[str, Any] | None) -> str:
 def _facts(entity: Entity, profile: Mapping[str, Any] | None) -> list[tuple[str, str, FieldType]]:
     """Return name, text and type of each field of the platform's view that is not blank, without the id."""
     told = [(f.name, (profile or {}).get(f.name), f.type) for f in TABLE_OF[entity].fields[1:] if f.name != "name"]
-    return [(name.removesuffix("_id").replace("_", " "), str(text), kind) for name, text, kind in told if text]
+    return [(name.removesuffix("_id").replace("_", " "), _spaced(text), kind) for name, text, kind in told if text]
+
+
+def _spaced(text: object) -> str:
+    """Return a text with a blank after each semicolon, so that long lists of values can wrap."""
+    return "; ".join(part.strip() for part in str(text).split(";"))
 
 
 def _cursor(text: str, parts: int) -> tuple[Any, ...]:
