@@ -21,6 +21,8 @@ _UNSPACED = (
     "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+#: `_piece` for ASCII, which has no combining marks.
+_PLAIN_PIECE = re.compile(r"[^\W_]+[+#]*", re.ASCII)
 #: Last code point of combining marks, except variation selectors.
 _MARKS_TO = 0x1E950
 
@@ -53,7 +55,8 @@ def words(text: str) -> list[str]:
 
 def pieces(text: str) -> list[str]:
     """Return the parts between spaces and punctuation, folded, in order."""
-    return _piece().findall(folded(text))
+    text = folded(text)
+    return (_PLAIN_PIECE if text.isascii() else _piece()).findall(text)
 
 
 def values(text: str) -> list[str]:

@@ -18,12 +18,18 @@ from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
 from serving.clients.redis import LISTS, Cache
 from serving.console.actions import Actions
+from serving.console.audiences import Audiences
+from serving.console.browse import Browser
+from serving.console.comparison import Comparison
+from serving.console.entities import EntityPages, Sources
 from serving.console.insight import Insight
 from serving.console.json_routes import json_routes
 from serving.console.json_routes import paths as json_paths
 from serving.console.overview import Overview
+from serving.console.owner_lists import OwnerLists
 from serving.console.pages import console
 from serving.console.refusals import error_page, wants_page
+from serving.console.release_files import ReleaseFiles
 from serving.console.sign_in import asked_to_sign_in
 from serving.console.stored import StoredReleases
 from serving.filters import Hidden
@@ -86,14 +92,17 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(json_routes(insight))
     overview = Overview(settings, cache, releases, callers, airflow)
-    actions = Actions(airflow, StoredReleases(settings, cache), cache, database)
-    app.register_blueprint(console(app, settings, callers, overview, actions))
+    stored, files = StoredReleases(settings, cache), ReleaseFiles(settings)
+    actions, comparison = Actions(airflow, stored, cache, database), Comparison(files, database)
+    browser, audiences, owner_lists = Browser(files), Audiences(files, database), OwnerLists(lists, insight)
+    entities = EntityPages(Sources(settings, database, releases, stored, browser, audiences, owner_lists, insight))
+    app.register_blueprint(console(app, settings, callers, overview, actions, entities, comparison))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document(json_paths, settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)
-    releases.listeners += [live.follow, insight.forget]
+    releases.listeners += [live.follow, insight.forget, files.forget]
     releases.beside.append(lists.hidden.follow)
     releases.start()
     return app

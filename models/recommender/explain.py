@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from models.scoring.scorer import min_max
 from models.sentences import sentences
 
 
-def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
+def explain(
+    recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20, features: bool = True
+) -> dict[str, Any]:
     """Return route, sources, candidates, scores, ranker features and final order of a batch of one.
 
-    shown: number of list positions to describe in full.
+    shown: number of list positions to describe. features: also those of the ranker, which take the most time.
     """
     ranking = rank(recipe, owners, depth)
-    lists, told = ranking.lists, _told(recipe, owners, ranking)
+    lists, told = ranking.lists, _Scores.of(recipe, owners, ranking, features)
     return {
         "surface": recipe.surface.value,
         "interaction_count": int(owners.count[0]),
@@ -60,7 +63,7 @@ def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: in
         )
         return {"listed": False, "because": why}
     ranking = rank(recipe, owners, depth)
-    told, places = _told(recipe, owners, ranking), np.flatnonzero(ranking.lists.item == row)
+    told, places = _Scores.of(recipe, owners, ranking), np.flatnonzero(ranking.lists.item == row)
     if len(places):
         return {"listed": True, "because": "ranked", **_place(recipe, ranking, told, int(places[0]))}
     found = np.flatnonzero(ranking.candidates.item == position)
@@ -71,12 +74,33 @@ def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: in
         "listed": False,
         "because": "below the cut",
         "last_score_in_list": round(last, 6),
-        **_candidate(ranking, told, int(found[0])),
+        **told.at(int(found[0])),
     }
 
 
-def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, NDArray[np.float32]]:
-    """Return the ranker's features by name, (nnz,) each: of the learned ranker, else of the rules.
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """The columns of all candidates, (nnz,) each: raw and scaled scores by source, and the ranker's features."""
+
+    raw: Mapping[str, NDArray[np.float32]]
+    scaled: Mapping[str, NDArray[np.float32]]
+    features: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, recipe: SurfaceRecommender, owners: Owners, ranking: Ranking, features: bool = True) -> _Scores:
+        candidates = ranking.candidates
+        raw = {s.name: v for s, v in candidates.scores.items()}
+        scaled = {name: min_max(v, candidates.indptr) for name, v in raw.items()}
+        return cls(raw, scaled, _features(recipe, owners, ranking) if features else {})
+
+    def at(self, j: int) -> dict[str, Any]:
+        """Return every score and feature of candidate j."""
+        kinds = {"raw": self.raw, "scaled": self.scaled, "features": self.features}
+        return {kind: {name: _number(v[j]) for name, v in columns.items()} for kind, columns in kinds.items()}
+
+
+def _features(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, NDArray[np.float32]]:
+    """Return the features of the learned ranker, else of the rules.
 
     The rules' diversity is left out, because it depends on the items selected so far.
     """
@@ -91,9 +115,7 @@ def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[
     }
 
 
-def _place(
-    recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, NDArray[np.float32]], i: int
-) -> dict[str, Any]:
+def _place(recipe: SurfaceRecommender, ranking: Ranking, told: _Scores, i: int) -> dict[str, Any]:
     lists, items, founders = ranking.lists, recipe.items, recipe.surface.owner is Entity.STARTUP
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
@@ -103,17 +125,7 @@ def _place(
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
         "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), founders, row, items.facets, items.labels),
-        **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
-    }
-
-
-def _candidate(ranking: Ranking, told: Mapping[str, NDArray[np.float32]], j: int) -> dict[str, Any]:
-    """Return every source's raw and scaled score, and the ranker's features, of candidate j."""
-    candidates = ranking.candidates
-    return {
-        "raw": {s.name: _number(v[j]) for s, v in candidates.scores.items()},
-        "scaled": {s.name: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
-        "features": {name: _number(column[j]) for name, column in told.items()},
+        **(told.at(int(found[0])) if len(found) else {}),
     }
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE
+from models.catalogue.directory import without_words
 from models.data.bundle import Bundle, sha256_of
 from models.data.entities import UNKNOWN_TIME, IdMap
 from models.errors import TooSparse
@@ -198,6 +199,8 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
     config = {**bundle.config, "erased": [*bundle.config.get("erased", []), person.mark]}
     if bundle.name == CATALOGUE:
         config["labels"] = _labels(bundle, arrays)
+        for name, row in rows.items():  # of the original: there may be as many words as rows
+            arrays |= without_words(bundle.arrays, Entity(name), row)
     return replace(bundle, config=config, arrays=arrays, maps=maps, files=files, version="")
 
 

@@ -18,6 +18,7 @@ from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.bundle import sha256_of
 from models.data.entities import Entities
 from models.errors import ReleaseIncomplete
+from models.lists.audience import audience_of, save_audience, save_ids
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import MANIFEST, Release, ReleaseDigest, popular_file, shard_file
 from models.recommender.exposure import exposure_stats
@@ -111,14 +112,28 @@ def shares_of(
 
 
 def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path], None]) -> None:
-    """Store a release atomically. `fill` writes the list files; the manifest gets their sha256."""
+    """Store a release atomically. `fill` writes the list files; the audience is made from them.
+
+    The manifest gets the sha256 of all files.
+    """
 
     def whole(directory: Path) -> None:
         fill(directory)
-        files = {p.relative_to(directory).as_posix(): sha256_of(p) for p in sorted(directory.rglob("*.npz"))}
+        _add_audience(artifacts, directory, release)
+        files = {p.relative_to(directory).as_posix(): sha256_of(p) for p in sorted(directory.rglob("*.np[yz]"))}
         write_private(directory / MANIFEST, replace(release, files=files).to_json())
 
     artifacts.place("releases", release.id, whole)
+
+
+def _add_audience(artifacts: Artifacts, directory: Path, release: Release) -> None:
+    """Write who sees each item, and the ids of all rows. So a person who was erased from the lists is in neither."""
+    maps = artifacts.open_bundle(CATALOGUE, release.bundles[CATALOGUE]).maps
+    save_ids(directory, {e: maps[e.value] for e in Entity})
+    for surface in map(Surface, release.lists):
+        shards = (s["index"] for s in release.shards if s["surface"] == surface.value)
+        parts = (RankedLists.open(directory / shard_file(surface, index)) for index in shards)
+        save_audience(directory, surface, audience_of(parts, len(maps[surface.item.value])))
 
 
 def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredShard]) -> None:

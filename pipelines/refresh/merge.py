@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE, catalogue_bundle, entities_of
+from models.catalogue.directory import extended_columns
 from models.content import CONTENT_BASED
 from models.data.bundle import Bundle
 from models.data.entities import Entities
@@ -25,6 +27,7 @@ from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, Method, Surface
 from models.spec import function
 from pipelines.erased import check_erased
+from pipelines.postgres import engine, rows
 from pipelines.publish.assemble import shares_of, store_release
 from pipelines.refresh.changes import Changes
 from pipelines.run.run import Run, code_version
@@ -180,7 +183,8 @@ def extend_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> d
     before = run.artifacts.open_bundle(CATALOGUE, versions[CATALOGUE])
     users, startups = (changes.entities[e] for e in (Entity.USER, Entity.STARTUP))
     config = {k: v for k, v in before.config.items() if k != "labels"} | {"refreshed_us": run.as_of_us}
-    found = {CATALOGUE: catalogue_bundle(users, startups, config)}
+    catalogue = catalogue_bundle(users, startups, config)
+    found = {CATALOGUE: replace(catalogue, arrays={**catalogue.arrays, **_words(run, before, changes)})}
     if any(changes.new.values()):
         texts = {entity: [a.text for a in new] for entity, new in changes.new.items()}
         newcomers = Newcomers(changes.entities, texts, changes.events, run.as_of_us)
@@ -189,3 +193,14 @@ def extend_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> d
                 bundle = run.artifacts.open_bundle(spec.bundle, versions[spec.bundle])
                 found[spec.bundle] = function(spec.extend)(bundle, newcomers)
     return {**versions, **{name: run.artifacts.store_bundle(b, run.slug) for name, b in found.items()}}
+
+
+def _words(run: Run, before: Bundle, changes: Changes) -> dict[str, NDArray[Any]]:
+    """Return the catalogue's arrays for finding by name, with the names of new entities."""
+    found: dict[str, NDArray[Any]] = {}
+    for entity, new in changes.new.items():
+        ids = [arrival.id for arrival in new]
+        names = {str(r.id): r.name for r in rows(engine(run.settings), f"owner/{entity}_names", ids=ids)} if ids else {}
+        named = [names.get(id, "") for id in ids]
+        found |= extended_columns(before, entity, named, len(changes.entities[entity]))
+    return found

@@ -128,6 +128,38 @@ class Database:
         with self._connection(PAGE) as connection:
             return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
 
+    def profile(self, entity: Entity, owner: str) -> dict[str, Any] | None:
+        """Return every column of the platform's view for one person or startup. None if the id is unknown."""
+        with self._connection(PAGE) as connection:
+            found = _rows(connection, f"owner/{entity}_profile", owner=owner)
+        return dict(found[0].profile) if found else None
+
+    def history(self, user: str, before: tuple[datetime, str, str], most: int) -> list[dict[str, Any]]:
+        """Return up to `most` events of a person before one of them (at, item, kind), newest first."""
+        at, item, kind = before
+        asked = {"before": at, "before_id": item, "before_kind": kind, "since": self._earliest, "most": most}
+        return self._page("owner/user_history", owner=user, **asked)
+
+    def shown(self, entity: Entity, owner: str, before: tuple[datetime, str], most: int) -> list[dict[str, Any]]:
+        """Return up to `most` items that answers showed to an owner before one of them (at, event), newest first."""
+        asked = {"before": before[0], "before_event": before[1], "most": most}
+        return self._page(f"owner/{entity}_shown", owner=owner, **asked)
+
+    def earned(self, entity: Entity, item: str, since: datetime, as_of: datetime) -> list[dict[str, Any]]:
+        """Return how often answers of a window showed an item, and what their owners did, by surface and method."""
+        return self._page(f"owner/{entity}_earned", owner=item, since=since, as_of=as_of)
+
+    def activity(self, startup: str, since: datetime, as_of: datetime) -> list[dict[str, Any]]:
+        """Return the events of a window with a startup, and the people behind them, by type."""
+        return self._page("owner/startup_activity", owner=startup, since=since, as_of=as_of)
+
+    def _page(self, query: str, **asked: Any) -> list[dict[str, Any]]:
+        with self._connection(PAGE) as connection:
+            return [
+                {k: str(v) if isinstance(v, UUID) else v for k, v in r._mapping.items()}
+                for r in _rows(connection, query, **asked)
+            ]
+
     def ping(self) -> None:
         """Check that the server answers, that its schema is new enough, and that live lists may read it."""
         with self._connection(SIGN_OF_LIFE) as connection:

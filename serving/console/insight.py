@@ -75,14 +75,24 @@ class Insight:
             folded, owners = folded_for(recipe, owner, record)
             about |= explain(folded, owners, recipe.settings.lists.depth, recipe.settings.lists.depth) | {"known": True}
         named = {*shown, *(place["id"] for place in about.get("list", ()))}
-        return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
+        return about | {"names": self.names(surface.item, named) | self.names(surface.owner, [owner])}
+
+    def record(self, entity: Entity, owner: str) -> OwnerRecord | None:
+        """Return what the platform knows about an owner now. None for an unknown id."""
+        return self._database.owner(entity, owner, datetime.now(UTC), PAGE)
+
+    def said(self, surface: Surface, owner: str, record: OwnerRecord, places: int) -> dict[str, Any]:
+        """Explain the first places of a known owner's list without the features of the ranker."""
+        recipe = self._live.recipe(self._lists.releases.held, surface, owner, _OPENING_S)
+        folded, owners = folded_for(recipe, owner, record)
+        return explain(folded, owners, recipe.settings.lists.depth, places, features=False)
 
     def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
         """Return whether an item is in an owner's list, its place, and in `because` the reason."""
         held, recipe, record = self._asked(surface, owner)
         answer = self._lists.one(surface, owner, caller)
         places = np.flatnonzero(_ids(answer.listing, held.items[surface.item]) == item)
-        about: dict[str, Any] = {"item": item, "names": self._names(surface.item, [item]), "release": held.id}
+        about: dict[str, Any] = {"item": item, "names": self.names(surface.item, [item]), "release": held.id}
         if len(places):
             return about | {"listed": True, "place": int(places[0]) + 1, "because": "it is in the stored list"}
         return about | {"listed": False} | self._missing(held, recipe, owner, record, item, answer, about["names"])
@@ -107,7 +117,7 @@ class Insight:
             {*lists[0][:COMPARED], *lists[1][:COMPARED]},
             key=lambda item: (place[0].get(item, 10_000), place[1].get(item, 10_000)),
         )
-        names, top = self._names(surface.item, shown), [set(ids[:10]) for ids in lists]
+        names, top = self.names(surface.item, shown), [set(ids[:10]) for ids in lists]
         return {
             "now": now.id,
             "then": then.id,
@@ -120,7 +130,7 @@ class Insight:
     def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, SurfaceRecommender, OwnerRecord | None]:
         held = self._lists.releases.held
         recipe = self._live.recipe(held, surface, owner, _OPENING_S)
-        return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC), PAGE)
+        return held, recipe, self.record(surface.owner, owner)
 
     def _missing(
         self,
@@ -184,7 +194,8 @@ class Insight:
         listing = self._lists.stored(held, surface, owner)
         return [] if listing is None else _ids(listing, held.items[surface.item]).tolist()
 
-    def _names(self, entity: Entity, ids: Iterable[str]) -> dict[str, str]:
+    def names(self, entity: Entity, ids: Iterable[str]) -> dict[str, str]:
+        """Return the name of each id that the platform knows."""
         return self._database.names(entity, sorted(ids))
 
     def _before(self) -> dict[str, HeldRelease]:

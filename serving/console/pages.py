@@ -8,6 +8,9 @@ from flask import Blueprint, Flask, render_template, request
 
 from models.settings.settings import Settings
 from serving.console.actions import Actions, action_routes
+from serving.console.comparison import Comparison
+from serving.console.entities import EntityPages
+from serving.console.explore import explore_routes
 from serving.console.files import Files
 from serving.console.formats import FILTERS
 from serving.console.forms import FIELD, Forms
@@ -26,13 +29,22 @@ class Place(NamedTuple):
 
 NAVIGATION = (
     Place("/", "Overview"),
-    Place("/lists", "Lists"),
+    Place("/people", "People"),
+    Place("/startups", "Startups"),
     Place("/releases", "Releases"),
     Place("/actions", "Actions"),
 )
 
 
-def console(app: Flask, settings: Settings, callers: Callers, overview: Overview, actions: Actions) -> Blueprint:
+def console(
+    app: Flask,
+    settings: Settings,
+    callers: Callers,
+    overview: Overview,
+    actions: Actions,
+    entities: EntityPages,
+    comparison: Comparison,
+) -> Blueprint:
     """Make the pages. Every page needs the scope admin where the reader asks for keys, except sign-in."""
     pages = Blueprint(PAGES, __name__, template_folder="templates")
     files, forms = Files(), Forms(settings)
@@ -41,6 +53,7 @@ def console(app: Flask, settings: Settings, callers: Callers, overview: Overview
     sign_in_routes(pages, callers)
     release_routes(pages, actions.stored, actions.airflow)
     action_routes(pages, actions)
+    explore_routes(pages, entities, actions.stored, comparison)
 
     @pages.get("/")
     def home() -> str:
@@ -49,10 +62,6 @@ def console(app: Flask, settings: Settings, callers: Callers, overview: Overview
     @pages.get("/building")
     def building() -> str:
         return render_template("building.html", o=overview.building())
-
-    @pages.get("/lists")
-    def lists() -> str:
-        return render_template("lists.html")
 
     @pages.app_context_processor
     def known_to_every_page() -> dict[str, Any]:

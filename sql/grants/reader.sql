@@ -1,7 +1,7 @@
--- The rights of the reader: read the three contract views, ask whether an id was erased, and ask which owners or items
--- dismissals exclude for an id. Run this in the platform's database as the owner of the views, after the first build or
--- import created Matchbook's own tables. A repetition changes nothing. Then create a login for the reader: CREATE ROLE
--- … LOGIN PASSWORD '…' IN ROLE matchbook_reader.
+-- The rights of the reader: read the three contract views, ask whether an id was erased, which owners or items
+-- dismissals exclude for an id, and what answers showed to it. Run this in the platform's database as the owner of the
+-- views, after the first build or import created Matchbook's own tables. A repetition changes nothing. Then create a
+-- login for the reader: CREATE ROLE … LOGIN PASSWORD '…' IN ROLE matchbook_reader.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'matchbook_reader') THEN
@@ -15,4 +15,7 @@ $$;
 GRANT SELECT ON matchbook_users, matchbook_startups, matchbook_interactions TO matchbook_reader;
 
 GRANT EXECUTE ON FUNCTION matchbook_was_erased(uuid), matchbook_dismissed_by(uuid, timestamptz),
-    matchbook_dismissers_of(uuid, timestamptz) TO matchbook_reader;
+    matchbook_dismissers_of(uuid, timestamptz), matchbook_shown_to_user(uuid, timestamptz, text, integer),
+    matchbook_shown_to_startup(uuid, timestamptz, text, integer),
+    matchbook_earned_by_user(uuid, timestamptz, timestamptz),
+    matchbook_earned_by_startup(uuid, timestamptz, timestamptz) TO matchbook_reader;

@@ -10,7 +10,17 @@ from serving.console.files import FOLDER, KEPT
 from tests.serving.conftest import Publish, Start
 
 #: Pages that answer without anything behind them.
-PAGES = ("/", "/lists", "/releases", "/actions", "/actions/build", "/actions/rollback", "/actions/erase")
+PAGES = (
+    "/",
+    "/people",
+    "/startups",
+    "/releases",
+    "/releases/compare",
+    "/actions",
+    "/actions/build",
+    "/actions/rollback",
+    "/actions/erase",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)

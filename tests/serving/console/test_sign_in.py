@@ -59,12 +59,12 @@ def sign_in(client: FlaskClient, key: str, aim: str = "/", base: str = "http://l
 
 def test_a_page_leads_to_sign_in_and_back(client: FlaskClient, make: Make) -> None:
     key = make(Scope.ADMIN)
-    refused = client.get("/lists?x=1")
-    assert (refused.status_code, refused.location) == (303, "/sign-in?next=/lists%3Fx%3D1")
+    refused = client.get("/people?x=1")
+    assert (refused.status_code, refused.location) == (303, "/sign-in?next=/people%3Fx%3D1")
     page = client.get(refused.location)
-    assert page.status_code == 200 and 'value="/lists?x=1"' in page.text
-    answer = sign_in(client, key, "/lists?x=1")
-    assert (answer.status_code, answer.location) == (303, "/lists?x=1")
+    assert page.status_code == 200 and 'value="/people?x=1"' in page.text
+    answer = sign_in(client, key, "/people?x=1")
+    assert (answer.status_code, answer.location) == (303, "/people?x=1")
     assert client.get("/").status_code == 200
     assert "Sign out" in client.get("/").text
 

@@ -89,7 +89,7 @@ def test_live_and_degraded_lists_are_not_to_be_kept(
         (f"{AT}/42", 400),
         ("/nowhere", 404),
         ("/", 200),
-        ("/lists", 200),
+        ("/people", 200),
         ("/sign-in", 303),
     ],
 )

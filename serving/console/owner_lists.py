@@ -1,0 +1,113 @@
+"""An owner's list as served, each place with its reasons and with what each model says now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from models import registry
+from models.errors import MatchbookError
+from models.schema import Entity, Surface
+from models.sentences import sentences
+from serving.console.insight import Insight
+from serving.console.panel import Panel, asked
+from serving.lists import Answer, ListReader
+
+SHOWN = 20
+#: Places of the list as it would be made now that are explained: more, because the shown one is older.
+EXPLAINED = 40
+
+
+@dataclass(frozen=True)
+class OwnerList:
+    """A list of one surface.
+
+    facts: label and text. places: {place, id, name, score, reasons, said: (model's label, 0..1), highest first}.
+    trouble: why the models say nothing; the list is shown anyway. empty: why it has no places.
+    """
+
+    surface: Surface
+    facts: list[tuple[str, str]]
+    places: list[dict[str, Any]]
+    trouble: str
+    empty: str
+
+
+class OwnerLists:
+    """Reads lists as the API serves them."""
+
+    def __init__(self, lists: ListReader, insight: Insight) -> None:
+        self._lists, self._insight = lists, insight
+
+    def of(self, surfaces: Sequence[Surface], owner: str, caller: str) -> list[tuple[Surface, Panel]]:
+        """Return the list of each surface. All have the same kind of owner."""
+        record = asked(lambda: self._insight.record(surfaces[0].owner, owner)) if surfaces else Panel()
+        return [(s, asked(partial(self._one, s, owner, record, caller))) for s in surfaces]
+
+    def _one(self, surface: Surface, owner: str, record: Panel, caller: str) -> OwnerList:
+        answer = self._lists.one(surface, owner, caller)
+        said = Panel(trouble=record.trouble)
+        if record.found is not None:
+            said = asked(lambda: self._insight.said(surface, owner, record.found, EXPLAINED))
+        about: Mapping[str, Any] = said.found or {}
+        by_id = {place["id"]: _said(place) for place in about.get("list", ())}
+        places = served(answer)[:SHOWN]
+        names = _names(self._insight, surface.item, [p["id"] for p in places])
+        told = [p | {"name": names.get(p["id"], ""), "said": by_id.get(p["id"], [])} for p in places]
+        return OwnerList(surface, _facts(answer, about), told, said.trouble, answer.reason if not told else "")
+
+
+def _names(insight: Insight, entity: Entity, ids: list[str]) -> Mapping[str, str]:
+    """Return names if PostgreSQL answers: a list is shown without them too."""
+    try:
+        return insight.names(entity, ids)
+    except MatchbookError:
+        return {}
+
+
+def served(answer: Answer) -> list[dict[str, Any]]:
+    """Return every place of an answer: {place, id, score, reasons}."""
+    listing, table = answer.listing, answer.held.items[answer.surface.item]
+    founders = answer.surface.owner is Entity.STARTUP
+    columns = (listing.item.tolist(), listing.score.tolist(), listing.source.tolist(), listing.reason.tolist())
+    return [
+        {
+            "place": place,
+            "id": id,
+            "score": score,
+            "reasons": sentences(reason, source, founders, row, table.facets, table.labels),
+        }
+        for place, (row, score, source, reason, id) in enumerate(
+            zip(*columns, table.ids.text(listing.item).tolist(), strict=True), 1
+        )
+    ]
+
+
+def _said(place: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return label and scaled score of each source that scored a place, the highest first."""
+    labels = {source.name: source.label for source in registry.sources()}
+    scaled = {labels.get(name, name): score for name, score in place.get("scaled", {}).items() if score is not None}
+    return sorted(scaled.items(), key=lambda pair: -pair[1])
+
+
+def _facts(answer: Answer, about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    listing, held = answer.listing, answer.held
+    ranker = registry.ranker(listing.ranker)
+    found = [
+        ("Segment", str(about.get("segment", ""))),
+        ("Route", listing.route.value),
+        ("Method", listing.method.value),
+        (
+            "Ordered by",
+            f"the {ranker.kind} ranker" if ranker else "the ranker" if listing.reranked else "the method's score",
+        ),
+        ("Events counted", str(listing.count)),
+        ("Candidates", str(about.get("candidates", ""))),
+        ("From", f"release {held.id}" if answer.source == "cache" else "computed live"),
+        ("Experiment", f"{answer.arm[0].name}, arm {answer.arm[1].name}" if answer.arm else ""),
+    ]
+    left = [f"{answer.met} met since"] * (answer.met > 0) + [f"{answer.hidden} hidden"] * (answer.hidden > 0)
+    found += [("Left out", ", ".join(left)), ("Degraded", answer.trouble)]
+    return [(label, text) for label, text in found if text]
