@@ -25,6 +25,7 @@ from models.settings.tables import (
     Gate,
     Holdout,
     Lists,
+    ListsExport,
     Objective,
     Ranking,
     Reader,
@@ -70,6 +71,7 @@ class Settings(Environment):
     reader: Reader = Reader()
     events: Events = Events()
     engagement: Engagement = Engagement()
+    lists_export: ListsExport = ListsExport()
     airflow: Airflow = Airflow()
     models: tuple[Any, ...] = tuple(ALL_TABLES[name]() for name in _MODELS)
     replaced: tuple[tuple[str, Any], ...] = ()
