@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from serving.http.openapi import EVENTS, LISTS, document, operations
-from serving.page.routes import paths
 
 HERE = Path(__file__).parent
 PYTHON, TYPESCRIPT = HERE / "python" / "matchbook_client", HERE / "typescript" / "src"
@@ -291,6 +290,11 @@ def _formatted(text: str) -> str:
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=HERE.parent).stdout
 
 
+def no_console(*_: object) -> dict[str, Any]:
+    """Leave out the paths of the console: the clients have none."""
+    return {}
+
+
 def files(described: Schema) -> dict[Path, str]:
     """Return the text of each generated file."""
     api = api_of(described)
@@ -303,5 +307,5 @@ def files(described: Schema) -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, text in files(document(paths)).items():
+    for path, text in files(document(no_console)).items():
         path.write_text(text)

@@ -25,13 +25,13 @@ TAGS = {
     LISTS: "Ranked lists, which your backend shows",
     EVENTS: "What people did, which your backend sends",
     OPERATIONS: "Health, metrics and this document",
-    PAGE: "Questions and files of the page for people; they may change in any version",
+    PAGE: "Questions behind the console; they may change in any version",
 }
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 EXAMPLE_ID = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
 Schema = dict[str, Any]
-#: Makes the paths of the page from the owner parameter of each surface and two functions that describe an operation.
-PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema], Callable[..., Schema]], Schema]
+#: Makes the paths of the JSON about lists from the owner parameter of each surface and a function that describes one.
+PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema]], Schema]
 
 
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
@@ -40,7 +40,7 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
         LISTS: {path: said for s in Surface for path, said in _surface_paths(s).items()},
         EVENTS: {"/api/events": {"post": _taking()}},
         OPERATIONS: _other_paths(),
-        PAGE: page_paths({s: _owner(s) for s in Surface}, _plain, _asked),
+        PAGE: page_paths({s: _owner(s) for s in Surface}, _asked),
     }
     for tag, found in tagged.items():
         for path, method, operation in operations({"paths": found}):

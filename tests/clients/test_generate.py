@@ -7,23 +7,23 @@ import tomllib
 
 import pytest
 
-from clients.generate import _PYTHON, _TYPESCRIPT, api_of, files
+from clients.generate import _PYTHON, _TYPESCRIPT, api_of, files, no_console
+from serving.console.json_routes import paths as json_paths
 from serving.http.openapi import document
-from serving.page.routes import paths
 from tests.paths import ROOT
 from tests.serving.conftest import Start
 
 
 def test_the_generated_files_are_those_of_the_document(start: Start) -> None:
     """The reader sends its keys in another order, which would be the order of fields."""
-    described = document(paths, asks_for_keys=False)
+    described = document(json_paths, asks_for_keys=False)
     assert start().test_client().get("/openapi.json").get_json() == described
-    for path, text in files(described).items():
+    for path, text in files(document(no_console)).items():
         assert path.read_text() == text, f"{path.relative_to(ROOT)} is stale: run `make clients` and commit it"
 
 
 def test_every_list_and_event_operation_has_a_method_in_both_languages() -> None:
-    described = document(paths)
+    described = document(no_console)
     texts = {path.name: text for path, text in files(described).items()}
     wanted = [o for said in described["paths"].values() for o in said.values() if {"lists", "events"} & set(o["tags"])]
     assert len(wanted) == len(api_of(described).operations) > 16
@@ -34,7 +34,7 @@ def test_every_list_and_event_operation_has_a_method_in_both_languages() -> None
 
 
 def test_other_query_parameters_than_the_usual_get_a_type_of_their_own() -> None:
-    described = document(paths)
+    described = document(no_console)
     said = described["paths"]["/api/recommendations/startups/for-developer/popular"]["get"]
     role = {"name": "role", "in": "query", "schema": {"enum": ["developer", "investor"]}, "description": "whose"}
     said["parameters"] = [*said["parameters"], role]
