@@ -32,8 +32,8 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.release import NOTHING_LIVE, Release, popular_list, release_lists
 from models.schema import FACET_REASONS, Entity, Method, Surface, words_by_code
 from models.sentences import sentences
+from models.settings.lists_export import LIST_FORMATS
 from models.settings.settings import Settings
-from models.settings.tables import LIST_FORMATS
 from pipelines.export.copy_rows import Pieces, as_bytes, copy_tables, packed_ids
 from pipelines.postgres import engine, transaction
 from pipelines.redis_client import current_release

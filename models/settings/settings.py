@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared, declared
 from models.settings.environment import Environment
+from models.settings.lists_export import ListsExport
 from models.settings.load import found, place
 from models.settings.modes import MODES, SETTINGS
 from models.settings.tables import (
@@ -25,7 +26,6 @@ from models.settings.tables import (
     Gate,
     Holdout,
     Lists,
-    ListsExport,
     Objective,
     Ranking,
     Reader,

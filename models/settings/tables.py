@@ -1,7 +1,4 @@
-"""The tables of matchbook.toml that belong to no model. Models' tables are in models/registry.py.
-
-They are here, not in pipelines or serving: Settings needs all of them, and models imports neither.
-"""
+"""The tables of matchbook.toml that belong to no model (models/registry.py); here, because Settings needs all of them."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from models.errors import SettingsError
 from models.ranker import NOTHING_FITTED
 from models.setting import Idle, Phase, setting
 from models.settings.environment import Instant
+from models.settings.lists_export import ListsExport
 from models.settings.modes import MODES, SETTINGS
 
 
@@ -462,25 +460,6 @@ class Engagement:
         high=366,
         phase=Phase.DEPLOY,
         flat="measured_days",
-    )
-
-
-#: Formats of lists as files, see pipelines/list_files.py.
-LIST_FORMATS = ("parquet", "csv", "jsonl")
-
-
-@dataclass(frozen=True)
-class ListsExport:
-    """Lists as files for warehouses and campaigns, written by the DAG export_lists."""
-
-    target: str = setting(
-        "",
-        "folder, or fsspec URL such as s3://bucket/lists, that gets the live lists as files; empty: none",
-        phase=Phase.DEPLOY,
-    )
-    format: str = setting("parquet", "format of the files", choices=LIST_FORMATS, phase=Phase.DEPLOY)
-    depth: int = setting(
-        0, "places of a list in the files; 0: all that are stored", unit="places", low=0, phase=Phase.DEPLOY
     )
 
 

@@ -19,8 +19,8 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list
 from models.recommender.surface import open_bundles, open_recommender
 from models.schema import TABLE_OF, Role, Surface
+from models.settings.lists_export import LIST_FORMATS
 from models.settings.settings import Settings
-from models.settings.tables import LIST_FORMATS
 from models.words import folded
 from pipelines.ingest.rows import table_of
 from pipelines.list_files import EVERYBODY, Block, ListedSurface, blocks, export_lists, names_of
