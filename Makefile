@@ -1,6 +1,7 @@
 # Commands of Matchbook. They need python3 (3.11 or newer, with venv); `make up` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help install up down reset test test-fast test-e2e lint check coverage bench test-browser test-compose lock
+.PHONY: help install up down reset test test-fast test-e2e lint check coverage bench test-browser test-compose \
+    clients lock
 .NOTPARALLEL:
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ LOCAL = $(V) -m pipelines.cli.up
 COMPILE = uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
     $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
 TESTS = $(V) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
-CODE := models pipelines serving local sql dags docker tests benchmarks
+CODE := models pipelines serving local sql dags docker clients tests benchmarks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -55,6 +56,9 @@ test-compose: install ## test the image and the compose file; needs a container 
 
 test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs
 	@$(V) -m pytest -q -m browser tests/browser
+
+clients: install ## write the types and operations of the packages in clients/ again, from the OpenAPI document
+	@$(V) -m clients.generate
 
 # Compiled for the supported platforms, without local version tags and CUDA, which the resolver adds if torch needs it.
 lock: ## compile both locks from requirements.in and requirements-dev.in (needs uv on the PATH)

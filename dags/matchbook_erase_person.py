@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, task
-from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, task_settings
+from matchbook_tasks.rules import LIVE, PUBLISH, Ref, matchbook_dag, task_settings
 
 PARAMS = {
     "person": Param(
@@ -36,9 +36,9 @@ PARAMS = {
 }
 
 
-@task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(hours=4))
+@task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=timedelta(hours=4))
 def erase(**context: Any) -> Ref:
-    """Erase the person everywhere, search for what is left, and return the receipt."""
+    """Erase the person everywhere, search for what is left, and return the receipt. Lists change, so exports start."""
     from pipelines.erase.erase import erase
 
     return erase(task_settings(), context["params"]["person"])

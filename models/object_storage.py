@@ -132,7 +132,7 @@ def _note(root: Path, path: str) -> Path:
 
 
 @contextmanager
-def answering(url: str) -> Iterator[None]:
+def answering(url: str, what: str = "artefact store") -> Iterator[None]:
     """Convert errors of the storage's library to ServiceError, except FileNotFoundError."""
     try:
         yield
@@ -140,7 +140,7 @@ def answering(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # each storage raises its own exceptions
         raise ServiceError(
-            f"the artefact store {url} did not answer ({type(error).__name__}: {error}); check that it "
+            f"the {what} {url} did not answer ({type(error).__name__}: {error}); check that it "
             "is reachable and its credentials are set, then try again"
         ) from error
 

@@ -95,19 +95,20 @@ def matchbook_dag(
     *,
     hours: float,
     cron: str = "",
+    after: Asset | None = None,
     params: dict[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the decorator of every DAG file.
 
-    about: its Markdown page in the UI. often: a tag. hours: time limit of a run. cron: in UTC; "" for a DAG that people
-    trigger, which starts unpaused.
+    about: its Markdown page in the UI. often: a tag. hours: time limit of a run. cron: in UTC. after: an asset whose
+    updates start it. A DAG with neither is triggered by people and starts unpaused.
     """
     return dag(
         dag_id=dag_id,
-        schedule=CronDataIntervalTimetable(cron, timezone="UTC") if cron else None,
+        schedule=CronDataIntervalTimetable(cron, timezone="UTC") if cron else [after] if after else None,
         catchup=False,
         start_date=datetime(2010, 1, 1, tzinfo=UTC),
-        is_paused_upon_creation=None if cron else False,
+        is_paused_upon_creation=None if cron or after else False,
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=hours),
         default_args=DEFAULTS,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared, declared
 from models.settings.environment import Environment
+from models.settings.lists_export import ListsExport
 from models.settings.load import found, place
 from models.settings.modes import MODES, SETTINGS
 from models.settings.tables import (
@@ -70,6 +71,7 @@ class Settings(Environment):
     reader: Reader = Reader()
     events: Events = Events()
     engagement: Engagement = Engagement()
+    lists_export: ListsExport = ListsExport()
     airflow: Airflow = Airflow()
     models: tuple[Any, ...] = tuple(ALL_TABLES[name]() for name in _MODELS)
     replaced: tuple[tuple[str, Any], ...] = ()

@@ -1,7 +1,4 @@
-"""The tables of matchbook.toml that belong to no model. Models' tables are in models/registry.py.
-
-They are here, not in pipelines or serving: Settings needs all of them, and models imports neither.
-"""
+"""The tables of matchbook.toml that belong to no model (models/registry.py); here, because Settings needs all of them."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from models.errors import SettingsError
 from models.ranker import NOTHING_FITTED
 from models.setting import Idle, Phase, setting
 from models.settings.environment import Instant
+from models.settings.lists_export import ListsExport
 from models.settings.modes import MODES, SETTINGS
 
 
@@ -495,5 +493,6 @@ TABLES: dict[str, type] = {
     "reader": Reader,
     "events": Events,
     "engagement": Engagement,
+    "lists_export": ListsExport,
     "airflow": Airflow,
 }

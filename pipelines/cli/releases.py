@@ -1,4 +1,4 @@
-"""Make releases (`build`, `score`, `publish`); show them (`releases`, `compare`, `lists`, `explain`, `check`).
+"""Make releases (`build`, `score`, `publish`); show them (`releases`, `compare`, `explain`, `check`).
 
 `promote` and `rollback` change the live release.
 """
@@ -9,31 +9,24 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models import registry
-from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.batch import Owners
-from models.data.profile_text import text_of
 from models.errors import BundleError, DataError, ReleaseNotFound
 from models.experiments import arm_on, experiments_of
 from models.list_version import ListVersion, version_of
-from models.lists.ranked_lists import RankedLists
-from models.lists.release import Release, popular_list, release_lists
+from models.lists.release import Release
 from models.recommender.explain import explain, explain_item
 from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, unserved, with_settings
-from models.schema import TABLE_OF, Entity, Method, Role, Surface
+from models.schema import Entity, Method, Surface
 from models.settings.settings import Settings
-from models.words import folded
 from pipelines.cli import instant
 from pipelines.export.checks import check_contract
 from pipelines.gate.compare import compare_releases, table
-from pipelines.ingest.rows import table_of
 from pipelines.postgres import engine, migrate
 from pipelines.publish.history import list_releases, promote, release_of, rollback
 from pipelines.publish.publish import publish_release
@@ -41,7 +34,6 @@ from pipelines.refresh.changes import known_events, texts_of_later
 from pipelines.refs import Ref
 from pipelines.run.run import parse_instant
 from pipelines.run_build import run_build, score_newest
-from pipelines.score.shards import score_owners
 from pipelines.store.artifacts import Artifacts
 
 
@@ -112,14 +104,6 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     back = steps.add_parser("rollback", help="make the previously live build live again")
     back.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
     back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run)))
-    lists = steps.add_parser("lists", help="one JSON line per owner of a surface")
-    lists.add_argument("--surface", required=True, choices=SURFACES)
-    lists.add_argument("--release", help="default: the live one")
-    lists.add_argument("--depth", type=int, help="places per list; default: all that are stored")
-    lists.add_argument(
-        "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows from their profiles only"
-    )
-    lists.set_defaults(run=_lists)
     why = steps.add_parser("explain", help="explain one owner's list, or with --item why an item is or is not in it")
     why.add_argument("surface", choices=SURFACES)
     why.add_argument("owner")
@@ -133,60 +117,6 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _releases(settings: Settings, args: argparse.Namespace) -> None:
     for release in list_releases(settings):
         print(json.dumps(release))
-
-
-def _lists(settings: Settings, args: argparse.Namespace) -> None:
-    surface, release = Surface(args.surface), release_of(settings, args.release)
-    directory = Artifacts(settings).directory(release.id)
-    entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
-    items = entities[surface.item].ids.ids
-    if args.profiles:
-        names, lists = from_profiles(settings, release, surface, args.profiles)
-        _write(lists, names, items, args.depth)
-    else:
-        for shard in release_lists(directory, release, surface):
-            _write(shard, entities[surface.owner].ids.ids[shard.owner], items, args.depth)
-    _write(popular_list(directory, release, surface), np.array(["*"]), items, args.depth)
-
-
-def from_profiles(
-    settings: Settings, release: Release, surface: Surface, path: Path
-) -> tuple[NDArray[Any], RankedLists]:
-    """Return lists for the rows of a users.csv (or startups.csv), as the live fallback would make them."""
-    key = f"{surface.owner}_id"
-    table = table_of(path, TABLE_OF[surface.owner].names).to_pandas()
-    if key not in table:
-        raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
-    recorded = settings.with_recorded(release.settings)
-    recipe = open_recommender(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
-    mine = table
-    if "role" in table and key == "user_id":
-        mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
-    owners = recipe.unseen_owners(
-        [
-            text_of(recipe.owners.known_fields({str(k): str(v) for k, v in row.items()}))
-            for row in mine.to_dict("records")
-        ]
-    )
-    out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
-    return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
-
-
-def _write(lists: RankedLists, owners: NDArray[Any], items: NDArray[Any], depth: int | None) -> None:
-    """Print one JSON line per list."""
-    sources = registry.sources()
-    for i in range(len(lists)):
-        row = lists.row(i)
-        row = slice(row.start, min(row.stop, row.start + depth)) if depth else row
-        line = {
-            "owner": str(owners[i]),
-            "items": items[lists.item[row]].tolist(),
-            "scores": np.round(lists.score[row].astype(float), 6).tolist(),
-            "method": Method.of_code(int(lists.method[i])).value,
-            "ranker": ranker.kind if (ranker := registry.ranker(int(lists.ranker[i]))) else None,
-            "sources": [[s.name for s in sources if c & s.bit] for c in lists.source[row].tolist()],
-        }
-        sys.stdout.write(json.dumps(line) + "\n")
 
 
 def _explain(settings: Settings, args: argparse.Namespace) -> None:

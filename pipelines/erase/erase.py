@@ -56,6 +56,7 @@ ELSEWHERE = (
     "the platform's own tables: they may still name the person, although Matchbook ignores those rows",
     "imported data folders outside MATCHBOOK_HOME (DATA=), bundles named by ALS_MODEL_PATH and similar variables",
     "an Airflow whose metadata and logs MATCHBOOK_AIRFLOW_DATABASE_URL and MATCHBOOK_AIRFLOW_LOGS do not name",
+    "files of lists outside [lists_export] target, and copies of those inside; export_lists replaces those inside",
     "backups, PostgreSQL's write-ahead log and dead rows, Redis's append-only file until it is next rewritten",
     "logs elsewhere: of a proxy, of containers, of tasks on other machines",
 )

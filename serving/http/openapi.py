@@ -1,8 +1,12 @@
-"""Make `/openapi.json`, the OpenAPI document of this API, from the constants of the code."""
+"""Make `/openapi.json`, the OpenAPI document of this API, from the constants of the code.
+
+The packages in clients/ are generated from it: `make clients`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from models import registry
@@ -15,7 +19,16 @@ from serving.http.events import EVENTS_MOST
 from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
 from serving.http.routes import PREFIX
 
+#: Tags of operations. The packages in clients/ have lists and events, whose requests may all be repeated.
+LISTS, EVENTS, OPERATIONS, PAGE = "lists", "events", "operations", "page"
+TAGS = {
+    LISTS: "Ranked lists, which your backend shows",
+    EVENTS: "What people did, which your backend sends",
+    OPERATIONS: "Health, metrics and this document",
+    PAGE: "Questions behind the console; they may change in any version",
+}
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+EXAMPLE_ID = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
 Schema = dict[str, Any]
 #: Makes the paths of the JSON about lists from the owner parameter of each surface and a function that describes one.
 PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema]], Schema]
@@ -23,13 +36,17 @@ PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema]], Schema]
 
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
     """Make the OpenAPI 3.1 document of a reader with or without API keys."""
-    paths: Schema = {}
-    for surface in Surface:
-        paths |= _surface_paths(surface)
-    paths |= _other_paths() | page_paths({s: _owner(s) for s in Surface}, _asked)
-    if not asks_for_keys:
-        for operation in (o for path in paths.values() for o in path.values()):
-            operation["security"] = []
+    tagged = {
+        LISTS: {path: said for s in Surface for path, said in _surface_paths(s).items()},
+        EVENTS: {"/api/events": {"post": _taking()}},
+        OPERATIONS: _other_paths(),
+        PAGE: page_paths({s: _owner(s) for s in Surface}, _asked),
+    }
+    for tag, found in tagged.items():
+        for path, method, operation in operations({"paths": found}):
+            operation |= {"tags": [tag], "operationId": _operation_id(path, method)}
+            if not asks_for_keys:
+                operation["security"] = []
     return {
         "openapi": "3.1.0",
         "info": {
@@ -37,7 +54,8 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
             "version": "1",
             "description": "Ranked lists of startups for users and of users for startups, stored or computed live.",
         },
-        "paths": paths,
+        "tags": [{"name": tag, "description": about} for tag, about in TAGS.items()],
+        "paths": {path: said for found in tagged.values() for path, said in found.items()},
         "components": {
             "schemas": _schemas(),
             "parameters": _parameters(),
@@ -47,28 +65,27 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
     }
 
 
+def operations(described: Mapping[str, Any]) -> Iterator[tuple[str, str, Schema]]:
+    """Yield path, method and description of each operation of a document."""
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def _operation_id(path: str, method: str) -> str:
+    """Return `startups_for_developer_popular`, `post_events`: the words of a path without its prefix and parameters.
+
+    What is asked by POST but only reads has no verb.
+    """
+    words = re.sub(r"/\{\w+\}|\W+", " ", path.removeprefix(PREFIX).removeprefix("/api")).replace("_", " ").split()
+    verb = [method] if method != "get" and not path.startswith(PREFIX) else []
+    return "_".join([*verb, *(words or ["page"])])
+
+
 def _surface_paths(surface: Surface) -> Schema:
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
     query = [_ref("parameters", p) for p in ("limit", "offset", *FILTERS, "exclude")]
-    owner = _owner(surface)
-    ids = {
-        "type": "object",
-        "required": ["ids"],
-        "properties": {
-            "ids": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": OWNERS_MOST,
-                "items": {"type": "string", "pattern": UUID_PATTERN},
-            }
-        },
-    }
-    many = {
-        "type": "object",
-        "required": ["lists"],
-        "additionalProperties": False,
-        "properties": {"lists": {"type": "object", "additionalProperties": _ref("schemas", schema)}},
-    }
+    owner, ids, many = _owner(surface), _ref("schemas", "OwnerIds"), _ref("schemas", f"{schema}s")
     return {
         f"{at}/{{owner}}": _get("one", f"{surface}: the list of one {surface.owner}", schema, [owner, *query]),
         f"{at}/popular": _get("popular", f"{surface}: the popular list, the same for everyone", schema, query),
@@ -91,25 +108,15 @@ def _owner(surface: Surface) -> Schema:
         "in": "path",
         "required": True,
         "description": f"id of the {surface.owner}",
-        "schema": {"type": "string", "pattern": UUID_PATTERN},
+        "schema": _id(),
     }
 
 
 def _other_paths() -> Schema:
     health = {"description": "what is up and what is down", "content": _json(_ref("schemas", "Health"))}
-    ready = {
-        "description": "whether lists can be served",
-        "content": _json(
-            {
-                "type": "object",
-                "required": ["ready", "release"],
-                "properties": {"ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}},
-            }
-        ),
-    }
+    ready = {"description": "whether lists can be served", "content": _json(_ref("schemas", "Ready"))}
     live = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
     return {
-        "/api/events": {"post": _taking()},
         "/health": _plain("health", "The state of this process and its servers", {"200": health, "503": health}),
         "/health/live": _plain(
             "alive", "The process answers", {"200": {"description": "it does", "content": _json(live)}}
@@ -127,20 +134,12 @@ def _other_paths() -> Schema:
 
 
 def _taking() -> Schema:
-    events = {
-        "type": "object",
-        "required": ["events"],
-        "properties": {
-            "events": {"type": "array", "minItems": 1, "maxItems": EVENTS_MOST, "items": _ref("schemas", "Event")}
-        },
-    }
-    taken = _closed({"accepted": {"type": "integer", "minimum": 1}})
     return {
         "summary": "Store events, each event id once",
         "security": _needs("events"),
-        "requestBody": {"required": True, "content": _json(events)},
+        "requestBody": {"required": True, "content": _json(_ref("schemas", "Events"))},
         "responses": {
-            "202": {"description": "all were taken", "content": _json(taken)},
+            "202": {"description": "all were taken", "content": _json(_ref("schemas", "Accepted"))},
             **_ERRORS,
             "503": _ref("responses", "NotTaken"),
         },
@@ -192,19 +191,26 @@ def _needs(endpoint: str) -> list[Schema]:
 
 
 def _schemas() -> Schema:
-    error = _closed({k: {"type": "string"} for k in ("code", "expected", "got", "hint")})
+    text = {"type": "string"}
+    lists = {_list_name(s): _list_schema(s.item) for s in Surface}
     return {
-        "Item": _closed(
-            {
-                "id": {"type": "string", "format": "uuid"},
-                "score": _score(),
-                "reasons": {"type": "array", "maxItems": MOST, "items": {"type": "string"}},
-                "sources": {"type": "array", "items": {"enum": [s.name for s in registry.sources()]}},
-            }
-        ),
-        **{_list_name(s): _list_schema(s.item) for s in Surface},
+        "Method": {"enum": [m.value for m in Method], "description": "what made a list"},
+        "Source": {"enum": [s.name for s in registry.sources()], "description": "what proposed an item"},
+        "EventType": {"enum": [k.value for k in EventType]},
+        "Item": _item(),
+        **lists,
+        **{f"{name}s": _lists_schema(name) for name in lists},
+        "OwnerIds": _sent("ids", OWNERS_MOST, _id()),
         "Event": _event(),
-        "Error": _closed({"error": error}),
+        "Events": _sent("events", EVENTS_MOST, _ref("schemas", "Event")),
+        "Accepted": _closed({"accepted": {"type": "integer", "minimum": 1}}),
+        "ErrorDetail": _closed(dict.fromkeys(("code", "expected", "got", "hint"), text)),
+        "Error": _closed({"error": _ref("schemas", "ErrorDetail")}),
+        "Ready": {
+            "type": "object",
+            "required": ["ready", "release"],
+            "properties": {"ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}},
+        },
         "Health": {
             "type": "object",
             "required": ["status", "database_connected", "redis_connected", "release"],
@@ -219,17 +225,52 @@ def _schemas() -> Schema:
     }
 
 
+def _item() -> Schema:
+    item = _closed(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "score": _score(),
+            "reasons": {
+                "type": "array",
+                "maxItems": MOST,
+                "items": {"type": "string"},
+                "description": "sentences, the most specific first",
+            },
+            "sources": {"type": "array", "items": _ref("schemas", "Source")},
+        }
+    )
+    return item | {
+        "examples": [
+            {
+                "id": EXAMPLE_ID,
+                "score": 0.96,
+                "reasons": ["you showed interest in nine education startups", "new on the platform"],
+                "sources": [s.name for s in registry.sources()][:2],
+            }
+        ]
+    }
+
+
+def _sent(name: str, most: int, of: Schema) -> Schema:
+    """Describe a body with one list."""
+    several = {"type": "array", "minItems": 1, "maxItems": most, "items": of}
+    return {"type": "object", "required": [name], "properties": {name: several}}
+
+
 def _event() -> Schema:
-    uuid = {"type": "string", "pattern": UUID_PATTERN}
     return {
         "type": "object",
         "required": ["event_id", "user_id", "startup_id", "type"],
         "additionalProperties": False,
         "properties": {
-            "event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"},
-            "user_id": uuid,
-            "startup_id": uuid,
-            "type": {"enum": [k.value for k in EventType]},
+            "event_id": {
+                "type": "string",
+                "pattern": "^[!-~]{1,128}$",
+                "description": "your choice; an id counts once, so the same events may be sent again",
+            },
+            "user_id": _id(),
+            "startup_id": _id(),
+            "type": _ref("schemas", "EventType"),
             "at": {
                 "type": ["string", "null"],
                 "format": "date-time",
@@ -247,34 +288,43 @@ def _event() -> Schema:
                 "description": "the place in that list, from 1",
             },
         },
+        "examples": [{"event_id": "1", "user_id": EXAMPLE_ID, "startup_id": EXAMPLE_ID, "type": EventType.CLICK.value}],
     }
 
 
 def _list_schema(item: Entity) -> Schema:
     text, number, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
-    method = {"enum": [m.value for m in Method]}
+    method, maybe = _ref("schemas", "Method"), {"type": ["string", "null"]}
     return _closed(
         {
             f"{item}s": {"type": "array", "maxItems": LIMIT_MOST, "items": _ref("schemas", "Item")},
-            "scores": {"type": "object", "additionalProperties": _score()},
+            "scores": {"type": "object", "additionalProperties": _score(), "description": "of the items, by id"},
             "method_used": method,
             "route": method,
             "model_version": text,
             "interaction_count": number,
             "reranked": flag,
             "ranker": {"enum": [*(spec.kind for spec in registry.staged(Stage.RANKER)), None]},
-            "ranker_version": {"type": ["string", "null"]},
+            "ranker_version": maybe,
             "generated_at": {"type": "string", "format": "date-time"},
-            "release": text,
+            "release": text | {"description": "of the whole answer"},
             "source": {"enum": ["cache", "live"]},
-            "stale": flag,
-            "degraded": flag,
-            "known": flag,
-            "total": number,
-            "short": flag,
-            **{f: {"type": ["string", "null"]} for f in ("reason", "answer_id", "experiment", "arm")},
+            "stale": flag | {"description": "the release is old"},
+            "degraded": flag | {"description": "a server or model failed; this is the best available list"},
+            "known": flag | {"description": "whether the platform knows the owner"},
+            "total": number | {"description": "ranks after filtering, before paging"},
+            "short": flag | {"description": "fewer ranks than asked for; `reason` says why"},
+            "reason": maybe,
+            "answer_id": maybe | {"description": "send it back with the events that follow from this answer"},
+            "experiment": maybe,
+            "arm": maybe,
         }
     )
+
+
+def _lists_schema(name: str) -> Schema:
+    by_owner = {"type": "object", "additionalProperties": _ref("schemas", name), "description": "by the owner's id"}
+    return _closed({"lists": by_owner})
 
 
 def _parameters() -> Schema:
@@ -286,7 +336,12 @@ def _parameters() -> Schema:
         "limit": query("limit", _whole(1, LIMIT_MOST, LIMIT_DEFAULT), "places wanted"),
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
         **{f: query(f, several, f"only items of this {f}, in any case; repeat it to allow several") for f in FILTERS},
-        "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, separated by commas"),
+        "exclude": query(
+            "exclude",
+            {"type": "array", "maxItems": EXCLUDE_MOST, "items": _id()},
+            f"up to {EXCLUDE_MOST} ids to leave out, separated by commas",
+        )
+        | {"style": "form", "explode": False},
         "If-None-Match": {
             "name": "If-None-Match",
             "in": "header",
@@ -322,6 +377,10 @@ def _list_name(surface: Surface) -> str:
 
 def _closed(properties: Schema) -> Schema:
     return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}
+
+
+def _id() -> Schema:
+    return {"type": "string", "pattern": UUID_PATTERN}
 
 
 def _score() -> Schema:

@@ -20,6 +20,7 @@ EXPECTED = {
     "build_recommendations",
     "drain_events",
     "erase_person",
+    "export_lists",
     "measure_answers",
     "promote_release",
     "refresh_ranked_lists",

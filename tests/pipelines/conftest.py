@@ -36,6 +36,28 @@ def quick(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Yield the address of an S3 storage, which the environment names as a user's would."""
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "one",
+            "AWS_SECRET_ACCESS_KEY": "two",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }.items():
+            environment.setenv(name, value)
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        address = "http://{}:{}".format(*server.get_host_and_port())
+        environment.setenv("AWS_ENDPOINT_URL", address)
+        yield address
+        server.stop()
+
+
 class PlantedSnapshot:
     """Gives scoring the events of a snapshot."""
 

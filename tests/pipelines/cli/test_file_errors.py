@@ -21,7 +21,7 @@ from models.lists.release import Release
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.__main__ import main
-from pipelines.cli.releases import from_profiles
+from pipelines.cli.lists import from_profiles
 from tests.as_somebody import NOBODY, called, needs_root
 from tests.marketplace.tiny import write_tiny_marketplace
 

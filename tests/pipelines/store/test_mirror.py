@@ -10,7 +10,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from models.errors import DataError, ServiceError
 from models.object_storage import COMPLETE, WHOLE, Storage, download
@@ -19,26 +18,6 @@ from pipelines.store.artifacts import Artifacts, copy_artifacts
 from pipelines.store.mirror import EVERY, pull, push
 
 KIND, NAME = "bundles/als_v1", "20240501T000000Z-0123abcd"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """Yield the address of an S3 storage, which the environment names as a user's would."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "one",
-            "AWS_SECRET_ACCESS_KEY": "two",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-        }.items():
-            environment.setenv(name, value)
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        address = "http://{}:{}".format(*server.get_host_and_port())
-        environment.setenv("AWS_ENDPOINT_URL", address)
-        yield address
-        server.stop()
 
 
 @pytest.fixture(params=["memory", "local", "s3"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import jsonschema
 
 from models.schema import Role, Surface
 from serving.http.callers import PAGES
+from serving.http.openapi import operations
 from tests.serving.conftest import Publish, Start
 
 
@@ -72,3 +74,20 @@ def test_real_answers_are_as_described(
         check("GET", "/health", "/health")
         check("GET", "/health/ready", "/health/ready")
         check("GET", "/health/live", "/health/live")
+
+
+def test_operations_have_unique_ids_and_declared_tags_and_examples_are_valid(start: Start) -> None:
+    """What generators of clients need (clients/)."""
+    described = start().test_client().get("/openapi.json").get_json()
+    found = [operation for _, _, operation in operations(described)]
+    ids = [operation["operationId"] for operation in found]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[a-z][a-z0-9_]*", i) for i in ids), ids
+    assert {"startups_for_developer", "startups_for_developer_popular", "investors_for_startup_many"} <= set(ids)
+    assert {tag for operation in found for tag in operation["tags"]} == {tag["name"] for tag in described["tags"]}
+    given = [
+        (name, e) for name, schema in described["components"]["schemas"].items() for e in schema.get("examples", ())
+    ]
+    assert {name for name, _ in given} >= {"Item", "Event"}
+    for name, example in given:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        jsonschema.Draft202012Validator(schema).validate(example)
