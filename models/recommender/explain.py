@@ -15,7 +15,7 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import SurfaceRecommender
-from models.schema import Entity, EventType, Method, Segment
+from models.schema import EventType, Method, Segment
 from models.scoring.scorer import min_max
 from models.sentences import sentences
 
@@ -94,7 +94,7 @@ def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[
 def _place(
     recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, NDArray[np.float32]], i: int
 ) -> dict[str, Any]:
-    lists, items, founders = ranking.lists, recipe.items, recipe.surface.owner is Entity.STARTUP
+    lists, items, voice = ranking.lists, recipe.items, recipe.surface.voice
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
     return {
@@ -102,7 +102,7 @@ def _place(
         "id": str(recipe.items.ids.text(slice(row, row + 1))[0]),
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
-        "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), founders, row, items.facets, items.labels),
+        "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), voice, row, items.facets, items.labels),
         **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
     }
 

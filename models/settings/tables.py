@@ -13,6 +13,7 @@ from models.ranker import NOTHING_FITTED
 from models.setting import Idle, Phase, setting
 from models.settings.environment import Instant
 from models.settings.modes import MODES, SETTINGS
+from models.similar import SimilarConfig
 
 
 @dataclass(frozen=True)
@@ -432,8 +433,7 @@ class Events:
         512, "Redis memory per client and day for posted events", unit="MB", low=1, phase=Phase.DEPLOY
     )
     strangers_days: float = setting(
-        30.0,
-        "retention of events with unknown ids",
+        30.0, "retention of events with unknown ids",
         unit="days",
         low=1,
         phase=Phase.DEPLOY,
@@ -455,13 +455,7 @@ class Engagement:
         flat="attribution_days",
     )
     window_days: float = setting(
-        28.0,
-        "reporting window",
-        unit="days",
-        low=1,
-        high=366,
-        phase=Phase.DEPLOY,
-        flat="measured_days",
+        28.0, "reporting window", unit="days", low=1, high=366, phase=Phase.DEPLOY, flat="measured_days"
     )
 
 
@@ -470,11 +464,7 @@ class Airflow:
     """Airflow's own records."""
 
     keep_days: float = setting(
-        30.0,
-        "retention of runs, audit log and task logs",
-        unit="days",
-        low=2,
-        phase=Phase.DEPLOY,
+        30.0, "retention of runs, audit log and task logs", unit="days", low=2, phase=Phase.DEPLOY
     )
 
 
@@ -483,6 +473,7 @@ TABLES: dict[str, type] = {
     "ranking": Ranking,
     "routing": Routing,
     "lists": Lists,
+    "similar": SimilarConfig,
     "export": Export,
     "train": Train,
     "holdout": Holdout,
