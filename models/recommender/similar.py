@@ -20,12 +20,11 @@ from scipy import sparse
 
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.content import CONTENT_BASED
-from models.content import SPEC as CONTENT
 from models.data.batch import MASK, indptr_of
 from models.data.bundle import Bundle
 from models.data.entities import Entities
-from models.item_neighbours import ITEM_NEIGHBOURS, REVERSE
-from models.item_neighbours import SPEC as NEIGHBOURS
+from models.item_neighbours import ITEM_NEIGHBOURS
+from models.list_version import SIMILAR_BUNDLES
 from models.lists.ranked_lists import RankedLists
 from models.lists.reasons import packed
 from models.recommender.leaves import Leaves
@@ -142,10 +141,10 @@ class SimilarRecommender:
     """Makes the similar lists of one kind. Immutable."""
 
     def __init__(self, kind: Similar, entities: Entities, bundles: Mapping[str, Bundle], config: SimilarConfig) -> None:
-        neighbours = bundles.get((NEIGHBOURS if kind is Similar.STARTUPS else REVERSE).bundle)
+        neighbours, content = (bundles.get(name) for name in SIMILAR_BUNDLES[kind])
         self.kind, self.entities, self._config = kind, entities, config
         self._partners = None if neighbours is None else Partners.of(neighbours, entities)
-        self._content = Content.of(bundles[CONTENT.bundle], entities) if CONTENT.bundle in bundles else None
+        self._content = None if content is None else Content.of(content, entities)
         self._demand = ((1 + entities.count) ** np.float64(config.popularity)).astype(np.float32)
         everybody, items = (np.zeros(len(entities), bool) for _ in range(2))
         everybody[entities.owners_of(kind)], items[entities.items_of(kind)] = True, True
@@ -317,9 +316,3 @@ class SimilarRecommender:
 def open_similar(kind: Similar, bundles: Mapping[str, Bundle], settings: Settings) -> SimilarRecommender:
     """Open the similar lists of one kind. Without neighbours or content, the other decides alone."""
     return SimilarRecommender(kind, entities_of(bundles[CATALOGUE])[kind.owner], bundles, settings.similar)
-
-
-def used_bundles(kind: Similar) -> tuple[str, ...]:
-    """Return the bundles that can order its lists."""
-    neighbours = NEIGHBOURS if kind is Similar.STARTUPS else REVERSE
-    return (CATALOGUE, neighbours.bundle, CONTENT.bundle)

@@ -433,7 +433,8 @@ class Events:
         512, "Redis memory per client and day for posted events", unit="MB", low=1, phase=Phase.DEPLOY
     )
     strangers_days: float = setting(
-        30.0, "retention of events with unknown ids",
+        30.0,
+        "retention of events with unknown ids",
         unit="days",
         low=1,
         phase=Phase.DEPLOY,

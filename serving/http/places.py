@@ -43,9 +43,7 @@ class _Texts(dict[Any, str]):
         return text
 
 
-def places(
-    listing: StoredList, table: ItemTable, voice: int, cut: slice | NDArray[np.int64]
-) -> tuple[str, str]:
+def places(listing: StoredList, table: ItemTable, voice: int, cut: slice | NDArray[np.int64]) -> tuple[str, str]:
     """Encode the places of a cut, and their scores by id, each without the outer brackets. voice: see `ListKind`."""
     item = listing.item[cut]
     numbers = np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist()
