@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -23,7 +24,7 @@ from models.lists.release import MANIFEST, Release, ReleaseDigest, popular_file,
 from models.recommender.exposure import exposure_stats
 from models.recommender.recommend import recommend
 from models.recommender.surface import open_bundles, open_recommender
-from models.schema import LIST_KINDS, Entity, ListKind, Method, Surface
+from models.schema import Entity, ListKind, Method, Surface
 from models.settings.settings import Settings
 from pipelines.erased import check_erased
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
@@ -32,6 +33,7 @@ from pipelines.score.shards import experiment_manifest, open_shards, planned, sh
 from pipelines.store.artifacts import Artifacts, write_private
 
 log = logging.getLogger(__name__)
+_Kind = TypeVar("_Kind", bound=ListKind)
 
 
 def assemble_release(
@@ -146,12 +148,12 @@ def store_release(
     artifacts: Artifacts,
     draft: Release,
     slug: str,
-    lists: Mapping[ListKind, Sequence[RankedLists]],
-    popular: Mapping[ListKind, RankedLists],
+    lists: Mapping[_Kind, Sequence[RankedLists]],
+    popular: Mapping[_Kind, RankedLists],
 ) -> Release:
     """Store shards of lists as a release and fill in the draft's derived fields. slug: of the cutoff."""
     digest = ReleaseDigest()
-    for kind in (kind for kind in LIST_KINDS if kind in lists):
+    for kind in sorted(lists, key=attrgetter("code")):
         digest.add_lists(kind, lists[kind])
     whole = digest.hexdigest(draft.erased)
     release = replace(

@@ -7,9 +7,10 @@ from typing import Any
 
 from models import registry
 from models.data.event import POSITION_MOST
-from models.schema import FILTERS, Entity, EventType, Method, Surface
+from models.schema import FILTERS, INTERACTION_TYPES, LIST_KINDS, Entity, EventType, ListKind, Method, Surface
 from models.sentences import MOST
 from models.spec import Stage
+from serving.http.because import ROWS_DEFAULT, ROWS_MOST
 from serving.http.callers import HEADER, NEEDS
 from serving.http.events import EVENTS_MOST
 from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
@@ -24,6 +25,8 @@ PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema], Callable[
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
     """Make the OpenAPI 3.1 document of a reader with or without API keys."""
     paths: Schema = {}
+    for kind in LIST_KINDS:
+        paths |= _list_paths(kind)
     for surface in Surface:
         paths |= _surface_paths(surface)
     paths |= _other_paths() | page_paths({s: _owner(s) for s in Surface}, _plain, _asked)
@@ -48,9 +51,29 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
 
 
 def _surface_paths(surface: Surface) -> Schema:
+    """Describe what only surfaces have."""
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
-    query = [_ref("parameters", p) for p in ("limit", "offset", *FILTERS, "exclude")]
-    owner = _owner(surface)
+    query, rows = _query_parameters(), _ref("parameters", "rows")
+    name = f"{schema}Rows"
+    return {
+        f"{at}/popular": _get("popular", f"{surface}: the popular list, the same for everyone", schema, query),
+        f"{at}/trending": _get("trending", f"{surface}: the trending list, the same for everyone", schema, query),
+        f"{at}/{{owner}}/because": _asked(
+            "because",
+            f"{surface}: what is similar to the items that an owner engaged with last",
+            _ref("schemas", name),
+            [_owner(surface), rows, *query],
+        ),
+    }
+
+
+def _query_parameters() -> list[Schema]:
+    return [_ref("parameters", p) for p in ("limit", "offset", *FILTERS, "exclude")]
+
+
+def _list_paths(kind: ListKind) -> Schema:
+    at, schema = f"{PREFIX}/{kind}", _list_name(kind)
+    query, owner = _query_parameters(), _owner(kind)
     ids = {
         "type": "object",
         "required": ["ids"],
@@ -70,12 +93,10 @@ def _surface_paths(surface: Surface) -> Schema:
         "properties": {"lists": {"type": "object", "additionalProperties": _ref("schemas", schema)}},
     }
     return {
-        f"{at}/{{owner}}": _get("one", f"{surface}: the list of one {surface.owner}", schema, [owner, *query]),
-        f"{at}/popular": _get("popular", f"{surface}: the popular list, the same for everyone", schema, query),
-        f"{at}/trending": _get("trending", f"{surface}: the trending list, the same for everyone", schema, query),
+        f"{at}/{{owner}}": _get("one", f"{kind}: the list of one {kind.owner}", schema, [owner, *query]),
         f"{at}/many": {
             "post": {
-                "summary": f"{surface}: the lists of several owners, all of one release",
+                "summary": f"{kind}: the lists of several owners, all of one release",
                 "parameters": query,
                 "requestBody": {"required": True, "content": _json(ids)},
                 "security": _needs("many"),
@@ -85,12 +106,12 @@ def _surface_paths(surface: Surface) -> Schema:
     }
 
 
-def _owner(surface: Surface) -> Schema:
+def _owner(kind: ListKind) -> Schema:
     return {
         "name": "owner",
         "in": "path",
         "required": True,
-        "description": f"id of the {surface.owner}",
+        "description": f"id of the {kind.owner}",
         "schema": {"type": "string", "pattern": UUID_PATTERN},
     }
 
@@ -166,7 +187,7 @@ def _get(endpoint: str, summary: str, schema: str, parameters: list[Schema]) -> 
 
 
 def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]) -> Schema:
-    found = {"description": "for the page", "content": _json(schema)}
+    found = {"description": "the answer", "content": _json(schema)}
     return {
         "get": {
             "summary": summary,
@@ -203,6 +224,7 @@ def _schemas() -> Schema:
             }
         ),
         **{_list_name(s): _list_schema(s.item) for s in Surface},
+        **{f"{_list_name(s)}Rows": _rows_schema(s) for s in Surface},
         "Event": _event(),
         "Error": _closed({"error": error}),
         "Health": {
@@ -250,6 +272,25 @@ def _event() -> Schema:
     }
 
 
+def _rows_schema(surface: Surface) -> Schema:
+    row = _closed(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "type": {"enum": [t.value for t in INTERACTION_TYPES if (t.weight or 0) > 0]},
+            "at": {"type": "string", "format": "date-time"},
+            "list": _ref("schemas", _list_name(surface)),
+        }
+    )
+    return _closed(
+        {
+            "because": {"type": "array", "maxItems": ROWS_MOST, "items": row},
+            "release": {"type": "string"},
+            "degraded": {"type": "boolean"},
+            "reason": {"type": ["string", "null"]},
+        }
+    )
+
+
 def _list_schema(item: Entity) -> Schema:
     text, number, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
     method = {"enum": [m.value for m in Method]}
@@ -285,6 +326,7 @@ def _parameters() -> Schema:
     return {
         "limit": query("limit", _whole(1, LIMIT_MOST, LIMIT_DEFAULT), "places wanted"),
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
+        "rows": query("rows", _whole(1, ROWS_MOST, ROWS_DEFAULT), "items that the owner engaged with"),
         **{f: query(f, several, f"only items of this {f}, in any case; repeat it to allow several") for f in FILTERS},
         "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, separated by commas"),
         "If-None-Match": {
@@ -316,8 +358,8 @@ def _responses() -> Schema:
     }
 
 
-def _list_name(surface: Surface) -> str:
-    return "StartupList" if surface.item is Entity.STARTUP else "UserList"
+def _list_name(kind: ListKind) -> str:
+    return "StartupList" if kind.item is Entity.STARTUP else "UserList"
 
 
 def _closed(properties: Schema) -> Schema:

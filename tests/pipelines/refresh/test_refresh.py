@@ -15,7 +15,7 @@ import pytest
 from models.errors import GateClosed, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import release_lists
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, ListKind, Method, Surface
 from pipelines.__main__ import main
 from pipelines.erase.erase import erase
 from pipelines.publish.history import list_releases, promote, rollback
@@ -110,10 +110,11 @@ def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: 
     assert town.refresh(2)["published"] and UUID(CAME).bytes not in town.raw(DEVELOPERS)
 
 
-def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[Surface, RankedLists]:
+def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[ListKind, RankedLists]:
     """Return every list of the live release after a change."""
     directory = Artifacts(town.settings).directory(town.built)
-    return {s: change(RankedLists.concat(list(release_lists(directory, town.release(), s)))) for s in Surface}
+    release = town.release()
+    return {s: change(RankedLists.concat(list(release_lists(directory, release, s)))) for s in release.kinds}
 
 
 def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
@@ -129,7 +130,7 @@ def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
 def test_a_refresh_that_loses_a_list_is_not_stored(town: Town) -> None:
     town.joined(CAME)
     changes = look_for_changes(town.settings, "short", town.at(1))
-    made = {s: made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))[s] for s in Surface}
+    made = made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))
     run = Run.open(town.settings, changes.run)
     with pytest.raises(ReleaseIncomplete, match="1 owners without one"):
         merged(run, town.release(), changes.bundles, made)
