@@ -11,7 +11,7 @@ fifth and asks about the fifth before it.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,15 @@ from models.content import ContentConfig
 from models.content.fit import fit_content
 from models.data.bundle import Bundle
 from models.data.entities import UNKNOWN_TIME, Entities, IdMap
-from models.data.interactions import EVENT_WEIGHTS, Interactions, leaving
+from models.data.interactions import Interactions, leaving
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig
 from models.item_neighbours.fit import fit_neighbours
-from models.metrics.accuracy import places
 from models.metrics.intervals import paired_difference
-from models.recommender.similar import open_similar
-from models.schema import FACETS, STARTUPS, USERS, Entity, EventType, Role, Similar, Table
+from models.schema import FACETS, STARTUPS, USERS, Entity, EventType, Role, Table
 from models.settings.settings import Settings
+from pipelines.evaluate.similar import DEPTH, Queries, queries
 
-SHARE, DEPTH, FACTORS = 0.2, 20, 64
+SHARE, FACTORS = 0.2, 64
 #: By name: what makes implicit's model. K: the neighbours that ours keep too.
 RIVALS: Mapping[str, Callable[[], Any]] = {
     "implicit cosine": lambda: CosineRecommender(K=200, num_threads=1),
@@ -158,51 +157,12 @@ def _entities(entity: Entity, ids: IdMap, role: NDArray[np.int8], count: NDArray
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Queries:
-    """What is asked. kind: of the lists. known: events before the cut, items as columns. item, answer: (q,) rows."""
-
-    name: str
-    kind: Similar
-    known: Interactions
-    item: NDArray[np.int32]
-    answer: NDArray[np.int32]
-    pool: NDArray[np.bool_]
-
-
-def queries(market: Market) -> Iterator[Queries]:
-    startups = np.ones(len(market.startups), bool)
-    yield Queries("startups", Similar.STARTUPS, market.before, *_next(market.later, market.cut_us), startups)
-    for role in Role:
-        mine = market.users.role == role.code
-        theirs = market.later.where(mine[market.later.owner]).transposed()
-        known = market.before.where(mine[market.before.owner]).transposed()
-        if len(theirs):
-            yield Queries(f"{role}s", Similar.USERS, known, *_next(theirs, market.cut_us), mine)
-
-
-def _next(events: Interactions, cut_us: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return every new item that an owner met from the cut on, and the new item that they met before it."""
-    liked = events.where(EVENT_WEIGHTS[events.kind] > 0)
-    order = np.lexsort((np.arange(len(liked)), liked.at, liked.owner))
-    owner, item, at = (column[order] for column in (liked.owner, liked.item, liked.at))
-    first = np.unique(owner.astype(np.int64) * len(events.items) + item, return_index=True)[1]
-    owner, item, at = (column[np.sort(first)] for column in (owner, item, at))
-    asked = np.flatnonzero((at >= cut_us) & np.append(False, owner[1:] == owner[:-1]))
-    return item[asked - 1], item[asked]
-
-
-def hits(lists: NDArray[np.int64], asked: Queries, k: int) -> NDArray[np.float64]:
-    """Return (q,) 1 if the answer is among the first k of the item's list. lists: (items, DEPTH), -1 after the end."""
-    return np.asarray((lists[asked.item, :k] == asked.answer[:, None]).any(axis=1), np.float64)
-
-
 def theirs(model: Any, asked: Queries) -> NDArray[np.int64]:
     """Return implicit's similar_items of all asked items, without the item itself and scores of 0."""
-    pairs = asked.known.csr(damping="binary").maximum(0).tocsr().astype(np.float32)
+    pairs = asked.events.csr(damping="binary").maximum(0).tocsr().astype(np.float32)
     pairs.eliminate_zeros()
     model.fit(sparse.csr_matrix(pairs), show_progress=False)
-    lists = np.full((len(asked.known.items), DEPTH), -1, np.int64)
+    lists = np.full((len(asked.events.items), DEPTH), -1, np.int64)
     rows = np.unique(asked.item)
     for row, items, scores in zip(rows.tolist(), *model.similar_items(rows, N=DEPTH + 1), strict=True):
         kept = items[(items != row) & (scores != 0)][:DEPTH]
@@ -210,28 +170,20 @@ def theirs(model: Any, asked: Queries) -> NDArray[np.int64]:
     return lists
 
 
-def ours(bundles: Mapping[str, Bundle], asked: Queries, without: str = "") -> NDArray[np.int64]:
-    """Return the lists that a release would hold. without: the beginning of the names of bundles to leave out."""
-    part = {name: b for name, b in bundles.items() if not (without and name.startswith(without))}
-    recipe = open_similar(asked.kind, part, Settings())
-    rows = np.unique(asked.item).astype(np.int32)
-    found = recipe.lists(rows)
-    lists = np.full((len(asked.known.items), DEPTH), -1, np.int64)
-    lists[rows] = places(found.indptr, found.item, DEPTH)
-    return lists
-
-
 def table(market: Market) -> list[str]:
-    bundles, lines = market.bundles(), []
-    for asked in queries(market):
-        demand = np.asarray((asked.known.csr(damping="binary") > 0).sum(axis=0)).ravel() * asked.pool
+    bundles, settings, lines = market.bundles(), Settings(), []
+    listed = {Entity.USER: market.users.listed, Entity.STARTUP: market.startups.listed}
+    for asked in queries(market.later, market.cut_us, market.users.role, listed):
+        if not len(asked.item):
+            continue
+        demand = asked.demand
         popular = np.argsort(-demand, kind="stable")[:DEPTH]
-        found = {"most popular": np.tile(popular, (len(asked.known.items), 1))}
+        found = {"most popular": np.tile(popular, (len(asked.events.items), 1))}
         found |= {name: theirs(make(), asked) for name, make in RIVALS.items()}
-        found["common partners alone"] = ours(bundles, asked, "content")
-        found["content alone"] = ours(bundles, asked, "item_neighbours")
-        found["similar lists"] = mine = ours(bundles, asked)
-        new = float((demand[asked.answer] == 0).mean()) if len(asked.answer) else 0.0
+        found["common partners alone"] = asked.lists_of(bundles, settings, 1)
+        found["content alone"] = asked.lists_of(bundles, settings, 0)
+        found["similar lists"] = mine = asked.lists_of(bundles, settings)
+        new = float((demand[asked.answer] == 0).mean())
         lines += [
             f"**{asked.name}**: {len(asked.item):,} queries over {int(asked.pool.sum()):,} items; "
             f"{new:.0%} of the answers have no event before the cut.",
@@ -240,9 +192,9 @@ def table(market: Market) -> list[str]:
             "|---|---|---|---|",
         ]
         for name, lists in found.items():
-            less = paired_difference(hits(mine, asked, 10), hits(lists, asked, 10))
+            less = paired_difference(asked.hits(mine, 10), asked.hits(lists, 10))
             gain = f"{less['mean']:+.4f} [{less['low']:+.4f}, {less['high']:+.4f}]" if lists is not mine else ""
-            means = (f"{hits(lists, asked, k).mean():.4f}" for k in (10, 20))
+            means = (f"{asked.hits(lists, k).mean():.4f}" for k in (10, 20))
             lines.append(f"| {name} | {' | '.join(means)} | {gain} |")
         lines.append("")
     return lines

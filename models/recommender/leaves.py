@@ -31,8 +31,9 @@ class Leaves:
     splits: tuple[tuple[int, float, int, int], ...]
 
     @classmethod
-    def of(cls, vectors: Rows, rows: NDArray[np.int32], most: int = LEAF) -> Leaves:
-        """Divide these rows of (n, d) vectors into leaves of at most `most`."""
+    def of(cls, vectors: Rows, rows: NDArray[np.int32], most: int | None = None) -> Leaves:
+        """Divide these rows of (n, d) vectors into leaves of at most `most`, by default LEAF."""
+        most = most or LEAF
         leaves: list[NDArray[np.int32]] = []
         splits: list[tuple[int, float, int, int]] = []
 

@@ -190,7 +190,6 @@ def test_a_reason_counts_what_the_same_people_did() -> None:
 
 def test_many_profiles_are_compared_within_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.recommender.leaves.LEAF", 8)
-    monkeypatch.setattr(similar.Leaves.of.__func__, "__defaults__", (8,))
     recipe = opened(Similar.STARTUPS, "item_neighbours")
     lists, w = everybody(Similar.STARTUPS, recipe), world()
     right = w.startup_group[lists.item] == w.startup_group[_of(Similar.STARTUPS, lists)]
