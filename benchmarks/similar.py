@@ -79,13 +79,15 @@ class Market:
             startups.rows_of(events["startup_id"].to_numpy(str)),
         )
         code = {kind.value: kind.code for kind in EventType}
-        kind = events["interaction_type"].map(code).to_numpy(np.int8)
+        kind = events["interaction_type"].map(code).to_numpy().astype(np.int8)
         there = (owner >= 0) & (item >= 0)
         every = Interactions(users, startups, owner[there], item[there], kind[there], at[there])
         before = every.before(cut_us)
         met = known["startups"].index.isin(events.loc[at < cut_us, "startup_id"])
         known["startups"].loc[~met, "stage"] = ""  # the type of the first round would give the future away
-        roles = known["users"]["role"].map({role.value: role.code for role in Role}).fillna(-1).to_numpy(np.int8)
+        roles = (
+            known["users"]["role"].map({role.value: role.code for role in Role}).fillna(-1).to_numpy().astype(np.int8)
+        )
         return cls(
             _entities(Entity.USER, users, roles, before.counts()),
             _entities(

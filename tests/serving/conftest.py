@@ -35,7 +35,7 @@ from models.popularity.fit import fit_popularity
 from models.recommender.recommend import recommend
 from models.recommender.similar import open_similar
 from models.recommender.surface import SurfaceRecommender, open_recommender
-from models.schema import EventType, ListKind, Role, Similar, Surface
+from models.schema import LIST_KINDS, EventType, ListKind, Role, Similar, Surface
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.assemble import store_release
@@ -145,7 +145,7 @@ def settings(settings: Settings) -> Settings:
 def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> Publish:
     """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id.
 
-    experiments: recorded in its manifest; no stored list belongs to an arm.
+    experiments: recorded in its manifest; no stored list belongs to an arm. kinds: of its lists.
     """
 
     def make(
@@ -153,11 +153,12 @@ def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> P
         backwards: bool = False,
         generated: datetime | None = None,
         experiments: Sequence[Mapping[str, Any]] = (),
+        kinds: Sequence[ListKind] = LIST_KINDS,
     ) -> str:
         artifacts = Artifacts(settings)
         slug = f"202004{day:02d}T000000Z"
         versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}
-        lists = {s: [_backwards(own) if backwards else own] for s, (own, _) in scored.items()}
+        lists = {s: [_backwards(own) if backwards else own] for s, (own, _) in scored.items() if s in kinds}
         draft = Release(
             id="",
             as_of=f"2020-04-{day:02d}T00:00:00+00:00",
@@ -346,7 +347,7 @@ def server() -> Iterator[OwnRedis]:
         yield server
 
 
-def ask_list(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
+def ask_list(app: Flask, surface: ListKind, tail: str, **query: Any) -> Body:
     """Ask for a list, by default of 100 places."""
     return ask(app, tail, {"limit": 100} | query, surface)
 

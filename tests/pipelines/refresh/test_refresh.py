@@ -14,10 +14,11 @@ import pytest
 
 from models.errors import GateClosed, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.lists.release import release_lists
-from models.schema import Entity, ListKind, Method, Surface
+from models.lists.release import popular_list, release_lists
+from models.schema import Entity, ListKind, Method, Role, Similar, Surface
 from pipelines.__main__ import main
 from pipelines.erase.erase import erase
+from pipelines.publish.assemble import store_release
 from pipelines.publish.history import list_releases, promote, rollback
 from pipelines.publish.publish import publish_release
 from pipelines.refresh.merge import merged
@@ -164,3 +165,28 @@ def test_scoring_the_newest_snapshot_passes_over_what_a_refresh_stored(town: Tow
     scored = score_newest(town.settings)
     assert scored["lists"] == town.release(town.built).lists
     assert Path(Artifacts(town.settings).directory(scored["release"])).is_dir()
+
+
+def test_newcomers_have_similar_lists_by_content_and_all_others_keep_theirs(town: Town) -> None:
+    before = {kind: town.raw(kind) for kind in Similar}
+    town.opened(NEW)
+    town.joined(CAME, role="investor")
+    assert town.refresh(1)["published"]
+    for kind, owner in ((Similar.STARTUPS, NEW), (Similar.USERS, CAME)):
+        mine = town.listing(kind, owner)
+        assert mine.method is Method.CONTENT_BASED and len(mine.item) and mine.part == 1
+        assert {k: v for k, v in town.raw(kind).items() if k != UUID(owner).bytes} == before[kind]
+    users = town.entities()[Entity.USER]
+    assert {int(users.role[r]) for r in town.listing(Similar.USERS, CAME).item} == {Role.INVESTOR.code}
+
+
+def test_a_refresh_of_a_release_without_similar_lists_makes_none(town: Town) -> None:
+    artifacts = Artifacts(town.settings)
+    release, directory = town.release(), artifacts.directory(town.built)
+    lists = {s: list(release_lists(directory, release, s)) for s in Surface}
+    popular = {s: popular_list(directory, release, s) for s in Surface}
+    older = store_release(artifacts, release, release.id.rpartition("-")[0], lists, popular)
+    promote(town.settings, older.id)
+    assert town.live == older.id and older.kinds == tuple(Surface)
+    town.opened(NEW)
+    assert town.refresh(1)["published"] and town.release().kinds == tuple(Surface)
