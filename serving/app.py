@@ -1,4 +1,4 @@
-"""Assemble the reader: make each part once and turn errors into JSON without a stack trace."""
+"""Assemble the reader: make each part once and turn errors into JSON or a page without a stack trace."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ from serving.because import Because
 from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
 from serving.clients.redis import LISTS, Cache
+from serving.console.insight import Insight
+from serving.console.json_routes import json_routes
+from serving.console.json_routes import paths as json_paths
+from serving.console.overview import Overview
+from serving.console.pages import console
+from serving.console.refusals import error_page, wants_page
+from serving.console.sign_in import asked_to_sign_in
 from serving.filters import Hidden
 from serving.http.access import Access
 from serving.http.answer_ids import AnswerIds
@@ -29,9 +36,6 @@ from serving.http.requests import attach_headers, cap_requests
 from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live.recommender import LiveRecommender
-from serving.page.insight import Insight
-from serving.page.routes import page_routes
-from serving.page.routes import paths as page_paths
 from serving.releases import Releases, StoredFiles, load_from_files, load_release
 
 log = logging.getLogger("matchbook.reader")
@@ -77,9 +81,10 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.register_blueprint(event_routes(cache, ids, lists.hidden))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
     insight = Insight(cache, database, lists, live)
-    app.register_blueprint(page_routes(insight))
+    app.register_blueprint(json_routes(insight))
+    app.register_blueprint(console(app, settings, callers, Overview(settings, releases)))
     app.add_url_rule("/metrics", "metrics", access.metrics)
-    described = document(page_paths, settings.asks_for_keys)
+    described = document(json_paths, settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)
@@ -92,6 +97,8 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
 def _map_errors(app: Flask) -> None:
     @app.errorhandler(RequestError)
     def malformed(error: RequestError) -> tuple[Response, int]:
+        if isinstance(error, NotIdentified) and wants_page():
+            return asked_to_sign_in(), 303
         response, status = _error(error.status, error.code, error.expected, error.got[:200], error.hint)
         if error.retry_after_s:
             response.headers["Retry-After"] = str(error.retry_after_s)
@@ -113,7 +120,7 @@ def _map_errors(app: Flask) -> None:
         return _error(
             error.code or 500,
             error.name.lower().replace(" ", "_"),
-            "a route of /openapi.json",
+            "a page of the navigation" if wants_page() else "a route of /openapi.json",
             f"{request.method} {request.path}"[:200],
             error.description or error.name,
         )
@@ -126,6 +133,8 @@ def _map_errors(app: Flask) -> None:
 
 
 def _error(status: int, code: str, expected: str, got: str, hint: str) -> tuple[Response, int]:
+    if wants_page():
+        return error_page(status, expected, got, hint), status
     said: dict[str, Any] = {"error": {"code": code, "expected": expected, "got": got, "hint": hint}}
     return jsonify(said), status
 

@@ -216,7 +216,7 @@ class Settings(Environment):
 
     @property
     def asks_for_keys(self) -> bool:
-        return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
+        return self.api_keys == "on" or (self.api_keys == "auto" and not is_loopback(self.reader_host))
 
     @property
     def reader_address(self) -> str:
@@ -261,7 +261,8 @@ def _with_driver(url: str) -> str:
     return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

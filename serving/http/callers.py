@@ -19,12 +19,14 @@ log = logging.getLogger("matchbook.reader")
 
 HEADER = "X-API-Key"
 NOBODY = "none"  # a caller without a key
+PAGES, COOKIE = "console", "matchbook_key"  # the blueprint of the pages, and the cookie that only they accept
+#: Pages that need no key. All other pages need the scope admin.
+OPEN_PAGES = frozenset({"file", "sign_in"})
 #: The scope that each endpoint needs; None: no key. An endpoint that is not here needs the scope admin.
 NEEDS: Mapping[str, Scope | None] = {
     "alive": None,
     "ready": None,
     "openapi": None,
-    "file": None,  # the page is public, its data is not
     "one": Scope.READ,
     "many": Scope.READ,
     "popular": Scope.READ,
@@ -78,8 +80,8 @@ class Callers:
     """Checks the key of each request first and sets `g.caller` to its id."""
 
     def __init__(self, settings: Settings) -> None:
-        self._asks, self._file = settings.asks_for_keys, KeyFile(settings.api_keys_file)
-        if not self._asks:
+        self.asks, self._file = settings.asks_for_keys, KeyFile(settings.api_keys_file)
+        if not self.asks:
             log.info("API keys: off, anyone who reaches %s may ask", settings.reader_host)
         elif not self._file.keys():
             log.warning("API keys: on, but %s holds none: nobody may ask", settings.api_keys_file)
@@ -88,26 +90,34 @@ class Callers:
         app.before_request(self._admit)
 
     def _admit(self) -> None:
-        if not self._asks:
+        if not self.asks:
             g.caller = OPEN
             return
         rule = request.url_rule
-        endpoint = rule.endpoint.rpartition(".")[2] if rule else ""
-        needed = NEEDS.get(endpoint, Scope.ADMIN)
+        blueprint, _, endpoint = rule.endpoint.rpartition(".") if rule else ("", "", "")
+        is_page = blueprint == PAGES
+        needed = NEEDS.get(endpoint, Scope.ADMIN) if not is_page else None if endpoint in OPEN_PAGES else Scope.ADMIN
         if needed is None:
             return
-        key = self._identified(request.environ.get("HTTP_X_API_KEY", ""))  # HEADER, without parsing all headers
+        given = request.environ.get("HTTP_X_API_KEY", "")  # HEADER, without parsing all headers
+        key = self._identified(given or (request.cookies.get(COOKIE, "") if is_page or rule is None else ""))
         g.caller, g.key = key.id, key
         if rule is not None:  # a caller with a key may get a 404
             _check_scope(key, needed)
 
     def reader(self, given: str) -> str:
         """Return the public id of the key of a list request. Raises NotIdentified, NotAllowed."""
-        if not self._asks:
+        if not self.asks:
             return OPEN
         key = self._identified(given)
         _check_scope(key, Scope.READ)
         return key.id
+
+    def admin(self, given: str) -> ApiKey:
+        """Return the key that somebody signs in with. Raises NotIdentified, NotAllowed."""
+        key = self._identified(given)
+        _check_scope(key, Scope.ADMIN)
+        return key
 
     def _identified(self, given: str) -> ApiKey:
         """Find the key of a request. Raises NotIdentified, which never repeats the key."""

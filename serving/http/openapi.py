@@ -18,8 +18,8 @@ from serving.http.routes import PREFIX
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Schema = dict[str, Any]
-#: Makes the paths of the page from the owner parameter of each surface and two functions that describe an operation.
-PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema], Callable[..., Schema]], Schema]
+#: Makes the paths of the JSON about lists from the owner parameter of each surface and a function that describes one.
+PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema]], Schema]
 
 
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
@@ -29,7 +29,7 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
         paths |= _list_paths(kind)
     for surface in Surface:
         paths |= _surface_paths(surface)
-    paths |= _other_paths() | page_paths({s: _owner(s) for s in Surface}, _plain, _asked)
+    paths |= _other_paths() | page_paths({s: _owner(s) for s in Surface}, _asked)
     if not asks_for_keys:
         for operation in (o for path in paths.values() for o in path.values()):
             operation["security"] = []

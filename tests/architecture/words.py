@@ -23,7 +23,7 @@ LIST = ROOT / "tests" / "architecture" / "words.toml"
 ALLOWED = ROOT / "tests" / "architecture" / "words-allowed.txt"
 SENTENCE_WORDS = 40
 
-FOREIGN = {"golden", "compose-spec"}  # stored formats, and a schema of others
+FOREIGN = {"golden", "compose-spec", "vendored"}  # stored formats, and files of others
 PROSE = {".md"}
 COMMENTED = {".toml": "#", ".in": "#", ".sh": "#", ".yml": "#", ".yaml": "#", ".conf": "#", ".sql": "--", ".lua": "--"}
 COMMENTED_NAMES = {"Makefile", "Dockerfile", ".env.example", ".ci/run"}

@@ -39,7 +39,7 @@ def main() -> None:
 def _list(browser: Chromium, up: Settings) -> None:
     _resize(browser, 1100, 680)
     surface, owner = next((s, o) for s, o in marketplace.examples(up) if s.startswith("startups/"))
-    browser.open(f"{up.reader_address}/#{surface}/{owner}")
+    browser.open(f"{up.reader_address}/lists#{surface}/{owner}")
     browser.wait_for(lambda text: "Live:" in text and "ALS" in text)
     _take(browser, "list")
 

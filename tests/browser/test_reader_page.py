@@ -41,7 +41,7 @@ def test_a_list_and_a_missing_startup_are_explained(browser: Chromium, up: Setti
     surface, owner = next((s, o) for s, o in marketplace.examples(up) if s.startswith("startups/"))
     stored = [p["id"] for p in asked(up, f"/api/recommendations/{surface}/{owner}?limit=100")["startups"]]
     expected = stored[:10]
-    browser.open(f"{up.reader_address}/#{surface}/{owner}")
+    browser.open(f"{up.reader_address}/lists#{surface}/{owner}")
     browser.wait_for(lambda text: "Live:" in text and "ALS" in text)
     assert shown(browser) == expected
     assert browser.ask("document.querySelectorAll('#list meter').length") > len(expected)
@@ -59,7 +59,7 @@ def test_a_list_and_a_missing_startup_are_explained(browser: Chromium, up: Setti
 
 
 def test_somebody_is_found_and_chosen_by_keyboard(browser: Chromium, up: Settings) -> None:
-    browser.open(f"{up.reader_address}/")
+    browser.open(f"{up.reader_address}/lists")
     browser.wait_for(lambda text: "Live:" in text)
     surface = browser.ask("document.getElementById('surface').value")
     found = asked(up, f"/api/find/{surface}/owners?q=be")["found"]
@@ -75,7 +75,7 @@ def test_somebody_is_found_and_chosen_by_keyboard(browser: Chromium, up: Setting
 
 
 def test_everything_that_is_asked_for_has_a_label(browser: Chromium, up: Settings) -> None:
-    browser.open(f"{up.reader_address}/")
+    browser.open(f"{up.reader_address}/lists")
     browser.wait_for(lambda text: "Live:" in text)
     bare = browser.ask("[...document.querySelectorAll('input, select')].filter(e => !e.labels.length).map(e => e.id)")
     assert bare == []

@@ -88,6 +88,9 @@ def test_live_and_degraded_lists_are_not_to_be_kept(
         (f"{AT}/popular", 200),
         (f"{AT}/42", 400),
         ("/nowhere", 404),
+        ("/", 200),
+        ("/lists", 200),
+        ("/sign-in", 303),
     ],
 )
 def test_every_answer_has_security_headers(start: Start, publish: Publish, rows: str, path: str, status: int) -> None:
@@ -99,7 +102,7 @@ def test_every_answer_has_security_headers(start: Start, publish: Publish, rows:
     assert policy["frame-ancestors"] == policy["object-src"] == policy["base-uri"] == "'none'"
     assert not any("unsafe" in value or "*" in value for value in policy.values())
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert len(answer.headers.getlist("Cache-Control")) == 1
     if path != f"{AT}/popular":

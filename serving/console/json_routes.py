@@ -1,39 +1,24 @@
-"""Serve the page at `/`, its script and its API."""
+"""Answer in JSON about single lists: search by name, explain, compare."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from models.errors import RequestError
 from models.schema import Surface
+from serving.console.insight import Insight
 from serving.http.requests import read_id
 from serving.http.routes import caller
-from serving.page.insight import Insight
 
-_HERE = Path(__file__).parent
-#: Address and media type by file.
-FILES = {
-    "index.html": ("/", "text/html"),
-    "page.css": ("/page.css", "text/css"),
-    "page.js": ("/page.js", "text/javascript"),
-}
 WORD_LEAST, WORD_MOST = 2, 80
 
 
-def page_routes(insight: Insight) -> Blueprint:
-    """Make the routes of the page, its two files, and its JSON."""
-    routes = Blueprint("page", __name__)
-    contents = {name: (_HERE / name).read_bytes() for name in FILES}
-
-    def file(name: str) -> Response:
-        return Response(contents[name], mimetype=FILES[name][1])
-
-    for name, (rule, _) in FILES.items():
-        routes.add_url_rule(rule, "file", file, defaults={"name": name})
+def json_routes(insight: Insight) -> Blueprint:
+    """Make the routes of the JSON about single lists."""
+    routes = Blueprint("insight", __name__)
 
     @routes.get("/api/releases")
     def releases() -> Response:
@@ -82,19 +67,12 @@ _TEXT: Schema = {"type": "string"}
 _PLACE: Schema = {"type": ["integer", "null"], "minimum": 1}
 
 
-def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -> Schema:
-    """Return the OpenAPI paths of the page, its files and its API.
+def paths(owner: Mapping[Surface, Schema], asked: Operation) -> Schema:
+    """Return the OpenAPI paths of these routes.
 
-    owner: the parameter of the owner's id. plain, asked: describe an operation without and with a JSON answer.
+    owner: the parameter of the owner's id. asked: describes an operation with a JSON answer.
     """
-    found: Schema = {
-        rule: plain(
-            "file",
-            f"{name}, of the page for people",
-            {"200": {"description": "the file", "content": {kind: {"schema": _TEXT}}}},
-        )
-        for name, (rule, kind) in FILES.items()
-    }
+    found: Schema = {}
     found["/api/releases"] = asked("releases", "The releases in Redis, the live one first", _releases(), [])
     for s in Surface:
         for side in ("owners", "items"):

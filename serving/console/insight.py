@@ -1,4 +1,4 @@
-"""Explain one owner's list, or why an item is not in it, for the page at `/`."""
+"""Explain one owner's list, or why an item is not in it, for people."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OWN = {Entity.STARTUP: "it is their own startup", Entity.USER: "it is their fou
 
 
 class Insight:
-    """Answers the page. Each method raises ServiceError if PostgreSQL, Redis or the models do not answer."""
+    """Answers about single lists. Each method raises ServiceError if PostgreSQL, Redis or the models do not answer."""
 
     def __init__(self, cache: Cache, database: Database, lists: ListReader, live: LiveRecommender) -> None:
         self._cache, self._database, self._lists, self._live = cache, database, lists, live

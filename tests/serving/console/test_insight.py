@@ -30,16 +30,6 @@ def shown(client: FlaskClient, owner: str, surface: str = SURFACE) -> list[str]:
     return [place["id"] for place in body.get("startups", body.get("users"))]
 
 
-def test_the_page_and_its_files_are_there(start: Start) -> None:
-    client = start().test_client()
-    page = client.get("/")
-    assert page.status_code == 200 and page.content_type.startswith("text/html")
-    for file in ("page.css", "page.js"):
-        assert f"/{file}" in page.text
-        assert client.get(f"/{file}").status_code == 200
-    assert "<script>" not in page.text and "style=" not in page.text  # the strict policy allows neither
-
-
 def test_an_owner_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: Execute, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     execute("UPDATE users SET name = 'Ada 100%% Lovelace' WHERE id = %s", owner)

@@ -1,0 +1,62 @@
+"""Make the blueprint of the console: its templates, static files, sign-in and pages."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flask import Blueprint, Flask, render_template, request
+
+from models.settings.settings import Settings
+from serving.console.files import Files
+from serving.console.formats import FILTERS
+from serving.console.forms import FIELD, Forms
+from serving.console.overview import Overview
+from serving.console.sign_in import sign_in_routes, signed_in
+from serving.http.callers import PAGES, Callers
+
+
+class Place(NamedTuple):
+    """An entry of the navigation: address and label."""
+
+    address: str
+    label: str
+
+
+NAVIGATION = (Place("/", "Overview"), Place("/lists", "Lists"))
+
+
+def console(app: Flask, settings: Settings, callers: Callers, overview: Overview) -> Blueprint:
+    """Make the pages. Every page needs the scope admin where the reader asks for keys, except sign-in."""
+    pages = Blueprint(PAGES, __name__, template_folder="templates")
+    files, forms = Files(), Forms(settings)
+    pages.before_request(forms.check)
+    pages.add_url_rule("/static/<path:name>", "file", files.file)
+    sign_in_routes(pages, callers)
+
+    @pages.get("/")
+    def home() -> str:
+        return render_template("overview.html", o=overview.now())
+
+    @pages.get("/lists")
+    def lists() -> str:
+        return render_template("lists.html")
+
+    @pages.app_context_processor
+    def known_to_every_page() -> dict[str, Any]:
+        return {
+            "static": files.url,
+            "form_field": FIELD,
+            "form_token": forms.token,
+            "navigation": NAVIGATION,
+            "here": _here(request.path),
+            "signed_in": signed_in(),
+        }
+
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(FILTERS)
+    return pages
+
+
+def _here(path: str) -> str:
+    """Return the address of the navigation to which a page belongs."""
+    return next((p.address for p in NAVIGATION if p.address != "/" and path.startswith(p.address)), "/" * (path == "/"))
