@@ -133,11 +133,6 @@ class Similar(ListKind):
     STARTUPS = "startups/similar-to", 4, Entity.STARTUP
     USERS = "users/similar-to", 5, Entity.USER
 
-    @classmethod
-    def to(cls, entity: Entity) -> Similar:
-        """Return the kind of lists similar to one entity."""
-        return cls.STARTUPS if entity is Entity.STARTUP else cls.USERS
-
 
 #: Every kind of list of a release, by code.
 LIST_KINDS: tuple[ListKind, ...] = (*Surface, *Similar)

@@ -20,11 +20,14 @@ from models.schema import Entity, EventType, Similar, Surface
 from serving.clients.postgres import OWNERS, Database, OwnerRecord
 from serving.clients.redis import Cache, Found
 from serving.filters import without
-from serving.lists import OPEN, Answer, ListReader
+from serving.lists import OPEN, UNCOUNTED, Answer, ListReader
 from serving.releases import HeldRelease
 
 #: Engaged items whose lists are read, for each row that is wanted: a list may have nothing left.
 SPARE = 3
+_SIMILAR = {kind.owner: kind for kind in Similar}
+_NOTHING_MET = "nothing is known that this owner engaged with"
+_NOTHING_SIMILAR = "nothing is known that is similar to what this owner engaged with"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,25 +77,26 @@ class Because:
         held, hidden = self._lists.releases.held, self._lists.hidden
         if hidden.erased((owner,)) or (surface.owner is Entity.USER and hidden.holds(Entity.USER, owner)):
             self._cache.admit(caller)
-            return Rows(owner, held, (), reason="nothing is known that this owner engaged with")
+            return Rows(owner, held, (), reason=_NOTHING_MET)
         found, trouble = self._since(surface, owner, caller, held)
         try:
             record = self._database.owner(surface.owner, owner, datetime.now(UTC), OWNERS)
         except ServiceError as error:
             record, trouble = None, trouble or str(error)
         if record is not None and record.opted_out:
-            return Rows(owner, held, (), trouble, "nothing is known that this owner engaged with")
+            return Rows(owner, held, (), trouble, _NOTHING_MET)
         met = _met(found, record)
         latest = self._latest(held, surface, met)[: most * SPARE]
-        answers = self._lists.many(Similar.to(surface.item), [item for item, _ in latest]) if latest else []
+        if not latest:
+            return Rows(owner, held, (), trouble, _NOTHING_MET)
+        answers = self._lists.many(_SIMILAR[surface.item], [item for item, _ in latest], UNCOUNTED)
         rows, shown = list[Row](), _barred(met, held.settings.lists.views_are_seen)
         for (item, done), answer in zip(latest, answers, strict=True):
             left = _without(answer, shown)
             if len(left.listing.item) and len(rows) < most:
                 rows.append(Row(item, max(done.kinds, key=lambda k: k.weight or 0), done.at_us, left))
                 shown |= set(left.held.items[surface.item].ids.text(left.listing.item.astype(np.int64)).tolist())
-        reason = "" if rows else "nothing is known that is similar to what this owner engaged with"
-        return Rows(owner, held, tuple(rows), trouble, reason if latest else reason and _NONE)
+        return Rows(owner, answers[0].held, tuple(rows), trouble, "" if rows else _NOTHING_SIMILAR)
 
     def _since(self, surface: Surface, owner: str, caller: str, held: HeldRelease) -> tuple[Found | None, str]:
         """Return what Redis holds for the owner, and an error text, empty on success."""
@@ -108,11 +112,9 @@ class Because:
         if surface.item is Entity.USER:
             role = dict(zip(items, table.ids.rows_of(items).tolist(), strict=True))
             items = [item for item in items if role[item] < 0 or table.role[role[item]] == surface.role.code]
-        told = [(item, met[item]) for item in items if item not in hidden.erased(items)]
+        gone = hidden.erased(items)
+        told = [(item, met[item]) for item in items if item not in gone]
         return sorted(told, key=lambda one: (not any(k.positive for k in one[1].kinds), -one[1].at_us, one[0]))
-
-
-_NONE = "nothing is known that this owner engaged with"
 
 
 def _met(found: Found | None, record: OwnerRecord | None) -> dict[str, _Met]:

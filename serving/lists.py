@@ -30,6 +30,7 @@ from serving.releases import HeldRelease, Releases, instant
 log = logging.getLogger("matchbook.reader")
 
 OPEN = "open"  # the caller if the reader needs no keys
+UNCOUNTED = ""  # the caller of a request that is counted already
 #: Reasons to hide an item from everyone.
 HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(

@@ -324,9 +324,9 @@ class Cache:
         return rate_key(self.keys, caller)
 
     def _counting(self, caller: str) -> list[Command]:
-        """Return the commands that count a request, or none without a limit."""
+        """Return the commands that count a request; none without a limit or a caller, see `UNCOUNTED`."""
         key = self._rate(caller)
-        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit else []
+        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit and caller else []
 
     def _admit(self, counted: Sequence[Any]) -> None:
         """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still serves lists."""
