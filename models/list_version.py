@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from models import registry
+from models import content, item_neighbours, registry
 from models.data.bundle import digest_of
 from models.routing import models_of
-from models.schema import Method, Surface
+from models.schema import Method, Similar, Surface
 from models.setting import Phase
 from models.settings.declared import DECLARED
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Stage
 
+#: The bundles that can order similar lists.
+SIMILAR_BUNDLES: Mapping[Similar, tuple[str, ...]] = {
+    Similar.STARTUPS: (item_neighbours.SPEC.bundle, content.SPEC.bundle),
+    Similar.USERS: (item_neighbours.REVERSE.bundle, content.SPEC.bundle),
+}
 _USUAL = Settings()
 #: Settings that act on finished models. The arms of a release share one value of views_are_seen.
 _ACTING = (*(n for n, d in DECLARED.items() if d.rule.phase is Phase.SERVE), "views_are_seen")
@@ -59,6 +64,14 @@ def version_of(
     }
     whole = " + ".join([*told, *([by] if by else []), f"order/{_digest(ordering)}"])
     return ListVersion(spec.kind if spec else None, by, whole)
+
+
+def similar_version(kind: Similar, bundles: Mapping[str, str], settings: Settings, code: str) -> ListVersion:
+    """Return the version of a similar list: its bundles, and a digest of them, its settings and the code."""
+    there = {name: bundles[name] for name in SIMILAR_BUNDLES[kind] if name in bundles}
+    ordering = {"bundles": there, "settings": asdict(settings.similar), "code": code}
+    told = [f"{name}/{version}" for name, version in there.items()]
+    return ListVersion(None, None, " + ".join([*told, f"order/{_digest(ordering)}"]))
 
 
 @cache

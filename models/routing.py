@@ -76,7 +76,7 @@ def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
     """Return each method's sources: its own, or both halves of the ensemble. Popular has none per owner."""
     named = {source.name: (source,) for source in registry.sources()}
     halves = (ALS if surface.owner is Entity.USER else ALS_REVERSE), TWO_TOWER
-    alone = (m for m in Method if m not in (Method.ENSEMBLE, Method.POPULAR))
+    alone = (m for m in Method if m not in (Method.ENSEMBLE, Method.POPULAR, Method.SIMILAR))
     return {**{m: named[m.value] for m in alone}, Method.ENSEMBLE: halves}
 
 

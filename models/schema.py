@@ -77,19 +77,38 @@ class Role(Coded):
 _ROLES = {str(role): role for role in Role}
 
 
-class Surface(Coded):
-    """One of the four directions.
+class ListKind(Coded):
+    """A kind of lists in a release. The base of `Surface` and `Similar`, whose codes differ.
 
-    value: its URL tail (F01-F04). code. Then the kind of its owners, and the role of its users, who are owners or
-    items.
+    value: its URL tail. code. owner, item: what its lists belong to and what is in them. roles: of its users.
+    voice: the place of its texts in `Source.reason` and others: 0 startups for a user, 1 people for a founder,
+    2 similar startups, 3 similar people.
     """
 
     owner: Entity
+    item: Entity
+    roles: tuple[Role, ...]
+    voice: int
+
+    @property
+    def folder(self) -> str:
+        """Return its folder in a release on disk."""
+        return self.value.replace("/", "-")
+
+
+class Surface(ListKind):
+    """One of the four directions.
+
+    value: its URL tail (F01-F04). code. Then the kind of its owners, and the role of its users, who are owners or
+    items. Models are trained and evaluated for surfaces only.
+    """
+
     role: Role
 
     def __new__(cls, value: str, code: int = -1, owner: Entity = Entity.USER, role: Role = Role.DEVELOPER) -> Self:
         member = cls._made(value, code)
-        member.owner, member.role = owner, role
+        member.owner, member.role, member.roles = owner, role, (role,)
+        member.voice, member.item = (0, Entity.STARTUP) if owner is Entity.USER else (1, Entity.USER)
         return member
 
     STARTUPS_FOR_DEVELOPER = "startups/for-developer", 0, Entity.USER, Role.DEVELOPER
@@ -97,14 +116,34 @@ class Surface(Coded):
     DEVELOPERS_FOR_STARTUP = "developers/for-startup", 2, Entity.STARTUP, Role.DEVELOPER
     INVESTORS_FOR_STARTUP = "investors/for-startup", 3, Entity.STARTUP, Role.INVESTOR
 
-    @property
-    def folder(self) -> str:
-        """Return its folder in a release on disk."""
-        return self.value.replace("/", "-")
 
-    @property
-    def item(self) -> Entity:
-        return Entity.STARTUP if self.owner is Entity.USER else Entity.USER
+class Similar(ListKind):
+    """Similar startups, and similar people: a developer gets developers, an investor investors.
+
+    value: its URL tail. code. Then the kind of owners and items. No model is trained for them, and they are not padded
+    with popular items.
+    """
+
+    def __new__(cls, value: str, code: int = -1, of: Entity = Entity.STARTUP) -> Self:
+        member = cls._made(value, code)
+        member.owner = member.item = of
+        member.roles, member.voice = tuple(Role), 2 if of is Entity.STARTUP else 3
+        return member
+
+    STARTUPS = "startups/similar-to", 4, Entity.STARTUP
+    USERS = "users/similar-to", 5, Entity.USER
+
+
+#: Every kind of list of a release, by code.
+LIST_KINDS: tuple[ListKind, ...] = (*Surface, *Similar)
+
+
+def list_kind(name: str | int) -> ListKind:
+    """Return the kind with this value or code. Raises ValueError."""
+    for kind in LIST_KINDS:
+        if name in (kind.value, kind.code):
+            return kind
+    raise ValueError(f"{name!r} is no kind of list; expected one of {', '.join(LIST_KINDS)}")
 
 
 class Method(Coded):
@@ -116,6 +155,7 @@ class Method(Coded):
     TWO_TOWER = "two_tower", 3
     ENSEMBLE = "ensemble", 4
     POPULAR = "popular", 5
+    SIMILAR = "similar", 6
 
 
 class Segment(Coded):

@@ -41,6 +41,7 @@ class Source:
     name: public; part of feature names (score_als). code: stored as `1 << code`, at most 15, never changed or reused.
     label: on the page. reason: text for a user and for a founder.
     counted: the same with {n} and {done}, for a model that counts people; its scorer is a `CountingScorer`.
+    similar: text in lists of similar startups and of similar people; similar_counted: of startups, counted.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Source:
     label: str
     reason: tuple[str, str]
     counted: tuple[str, str] = ("", "")
+    similar: tuple[str, str] = ("", "")
+    similar_counted: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.code < CODES:
@@ -64,6 +67,14 @@ class Source:
     @property
     def bit(self) -> int:
         return 1 << self.code
+
+    def said(self, voice: int) -> str:
+        """Return its text in a kind of lists, see `ListKind.voice`; empty without one."""
+        return (*self.reason, *self.similar)[voice]
+
+    def said_counted(self, voice: int) -> str:
+        """Return its text with {n} and {done}; empty without one."""
+        return (*self.counted, self.similar_counted, "")[voice]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from models import registry
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
 from models.settings.settings import Settings
+from serving.because import Because
 from serving.clients.airflow import Airflow
 from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
@@ -85,7 +86,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     attach_headers(app)
     callers.attach(app)
     cap_requests(app)
-    app.register_blueprint(list_routes(settings, lists, ids))
+    app.register_blueprint(list_routes(settings, lists, Because(cache, database, lists), ids))
     app.register_blueprint(event_routes(cache, ids, lists.hidden))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
     airflow = Airflow(settings)

@@ -22,7 +22,7 @@ from models.lists.reasons import REASON
 from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
 from models.routing import route, route_may_change
-from models.schema import Entity, Method, Role, Surface
+from models.schema import Entity, ListKind, Method, Role, Similar, Surface
 from serving.clients.redis import LISTS, Cache, Found
 from serving.filters import Hidden, met_places, packed_items, without
 from serving.releases import HeldRelease, Releases, instant
@@ -30,6 +30,7 @@ from serving.releases import HeldRelease, Releases, instant
 log = logging.getLogger("matchbook.reader")
 
 OPEN = "open"  # the caller if the reader needs no keys
+UNCOUNTED = ""  # the caller of a request that is counted already
 #: Reasons to hide an item from everyone.
 HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(
@@ -43,6 +44,7 @@ NOBODY = StoredList(
     np.zeros(0, MASK),
     np.zeros(0, REASON),
 )
+NOTHING = replace(NOBODY, method=Method.SIMILAR, route=Method.SIMILAR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Answer:
     arm: the experiment and arm of the owner.
     """
 
-    surface: Surface
+    surface: ListKind
     owner: str
     held: HeldRelease
     listing: StoredList
@@ -91,7 +93,7 @@ class Live(Protocol):
     """Defines the interface of the live fallback."""
 
     def answers(
-        self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int]
+        self, held: HeldRelease, kind: ListKind, owners: Sequence[str], met: Mapping[str, int]
     ) -> tuple[Mapping[str, LiveAnswer], str]:
         """Return the lists computed within the budget, and an error text, empty on success.
 
@@ -99,7 +101,7 @@ class Live(Protocol):
         """
         ...
 
-    def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
+    def count(self, held: HeldRelease, kind: ListKind, owner: str) -> int:
         """Return the best known interaction count of an owner without a live list. Reads no database."""
         ...
 
@@ -107,7 +109,7 @@ class Live(Protocol):
 class Files(Protocol):
     """Defines the interface of the stored files of a release."""
 
-    def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+    def list_of(self, held: HeldRelease, kind: ListKind, owner: str) -> StoredList | None:
         """Return an owner's published list, or None. Raises ReleaseIncomplete."""
         ...
 
@@ -123,66 +125,68 @@ class ListReader:
         self._cache, self.releases, self._live = cache, releases, live
         self.hidden, self._files = hidden, files
 
-    def one(self, surface: Surface, owner: str, caller: str = OPEN, asked: Asked | None = None) -> Answer:
+    def one(self, kind: ListKind, owner: str, caller: str = OPEN, asked: Asked | None = None) -> Answer:
         """Return the list of one owner. asked: the answer of Redis, if it was already asked."""
-        return self.many(surface, [owner], caller, asked)[0]
+        return self.many(kind, [owner], caller, asked)[0]
 
     def many(
-        self, surface: Surface, owners: Sequence[str], caller: str = OPEN, asked: Asked | None = None
+        self, kind: ListKind, owners: Sequence[str], caller: str = OPEN, asked: Asked | None = None
     ) -> list[Answer]:
         """Return the lists of several owners, all of one release, in the given order."""
         gone = self.hidden.erased(owners)
         if not gone:
-            return self._many(surface, owners, caller, asked)
+            return self._many(kind, owners, caller, asked)
         rest = [o for o in owners if o not in gone]
         if not rest:
             self._cache.admit(caller, None if asked is None else asked.count)
-        listed = {a.owner: a for a in self._many(surface, rest, caller, asked)} if rest else {}
-        return [listed[o] if o in listed else self._erased(surface, o) for o in owners]
+        listed = {a.owner: a for a in self._many(kind, rest, caller, asked)} if rest else {}
+        return [listed[o] if o in listed else self._erased(kind, o) for o in owners]
 
-    def hit(self, surface: Surface, owner: str, asked: Asked) -> Answer | None:
+    def hit(self, kind: ListKind, owner: str, asked: Asked) -> Answer | None:
         """Return the answer if the stored list is enough. None if `one` must find another list."""
         held, found = asked.held, asked.found
-        impersonal = surface.owner is Entity.USER and self.hidden.holds(Entity.USER, owner)
+        impersonal = kind.owner is Entity.USER and self.hidden.holds(Entity.USER, owner)
         if found.stored is None or found.since is None or found.trouble or impersonal:
             return None
         try:
-            listing = _checked(decode_list(found.stored), len(held.items[surface.item].ids))
+            listing = _checked(decode_list(found.stored), len(held.items[kind.item].ids))
         except ReleaseIncomplete:
             return None
         met = found.met(held.known_until_us(listing.part)) if found.since else 0
-        if met and route_may_change(surface, listing.count, met, held.settings_of(surface, owner)):
+        if met and _may_change(held, kind, owner, listing, met):
             return None
-        made, arm = held.generated_at(listing.part), held.arm(surface, owner)
-        answer = Answer(surface, owner, held, listing, "cache", True, made, self.releases.trouble, arm=arm)
+        made, arm = held.generated_at(listing.part), held.arm(kind, owner)
+        answer = Answer(kind, owner, held, listing, "cache", True, made, self.releases.trouble, arm=arm)
         return self._filtered(answer, found)
 
-    def _erased(self, surface: Surface, owner: str) -> Answer:
+    def _erased(self, kind: ListKind, owner: str) -> Answer:
         """Return the answer for an unknown id, without a lookup and without storing anything."""
         held = self.releases.held
-        return self._filtered(self._popular_for(held, surface, owner, False, 0, self.releases.trouble))
+        return self._filtered(self._popular_for(held, kind, owner, False, 0, self.releases.trouble))
 
-    def _many(self, surface: Surface, owners: Sequence[str], caller: str, asked: Asked | None) -> list[Answer]:
+    def _many(self, kind: ListKind, owners: Sequence[str], caller: str, asked: Asked | None) -> list[Answer]:
         held = self.releases.held if asked is None else asked.held
-        found, trouble = self._found(held, surface, owners, caller, asked)
-        stored, broken = _decoded(held, surface, found)
+        found, trouble = self._found(held, kind, owners, caller, asked)
+        stored, broken = _decoded(held, kind, found)
         trouble = trouble or self.releases.trouble
-        impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
+        impersonal = {o for o in owners if kind.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
         answers = {
-            o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
+            o: Answer(kind, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
             for o, listing in stored.items()
             if o not in impersonal or listing.impersonal
         }
+        if isinstance(kind, Similar):
+            answers |= {o: _nothing_for(held, kind, o, trouble) for o in impersonal}
         missing, met = [o for o in owners if o not in answers], self._met(held, stored, found)
         if met:
-            answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
+            answers |= self._outgrown(held, kind, {o: a for o, a in answers.items() if o not in impersonal}, met)
         if missing:
-            answers |= self._missing(held, surface, missing, impersonal, met, trouble or broken)
+            answers |= self._missing(held, kind, missing, impersonal, met, trouble or broken)
         answered = [self._filtered(answers[o], found.get(o)) for o in owners]
         if not held.experiments:
             return answered
         return [
-            a if a.owner in impersonal or not a.known or a.reason else replace(a, arm=held.arm(surface, a.owner))
+            a if a.owner in impersonal or not a.known or a.reason else replace(a, arm=held.arm(kind, a.owner))
             for a in answered
         ]
 
@@ -194,9 +198,9 @@ class ListReader:
         }
         return {o: n for o, us in from_us.items() if (n := found[o].met(us))}
 
-    def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+    def stored(self, held: HeldRelease, kind: ListKind, owner: str) -> StoredList | None:
         """Return an owner's published list, or None. Raises ServiceError, ReleaseIncomplete."""
-        value = self._cache.field(self._cache.keys.lists(held.id, surface), UUID(owner).bytes)
+        value = self._cache.field(self._cache.keys.lists(held.id, kind), UUID(owner).bytes)
         return None if value is None else decode_list(value)
 
     def popular(self, surface: Surface, caller: str = OPEN) -> Answer:
@@ -225,14 +229,14 @@ class ListReader:
         return Answer(surface, "", held, listing, "cache", False, made, self.releases.trouble)
 
     def _found(
-        self, held: HeldRelease, surface: Surface, owners: Sequence[str], caller: str, asked: Asked | None
+        self, held: HeldRelease, kind: ListKind, owners: Sequence[str], caller: str, asked: Asked | None
     ) -> tuple[dict[str, Found], str]:
         """Return what Redis holds for these owners, and an error text, empty on success."""
         if asked is not None:
             self._cache.admit(caller, asked.count)
             return dict.fromkeys(owners, asked.found), ""
         try:
-            return dict(zip(owners, self._cache.hits(caller, held.id, surface, owners), strict=True)), ""
+            return dict(zip(owners, self._cache.hits(caller, held.id, kind, owners), strict=True)), ""
         except ServiceError as error:
             return {}, str(error)
 
@@ -240,7 +244,8 @@ class ListReader:
         """Return the answer without hidden items and items that the owner acted on since the build."""
         listing, entity = answer.listing, answer.surface.item
         mask = self.hidden.mask(answer.held, entity)
-        since, trouble = self._since(answer, found) if found is not None else ((), "")
+        personal = found if isinstance(answer.surface, Surface) else None  # similar lists do not depend on what was met
+        since, trouble = self._since(answer, personal) if personal is not None else ((), "")
         if trouble:
             answer = replace(answer, trouble=answer.trouble or trouble)
         if mask is None and not since:
@@ -266,25 +271,21 @@ class ListReader:
         return [item for item, value in zip(items, met, strict=True) if value is not None], ""
 
     def _outgrown(
-        self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer], met: Mapping[str, int]
+        self, held: HeldRelease, kind: ListKind, stored: Mapping[str, Answer], met: Mapping[str, int]
     ) -> dict[str, Answer]:
         """Return live lists for owners whose route may have changed, or their stored list, marked, if too late."""
-        behind = [
-            o
-            for o, a in stored.items()
-            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o))
-        ]
-        live, trouble = self._live.answers(held, surface, behind, met)
+        behind = [o for o, a in stored.items() if _may_change(held, kind, o, a.listing, met.get(o, 0))]
+        live, trouble = self._live.answers(held, kind, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
         for o, found in live.items():
             if found.listing is not None:
-                answers[o] = self._from_live(held, surface, o, found, stored[o].trouble)
+                answers[o] = self._from_live(held, kind, o, found, stored[o].trouble)
         return answers
 
     def _missing(
         self,
         held: HeldRelease,
-        surface: Surface,
+        kind: ListKind,
         owners: Sequence[str],
         impersonal: AbstractSet[str],
         met: Mapping[str, int],
@@ -294,72 +295,94 @@ class ListReader:
 
         impersonal: users who opted out. Their stored personal list must not be served (R23).
         """
-        places = held.items[surface.owner].ids.rows_of(owners).tolist()
+        places = held.items[kind.owner].ids.rows_of(owners).tolist()
         rows = dict(zip(owners, places, strict=True))
-        others = [o for o, row in rows.items() if row >= 0 and self._of_another_role(held, surface, row)]
-        expected = any(row >= 0 and o not in others and o not in impersonal for o, row in rows.items())
+        others = [o for o, row in rows.items() if row >= 0 and self._of_another_role(held, kind, row)]
+        expected = kind in held.release.kinds and any(
+            row >= 0 and o not in others and o not in impersonal for o, row in rows.items()
+        )
         if expected and not trouble:
             self.releases.look_soon()  # an expected list is missing: the release may be retired or expired
             trouble = f"lists of release {held.id} are missing from Redis"
-        live, live_trouble = self._live.answers(held, surface, owners, met)
+        live, live_trouble = self._live.answers(held, kind, owners, met)
         trouble = trouble or live_trouble
-        answers = {o: self._other_role(held, surface, o, trouble) for o in others if o not in live}
+        answers = {o: self._other_role(held, kind, o, trouble) for o in others if o not in live}
         for o in owners:
             if o in live and (o not in impersonal or _is_impersonal(live[o])):
-                answers[o] = self._from_live(held, surface, o, live[o], trouble)
+                answers[o] = self._from_live(held, kind, o, live[o], trouble)
             elif o not in answers:
                 late = trouble or ("" if o in live else "no live list in time")
-                stored = None if o in impersonal else self._from_files(held, surface, o)
+                stored = None if o in impersonal else self._from_files(held, kind, o)
                 if stored is None:
-                    count = self._live.count(held, surface, o)
-                    answers[o] = self._popular_for(held, surface, o, rows[o] >= 0, count, late)
+                    count = self._live.count(held, kind, o)
+                    answers[o] = self._popular_for(held, kind, o, rows[o] >= 0, count, late)
                 else:
-                    answers[o] = Answer(surface, o, held, stored, "cache", True, held.generated_at(stored.part), late)
+                    answers[o] = Answer(kind, o, held, stored, "cache", True, held.generated_at(stored.part), late)
         return answers
 
-    def _from_files(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+    def _from_files(self, held: HeldRelease, kind: ListKind, owner: str) -> StoredList | None:
         """Read the owner's published list from disk. None while the hidden ids are unknown."""
         try:
-            return self._files.list_of(held, surface, owner) if self.hidden.known else None
+            return self._files.list_of(held, kind, owner) if self.hidden.known else None
         except (ReleaseIncomplete, OSError) as error:
             log.error("a stored list of release %s cannot be read: %s", held.id, error)
             return None
 
-    def _from_live(self, held: HeldRelease, surface: Surface, owner: str, found: LiveAnswer, trouble: str) -> Answer:
+    def _from_live(self, held: HeldRelease, kind: ListKind, owner: str, found: LiveAnswer, trouble: str) -> Answer:
         if found.listing is not None:
-            return Answer(surface, owner, held, found.listing, "live", True, found.generated_at, trouble)
+            return Answer(kind, owner, held, found.listing, "live", True, found.generated_at, trouble)
         if found.known:
-            return self._other_role(held, surface, owner, trouble)
-        return self._popular_for(held, surface, owner, False, 0, trouble)
+            return self._other_role(held, kind, owner, trouble)
+        return self._popular_for(held, kind, owner, False, 0, trouble)
 
     def _popular_for(
-        self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int, trouble: str
+        self, held: HeldRelease, kind: ListKind, owner: str, known: bool, count: int, trouble: str
     ) -> Answer:
-        """Return the popular list with the route that the count would give."""
+        """Return the popular list with the route that the count would give. No popular list replaces similar ones."""
+        if not isinstance(kind, Surface):
+            return _nothing_for(held, kind, owner, trouble, known, count)
         counts = np.array([count], np.int32)
-        routed = Method.of_code(int(route(surface, counts, held.settings_of(surface, owner)).method[0]))
-        listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
-        return Answer(surface, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
+        routed = Method.of_code(int(route(kind, counts, held.settings_of(kind, owner)).method[0]))
+        listing = replace(held.popular.get(kind, NOBODY), route=routed, count=count)
+        return Answer(kind, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
 
-    def _other_role(self, held: HeldRelease, surface: Surface, owner: str, trouble: str) -> Answer:
-        reason = f"this person is not {_a(surface.role)}, so there is no list of {surface} for them"
-        return Answer(surface, owner, held, NOBODY, "cache", True, held.generated_at(), trouble, reason)
+    def _other_role(self, held: HeldRelease, kind: ListKind, owner: str, trouble: str) -> Answer:
+        roles = " or ".join(map(_a, kind.roles))
+        reason = f"this person is not {roles}, so there is no list of {kind} for them"
+        listing = NOBODY if isinstance(kind, Surface) else NOTHING
+        return Answer(kind, owner, held, listing, "cache", True, held.generated_at(), trouble, reason)
 
-    def _of_another_role(self, held: HeldRelease, surface: Surface, row: int) -> bool:
-        table = held.items[surface.owner]
-        return surface.owner is Entity.USER and int(table.role[row]) != surface.role.code
+    def _of_another_role(self, held: HeldRelease, kind: ListKind, row: int) -> bool:
+        table = held.items[kind.owner]
+        return kind.owner is Entity.USER and int(table.role[row]) not in [role.code for role in kind.roles]
 
 
-def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) -> tuple[dict[str, StoredList], str]:
+def _may_change(held: HeldRelease, kind: ListKind, owner: str, listing: StoredList, met: int) -> bool:
+    """Return whether the items that an owner acted on since the list was made may change its route."""
+    return isinstance(kind, Surface) and route_may_change(kind, listing.count, met, held.settings_of(kind, owner))
+
+
+def _nothing_for(
+    held: HeldRelease, kind: ListKind, owner: str, trouble: str, known: bool = True, count: int = 0
+) -> Answer:
+    """Return an empty similar list, with the reason."""
+    one = "startup" if kind.owner is Entity.STARTUP else "person"
+    reason = f"no {one} with this id is known" if not known else f"nothing is known that is similar to this {one}"
+    return Answer(
+        kind, owner, held, replace(NOTHING, count=count), "cache", known, held.generated_at(), trouble, reason
+    )
+
+
+def _decoded(held: HeldRelease, kind: ListKind, found: Mapping[str, Found]) -> tuple[dict[str, StoredList], str]:
     """Decode the stored lists of these owners. Return an error text too, empty on success."""
     lists, trouble = dict[str, StoredList](), ""
     for owner, hit in found.items():
         try:
             if hit.stored is not None:
-                lists[owner] = _checked(decode_list(hit.stored), len(held.items[surface.item].ids))
+                lists[owner] = _checked(decode_list(hit.stored), len(held.items[kind.item].ids))
         except ReleaseIncomplete as error:
             trouble = str(error)
-            log.error("a list of release %s on %s cannot be read: %s", held.id, surface, error)
+            log.error("a list of release %s on %s cannot be read: %s", held.id, kind, error)
     return lists, trouble
 
 

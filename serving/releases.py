@@ -20,11 +20,11 @@ from models.catalogue.catalogue import CATALOGUE, ItemTable, decode_items, encod
 from models.data.bundle import open_bundle, sha256_of
 from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.experiments import Arm, Experiment, arm_on, experiments_of
-from models.list_version import ListVersion, live_code, version_of
+from models.list_version import ListVersion, live_code, similar_version, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
 from models.lists.release import MANIFEST, NOTHING_LIVE, Release, last_published, popular_list, shard_file
-from models.schema import Entity, Surface
+from models.schema import Entity, ListKind, Similar, Surface
 from models.settings.load import changed_constants
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
@@ -77,9 +77,9 @@ class HeldRelease:
     def experiments(self) -> tuple[Experiment, ...]:
         return experiments_of(self.release.experiments)
 
-    def arm(self, surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
-        """Return the experiment and arm of an owner. None outside all experiments."""
-        return arm_on(self.experiments, surface, owner) if self.experiments else None
+    def arm(self, kind: ListKind, owner: str) -> tuple[Experiment, Arm] | None:
+        """Return the experiment and arm of an owner. None outside all experiments, as for similar lists."""
+        return arm_on(self.experiments, kind, owner) if self.experiments and isinstance(kind, Surface) else None
 
     def settings_of(self, surface: Surface, owner: str) -> Settings:
         """Return the settings of the owner's list: those of the release, overridden by those of the owner's arm."""
@@ -98,7 +98,7 @@ class HeldRelease:
         return int(datetime.fromisoformat(cutoff).timestamp() * 1e6)
 
     def version(
-        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+        self, kind: ListKind, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
     ) -> ListVersion:
         """Return the version of the bundles, settings and code that ordered a list (F10)."""
         settings = self.live_settings if live else self.settings
@@ -106,7 +106,11 @@ class HeldRelease:
             settings = arm[1].apply(settings)
         part = len(self.release.parts) if live else listing.part  # live lists use the newest bundles
         bundles, code = self.release.bundles_at(part), self.release.code_at(part)
-        return version_of(surface, listing.method, listing.ranker, bundles, settings, live_code(code) if live else code)
+        code = live_code(code) if live else code
+        if isinstance(kind, Similar):
+            return similar_version(kind, bundles, settings, code)
+        assert isinstance(kind, Surface)
+        return version_of(kind, listing.method, listing.ranker, bundles, settings, code)
 
 
 class Releases:
@@ -126,7 +130,7 @@ class Releases:
         self._one_at_a_time = threading.Lock()
         self.trouble = ""
         self._no_files = ""
-        self.gone: dict[Surface, str] = {}  # surfaces with lists missing from Redis
+        self.gone: dict[ListKind, str] = {}  # kinds with lists missing from Redis
         self.listeners: list[Callable[[HeldRelease], None]] = []
         self.beside: list[Callable[[], None]] = []
         self._watcher = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
@@ -201,13 +205,13 @@ class Releases:
         if held is None:
             return
         try:
-            there = self._cache.counts(held.id)
+            there = self._cache.counts(held.id, held.release.kinds)
         except ServiceError:
             return  # Redis is down, which is already reported
-        for surface, count in there.items():
-            expected = held.release.lists.get(surface.value, 0) + 1  # and the popular list
+        for kind, count in there.items():
+            expected = held.release.lists[kind.value] + 1  # and the popular list
             if count < expected:
-                self.gone[surface] = f"{count} of {expected} lists of release {held.id} are in Redis"
+                self.gone[kind] = f"{count} of {expected} lists of release {held.id} are in Redis"
 
     def _take_over(self, held: HeldRelease) -> None:
         before, self._held = self._held, held
@@ -299,7 +303,7 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    popular = {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
+    popular = {s: _stored_popular(folder / name, release, s) for s in Surface if s in release.kinds}
     return HeldRelease.from_parts(release, items, popular, settings)
 
 
@@ -314,12 +318,12 @@ class StoredFiles:
         self._opened = lru_cache(maxsize=16)(self._open)
         self._one_at_a_time = Lock()
 
-    def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+    def list_of(self, held: HeldRelease, kind: ListKind, owner: str) -> StoredList | None:
         """Return an owner's list. None if the release has none or its files are not on this machine."""
-        row = int(held.items[surface.owner].ids.rows_of([owner])[0])
+        row = int(held.items[kind.owner].ids.rows_of([owner])[0])
         for shard in held.release.shards if row >= 0 else ():
-            if shard["surface"] == surface.value:
-                lists = self._lists(held.release, shard_file(surface, shard["index"]))
+            if shard["surface"] == kind.value:
+                lists = self._lists(held.release, shard_file(kind, shard["index"]))
                 place = int(np.searchsorted(lists.owner, row)) if lists is not None else 0
                 if lists is not None and place < len(lists) and lists.owner[place] == row:
                     return decode_list(encode_lists(lists.take(np.array([place])))[0])

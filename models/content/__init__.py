@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from models.setting import Phase, setting
 from models.spec import ModelSpec, Source
 
-CONTENT_BASED = Source("content_based", 0, "content", ("matches your profile", "matches your startup's profile"))
+CONTENT_BASED = Source(
+    "content_based",
+    0,
+    "content",
+    ("matches your profile", "matches your startup's profile"),
+    similar=("has a similar profile", "has a similar profile"),
+)
 
 
 @dataclass(frozen=True)

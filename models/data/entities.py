@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DataError
-from models.schema import FACETS, Entity, Role, Surface
+from models.schema import FACETS, Entity, ListKind
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 #: The nil UUID (RFC 9562, 5.9) identifies nobody. Input rows with it are rejected; its bytes encode a blank row.
@@ -222,18 +222,18 @@ class Entities:
         """Return the profile without the withheld fields."""
         return {field: text for field, text in profile.items() if field not in self.withheld}
 
-    def items_of(self, surface: Surface) -> NDArray[np.int32]:
-        """Return (m,) ascending rows that may be recommended on this surface."""
-        shown = self.listed if surface.item is Entity.STARTUP else self.listed & self._has(surface.role)
+    def items_of(self, kind: ListKind) -> NDArray[np.int32]:
+        """Return (m,) ascending rows that may be in lists of this kind."""
+        shown = self.listed if kind.item is Entity.STARTUP else self.listed & self._has_role_of(kind)
         return np.flatnonzero(shown).astype(np.int32)
 
-    def owners_of(self, surface: Surface) -> NDArray[np.int32]:
-        """Return (m,) ascending rows that get a list on this surface."""
-        mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
+    def owners_of(self, kind: ListKind) -> NDArray[np.int32]:
+        """Return (m,) ascending rows that get a list of this kind."""
+        mine = ~self.ids.blank if kind.owner is Entity.STARTUP else self._has_role_of(kind)
         return np.flatnonzero(mine).astype(np.int32)
 
-    def _has(self, role: Role) -> NDArray[np.bool_]:
-        return self.role == role.code
+    def _has_role_of(self, kind: ListKind) -> NDArray[np.bool_]:
+        return np.isin(self.role, [role.code for role in kind.roles])
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)

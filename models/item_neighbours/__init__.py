@@ -12,6 +12,8 @@ ITEM_NEIGHBOURS = Source(
     ("similar to startups you engaged with", "similar to people who engaged with your startup"),
     # a founder gets no count: it would say what one named person did elsewhere
     ("{n} people with your history {done} this startup", ""),
+    similar=("the same people engage with both", "engages with the same startups"),
+    similar_counted="{n} of the same people {done} it",
 )
 _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 

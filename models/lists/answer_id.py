@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from models.errors import DataError
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, ListKind, Method, list_kind
 
 ANSWER_FORMAT, WIDE_FORMAT = 1, 2
 SPELT = re.compile(r"[A-Za-z0-9_-]{30,240}")
@@ -41,11 +41,11 @@ _LIVE, _ANYONE = 1 << 5, 1 << 6
 class ShownAnswer:
     """The content of an answer's id.
 
-    day: days since 1970 UTC. live: computed since the build. anyone: popular or trending, bound to no owner.
+    day: days since 1970 UTC. live: computed since the build. anyone: popular, trending or similar, bound to no owner.
     experiment, edition, arm: empty outside an experiment.
     """
 
-    surface: Surface
+    surface: ListKind
     method: Method
     route: Method
     release: str
@@ -69,7 +69,7 @@ class ShownAnswer:
             surface, method, route, live, anyone, day, edition, rest = _headed(note)
             release, experiment, arm = _words(rest)
             return cls(
-                Surface.of_code(surface),
+                list_kind(surface),
                 Method.of_code(method),
                 Method.of_code(route),
                 release,

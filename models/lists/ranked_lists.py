@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.data.batch import MASK, indptr_of
 from models.errors import ReleaseIncomplete
 from models.lists.reasons import REASON, from_bits
+from models.schema import Method
 
 #: Columns with one value per list position. Others have one per list.
 PLACES = ("item", "score", "source", "reason")
@@ -21,7 +22,7 @@ PLACES = ("item", "score", "source", "reason")
 
 @dataclass(frozen=True, eq=False)
 class RankedLists:
-    """A batch of b lists of one surface, best item first.
+    """A batch of b lists of one kind, best item first.
 
     owner: (b,) int32 entity row, -1 for an unseen owner. method, route: (b,) uint8 codes of `Method`.
     count: (b,) int32 interaction count. ranker: (b,) uint8 `ModelSpec.code`; 0: none, 1: an older version did not store
@@ -95,6 +96,23 @@ class RankedLists:
             if f.name != "indptr"
         }
         return RankedLists(indptr=indptr_of(np.bincount(of_list[places], minlength=len(self))[kept]), **columns)
+
+    @classmethod
+    def nothing(cls, owner: NDArray[np.int32], count: NDArray[np.int32] | int = 0) -> RankedLists:
+        """Return empty similar lists of (b,) owners with these interaction counts."""
+        n, code = len(owner), np.full(len(owner), Method.SIMILAR.code, np.uint8)
+        return cls(
+            owner=owner,
+            method=code,
+            route=code,
+            count=np.broadcast_to(np.asarray(count, np.int32), n).copy(),
+            ranker=np.zeros(n, np.uint8),
+            indptr=np.zeros(n + 1, np.int64),
+            item=np.zeros(0, np.int32),
+            score=np.zeros(0, np.float32),
+            source=np.zeros(0, MASK),
+            reason=np.zeros(0, REASON),
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:

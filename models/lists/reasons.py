@@ -9,7 +9,8 @@
 | 28-30 | the item's `Standing` |
 | 31 | old reason: its low 16 bits are those of list formats 1 and 2, by REASONS |
 
-A number of 63 means 63 or more.
+A number of 63 means 63 or more. In similar lists the facet is one that both have, with number 1 and no event type; the
+people are those who engaged with both, and what they did with the item.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from models.data.entities import pack_ids, unpack_ids
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.reasons import any_own, bits_of, from_bits, is_old
-from models.schema import Entity, Method, Surface
+from models.schema import LIST_KINDS, Entity, ListKind, Method, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, ranker, interaction count, places, part
@@ -245,8 +245,8 @@ class Keys:
     def manifest(self, release: str) -> str:
         return f"{self.namespace}:release:{release}:manifest"
 
-    def lists(self, release: str, surface: Surface) -> str:
-        return f"{self.namespace}:release:{release}:{surface}"
+    def lists(self, release: str, kind: ListKind) -> str:
+        return f"{self.namespace}:release:{release}:{kind}"
 
     def items(self, release: str, entity: Entity) -> str:
         return f"{self.namespace}:release:{release}:items:{entity}"
@@ -254,11 +254,11 @@ class Keys:
     def trending(self, surface: Surface) -> str:
         return f"{self.namespace}:trending:{surface}"
 
-    def live(self, release: str, surface: Surface, owner: str) -> str:
-        return f"{self.namespace}:live:{release}:{surface}:{owner}"
+    def live(self, release: str, kind: ListKind, owner: str) -> str:
+        return f"{self.namespace}:live:{release}:{kind}:{owner}"
 
-    def flight(self, release: str, surface: Surface, owner: str) -> str:
-        return f"{self.namespace}:flight:{release}:{surface}:{owner}"
+    def flight(self, release: str, kind: ListKind, owner: str) -> str:
+        return f"{self.namespace}:flight:{release}:{kind}:{owner}"
 
     def count(self, entity: Entity, owner: str) -> str:
         return f"{self.namespace}:count:{entity}:{owner}"
@@ -314,7 +314,7 @@ class Keys:
         return [
             self.manifest(release),
             *(self.items(release, e) for e in Entity),
-            *(self.lists(release, s) for s in Surface),
+            *(self.lists(release, kind) for kind in LIST_KINDS),
         ]
 
 

@@ -13,7 +13,7 @@ from models.data.bundle import sha256_of
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import encode_lists
-from models.schema import Surface
+from models.schema import LIST_KINDS, ListKind
 
 #: What to do while no release is live.
 NOTHING_LIVE = (
@@ -27,7 +27,7 @@ class Release:
     """All lists of one cutoff. They become visible together or not at all.
 
     id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: see `ReleaseDigest`.
-    bundles: name -> version. lists: surface -> number of owners. files: path -> sha256.
+    bundles: name -> version. lists: kind of list -> number of owners. files: path -> sha256.
     list_bytes: size of all encoded lists.
     parts: empty for a build. Else the build (with its id as "release"), then each refresh: {as_of, generated_at,
     bundles, code_version}. A part has the "bundles" that differ from the part before. The header of a list has the
@@ -69,6 +69,11 @@ class Release:
     @property
     def build(self) -> str:
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
+
+    @property
+    def kinds(self) -> tuple[ListKind, ...]:
+        """Return the kinds of its lists, by code. Older versions stored no similar lists."""
+        return tuple(kind for kind in LIST_KINDS if kind.value in self.lists)
 
     def bundles_at(self, part: int) -> Mapping[str, str]:
         """Return the versions by name when the lists of a part were made."""
@@ -124,13 +129,13 @@ class ReleaseDigest:
     def __init__(self) -> None:
         self._sha, self.size = hashlib.sha256(), 0
 
-    def add_lists(self, surface: Surface, parts: Iterable[RankedLists]) -> None:
-        self.begin(surface)
+    def add_lists(self, kind: ListKind, parts: Iterable[RankedLists]) -> None:
+        self.begin(kind)
         for part in parts:
             self.add(encode_lists(part))
 
-    def begin(self, surface: Surface) -> None:
-        self._sha.update(surface.value.encode())
+    def begin(self, kind: ListKind) -> None:
+        self._sha.update(kind.value.encode())
 
     def add(self, lists: Iterable[bytes]) -> None:
         for value in lists:
@@ -144,14 +149,14 @@ class ReleaseDigest:
         return whole.hexdigest()
 
 
-def shard_file(surface: Surface, index: int) -> str:
+def shard_file(kind: ListKind, index: int) -> str:
     """Return the path of a shard within the release's directory."""
-    return f"{surface.folder}/{index:04d}.npz"
+    return f"{kind.folder}/{index:04d}.npz"
 
 
-def popular_file(surface: Surface) -> str:
-    """Return the path of a surface's popular list within the release's directory."""
-    return f"{surface.folder}/popular.npz"
+def popular_file(kind: ListKind) -> str:
+    """Return the path of the popular list of a kind within the release's directory."""
+    return f"{kind.folder}/popular.npz"
 
 
 def last_published(root: Path) -> str | None:
@@ -162,16 +167,16 @@ def last_published(root: Path) -> str | None:
     return next((name for name in names if (root / "releases" / name / MANIFEST).is_file()), None)
 
 
-def release_lists(directory: Path, release: Release, surface: Surface) -> Iterator[RankedLists]:
-    """Yield the stored shards of one surface, in owner order. Raises ReleaseIncomplete."""
+def release_lists(directory: Path, release: Release, kind: ListKind) -> Iterator[RankedLists]:
+    """Yield the stored shards of one kind of list, in owner order. Raises ReleaseIncomplete."""
     for shard in release.shards:
-        if shard["surface"] == surface.value:
-            yield open_lists(directory, release, shard_file(surface, shard["index"]))
+        if shard["surface"] == kind.value:
+            yield open_lists(directory, release, shard_file(kind, shard["index"]))
 
 
-def popular_list(directory: Path, release: Release, surface: Surface) -> RankedLists:
-    """Read the list for owners without their own. Raises ReleaseIncomplete."""
-    return open_lists(directory, release, popular_file(surface))
+def popular_list(directory: Path, release: Release, kind: ListKind) -> RankedLists:
+    """Read the list for owners without their own; empty for similar lists. Raises ReleaseIncomplete."""
+    return open_lists(directory, release, popular_file(kind))
 
 
 def open_lists(directory: Path, release: Release, file: str) -> RankedLists:

@@ -16,7 +16,7 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import SurfaceRecommender
-from models.schema import Entity, EventType, Method, Segment
+from models.schema import EventType, Method, Segment
 from models.scoring.scorer import min_max
 from models.sentences import sentences
 
@@ -116,7 +116,7 @@ def _features(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> d
 
 
 def _place(recipe: SurfaceRecommender, ranking: Ranking, told: _Scores, i: int) -> dict[str, Any]:
-    lists, items, founders = ranking.lists, recipe.items, recipe.surface.owner is Entity.STARTUP
+    lists, items, voice = ranking.lists, recipe.items, recipe.surface.voice
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
     return {
@@ -124,7 +124,7 @@ def _place(recipe: SurfaceRecommender, ranking: Ranking, told: _Scores, i: int) 
         "id": str(recipe.items.ids.text(slice(row, row + 1))[0]),
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
-        "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), founders, row, items.facets, items.labels),
+        "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), voice, row, items.facets, items.labels),
         **(told.at(int(found[0])) if len(found) else {}),
     }
 

@@ -38,7 +38,7 @@ def reasons_of(
     least = PEOPLE_LEAST if founders else 1
     facet, event, number = shared_facets(recipe.facets, owners.kinds, at, item, least)
     people_event, people = np.zeros(len(item), np.int64), np.zeros(len(item), np.int64)
-    for scorer in (scorer for of, scorer in recipe.scorers.items() if of.counted[founders]):
+    for scorer in (scorer for of, scorer in recipe.scorers.items() if of.said_counted(recipe.surface.voice)):
         people_event, people = cast(CountingScorer, scorer).counted(owners, at, item)
     standing = (recipe.item_recency[item] >= NEW_RECENCY) * standing_bit(Standing.NEW)
     standing |= (recipe.item_popularity[item] >= POPULAR_AT) * standing_bit(Standing.POPULAR)

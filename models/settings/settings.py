@@ -36,6 +36,7 @@ from models.settings.tables import (
     Score,
     Train,
 )
+from models.similar import SimilarConfig
 
 DEFAULT = "default"
 _FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
@@ -59,6 +60,7 @@ class Settings(Environment):
     ranking: Ranking = Ranking()
     routing: Routing = Routing()
     lists: Lists = Lists()
+    similar: SimilarConfig = SimilarConfig()
     export: Export = Export()
     train: Train = Train()
     holdout: Holdout = Holdout()

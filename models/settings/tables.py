@@ -11,6 +11,7 @@ from models.setting import Idle, Phase, setting
 from models.settings.environment import Instant
 from models.settings.lists_export import ListsExport
 from models.settings.modes import MODES, SETTINGS
+from models.similar import SimilarConfig
 
 
 @dataclass(frozen=True)
@@ -453,13 +454,7 @@ class Engagement:
         flat="attribution_days",
     )
     window_days: float = setting(
-        28.0,
-        "reporting window",
-        unit="days",
-        low=1,
-        high=366,
-        phase=Phase.DEPLOY,
-        flat="measured_days",
+        28.0, "reporting window", unit="days", low=1, high=366, phase=Phase.DEPLOY, flat="measured_days"
     )
 
 
@@ -468,11 +463,7 @@ class Airflow:
     """Airflow's own records."""
 
     keep_days: float = setting(
-        30.0,
-        "retention of runs, audit log and task logs",
-        unit="days",
-        low=2,
-        phase=Phase.DEPLOY,
+        30.0, "retention of runs, audit log and task logs", unit="days", low=2, phase=Phase.DEPLOY
     )
 
 
@@ -481,6 +472,7 @@ TABLES: dict[str, type] = {
     "ranking": Ranking,
     "routing": Routing,
     "lists": Lists,
+    "similar": SimilarConfig,
     "export": Export,
     "train": Train,
     "holdout": Holdout,

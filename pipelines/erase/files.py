@@ -28,7 +28,7 @@ from models.data.bundle import Bundle, sha256_of
 from models.data.entities import UNKNOWN_TIME, IdMap
 from models.errors import TooSparse
 from models.lists.release import Release, popular_list, release_lists
-from models.schema import FACETS, Entity, Surface
+from models.schema import FACETS, Entity
 from models.spec import function
 from pipelines.erased import Person
 from pipelines.export.checks import Census
@@ -281,8 +281,10 @@ def _rewrite_release(artifacts: Artifacts, release: Release, person: Person, dra
     maps = artifacts.open_bundle(CATALOGUE, release.bundles[CATALOGUE]).maps
     row = {e: int(maps[e.value].rows_of([person.id])[0]) for e in Entity}
     directory = artifacts.directory(release.id)
-    surfaces = [s for s in Surface if s.value in release.lists]
-    lists = {s: [p.without(row[s.owner], row[s.item]) for p in release_lists(directory, release, s)] for s in surfaces}
-    popular = {s: popular_list(directory, release, s).without(-1, row[s.item]) for s in surfaces}
+    lists = {
+        kind: [p.without(row[kind.owner], row[kind.item]) for p in release_lists(directory, release, kind)]
+        for kind in release.kinds
+    }
+    popular = {kind: popular_list(directory, release, kind).without(-1, row[kind.item]) for kind in release.kinds}
     draft = replace(draft, erased=[*release.erased, person.mark], replaces=release.id)
     return store_release(artifacts, draft, release.id.rsplit("-", 1)[0], lists, popular).id

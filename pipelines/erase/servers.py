@@ -13,7 +13,7 @@ from sqlalchemy import text
 import sql
 from models.errors import ReleaseTooBig
 from models.lists.redis_format import TrendingList
-from models.schema import Entity, Surface
+from models.schema import LIST_KINDS, Entity, Surface
 from models.settings.settings import Settings
 from pipelines.erased import Person, normal_id
 from pipelines.postgres import engine, transaction
@@ -69,7 +69,7 @@ def forget_keys(held: Lease, person: Person) -> dict[str, int]:
 
 def forget_fields(held: Lease, person: Person, releases: Iterable[str]) -> int:
     """Remove the person's own lists from releases that readers may use for some seconds; return the count."""
-    hashes = [held.keys.lists(r, s) for r in releases for s in Surface]
+    hashes = [held.keys.lists(r, kind) for r in releases for kind in LIST_KINDS]
     return sum(int(held.write("HDEL", [h], person.packed)) for h in hashes)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import metrics
+from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.batch import Owners
 from models.ensemble import EnsembleConfig
 from models.ensemble.fit import BLEND
@@ -42,6 +43,7 @@ from pipelines.evaluate.figures import (
     plain,
     top_tens,
 )
+from pipelines.evaluate.similar import similar_figures
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef, EvaluationRef
 from pipelines.report.evaluation import report, success
@@ -98,7 +100,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
 
     Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners",
     "pairs", "catalogue", "choice", "objective", "objectives", "claims", "calibration", "exposure", "ablation",
-    "models": see `judged`}}, …}.
+    "models": see `judged`}}, "similar": see `similar_figures`, …}.
     leave_out: fill "ablation". Raises LeakFound if a model knows anything from its cutoff on.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
@@ -128,6 +130,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
             "blend": _blend(stage),
             "gain": gains(stage),
             "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface},
+            "similar": _similar(stage),
         }
     run.artifacts.write_json(run.directory / FIGURES, found)
     (run.directory / TABLE).write_text(table(found))
@@ -263,6 +266,14 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
         "profile": blend.profile or "",
         "reason": "the settings ask for it" if asked else "there were no data for a choice",
     }
+
+
+def _similar(stage: SecondStage) -> dict[str, Any]:
+    holdout = stage.holdout
+    entities = entities_of(holdout.bundles[CATALOGUE])
+    listed = {entity: known.listed for entity, known in entities.items()}
+    role = entities[Entity.USER].role
+    return similar_figures(holdout.snapshot.heard, holdout.cut_us, role, listed, holdout.bundles, holdout.settings)
 
 
 def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSamples] = ()) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE, entities_of
-from models.data.bundle import sha256_of
+from models.data.bundle import Bundle, sha256_of
 from models.data.entities import Entities
 from models.errors import ReleaseIncomplete
 from models.lists.audience import audience_of, save_audience, save_ids
@@ -24,14 +25,16 @@ from models.lists.release import MANIFEST, Release, ReleaseDigest, popular_file,
 from models.recommender.exposure import exposure_stats
 from models.recommender.recommend import recommend
 from models.recommender.surface import open_bundles, open_recommender
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, ListKind, Method, Surface
+from models.settings.settings import Settings
 from pipelines.erased import check_erased
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
 from pipelines.run.run import Run, code_version
-from pipelines.score.shards import experiment_manifest, open_shards, shard_path
+from pipelines.score.shards import experiment_manifest, open_shards, planned, shard_path
 from pipelines.store.artifacts import Artifacts, write_private
 
 log = logging.getLogger(__name__)
+_Kind = TypeVar("_Kind", bound=ListKind)
 
 
 def assemble_release(
@@ -53,12 +56,12 @@ def assemble_release(
     check_erased(run.settings, entities)
     by_place = attrgetter("surface", "index")
     digest, lists, shares, stored = ReleaseDigest(), {}, {}, list[ScoredShard]()
-    for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
-        scored = sorted((s for s in shards if s.surface == surface.value), key=by_place)
-        mine, parts, capped = open_shards(run, surface, scored, entities)
-        lists[surface.value], shares[surface.value] = sum(map(len, parts)), shares_of(surface, parts, entities)
-        shares[surface.value]["exposure"] |= capped
-        digest.add_lists(surface, parts)
+    for kind in planned(surfaces):
+        scored = sorted((s for s in shards if s.surface == kind.value), key=by_place)
+        mine, parts, capped = open_shards(run, kind, scored, entities)
+        lists[kind.value], shares[kind.value] = sum(map(len, parts)), shares_of(kind, parts, entities)
+        shares[kind.value]["exposure"] |= capped
+        digest.add_lists(kind, parts)
         stored += mine
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
     release = Release(
@@ -85,7 +88,7 @@ def assemble_release(
 
 
 def shares_of(
-    surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]
+    kind: ListKind, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]
 ) -> dict[str, dict[str, float]]:
     """Return shares of lists by method and route, of places by source, and the exposure of items.
 
@@ -102,7 +105,7 @@ def shares_of(
     sources = {
         s.name: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in registry.sources()
     }
-    catalogue = entities[surface.item].items_of(surface)
+    catalogue = entities[kind.item].items_of(kind)
     return {
         "method": of("method"),
         "route": of("route"),
@@ -139,27 +142,34 @@ def _add_audience(artifacts: Artifacts, directory: Path, release: Release) -> No
 def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredShard]) -> None:
     """Copy the shards, and write each surface's popular list, which serves unseen owners who opted out."""
     bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
-    for surface in map(Surface, release.lists):
-        (directory / surface.folder).mkdir(mode=0o700)
-        for shard in (s for s in shards if s.surface == surface.value):
-            shutil.copy(shard_path(run, shard), directory / shard_file(surface, shard.index))
-        recipe = open_recommender(surface, bundles, run.settings)
-        nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
-        owner = recipe.unseen_owner(0, nothing, nothing.astype(bool), "", opted_out=True)
-        recommend(recipe, owner, run.settings.lists.depth).save(directory / popular_file(surface))
+    for kind in release.kinds:
+        (directory / kind.folder).mkdir(mode=0o700)
+        for shard in (s for s in shards if s.surface == kind.value):
+            shutil.copy(shard_path(run, shard), directory / shard_file(kind, shard.index))
+        _popular(kind, bundles, run.settings).save(directory / popular_file(kind))
+
+
+def _popular(kind: ListKind, bundles: Mapping[str, Bundle], settings: Settings) -> RankedLists:
+    """Return the list of owners without their own. Nothing is similar to an unknown one."""
+    if not isinstance(kind, Surface):
+        return RankedLists.nothing(np.array([-1], np.int32))
+    recipe = open_recommender(kind, bundles, settings)
+    nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
+    owner = recipe.unseen_owner(0, nothing, nothing.astype(bool), "", opted_out=True)
+    return recommend(recipe, owner, settings.lists.depth)
 
 
 def store_release(
     artifacts: Artifacts,
     draft: Release,
     slug: str,
-    lists: Mapping[Surface, Sequence[RankedLists]],
-    popular: Mapping[Surface, RankedLists],
+    lists: Mapping[_Kind, Sequence[RankedLists]],
+    popular: Mapping[_Kind, RankedLists],
 ) -> Release:
     """Store shards of lists as a release and fill in the draft's derived fields. slug: of the cutoff."""
     digest = ReleaseDigest()
-    for s in (s for s in Surface if s in lists):
-        digest.add_lists(s, lists[s])
+    for kind in sorted(lists, key=attrgetter("code")):
+        digest.add_lists(kind, lists[kind])
     whole = digest.hexdigest(draft.erased)
     release = replace(
         draft,

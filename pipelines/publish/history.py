@@ -77,15 +77,15 @@ def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
     except (ReleaseError, redis.ResponseError) as error:
         log.warning("the manifest of release %s in Redis cannot be read: %s", release, error)
         return False
+    if manifest is None or not {*Surface} <= {*manifest.kinds}:
+        return False
     pipe = client.pipeline(transaction=False)
     for entity in Entity:
         pipe.exists(keys.items(release, entity))
-    for surface in Surface:
-        pipe.hlen(keys.lists(release, surface))
+    for kind in manifest.kinds:
+        pipe.hlen(keys.lists(release, kind))
     found: list[object] = pipe.execute(raise_on_error=False)
-    if manifest is None:
-        return False
-    return found == [1 for _ in Entity] + [manifest.lists.get(s.value, -1) + 1 for s in Surface]
+    return found == [1 for _ in Entity] + [manifest.lists[kind.value] + 1 for kind in manifest.kinds]
 
 
 def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:

@@ -18,7 +18,7 @@ from models.errors import ReleaseIncomplete, ReleaseTooBig
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, encode_lists
 from models.lists.release import Release, ReleaseDigest, popular_list, release_lists
-from models.schema import Entity, Surface
+from models.schema import Entity, ListKind, Surface
 from models.settings.settings import Settings
 from pipelines.publish.lease import Lease
 from pipelines.redis_client import about, decoded, nicety
@@ -45,7 +45,7 @@ def check_budget(settings: Settings, client: redis.Redis, release: str, needed: 
             f"release {release} needs {needed / MB:.1f} MB in Redis, {max(limit - used, 0) / MB:.1f} MB are free "
             f"({used / MB:.1f} of {limit / MB:.1f} MB used, {whose}). Nothing was written and the live release stays. "
             "Give Redis more memory (maxmemory, MATCHBOOK_REDIS_BUDGET_MB), keep fewer builds "
-            "([releases] keep_in_redis), or store shorter lists ([lists] depth)"
+            "([releases] keep_in_redis), or store shorter lists ([lists] depth, [similar] depth)"
         )
 
 
@@ -98,13 +98,13 @@ class Loadable:
     def tables(self) -> dict[Entity, bytes]:
         return {e: encode_items(self.entities[e]) for e in Entity}
 
-    def popular(self, surface: Surface) -> bytes:
-        return encode_lists(popular_list(self.directory, self.manifest, surface))[0]
+    def popular(self, kind: ListKind) -> bytes:
+        return encode_lists(popular_list(self.directory, self.manifest, kind))[0]
 
-    def shards(self, surface: Surface) -> Iterator[tuple[list[bytes], RankedLists]]:
+    def shards(self, kind: ListKind) -> Iterator[tuple[list[bytes], RankedLists]]:
         """Yield hash fields and lists shard by shard, owners ascending."""
-        packed = self.entities[surface.owner].ids.packed()
-        for part in release_lists(self.directory, self.manifest, surface):
+        packed = self.entities[kind.owner].ids.packed()
+        for part in release_lists(self.directory, self.manifest, kind):
             yield [row.tobytes() for row in packed[part.owner]], part
 
 
@@ -128,7 +128,7 @@ def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
     for key in keys.of_release(name):
         lease.write("EXPIRE", [key], _ttl_s(settings))
     count = sum(release.manifest.lists.values())
-    hashes = [keys.lists(name, s) for s in Surface]
+    hashes = [keys.lists(name, kind) for kind in release.manifest.kinds]
     return {
         "lists": count,
         "bytes_per_list": round(release.manifest.list_bytes / max(count, 1), 1),
@@ -156,16 +156,16 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
     for entity, table in release.tables.items():
         if client.get(keys.items(name, entity)) != table:
             return f"the table of {entity}s differs from what was written"
-    for surface in Surface:
-        key = keys.lists(name, surface)
-        digest.begin(surface)
-        if client.hget(key, POPULAR_FIELD) != release.popular(surface):
-            return f"the popular list of {surface} differs from what was written"
-        for fields, _ in release.shards(surface):
+    for kind in release.manifest.kinds:
+        key = keys.lists(name, kind)
+        digest.begin(kind)
+        if client.hget(key, POPULAR_FIELD) != release.popular(kind):
+            return f"the popular list of {kind} differs from what was written"
+        for fields, _ in release.shards(kind):
             for start in range(0, len(fields), _BATCH):
                 values: list[Any] = client.hmget(key, fields[start : start + _BATCH])
                 if None in values:
-                    return f"{values.count(None)} lists of {surface} are missing, expected one for each owner"
+                    return f"{values.count(None)} lists of {kind} are missing, expected one for each owner"
                 digest.add(values)
     whole, expected = digest.hexdigest(release.manifest.erased), release.manifest.digest
     return "" if whole == expected else f"expected lists of digest {expected}, got {whole}"
@@ -174,11 +174,11 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
 def _write(settings: Settings, lease: Lease, release: Loadable) -> None:
     """Write every list, the item tables and last the manifest under the release's own keys, with an expiry."""
     keys, name, ttl_s = lease.keys, release.manifest.id, _ttl_s(settings)
-    for surface in Surface:
-        key = keys.lists(name, surface)
-        lease.write("HSET", [key], POPULAR_FIELD, release.popular(surface))
+    for kind in release.manifest.kinds:
+        key = keys.lists(name, kind)
+        lease.write("HSET", [key], POPULAR_FIELD, release.popular(kind))
         lease.write("EXPIRE", [key], ttl_s)
-        for fields, lists in release.shards(surface):
+        for fields, lists in release.shards(kind):
             pairs = list(zip(fields, encode_lists(lists), strict=True))
             pipe = lease.client.pipeline(transaction=False)
             for start in range(0, len(pairs), _BATCH):

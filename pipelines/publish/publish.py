@@ -13,7 +13,6 @@ from models.keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
 from models.lists.redis_format import Keys
 from models.lists.redis_server import evicting
 from models.lists.release import PUBLISHES, Release
-from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.publish.filter_keys import fill_since
 from pipelines.publish.lease import Lease, lease
@@ -107,8 +106,8 @@ def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
     keys stay until `drop_unfinished`. Raises ReleaseIncomplete with the reason.
     """
     keys = held.keys
-    hashes = [keys.lists(manifest.id, s) for s in Surface]
-    expected = [manifest.lists[s.value] + 1 for s in Surface]  # and the popular list
+    hashes = [keys.lists(manifest.id, kind) for kind in manifest.kinds]
+    expected = [manifest.lists[kind.value] + 1 for kind in manifest.kinds]  # and the popular list
     names = [keys.current, keys.history, keys.loading, keys.manifest(manifest.id), *hashes]
     answer = decoded(held.script("switch", names, manifest.id, replaces, *expected))
     if answer != "ok":

@@ -23,8 +23,10 @@ from models.errors import GateClosed
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.recommend import CHUNK
+from models.recommender.similar import open_similar
 from models.recommender.surface import SurfaceRecommender
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, ListKind, Method, Similar, Surface
+from models.settings.settings import Settings
 from models.spec import function
 from pipelines.erased import check_erased
 from pipelines.postgres import engine, rows
@@ -32,7 +34,7 @@ from pipelines.publish.assemble import shares_of, store_release
 from pipelines.refresh.changes import Changes
 from pipelines.run.run import Run, code_version
 from pipelines.score.fast_product import with_fastest_product
-from pipelines.score.shards import check_lists, score_arms
+from pipelines.score.shards import check_lists, score_arms, similar_lists
 
 log = logging.getLogger(__name__)
 _POPULAR = Method.POPULAR.code
@@ -40,7 +42,7 @@ _POPULAR = Method.POPULAR.code
 ENOUGH = 20
 
 
-def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[Surface, RankedLists]) -> Release:
+def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[ListKind, RankedLists]) -> Release:
     """Store the release `before` with the lists in `made` replaced or added.
 
     made: owners ascending. Raises ReleaseIncomplete if an owner has no list or a list repeats an item, GateClosed if
@@ -50,13 +52,14 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
     check_erased(run.settings, entities)
     directory, part = run.artifacts.directory(before.id), len(before.parts) or 1
     lists, shares = {}, dict(before.shares)
-    for surface in Surface:
-        old = list(release_lists(directory, before, surface))
-        new = replace(made[surface], part=np.full(len(made[surface]), part, np.uint16))
-        _check_popular(run, surface, RankedLists.concat([*old, new.take(np.zeros(0, np.int64))]), new, entities)
-        lists[surface] = _in_place(old, new)
-        check_lists(surface, lists[surface], entities)
-        shares[surface.value] = shares_of(surface, lists[surface], entities)
+    for kind in before.kinds:
+        old = list(release_lists(directory, before, kind))
+        new = replace(made[kind], part=np.full(len(made[kind]), part, np.uint16))
+        if isinstance(kind, Surface):
+            _check_popular(run, kind, RankedLists.concat([*old, new.take(np.zeros(0, np.int64))]), new, entities)
+        lists[kind] = _in_place(old, new)
+        check_lists(kind, lists[kind], entities)
+        shares[kind.value] = shares_of(kind, lists[kind], entities)
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
     built = {
         "release": before.id,
@@ -82,7 +85,7 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
         code_version=code_version(),
         files={},
     )
-    popular = {s: popular_list(directory, before, s) for s in Surface}
+    popular = {kind: popular_list(directory, before, kind) for kind in before.kinds}
     return store_release(run.artifacts, draft, run.slug, lists, popular)
 
 
@@ -156,6 +159,19 @@ def rescore(
     events = again.events if side is Entity.USER else again.events.transposed()
     caught_up = recipe.with_new_interactions(owners, events.where(np.isin(events.owner, rows)))
     return score_arms(with_fastest_product(caught_up, len(rows)), bundles, owners), reached
+
+
+def similar_again(
+    kind: ListKind, bundles: Mapping[str, Bundle], settings: Settings, again: OwnersToRescore
+) -> RankedLists:
+    """Return the similar lists of newcomers, by content, and of all others with changes, owners ascending.
+
+    Lists of unchanged owners keep their bytes until the next build, so newcomers are not in them yet.
+    """
+    assert isinstance(kind, Similar)
+    recipe = open_similar(kind, bundles, settings)
+    rows = np.intersect1d(recipe.entities.owners_of(kind), again.rows[kind.owner]).astype(np.int32)
+    return similar_lists(recipe, rows, settings.threads)
 
 
 def _close_to_newcomers(

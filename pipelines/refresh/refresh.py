@@ -20,14 +20,14 @@ from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys
 from models.recommender.surface import open_bundles, open_recommender
-from models.schema import Entity, Surface
+from models.schema import Entity, ListKind, Surface
 from models.settings.settings import Settings
 from pipelines.publish.lease import lease
 from pipelines.publish.load import Loadable, load
 from pipelines.publish.publish import drop_unfinished, keep_loaded, note_publish, switch
 from pipelines.redis_client import connect, current_release, decoded, redis_errors
 from pipelines.refresh.changes import Changes, find_changes
-from pipelines.refresh.merge import OwnersToRescore, changed, extend_bundles, merged, rescore
+from pipelines.refresh.merge import OwnersToRescore, changed, extend_bundles, merged, rescore, similar_again
 from pipelines.refs import ChangesRef, PublishRef, RefreshedRef, RescoredRef
 from pipelines.run.run import Run, parse_instant
 from pipelines.store.artifacts import Artifacts
@@ -98,13 +98,16 @@ def make_lists(settings: Settings, ref: ChangesRef) -> dict[str, RescoredRef]:
     bundles = open_bundles(settings.artifacts, ref.bundles, run.settings)
     again = _staged(run, {e: x.ids for e, x in entities_of(bundles[CATALOGUE]).items()})
     made = {}
-    for surface in Surface:
-        recipe = open_recommender(surface, bundles, run.settings)
-        lists, reached = rescore(recipe, bundles, again, settings.refresh.reach)
-        path = _lists_file(run, surface)
+    for kind in run.artifacts.release(ref.refreshes).kinds:
+        if isinstance(kind, Surface):
+            recipe = open_recommender(kind, bundles, run.settings)
+            lists, reached = rescore(recipe, bundles, again, settings.refresh.reach)
+        else:
+            lists, reached = similar_again(kind, bundles, run.settings, again), 0
+        path = _lists_file(run, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
         lists.save(path)
-        made[surface.value] = RescoredRef(len(lists), reached, sha256_of(path))
+        made[kind.value] = RescoredRef(len(lists), reached, sha256_of(path))
     log.info("lists made again: %s", made)
     return made
 
@@ -114,11 +117,11 @@ def merge(settings: Settings, ref: ChangesRef, made: Mapping[str, RescoredRef]) 
     run = Run.open(settings, ref.run)
     before = run.artifacts.release(ref.refreshes)
     lists = {}
-    for surface in Surface:
-        path = _lists_file(run, surface)
-        if not path.is_file() or sha256_of(path) != made[surface.value].sha256:
+    for kind in before.kinds:
+        path = _lists_file(run, kind)
+        if not path.is_file() or sha256_of(path) != made[kind.value].sha256:
             raise ReleaseIncomplete(f"{path} is missing or was changed after it was made; make the lists again")
-        lists[surface] = RankedLists.open(path)
+        lists[kind] = RankedLists.open(path)
     after = merged(run, before, ref.bundles, lists)
     log.info("refresh stored id=%s refreshes=%s", after.id, before.id)
     return RefreshedRef(after.id, before.id, after.digest, changed(before, after))
@@ -180,5 +183,5 @@ def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> OwnersToRescore:
     return OwnersToRescore(rows, events, text, known)
 
 
-def _lists_file(run: Run, surface: Surface) -> Path:
-    return run.directory / "lists" / f"{surface.folder}.npz"
+def _lists_file(run: Run, kind: ListKind) -> Path:
+    return run.directory / "lists" / f"{kind.folder}.npz"

@@ -26,7 +26,7 @@ from pipelines.report.html import (
     movable,
     page,
 )
-from pipelines.report.sections import engagement_section, gate_section, lists_of, timings_section
+from pipelines.report.sections import engagement_section, gate_section, lists_of, similar_section, timings_section
 
 PROTOCOL = (
     "Temporal split: the last share of all events ([holdout] share) is at or after the cut. Base models "
@@ -126,6 +126,7 @@ def judgement(evaluation: Mapping[str, Any]) -> list[str]:
     parts += [_surface(name, surface, f"s{i}", said) for i, (name, surface) in enumerate(surfaces.items())]
     return [
         *parts,
+        similar_section(evaluation.get("similar") or {}),
         _gains(evaluation.get("gain") or {}),
         _training(evaluation.get("training") or {}),
         _expectations(surfaces),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from models.schema import Surface
+from models.schema import LIST_KINDS
 from pipelines.build import place_of
 from pipelines.report import plots
 from pipelines.report.html import cell, figure, grid
@@ -233,7 +233,7 @@ def lists_of(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mappin
     """Render the section from the manifest's `lists` and `shares`. before: the live release's shares."""
     if not shares:
         return ""
-    shares = {str(s): shares[s] for s in Surface if s in shares}
+    shares = {str(kind): shares[kind] for kind in LIST_KINDS if kind in shares}
     methods = _names("method", shares)
     panels = {s: {m: said.get("method", {}).get(m) for m in methods} for s, said in shares.items()}
     label = "; ".join(f"{s}: " + ", ".join(f"{m} {v:.0%}" for m, v in told.items() if v) for s, told in panels.items())
@@ -287,6 +287,30 @@ def _beside(now: float, then: float, compared: bool) -> str:
 
 def _figures(now: float | None, then: float | None, decimals: int) -> str:
     return cell(now, decimals) + (f" ({cell(then, decimals)})" if then is not None else "")
+
+
+_OF_SIMILAR = (
+    "A query is an item that an owner met; the answer is the next new item that they met, after the cut. HR: share of "
+    "queries whose answer is among the most similar items. New: answers without an event before the cut."
+)
+
+
+def similar_section(found: Mapping[str, Any]) -> str:
+    """Render the hit rates of similar lists; empty without a query."""
+    rows = [
+        [
+            f"{listed}: {name}",
+            f"{said['queries']:,}",
+            f"{said['new']:.0%}",
+            *(cell(rates[rate]) for rate in ("hr_10", "hr_20")),
+        ]
+        for listed, said in found.items()
+        for name, rates in said["lists"].items()
+    ]
+    if not rows:
+        return ""
+    table = grid("The next item among the similar ones", ["lists", "queries", "new", "HR@10", "HR@20"], rows)
+    return f'<section><h2 id="similar">Similar lists</h2>{table}<p class=note>{_OF_SIMILAR}</p></section>'
 
 
 def timings_section(steps: Sequence[Mapping[str, Any]]) -> str:

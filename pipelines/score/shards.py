@@ -23,7 +23,9 @@ from models.experiments import Arm, Experiment, arms_on, places_on, read_experim
 from models.lists.ranked_lists import RankedLists
 from models.recommender.candidates import prepared
 from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
+from models.recommender.leaves import LEAF
 from models.recommender.recommend import CHUNK, recommend
+from models.recommender.similar import SimilarRecommender, open_similar
 from models.recommender.surface import (
     SurfaceRecommender,
     open_bundles,
@@ -31,7 +33,7 @@ from models.recommender.surface import (
     serving_rankers,
     with_settings,
 )
-from models.schema import Entity, Surface
+from models.schema import LIST_KINDS, Entity, ListKind, Similar, Surface, list_kind
 from models.settings.idle import idle_line
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, ScoredShard, ShardRef
@@ -46,19 +48,18 @@ PAIRS, MOST = 5e8, 16
 def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None) -> list[ShardRef]:
     """The step: plan about `settings.shards` shards, divided by owners x items of each surface.
 
-    By default one for each PAIRS, at most MOST. A surface with owners gets at least one. Raises DataError on an unknown
-    surface.
+    By default one for each PAIRS, at most MOST. A kind of list with owners gets at least one. Similar lists are made
+    with all surfaces. Raises DataError on an unknown surface.
     """
-    known = {s.value: s for s in Surface}
-    unknown = sorted(set(surfaces or ()) - set(known))
+    unknown = sorted(set(surfaces or ()) - set(Surface))
     if unknown:
-        raise DataError(f"expected surfaces among {', '.join(known)}; got {', '.join(unknown)}")
+        raise DataError(f"expected surfaces among {', '.join(Surface)}; got {', '.join(unknown)}")
     bundles = open_bundles(run.settings.artifacts, build.bundles, run.settings)
     log.info("%s", idle_line([(s, serving_rankers(bundles, s)) for s in with_arms(run.settings)]))
     entities = entities_of(bundles[CATALOGUE])
-    wanted = [known[s] for s in surfaces] if surfaces else list(Surface)
+    wanted = planned(surfaces)
     owners = {s: len(entities[s.owner].owners_of(s)) for s in wanted}
-    work = {s: owners[s] * (1 + len(entities[s.item].items_of(s))) for s in wanted}
+    work = {s: owners[s] * (1 + _compared_with(s, entities)) for s in wanted}
     total = max(sum(work.values()), 1)
     asked = run.settings.score.shards or min(total / PAIRS, MOST)
     shards = []
@@ -71,19 +72,44 @@ def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None
     return shards
 
 
+def planned(surfaces: Sequence[str] | None) -> tuple[ListKind, ...]:
+    """Return the kinds of lists of a build: the surfaces, by default all, and with all of them the similar lists."""
+    if not surfaces or set(surfaces) >= set(Surface):
+        return LIST_KINDS
+    return tuple(s for s in Surface if s.value in surfaces)
+
+
+def _compared_with(kind: ListKind, entities: Mapping[Entity, Entities]) -> int:
+    """Return the number of items that an owner is compared with. Profiles are compared within a leaf."""
+    items = len(entities[kind.item].items_of(kind))
+    return items if isinstance(kind, Surface) else min(items, LEAF)
+
+
 def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
     """The step: score one shard into the run's staging. The same code gives the same bytes."""
-    surface = Surface(shard.surface)
+    kind = list_kind(shard.surface)
     bundles = open_bundles(run.settings.artifacts, shard.bundles, run.settings)
-    recipe = open_recommender(surface, bundles, run.settings)
-    interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard.snapshot).interactions()
-    rows = recipe.owners.owners_of(surface)[shard.start : shard.stop]
-    lists = score_arms(with_fastest_product(recipe, len(rows)), bundles, recipe.batch(rows, interactions))
+    if isinstance(kind, Similar):
+        similar = open_similar(kind, bundles, run.settings)
+        rows = similar.entities.owners_of(kind)[shard.start : shard.stop]
+        lists = similar_lists(similar, rows, run.settings.threads)
+    else:
+        assert isinstance(kind, Surface)
+        recipe = open_recommender(kind, bundles, run.settings)
+        interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard.snapshot).interactions()
+        rows = recipe.owners.owners_of(kind)[shard.start : shard.stop]
+        lists = score_arms(with_fastest_product(recipe, len(rows)), bundles, recipe.batch(rows, interactions))
     path = shard_path(run, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
-    log.info("shard scored surface=%s index=%s owners=%s places=%s", surface, shard.index, len(lists), len(lists.item))
-    return ScoredShard(surface.value, shard.index, len(lists), sha256_of(path), code_digest())
+    log.info("shard scored surface=%s index=%s owners=%s places=%s", kind, shard.index, len(lists), len(lists.item))
+    return ScoredShard(kind.value, shard.index, len(lists), sha256_of(path), code_digest())
+
+
+def similar_lists(recipe: SimilarRecommender, rows: NDArray[np.int32], threads: int) -> RankedLists:
+    """Return the similar lists of these rows. They do not depend on the number of threads."""
+    with threadpool_limits(1):
+        return recipe.lists(rows, threads)
 
 
 def score_arms(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
@@ -108,15 +134,15 @@ def score_owners(recipe: SurfaceRecommender, owners: Owners) -> RankedLists:
 def shard_path(run: Run, shard: ShardRef | ScoredShard) -> Path:
     """Return the staging path of a shard. "capped" shards are separate, so that the cap can be applied again."""
     folder = "capped" if isinstance(shard, ScoredShard) and shard.capped else "shards"
-    return run.directory / folder / Surface(shard.surface).folder / f"{shard.index:04d}.npz"
+    return run.directory / folder / list_kind(shard.surface).folder / f"{shard.index:04d}.npz"
 
 
 def open_shards(
-    run: Run, surface: Surface, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
+    run: Run, kind: ListKind, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
 ) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
-    """Return the shards of a surface, their lists, and the effect of [lists] exposure_cap (empty without a cap).
+    """Return the shards of a kind, their lists, and the effect of [lists] exposure_cap (empty without a cap).
 
-    shards: in order. Each arm has a separate cap over all shards. Capped lists are staged separately.
+    shards: in order. Each arm has a separate cap over all shards, similar lists none. Capped lists are staged apart.
     Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without arms);
     "moved", share of the first ten places; "uncapped", see `exposure_stats`.
     Raises ReleaseIncomplete if a shard is missing or changed, or if `check_lists` raises it.
@@ -130,25 +156,25 @@ def open_shards(
             )
         parts.append(RankedLists.open(path))
     about: dict[str, Any] = {}
-    if parts and any(cap for s in Surface for cap in _caps(run, s)):
-        lists, items = RankedLists.concat(parts), entities[surface.item].items_of(surface)
-        found, about = _capped(run, surface, lists, entities[surface.owner], len(items))
+    if parts and isinstance(kind, Surface) and any(cap for s in Surface for cap in _caps(run, s)):
+        lists, items = RankedLists.concat(parts), entities[kind.item].items_of(kind)
+        found, about = _capped(run, kind, lists, entities[kind.owner], len(items))
         about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats([lists], items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
         parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
         shards = [_staged(run, s, part) for s, part in zip(shards, parts, strict=True)]
-        log.info("exposure capped surface=%s %s", surface, about)
-    check_lists(surface, parts, entities)
+        log.info("exposure capped surface=%s %s", kind, about)
+    check_lists(kind, parts, entities)
     return shards, parts, about
 
 
-def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
-    """Raise ReleaseIncomplete unless a surface has one list per owner, in order, without repeated items."""
-    expected = entities[surface.owner].owners_of(surface)
+def check_lists(kind: ListKind, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
+    """Raise ReleaseIncomplete unless a kind has one list per owner, in order, without repeated items."""
+    expected = entities[kind.owner].owners_of(kind)
     got = np.concatenate([np.zeros(0, np.int32), *(p.owner for p in parts)])
     if not np.array_equal(got, expected):
         raise ReleaseIncomplete(
-            f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(got)} lists, "
+            f"{kind}: expected a list for each of {len(expected)} owners in order, got {len(got)} lists, "
             f"{len(np.setdiff1d(expected, got))} owners without one; nothing was stored: in a build clear the scoring "
             "task that failed and assemble again, after a refresh start a build"
         )
@@ -156,7 +182,7 @@ def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mappin
         owner = np.repeat(np.arange(len(p), dtype=np.int64), np.diff(p.indptr))
         if len(np.unique(owner * (int(p.item.max(initial=0)) + 1) + p.item)) != len(p.item):
             raise ReleaseIncomplete(
-                f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published"
+                f"{kind}: a list repeats an item; this is a defect of the recipe, nothing was published"
             )
 
 

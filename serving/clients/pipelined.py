@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 
 from models.lists.redis_format import Keys
 from models.lists.redis_server import ELSEWHERE, message_of
-from models.schema import Surface
+from models.schema import ListKind
 from models.settings.settings import Settings
 from serving.clients import redis as client
 from serving.clients.breaker import PAUSE_S
@@ -48,14 +48,14 @@ class Pipelined:
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[_Wire] | None = None
 
-    async def hit(self, caller: str, release: str, surface: Surface, owner: str) -> tuple[client.Found, int]:
+    async def hit(self, caller: str, release: str, kind: ListKind, owner: str) -> tuple[client.Found, int]:
         """Return what Redis holds for an owner, and the number of this request in the caller's minute.
 
         The number is 0 if the request needs no check. The same round trip counts it together with the next requests.
         Raises as `ask`, and if Redis refuses to read the list.
         """
-        commands = _get(self._keys.lists(release, surface)) + bytes.fromhex(owner.replace("-", "")) + b"\r\n"
-        commands += _scan(self._keys.since(surface.owner, owner).encode(), b"%d" % client.SINCE_MOST)
+        commands = _get(self._keys.lists(release, kind)) + bytes.fromhex(owner.replace("-", "")) + b"\r\n"
+        commands += _scan(self._keys.since(kind.owner, owner).encode(), b"%d" % client.SINCE_MOST)
         count, rate = 0, client.rate_key(self._keys, caller)
         if self._limit == 0 or self._counted_ahead(caller, rate):
             stored, scan = await self.ask(commands, 2)

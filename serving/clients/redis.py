@@ -27,7 +27,7 @@ from models.data.interactions import instant_us
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
 from models.lists.redis_format import OWN, Keys, since_meaning, since_value
 from models.lists.redis_server import ELSEWHERE, message_of, with_hint
-from models.schema import Entity, EventType, Surface
+from models.schema import Entity, EventType, ListKind
 from models.settings.settings import Settings
 from serving.clients.breaker import PAUSE_S, Breaker
 
@@ -141,16 +141,16 @@ class Cache:
     def whole(self, key: str) -> Mapping[bytes, bytes]:
         return dict(self._ask(PAGE, lambda r: r.hgetall(key)))
 
-    def counts(self, release: str) -> dict[Surface, int]:
-        """Count the lists of each surface, popular lists included, in one round trip."""
+    def counts(self, release: str, kinds: Sequence[ListKind]) -> dict[ListKind, int]:
+        """Count the lists of each kind, popular lists included, in one round trip."""
 
         def read(r: redis.Redis) -> list[int]:
             pipeline = r.pipeline(transaction=False)
-            for surface in Surface:
-                pipeline.hlen(self.keys.lists(release, surface))
+            for kind in kinds:
+                pipeline.hlen(self.keys.lists(release, kind))
             return list(pipeline.execute())
 
-        return dict(zip(Surface, self._ask(RELEASES, read), strict=True))
+        return dict(zip(kinds, self._ask(RELEASES, read), strict=True))
 
     def about(self) -> Mapping[str, Any]:
         """Return the answer to INFO, or nothing if Redis forbids it."""
@@ -164,15 +164,15 @@ class Cache:
         found: Mapping[str, Any] = self._ask(SIGN_OF_LIFE, read)
         return found
 
-    def hits(self, caller: str, release: str, surface: Surface, owners: Sequence[str]) -> list[Found]:
+    def hits(self, caller: str, release: str, kind: ListKind, owners: Sequence[str]) -> list[Found]:
         """Read the stored lists and the since hashes of these owners, and count the request, in one round trip.
 
         Raises TooManyRequests.
         """
         count = self._counting(caller)
         fields = [UUID(o).bytes for o in owners]
-        since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
-        answers = self._together(LISTS, [*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
+        since = [("HSCAN", self.keys.since(kind.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
+        answers = self._together(LISTS, [*count, ("HMGET", self.keys.lists(release, kind), *fields), *since])
         self._admit(answers[: len(count)])
         lists, *scans = answers[len(count) :]
         if isinstance(lists, redis.ResponseError):
@@ -324,9 +324,9 @@ class Cache:
         return rate_key(self.keys, caller)
 
     def _counting(self, caller: str) -> list[Command]:
-        """Return the commands that count a request, or none without a limit."""
+        """Return the commands that count a request; none without a limit or a caller, see `UNCOUNTED`."""
         key = self._rate(caller)
-        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit else []
+        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit and caller else []
 
     def _admit(self, counted: Sequence[Any]) -> None:
         """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still serves lists."""

@@ -133,6 +133,8 @@ class Access:
 
     def _why(self, answer: Answer) -> str:
         """Explain the route: the interaction count against the thresholds."""
+        if not isinstance(answer.surface, Surface):
+            return "similar"
         count, routing = answer.listing.count, answer.held.settings.routing
         cold, warm = routing.cold_start_threshold, routing.warm_user_threshold
         if count < cold:

@@ -13,6 +13,7 @@ from models.data.event import Event
 from models.errors import DataError, FileError, RequestError
 from models.keys import ANSWER_KEY, kept_key, key_from
 from models.lists.answer_id import ShownAnswer
+from models.schema import Similar
 from models.settings.settings import Settings
 from serving.lists import Answer
 
@@ -79,7 +80,7 @@ class AnswerIds:
             answer.held.release.build,
             day,
             answer.source == "live",
-            not answer.owner,
+            not answer.owner or isinstance(answer.surface, Similar),  # shown to somebody else than its owner
             *((answer.arm[0].name, answer.arm[0].edition, answer.arm[1].name) if answer.arm else ()),
         )
         return shown.spell(answer.owner, self.key)

@@ -31,6 +31,7 @@ NEEDS: Mapping[str, Scope | None] = {
     "many": Scope.READ,
     "popular": Scope.READ,
     "trending": Scope.READ,
+    "because": Scope.READ,
     "health": Scope.READ,
     "metrics": Scope.READ,
     "events": Scope.EVENTS,

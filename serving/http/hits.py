@@ -13,7 +13,7 @@ import redis
 
 from models.data.entities import is_id
 from models.errors import RequestError
-from models.schema import Surface
+from models.schema import LIST_KINDS
 from models.settings.settings import Settings
 from serving.clients.breaker import Breaker
 from serving.clients.pipelined import Pipelined
@@ -25,7 +25,7 @@ from serving.http.requests import SECURITY, URL_MOST, list_reply, query_of
 from serving.http.routes import PREFIX
 from serving.lists import Asked, ListReader
 
-_SURFACES = {f"{PREFIX}/{surface}": surface for surface in Surface}
+_KINDS = {f"{PREFIX}/{kind}": kind for kind in LIST_KINDS}
 _BODY = ("content-length", "transfer-encoding")
 
 Reply = tuple[int, list[tuple[str, str]], bytes]
@@ -58,8 +58,8 @@ class Hits:
         """
         started = time.perf_counter()
         before, _, owner = path.rpartition("/")
-        surface, held, headers = _SURFACES.get(before), self._lists.releases.current, scope.headers
-        if surface is None or held is None or self._breaker.down or not is_id(owner) or not _is_plain(scope, path):
+        kind, held, headers = _KINDS.get(before), self._lists.releases.current, scope.headers
+        if kind is None or held is None or self._breaker.down or not is_id(owner) or not _is_plain(scope, path):
             return None
         keys, tags = headers.get_all(HEADER), headers.get_all("If-None-Match")
         if len(keys) > 1 or len(tags) > 1:
@@ -72,14 +72,14 @@ class Hits:
         if self._lists.hidden.erased((owner,)):
             return None
         try:
-            found, count = await self._redis.hit(caller, held.id, surface, owner)
+            found, count = await self._redis.hit(caller, held.id, kind, owner)
         except TimeoutError as error:
             self._breaker.failed(error)
             return None
         except (redis.RedisError, OSError):
             return None
         asked = Asked(held, found, count)
-        answer = self._lists.hit(surface, owner, asked) if self._limit == 0 or count <= self._limit else None
+        answer = self._lists.hit(kind, owner, asked) if self._limit == 0 or count <= self._limit else None
         if answer is None:
             return asked
         text = body(answer, query, self._stale_hours, self._ids)

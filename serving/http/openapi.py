@@ -11,9 +11,10 @@ from typing import Any
 
 from models import registry
 from models.data.event import POSITION_MOST
-from models.schema import FILTERS, Entity, EventType, Method, Surface
+from models.schema import FILTERS, INTERACTION_TYPES, LIST_KINDS, Entity, EventType, ListKind, Method, Surface
 from models.sentences import MOST
 from models.spec import Stage
+from serving.http.because import ROWS_DEFAULT, ROWS_MOST
 from serving.http.callers import HEADER, NEEDS
 from serving.http.events import EVENTS_MOST
 from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
@@ -37,7 +38,10 @@ PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema]], Schema]
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
     """Make the OpenAPI 3.1 document of a reader with or without API keys."""
     tagged = {
-        LISTS: {path: said for s in Surface for path, said in _surface_paths(s).items()},
+        LISTS: {
+            **{path: said for kind in LIST_KINDS for path, said in _list_paths(kind).items()},
+            **{path: said for surface in Surface for path, said in _surface_paths(surface).items()},
+        },
         EVENTS: {"/api/events": {"post": _taking()}},
         OPERATIONS: _other_paths(),
         PAGE: page_paths({s: _owner(s) for s in Surface}, _asked),
@@ -83,16 +87,36 @@ def _operation_id(path: str, method: str) -> str:
 
 
 def _surface_paths(surface: Surface) -> Schema:
+    """Describe what only surfaces have."""
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
-    query = [_ref("parameters", p) for p in ("limit", "offset", *FILTERS, "exclude")]
-    owner, ids, many = _owner(surface), _ref("schemas", "OwnerIds"), _ref("schemas", f"{schema}s")
+    query, rows = _query_parameters(), _ref("parameters", "rows")
+    name = f"{schema}Rows"
     return {
-        f"{at}/{{owner}}": _get("one", f"{surface}: the list of one {surface.owner}", schema, [owner, *query]),
         f"{at}/popular": _get("popular", f"{surface}: the popular list, the same for everyone", schema, query),
         f"{at}/trending": _get("trending", f"{surface}: the trending list, the same for everyone", schema, query),
+        f"{at}/{{owner}}/because": _asked(
+            "because",
+            f"{surface}: what is similar to the items that an owner engaged with last",
+            _ref("schemas", name),
+            [_owner(surface), rows, *query],
+        ),
+    }
+
+
+def _query_parameters() -> list[Schema]:
+    return [_ref("parameters", p) for p in ("limit", "offset", *FILTERS, "exclude")]
+
+
+def _list_paths(kind: ListKind) -> Schema:
+    """Describe what every kind of list has."""
+    at, schema = f"{PREFIX}/{kind}", _list_name(kind)
+    query, owner = _query_parameters(), _owner(kind)
+    ids, many = _ref("schemas", "OwnerIds"), _ref("schemas", f"{schema}s")
+    return {
+        f"{at}/{{owner}}": _get("one", f"{kind}: the list of one {kind.owner}", schema, [owner, *query]),
         f"{at}/many": {
             "post": {
-                "summary": f"{surface}: the lists of several owners, all of one release",
+                "summary": f"{kind}: the lists of several owners, all of one release",
                 "parameters": query,
                 "requestBody": {"required": True, "content": _json(ids)},
                 "security": _needs("many"),
@@ -102,12 +126,12 @@ def _surface_paths(surface: Surface) -> Schema:
     }
 
 
-def _owner(surface: Surface) -> Schema:
+def _owner(kind: ListKind) -> Schema:
     return {
         "name": "owner",
         "in": "path",
         "required": True,
-        "description": f"id of the {surface.owner}",
+        "description": f"id of the {kind.owner}",
         "schema": _id(),
     }
 
@@ -165,7 +189,7 @@ def _get(endpoint: str, summary: str, schema: str, parameters: list[Schema]) -> 
 
 
 def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]) -> Schema:
-    found = {"description": "for the page", "content": _json(schema)}
+    found = {"description": "the answer", "content": _json(schema)}
     return {
         "get": {
             "summary": summary,
@@ -200,6 +224,7 @@ def _schemas() -> Schema:
         "Item": _item(),
         **lists,
         **{f"{name}s": _lists_schema(name) for name in lists},
+        **{f"{_list_name(s)}Rows": _rows_schema(s) for s in Surface},
         "OwnerIds": _sent("ids", OWNERS_MOST, _id()),
         "Event": _event(),
         "Events": _sent("events", EVENTS_MOST, _ref("schemas", "Event")),
@@ -292,6 +317,25 @@ def _event() -> Schema:
     }
 
 
+def _rows_schema(surface: Surface) -> Schema:
+    row = _closed(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "type": {"enum": [t.value for t in INTERACTION_TYPES if (t.weight or 0) > 0]},
+            "at": {"type": "string", "format": "date-time"},
+            "list": _ref("schemas", _list_name(surface)),
+        }
+    )
+    return _closed(
+        {
+            "because": {"type": "array", "maxItems": ROWS_MOST, "items": row},
+            "release": {"type": "string"},
+            "degraded": {"type": "boolean"},
+            "reason": {"type": ["string", "null"]},
+        }
+    )
+
+
 def _list_schema(item: Entity) -> Schema:
     text, number, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
     method, maybe = _ref("schemas", "Method"), {"type": ["string", "null"]}
@@ -335,6 +379,7 @@ def _parameters() -> Schema:
     return {
         "limit": query("limit", _whole(1, LIMIT_MOST, LIMIT_DEFAULT), "places wanted"),
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
+        "rows": query("rows", _whole(1, ROWS_MOST, ROWS_DEFAULT), "items that the owner engaged with"),
         **{f: query(f, several, f"only items of this {f}, in any case; repeat it to allow several") for f in FILTERS},
         "exclude": query(
             "exclude",
@@ -371,8 +416,8 @@ def _responses() -> Schema:
     }
 
 
-def _list_name(surface: Surface) -> str:
-    return "StartupList" if surface.item is Entity.STARTUP else "UserList"
+def _list_name(kind: ListKind) -> str:
+    return "StartupList" if kind.item is Entity.STARTUP else "UserList"
 
 
 def _closed(properties: Schema) -> Schema:

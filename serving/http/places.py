@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models import registry
 from models.catalogue.catalogue import ItemTable
 from models.lists.redis_format import StoredList
+from models.schema import LIST_KINDS
 from models.sentences import FACET, MOST, OLD, PEOPLE, facet_words, people_words, rest_words, sentences
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -42,21 +43,19 @@ class _Texts(dict[Any, str]):
         return text
 
 
-def places(
-    listing: StoredList, table: ItemTable, founder_side: bool, cut: slice | NDArray[np.int64]
-) -> tuple[str, str]:
-    """Encode the places of a cut, and their scores by id, each without the outer brackets."""
+def places(listing: StoredList, table: ItemTable, voice: int, cut: slice | NDArray[np.int64]) -> tuple[str, str]:
+    """Encode the places of a cut, and their scores by id, each without the outer brackets. voice: see `ListKind`."""
     item = listing.item[cut]
     numbers = np.rint(listing.score[cut] * np.float64(10_000)).astype(np.int64).tolist()
     texts, rows = table.texts, item.tolist()
     ids, scores = [texts[row] for row in rows], [_SCORES[n] for n in numbers]
     columns = zip(ids, scores, rows, listing.source[cut].tolist(), listing.reason[cut].tolist(), strict=True)
-    people, facet, rest = _TEXTS[founder_side]
+    people, facet, rest = _TEXTS[voice]
     facets = table.reasons
     entries = []
     for id, score, row, source, reason in columns:
         if reason & OLD:
-            said = sentences(reason, source, founder_side, row, table.facets, table.labels)
+            said = sentences(reason, source, voice, row, table.facets, table.labels)
             reasons = _joined(said, 0, source)
         else:
             reasons = people[reason & PEOPLE]
@@ -71,7 +70,7 @@ def places(
     return ",".join(entries), ",".join([f'"{id}":{score}' for id, score in zip(ids, scores, strict=True)])
 
 
-def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
+def _texts(voice: int) -> tuple[_Texts, _Texts, _Texts]:
     """Return three caches of text: what people did, the shared facet, and the end of a place.
 
     The first has PEOPLE bits as key. The second has FACET bits, the label, and the number of earlier reasons. The third
@@ -80,13 +79,13 @@ def _texts(founder_side: bool) -> tuple[_Texts, _Texts, _Texts]:
 
     def facet(key: tuple[int, str, int]) -> str:
         bits, label, n = key
-        return "".join("," * n + quoted(f"{a}{label}{b}") for _, a, b in facet_words(bits, founder_side))
+        return "".join("," * n + quoted(f"{a}{label}{b}") for _, a, b in facet_words(bits, voice))
 
     def rest(key: tuple[int, int, bool, int]) -> str:
         high, source, counted, n = key
-        return _joined(rest_words(high << 24, source, counted, founder_side), n, source)
+        return _joined(rest_words(high << 24, source, counted, voice), n, source)
 
-    return _Texts(lambda bits: "".join(map(quoted, people_words(bits, founder_side)))), _Texts(facet), _Texts(rest)
+    return _Texts(lambda bits: "".join(map(quoted, people_words(bits, voice)))), _Texts(facet), _Texts(rest)
 
 
 def _joined(reasons: list[str], n: int, source: int) -> str:
@@ -96,4 +95,4 @@ def _joined(reasons: list[str], n: int, source: int) -> str:
     return f'{"," if n and texts else ""}{texts}],"sources":[{names}]}}'
 
 
-_TEXTS = _texts(False), _texts(True)
+_TEXTS = tuple(_texts(voice) for voice in range(1 + max(kind.voice for kind in LIST_KINDS)))

@@ -29,7 +29,7 @@ def body(answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: 
         wanted = _wanted(answer, query, table)
         total, cut = len(wanted), wanted[cut]
     shown = max(0, min(total, last) - query.offset)
-    items, scores = places(listing, table, surface.owner is Entity.STARTUP, cut)
+    items, scores = places(listing, table, surface.voice, cut)
     start, middle, end = _facts(answer)
     reason = _why_short(answer, query, total, shown)
     answer_id = ids.of(answer, now)
@@ -105,6 +105,8 @@ def _left_out(answer: Answer) -> str:
 def _why_empty(answer: Answer) -> str:
     if answer.met or answer.hidden:
         return "nothing of the list is left" + _left_out(answer)
+    if not isinstance(answer.surface, Surface):
+        return "nothing is known that is similar: no common partners, and no similar profile"
     if answer.held.popular.get(answer.surface) is None or not len(answer.held.popular[answer.surface].item):
         return (
             f"there is no {_noun(answer.surface)} yet who could be shown"

@@ -50,8 +50,8 @@ def read_query(given: MultiDict[str, str]) -> Query:
         return Query()
     facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FILTERS if f in given}
     return Query(
-        _number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST),
-        _number(given, "offset", 0, 0, OFFSET_MOST),
+        number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST),
+        number(given, "offset", 0, 0, OFFSET_MOST),
         {f: values for f, values in facets.items() if values},
         _exclude(given.get("exclude", "")),
     )
@@ -114,7 +114,7 @@ def read_owners(body: Any) -> list[str]:
     return list(dict.fromkeys(read_id(i, "ids") for i in ids))
 
 
-def _number(given: MultiDict[str, str], name: str, default: int, low: int, high: int) -> int:
+def number(given: MultiDict[str, str], name: str, default: int, low: int, high: int) -> int:
     text = given.get(name)
     if text is None:
         return default

@@ -21,15 +21,16 @@ from types import MappingProxyType
 from prometheus_client import Histogram
 
 from models.errors import MatchbookError, ServiceError
+from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import LiveList, decode_list, encode_lists
 from models.recommender.surface import SurfaceRecommender
 from models.routing import route_may_change
-from models.schema import Entity, Surface
+from models.schema import Entity, ListKind, Surface
 from models.settings.settings import Settings
-from serving.clients.postgres import Database
+from serving.clients.postgres import Database, OwnerRecord
 from serving.clients.redis import LIVE, Cache
 from serving.lists import LiveAnswer
-from serving.live.recommenders import Recipes, list_of_one, open_recipes
+from serving.live.recommenders import Recipes, list_of_one, open_recipes, similar_to_one
 from serving.releases import HeldRelease, instant
 
 #: Longer than any computation, because each wait in it has a time-out. The claim of a dead process ends after it.
@@ -168,37 +169,38 @@ class LiveRecommender:
         return True, opening.result().trouble
 
     def answers(
-        self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int] = MappingProxyType({})
+        self, held: HeldRelease, kind: ListKind, owners: Sequence[str], met: Mapping[str, int] = MappingProxyType({})
     ) -> tuple[Mapping[str, LiveAnswer], str]:
         """Return the lists from Redis or computed within the budget, and an error text, empty on success."""
         if not owners:
             return {}, ""
         deadline, trouble = time.monotonic() + self._settings.reader.live_budget_s, ""
-        kept = self._kept(held, surface, owners)
-        found = self._current(held, surface, kept, met)
+        kept = self._kept(held, kind, owners)
+        found = self._current(held, kind, kept, met)
         pending = [o for o in owners if o not in found]
         while pending:
-            computed, pending, wrong = self._computed(held, surface, pending, met, deadline)
+            computed, pending, wrong = self._computed(held, kind, pending, met, deadline)
             found, trouble = found | computed, trouble or wrong
             if pending and time.monotonic() + POLL_S > deadline:
                 trouble = self._late()
                 break
             if pending:
                 time.sleep(POLL_S)
-                found |= self._current(held, surface, self._kept(held, surface, pending), met)
+                found |= self._current(held, kind, self._kept(held, kind, pending), met)
                 pending = [o for o in pending if o not in found]
         return {o: _answer(f) for o, f in (kept | found).items()}, trouble or self.trouble(held)[1]
 
-    def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
+    def count(self, held: HeldRelease, kind: ListKind, owner: str) -> int:
         """Return the count of an earlier computation, else the count at the cutoff, else 0 (H03). Reads no database."""
         try:
-            kept = self._cache.get(self._cache.keys.count(surface.owner, owner), LIVE)
+            kept = self._cache.get(self._cache.keys.count(kind.owner, owner), LIVE)
             if kept is not None:
                 return int(kept)
         except ServiceError:
             pass  # Redis is down: use the count at the cutoff
         try:
-            owners = self.recipes(held).by_surface[surface].owners
+            recipes = self.recipes(held).by_surface
+            owners = next(recipes[s].owners for s in Surface if s.owner is kind.owner)
         except (ServiceError, KeyError):
             return 0
         row = int(owners.ids.rows_of([owner])[0])
@@ -208,16 +210,16 @@ class LiveRecommender:
         self.flights.close()
         self._opener.shutdown(wait=False, cancel_futures=True)
 
-    def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
+    def _kept(self, held: HeldRelease, kind: ListKind, owners: Sequence[str]) -> dict[str, LiveList]:
         try:
-            values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners], LIVE)
+            values = self._cache.get_many([self._cache.keys.live(held.id, kind, o) for o in owners], LIVE)
             return {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
         except MatchbookError as error:
             log.debug("no live lists from Redis: %s", error)
             return {}
 
     def _current(
-        self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList], met: Mapping[str, int]
+        self, held: HeldRelease, kind: ListKind, kept: Mapping[str, LiveList], met: Mapping[str, int]
     ) -> dict[str, LiveList]:
         """Select the kept lists that are younger than AGAIN_S or whose route cannot have changed."""
         if not any(met.get(o) for o in kept):
@@ -228,11 +230,12 @@ class LiveRecommender:
             for o, f in kept.items()
             if f.made_us > latest_us
             or not f.value
-            or not route_may_change(surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o))
+            or not isinstance(kind, Surface)
+            or not route_may_change(kind, decode_list(f.value).count, met.get(o, 0), held.settings_of(kind, o))
         }
 
     def _computed(
-        self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int], deadline: float
+        self, held: HeldRelease, kind: ListKind, owners: Sequence[str], met: Mapping[str, int], deadline: float
     ) -> tuple[dict[str, LiveList], list[str], str]:
         """Return the lists computed here in time, the owners that other processes compute, and the error."""
         flights: dict[str, Future[LiveList | None]] = {}
@@ -240,8 +243,8 @@ class LiveRecommender:
         for owner in owners:
             try:
                 flights[owner] = self.flights.join(
-                    self._cache.keys.flight(held.id, surface, owner),
-                    partial(self._compute, held, surface, owner, met.get(owner, 0)),
+                    self._cache.keys.flight(held.id, kind, owner),
+                    partial(self._compute, held, kind, owner, met.get(owner, 0)),
                 )
             except ServiceError as error:
                 trouble = str(error)
@@ -260,43 +263,53 @@ class LiveRecommender:
     def _late(self) -> str:
         return f"a live list took longer than {self._settings.reader.live_budget_s:g} s"
 
-    def _compute(self, held: HeldRelease, surface: Surface, owner: str, met: int) -> LiveList:
+    def _compute(self, held: HeldRelease, kind: ListKind, owner: str, met: int) -> LiveList:
         """Read the owner, compute the list, store it. Raises ServiceError."""
-        if found := self._current(held, surface, self._kept(held, surface, [owner]), {owner: met}):
+        if found := self._current(held, kind, self._kept(held, kind, [owner]), {owner: met}):
             return found[owner]  # another process has finished in the meantime
-        with SECONDS.labels(surface).time():
-            return self._computed_now(held, surface, owner)
+        with SECONDS.labels(kind).time():
+            return self._computed_now(held, kind, owner)
 
-    def _computed_now(self, held: HeldRelease, surface: Surface, owner: str) -> LiveList:
+    def _computed_now(self, held: HeldRelease, kind: ListKind, owner: str) -> LiveList:
         started = time.perf_counter()
         now = datetime.now(UTC)
-        record = self._database.owner(surface.owner, owner, now)
+        record = self._database.owner(kind.owner, owner, now)
         value, count = b"", 0
         if record is not None:
-            count = record.count(surface.owner)
-            if surface.owner is Entity.STARTUP or record.role is surface.role:
-                recipe = self.recipe(held, surface, owner, self._settings.reader.live_budget_s)
-                value = encode_lists(list_of_one(recipe, owner, record))[0]
+            count = record.count(kind.owner)
+            if kind.owner is Entity.STARTUP or record.role in kind.roles:
+                value = encode_lists(self._list_of(held, kind, owner, record))[0]
         found = LiveList(value, record is not None, int(now.timestamp() * 1e6))
-        self._keep(held, surface, owner, found, count)
+        self._keep(held, kind, owner, found, count)
         log.info(
             "live list release=%s surface=%s known=%s count=%d ms=%.1f",
             held.id,
-            surface,
+            kind,
             found.known,
             count,
             1000 * (time.perf_counter() - started),
         )
         return found
 
-    def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
+    def _list_of(self, held: HeldRelease, kind: ListKind, owner: str, record: OwnerRecord) -> RankedLists:
+        """Compute a list with the models of the release. Raises ServiceError if they are not open."""
+        patience_s = self._settings.reader.live_budget_s
+        if isinstance(kind, Surface):
+            return list_of_one(self.recipe(held, kind, owner, patience_s), owner, record)
+        recipes = self.recipes(held, patience_s)
+        found = next((recipe for similar, recipe in recipes.similar.items() if similar is kind), None)
+        if found is None:
+            raise ServiceError(recipes.trouble)
+        return similar_to_one(found, owner, record)
+
+    def _keep(self, held: HeldRelease, kind: ListKind, owner: str, found: LiveList, count: int) -> None:
         """Store a list. Its TTL is shortened at random, so that lists computed together expire at different times."""
         ttl = self._settings.reader.live_ttl_s if found.known else UNKNOWN_TTL_S
         keys = self._cache.keys
         ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, not for security
-        entries = [(keys.live(held.id, surface, owner), found.encode(), ttl)]
+        entries = [(keys.live(held.id, kind, owner), found.encode(), ttl)]
         if found.known:
-            entries.append((keys.count(surface.owner, owner), str(count).encode(), COUNT_TTL_S))
+            entries.append((keys.count(kind.owner, owner), str(count).encode(), COUNT_TTL_S))
         try:
             self._cache.store(entries)
         except ServiceError as error:

@@ -20,8 +20,9 @@ from models.experiments import arms_on
 from models.lists.ranked_lists import RankedLists
 from models.object_storage import download
 from models.recommender.recommend import recommend
+from models.recommender.similar import SimilarRecommender, open_similar
 from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, ways_of, with_settings
-from models.schema import Surface
+from models.schema import Similar, Surface
 from models.settings.idle import idle_line
 from models.settings.settings import Settings
 from serving import counters
@@ -41,6 +42,7 @@ class Recipes:
 
     release: str
     by_surface: Mapping[Surface, SurfaceRecommender] = field(default_factory=dict)
+    similar: Mapping[Similar, SimilarRecommender] = field(default_factory=dict)
     trouble: str = ""
     arms: Mapping[tuple[Surface, str, str], SurfaceRecommender] = field(default_factory=dict)
 
@@ -72,6 +74,7 @@ def _opened(settings: Settings, held: HeldRelease, shared: SharedArrays) -> Reci
             log.error("model not loaded: %s %s: %s", name, version, error)
     try:
         recipes = {s: open_recommender(s, bundles, recorded, shared.keep) for s in Surface}
+        similar = {kind: open_similar(kind, bundles, recorded) for kind in Similar}
     except (MatchbookError, LookupError, ValueError) as error:
         log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
         return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
@@ -83,13 +86,23 @@ def _opened(settings: Settings, held: HeldRelease, shared: SharedArrays) -> Reci
     shared.forget_pages(bundles.values())
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
     log.info("release %s: %s", held.id, idle_line(ways_of([*recipes.values(), *arms.values()])))
-    return Recipes(held.id, recipes, "; ".join(troubles), arms)
+    return Recipes(held.id, recipes, similar, "; ".join(troubles), arms)
 
 
 def list_of_one(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> RankedLists:
     """Compute the list of one owner, after folding in their events since the build."""
     folded, owners = folded_for(recipe, owner, record)
     return recommend(folded, owners, recipe.settings.lists.depth)
+
+
+def similar_to_one(recipe: SimilarRecommender, owner: str, record: OwnerRecord) -> RankedLists:
+    """Compute the similar list of one entity: as the build does, or for a newcomer by the profile alone."""
+    count, row = record.count(recipe.kind.owner), recipe.entities.ids.rows_of([owner]).astype(np.int32)
+    if record.opted_out:
+        return RankedLists.nothing(row, count)
+    if row[0] >= 0:
+        return recipe.lists(row)
+    return recipe.newcomer(record.role, text_of(recipe.entities.known_fields(record.profile)), count)
 
 
 def folded_for(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> tuple[SurfaceRecommender, Owners]:

@@ -248,7 +248,7 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
         "field": lambda: cache.field(keys.lists("r", surface), b"*"),
         "fields": lambda: cache.fields(keys.since(Entity.USER, owner), [b"x"]),
         "whole": lambda: cache.whole(keys.drain),
-        "counts": lambda: cache.counts("r"),
+        "counts": lambda: cache.counts("r", [surface]),
         "about": cache.about,
         "hits": lambda: cache.hits("c", "r", surface, [owner]),
         "admit": lambda: cache.admit("c"),

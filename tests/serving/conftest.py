@@ -33,8 +33,9 @@ from models.lists.release import Release
 from models.popularity import PopularityConfig
 from models.popularity.fit import fit_popularity
 from models.recommender.recommend import recommend
+from models.recommender.similar import open_similar
 from models.recommender.surface import SurfaceRecommender, open_recommender
-from models.schema import EventType, Role, Surface
+from models.schema import LIST_KINDS, EventType, ListKind, Role, Similar, Surface
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.assemble import store_release
@@ -57,7 +58,7 @@ Start = Callable[..., Flask]
 Publish = Callable[..., str]
 Served = Callable[..., int]
 Running = dict[int, subprocess.Popen[bytes]]
-Scored = dict[Surface, tuple[RankedLists, RankedLists]]
+Scored = dict[ListKind, tuple[RankedLists, RankedLists]]
 Person = Callable[[Role, int], str]
 Company = Callable[[int], str]
 Execute = Callable[..., object]
@@ -70,7 +71,7 @@ SMALL: dict[str, Any] = small.SMALL | {
 }
 
 
-def ask(app: Flask, tail: str, query: Any = None, surface: Surface = Surface.STARTUPS_FOR_DEVELOPER) -> Body:
+def ask(app: Flask, tail: str, query: Any = None, surface: ListKind = Surface.STARTUPS_FOR_DEVELOPER) -> Body:
     """Ask for the list of an owner, "popular" or "trending". query: as for Flask's client."""
     answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
     assert answer.status_code == 200, answer.text
@@ -107,9 +108,16 @@ def bundles(planted: World) -> dict[str, Bundle]:
 
 @pytest.fixture(scope="session")
 def scored(planted: World, bundles: dict[str, Bundle]) -> Scored:
-    """Return the lists of every owner and the popular list, by surface."""
+    """Return the lists of every owner and the popular list, by kind of list."""
     settings = Settings().layered(SMALL, "given")
-    return {s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
+    similar = {kind: open_similar(kind, bundles, settings) for kind in Similar}
+    return {
+        **{s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface},
+        **{
+            kind: (recipe.lists(recipe.entities.owners_of(kind)), RankedLists.nothing(np.array([-1], np.int32)))
+            for kind, recipe in similar.items()
+        },
+    }
 
 
 def _scored(recipe: SurfaceRecommender, w: World, depth: int) -> tuple[RankedLists, RankedLists]:
@@ -137,7 +145,7 @@ def settings(settings: Settings) -> Settings:
 def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> Publish:
     """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id.
 
-    experiments: recorded in its manifest; no stored list belongs to an arm.
+    experiments: recorded in its manifest; no stored list belongs to an arm. kinds: of its lists.
     """
 
     def make(
@@ -145,11 +153,12 @@ def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> P
         backwards: bool = False,
         generated: datetime | None = None,
         experiments: Sequence[Mapping[str, Any]] = (),
+        kinds: Sequence[ListKind] = LIST_KINDS,
     ) -> str:
         artifacts = Artifacts(settings)
         slug = f"202004{day:02d}T000000Z"
         versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}
-        lists = {s: [_backwards(own) if backwards else own] for s, (own, _) in scored.items()}
+        lists = {s: [_backwards(own) if backwards else own] for s, (own, _) in scored.items() if s in kinds}
         draft = Release(
             id="",
             as_of=f"2020-04-{day:02d}T00:00:00+00:00",
@@ -162,7 +171,7 @@ def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> P
             settings=settings.recorded(),
             experiments=list(experiments),
         )
-        name = store_release(artifacts, draft, slug, lists, {s: scored[s][1] for s in Surface}).id
+        name = store_release(artifacts, draft, slug, lists, {s: popular for s, (_, popular) in scored.items()}).id
         publish_release(settings, name, force=True)
         return name
 
@@ -338,7 +347,7 @@ def server() -> Iterator[OwnRedis]:
         yield server
 
 
-def ask_list(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
+def ask_list(app: Flask, surface: ListKind, tail: str, **query: Any) -> Body:
     """Ask for a list, by default of 100 places."""
     return ask(app, tail, {"limit": 100} | query, surface)
 

@@ -16,7 +16,7 @@ from flask import Flask
 import tests.serving.conftest as serving
 from models import registry
 from models.lists.redis_format import Keys, TrendingList
-from models.schema import Method, Role, Surface
+from models.schema import ListKind, Method, Role, Surface
 from models.settings.settings import Settings
 from tests.marketplace.world import World
 from tests.serving.conftest import Person, Publish, Scored, Start
@@ -46,7 +46,7 @@ FIELDS = [
 STRANGER = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
 
-def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> dict[str, Any]:
+def ask(app: Flask, surface: ListKind, tail: str, **query: Any) -> dict[str, Any]:
     return serving.ask(app, tail, query, surface)
 
 

@@ -18,7 +18,7 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.reasons import REASON, bits_of, from_bits, is_old, packed
 from models.lists.redis_format import Keys, decode_list, encode_lists
 from models.lists.release import Release
-from models.schema import Method, Surface
+from models.schema import LIST_KINDS, Method
 from tests.paths import GOLDEN
 
 GOLDEN_FILE = GOLDEN / "ranked_list_1.hex"
@@ -202,5 +202,5 @@ def test_a_release_owns_its_keys_and_shares_none() -> None:
     keys = Keys("town")
     one, other = set(keys.of_release("a")), set(keys.of_release("b"))
 
-    assert len(one) == 3 + len(Surface) and not one & other
+    assert len(one) == 3 + len(LIST_KINDS) and not one & other
     assert all(k.startswith("town:release:a:") for k in one)

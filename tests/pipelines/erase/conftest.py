@@ -18,7 +18,7 @@ import pipelines.erase.erase as erasing
 import tests.databases as databases
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.lists.redis_format import POPULAR_FIELD, decode_list
-from models.schema import Entity, Surface
+from models.schema import LIST_KINDS, Entity, Surface
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine
@@ -47,20 +47,20 @@ class City(Published):
         return databases.at_once(self.settings, statement, *values)
 
     def lists(self, release: str | None = None) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
-        """Return (id, score, source and reason bytes) of each place in Redis, by (surface, owner or *)."""
+        """Return (id, score, source and reason bytes) of each place in Redis, by (kind of list, owner or *)."""
         name = release or self.current
         catalogue = Artifacts(self.settings).open_bundle(
             CATALOGUE, Artifacts(self.settings).release(name).bundles[CATALOGUE]
         )
         entities = entities_of(catalogue)
         found: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
-        for surface in Surface:
-            ids = entities[surface.item].ids.ids
-            for field, value in cells(self.client, self.keys.lists(name, surface)).items():
+        for kind in LIST_KINDS:
+            ids = entities[kind.item].ids.ids
+            for field, value in cells(self.client, self.keys.lists(name, kind)).items():
                 places = decode_list(value)
                 rows = zip(places.score, places.source, places.reason, strict=True)
                 owner = "*" if field == POPULAR_FIELD else str(UUID(bytes=field))
-                found[surface.value, owner] = [
+                found[kind.value, owner] = [
                     (str(ids[i]), np.array(c).tobytes()) for i, c in zip(places.item, rows, strict=True)
                 ]
         return found

@@ -19,7 +19,7 @@ from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.entities import Entities
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list
 from models.lists.release import Release
-from models.schema import Entity, Surface
+from models.schema import Entity, ListKind, Surface
 from models.settings.settings import Settings
 from pipelines.evaluate.evaluate import choose_bundles
 from pipelines.export.export import export_snapshot
@@ -106,13 +106,13 @@ class Town(Published):
         version = self.release(name).bundles[CATALOGUE]
         return entities_of(Artifacts(self.settings).open_bundle(CATALOGUE, version))
 
-    def raw(self, surface: Surface, name: str | None = None) -> dict[bytes, bytes]:
+    def raw(self, surface: ListKind, name: str | None = None) -> dict[bytes, bytes]:
         return cells(self.client, self.keys.lists(name or self.live, surface))
 
-    def listing(self, surface: Surface, owner: str) -> StoredList:
+    def listing(self, surface: ListKind, owner: str) -> StoredList:
         return decode_list(self.raw(surface)[UUID(owner).bytes])
 
-    def items(self, surface: Surface, owner: str) -> list[str]:
+    def items(self, surface: ListKind, owner: str) -> list[str]:
         ids = self.entities()[surface.item].ids.ids
         return [str(i) for i in ids[self.listing(surface, owner).item]]
 

@@ -14,10 +14,11 @@ import pytest
 
 from models.errors import GateClosed, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.lists.release import release_lists
-from models.schema import Entity, Method, Surface
+from models.lists.release import popular_list, release_lists
+from models.schema import Entity, ListKind, Method, Role, Similar, Surface
 from pipelines.__main__ import main
 from pipelines.erase.erase import erase
+from pipelines.publish.assemble import store_release
 from pipelines.publish.history import list_releases, promote, rollback
 from pipelines.publish.publish import publish_release
 from pipelines.refresh.merge import merged
@@ -110,10 +111,11 @@ def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: 
     assert town.refresh(2)["published"] and UUID(CAME).bytes not in town.raw(DEVELOPERS)
 
 
-def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[Surface, RankedLists]:
+def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[ListKind, RankedLists]:
     """Return every list of the live release after a change."""
     directory = Artifacts(town.settings).directory(town.built)
-    return {s: change(RankedLists.concat(list(release_lists(directory, town.release(), s)))) for s in Surface}
+    release = town.release()
+    return {s: change(RankedLists.concat(list(release_lists(directory, release, s)))) for s in release.kinds}
 
 
 def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
@@ -129,7 +131,7 @@ def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
 def test_a_refresh_that_loses_a_list_is_not_stored(town: Town) -> None:
     town.joined(CAME)
     changes = look_for_changes(town.settings, "short", town.at(1))
-    made = {s: made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))[s] for s in Surface}
+    made = made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))
     run = Run.open(town.settings, changes.run)
     with pytest.raises(ReleaseIncomplete, match="1 owners without one"):
         merged(run, town.release(), changes.bundles, made)
@@ -163,3 +165,28 @@ def test_scoring_the_newest_snapshot_passes_over_what_a_refresh_stored(town: Tow
     scored = score_newest(town.settings)
     assert scored["lists"] == town.release(town.built).lists
     assert Path(Artifacts(town.settings).directory(scored["release"])).is_dir()
+
+
+def test_newcomers_have_similar_lists_by_content_and_all_others_keep_theirs(town: Town) -> None:
+    before = {kind: town.raw(kind) for kind in Similar}
+    town.opened(NEW)
+    town.joined(CAME, role="investor")
+    assert town.refresh(1)["published"]
+    for kind, owner in ((Similar.STARTUPS, NEW), (Similar.USERS, CAME)):
+        mine = town.listing(kind, owner)
+        assert mine.method is Method.CONTENT_BASED and len(mine.item) and mine.part == 1
+        assert {k: v for k, v in town.raw(kind).items() if k != UUID(owner).bytes} == before[kind]
+    users = town.entities()[Entity.USER]
+    assert {int(users.role[r]) for r in town.listing(Similar.USERS, CAME).item} == {Role.INVESTOR.code}
+
+
+def test_a_refresh_of_a_release_without_similar_lists_makes_none(town: Town) -> None:
+    artifacts = Artifacts(town.settings)
+    release, directory = town.release(), artifacts.directory(town.built)
+    lists = {s: list(release_lists(directory, release, s)) for s in Surface}
+    popular = {s: popular_list(directory, release, s) for s in Surface}
+    older = store_release(artifacts, release, release.id.rpartition("-")[0], lists, popular)
+    promote(town.settings, older.id)
+    assert town.live == older.id and older.kinds == tuple(Surface)
+    town.opened(NEW)
+    assert town.refresh(1)["published"] and town.release().kinds == tuple(Surface)
