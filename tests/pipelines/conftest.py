@@ -40,6 +40,7 @@ def quick(request: pytest.FixtureRequest) -> Iterator[None]:
 def s3() -> Iterator[str]:
     """Yield the address of an S3 storage, which the environment names as a user's would."""
     from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
 
     with pytest.MonkeyPatch.context() as environment:
         for name, value in {
@@ -52,6 +53,7 @@ def s3() -> Iterator[str]:
             environment.setenv(name, value)
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
+        S3FileSystem.clear_instance_cache()  # it would use the server of an earlier module
         address = "http://{}:{}".format(*server.get_host_and_port())
         environment.setenv("AWS_ENDPOINT_URL", address)
         yield address
