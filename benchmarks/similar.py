@@ -11,6 +11,7 @@ fifth and asks about the fifth before it.
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
+from implicit.utils import ParameterWarning
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -163,7 +165,9 @@ def theirs(model: Any, asked: Queries) -> NDArray[np.int64]:
     """Return implicit's similar_items of all asked items, without the item itself and scores of 0."""
     pairs = asked.events.csr(damping="binary").maximum(0).tocsr().astype(np.float32)
     pairs.eliminate_zeros()
-    model.fit(sparse.csr_matrix(pairs), show_progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParameterWarning)  # implicit converts its own matrix
+        model.fit(sparse.csr_matrix(pairs), show_progress=False)
     lists = np.full((len(asked.events.items), DEPTH), -1, np.int64)
     rows = np.unique(asked.item)
     for row, items, scores in zip(rows.tolist(), *model.similar_items(rows, N=DEPTH + 1), strict=True):

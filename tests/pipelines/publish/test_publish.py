@@ -19,7 +19,7 @@ from models.data.bundle import Bundle
 from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.lists.redis_format import POPULAR_FIELD, Keys, TrendingList, decode_list
 from models.lists.release import Release
-from models.schema import Entity, Method, Surface
+from models.schema import LIST_KINDS, Entity, Method, Surface
 from pipelines.publish.assemble import assemble_release
 from pipelines.publish.history import list_releases, promote, rollback
 from pipelines.publish.lease import lease
@@ -70,7 +70,7 @@ def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(tow
     build, done = town.score(run)
 
     assert assemble_release(run, build, done).release == first
-    assert len(done) == len(Surface)
+    assert len(done) == len(LIST_KINDS)
 
 
 def test_a_shard_scored_again_is_the_same_file(town: Town) -> None:
@@ -197,7 +197,7 @@ def test_a_reader_never_sees_a_mix(town: Town) -> None:
         mine = client_of(town)
         while not stop.is_set():
             current = stored.text(mine, keys.current)
-            complete = [mine.hlen(keys.lists(current, s)) for s in Surface]
+            complete = [mine.hlen(keys.lists(current, kind)) for kind in LIST_KINDS]
             if 0 in complete or not mine.exists(keys.manifest(current)):
                 wrong.append(current)
             reads[0] += 1
