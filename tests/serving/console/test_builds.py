@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local.airflow_client import WAITING
 from models.run_directory import directory_of
 from models.settings.settings import Settings
 from serving.clients.airflow import Airflow
@@ -53,6 +54,13 @@ def test_the_time_left_follows_the_last_build(now: float, ends: dict[str, float 
     found = run(now, **ends)
     assert found["left_s"] == pytest.approx(left)
     assert found["done"] == sum(end is not None for end in ends.values()) and found["total"] == 5
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_a_gate_that_waits_for_a_person_is_running(state: str) -> None:
+    tasks = [{"task_id": "release.gate", "state": state, "end_date": None}]
+    found = progress({"state": "running", "start_date": at(0)}, tasks, LAST, START)
+    assert found["waits"] and found["running"] == ["release.gate"]
 
 
 def test_without_an_earlier_build_the_time_left_is_unknown() -> None:
