@@ -22,7 +22,10 @@ SETTLED_S = 5.0  # seconds until Airflow's graph stops moving
 
 
 def main() -> None:
-    """Write overview.png, promote.png, list.png, dag.png and report.png. Raises ServiceError if nothing runs or no browser is installed."""
+    """Write overview.png, promote.png, list.png, dag.png and report.png.
+
+    Raises ServiceError if nothing runs or no browser is installed.
+    """
     up, program = running_settings(Settings.from_env()), found()
     if up is None or program is None:
         raise ServiceError(
@@ -49,7 +52,7 @@ def _console(browser: Chromium, up: Settings) -> None:
 
 def _list(browser: Chromium, up: Settings) -> None:
     _resize(browser, 1100, 680)
-    surface, owner = next((s, o) for s, o in marketplace.examples(up) if s.startswith("startups/"))
+    owner = next(o for s, o in marketplace.examples(up) if s.startswith("startups/"))
     browser.open(f"{up.reader_address}/people/{owner}")
     browser.wait_for(lambda text: "What the models say" in text and "ALS" in text)
     _take(browser, "list")
