@@ -103,7 +103,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)
-    releases.listeners += [live.follow, insight.forget, files.forget]
+    releases.listeners += [live.follow, insight.forget, files.forget, comparison.forget]
     releases.beside.append(lists.hidden.follow)
     releases.start()
     return app

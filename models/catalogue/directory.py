@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -72,7 +71,7 @@ def without_words(arrays: Mapping[str, NDArray[Any]], entity: Entity, row: int) 
 
 @dataclass(frozen=True, eq=False)
 class Directory:
-    """The words and the order of the names of one kind. Columns as in the bundle. words: None in an older bundle."""
+    """The words and the order of the names of one kind. Columns as in the bundle. word: None in an older bundle."""
 
     word: NDArray[np.bytes_] | None
     row: NDArray[np.int32]
@@ -85,11 +84,6 @@ class Directory:
         return cls(
             bundle.arrays.get(f"{entity}_word"), bundle.arrays.get(f"{entity}_word_row", np.zeros(0, np.int32)), rank
         )
-
-    @cached_property
-    def order(self) -> NDArray[np.int64]:
-        """Return all rows by name."""
-        return np.argsort(self.rank, kind="stable")
 
     def find(self, text: str) -> NDArray[np.int32]:
         """Return the rows, ascending, that have for each word of a text a word that starts with it."""

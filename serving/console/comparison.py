@@ -16,11 +16,16 @@ from models.schema import Entity, Surface
 from serving.clients.postgres import Database
 from serving.console.release_files import ReleaseFiles
 from serving.console.stored import Known
+from serving.releases import HeldRelease
 
 #: Owners whose lists are compared place by place, spread evenly over the ids. All of them in a smaller release.
 OWNERS_MOST = 5_000
 MOVED_MOST = 8
 _ALONE = 1 << 40
+#: Comparisons that a process keeps.
+KEPT = 8
+#: (2, n) rows of the entities that both releases know.
+_Rows = NDArray[np.int64]
 
 
 class Comparison:
@@ -28,6 +33,11 @@ class Comparison:
 
     def __init__(self, files: ReleaseFiles, database: Database) -> None:
         self._files, self._database = files, database
+        self._kept: dict[tuple[str, str], list[dict[str, Any]]] = {}
+
+    def forget(self, _: HeldRelease) -> None:
+        """Drop kept comparisons after a change of the live release: an erasure may have replaced releases."""
+        self._kept.clear()
 
     def between(self, before: Known, after: Known) -> list[dict[str, Any]]:
         """Return for each surface {surface, lists, overlap, exposure, method, route, spread, quality}.
@@ -38,12 +48,19 @@ class Comparison:
         one, other = before.manifest, after.manifest
         if one is None or other is None:
             return []
+        if (found := self._kept.get((one.id, other.id))) is None:
+            found = self._compared(before, after, one, other)
+            self._kept = {**dict(list(self._kept.items())[1 - KEPT :]), (one.id, other.id): found}
+        return found
+
+    def _compared(self, before: Known, after: Known, one: Release, other: Release) -> list[dict[str, Any]]:
+        rows = {entity: self._rows(one, other, entity) for entity in Entity}
         return [
             {
                 "surface": surface,
                 "lists": [one.lists[surface.value], other.lists[surface.value]],
-                "overlap": self._overlap(one, other, surface),
-                "exposure": self._exposure(one, other, surface),
+                "overlap": self._overlap(one, other, surface, rows[surface.owner], rows[surface.item]),
+                "exposure": self._exposure(one, other, surface, rows[surface.item]),
                 **{kind: _pairs(one, other, surface, kind) for kind in ("method", "route")},
                 "spread": [_of(r, surface, "exposure") for r in (one, other)],
                 "quality": [_quality(known, surface) for known in (before, after)],
@@ -52,9 +69,10 @@ class Comparison:
             if surface.value in one.lists and surface.value in other.lists
         ]
 
-    def _overlap(self, one: Release, other: Release, surface: Surface) -> dict[str, Any] | None:
-        tops, both = [], self._rows(one, other, surface.owner)
-        items = self._rows(one, other, surface.item)
+    def _overlap(
+        self, one: Release, other: Release, surface: Surface, both: _Rows | None, items: _Rows | None
+    ) -> dict[str, Any] | None:
+        tops = []
         if both is None or items is None:
             return None
         sample = both[:, :: max(1, -(-both.shape[1] // OWNERS_MOST))]
@@ -70,8 +88,7 @@ class Comparison:
             return {"mean": None, "owners": 0}
         return {"mean": float(overlap(tops[0][there], tops[1][there]).mean()), "owners": int(there.sum())}
 
-    def _exposure(self, one: Release, other: Release, surface: Surface) -> dict[str, Any] | None:
-        rows = self._rows(one, other, surface.item)
+    def _exposure(self, one: Release, other: Release, surface: Surface, rows: _Rows | None) -> dict[str, Any] | None:
         counts = [self._files.exposure(r, surface) for r in (one, other)]
         ids = self._files.ids(other, surface.item)
         if rows is None or ids is None or counts[0] is None or counts[1] is None:
@@ -92,7 +109,7 @@ class Comparison:
         both = int(((before > 0) & (after > 0)).sum())
         return {"gained": told(gained), "lost": told(lost), "new": seen[1] - both, "gone": seen[0] - both}
 
-    def _rows(self, one: Release, other: Release, entity: Entity) -> NDArray[np.int64] | None:
+    def _rows(self, one: Release, other: Release, entity: Entity) -> _Rows | None:
         """Return (2, n) rows of the entities that both releases know. None for an older release."""
         ids: list[IdMap | None] = [self._files.ids(r, entity) for r in (one, other)]
         if ids[0] is None or ids[1] is None:

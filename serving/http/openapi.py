@@ -224,7 +224,7 @@ def _schemas() -> Schema:
         "Item": _item(),
         **lists,
         **{f"{name}s": _lists_schema(name) for name in lists},
-        **{f"{_list_name(s)}Rows": _rows_schema(s) for s in Surface},
+        **{f"{name}{part}": said for name in lists for part, said in _rows_schemas(name).items()},
         "OwnerIds": _sent("ids", OWNERS_MOST, _id()),
         "Event": _event(),
         "Events": _sent("events", EVENTS_MOST, _ref("schemas", "Event")),
@@ -317,23 +317,25 @@ def _event() -> Schema:
     }
 
 
-def _rows_schema(surface: Surface) -> Schema:
+def _rows_schemas(name: str) -> dict[str, Schema]:
+    """Return the schemas of one row, and of all rows. name: of the schema of a list."""
     row = _closed(
         {
             "id": {"type": "string", "format": "uuid"},
             "type": {"enum": [t.value for t in INTERACTION_TYPES if (t.weight or 0) > 0]},
             "at": {"type": "string", "format": "date-time"},
-            "list": _ref("schemas", _list_name(surface)),
+            "list": _ref("schemas", name),
         }
     )
-    return _closed(
+    rows = _closed(
         {
-            "because": {"type": "array", "maxItems": ROWS_MOST, "items": row},
+            "because": {"type": "array", "maxItems": ROWS_MOST, "items": _ref("schemas", f"{name}Row")},
             "release": {"type": "string"},
             "degraded": {"type": "boolean"},
             "reason": {"type": ["string", "null"]},
         }
     )
+    return {"Row": row, "Rows": rows}
 
 
 def _list_schema(item: Entity) -> Schema:

@@ -49,7 +49,7 @@ def _console(browser: Chromium, up: Settings) -> None:
 
 def _list(browser: Chromium, up: Settings) -> None:
     _resize(browser, 1100, 680)
-    surface, owner = next((s, o) for s, o in marketplace.examples(up) if s.startswith("startups/"))
+    owner = next(o for s, o in marketplace.examples(up) if s.startswith("startups/"))
     browser.open(f"{up.reader_address}/people/{owner}")
     browser.wait_for(lambda text: "What the models say" in text and "ALS" in text)
     _take(browser, "list")

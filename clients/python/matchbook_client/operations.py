@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from matchbook_client.transport import Transport, quoted
-from matchbook_client.types import Accepted, Event, Query, StartupList, StartupLists, UserList, UserLists
+from matchbook_client.types import (
+    Accepted,
+    Event,
+    Query,
+    StartupList,
+    StartupListRows,
+    StartupLists,
+    StartupsForDeveloperBecauseQuery,
+    UserList,
+    UserListRows,
+    UserLists,
+)
 
 
 class Matchbook(Transport):
@@ -15,16 +26,6 @@ class Matchbook(Transport):
     def startups_for_developer(self, owner: str, **query: Unpack[Query]) -> StartupList:
         """startups/for-developer: the list of one user."""
         found: StartupList = self.send("GET", f"/api/recommendations/startups/for-developer/{quoted(owner)}", query)
-        return found
-
-    def startups_for_developer_popular(self, **query: Unpack[Query]) -> StartupList:
-        """startups/for-developer: the popular list, the same for everyone."""
-        found: StartupList = self.send("GET", "/api/recommendations/startups/for-developer/popular", query)
-        return found
-
-    def startups_for_developer_trending(self, **query: Unpack[Query]) -> StartupList:
-        """startups/for-developer: the trending list, the same for everyone."""
-        found: StartupList = self.send("GET", "/api/recommendations/startups/for-developer/trending", query)
         return found
 
     def startups_for_developer_many(self, ids: Sequence[str], **query: Unpack[Query]) -> StartupLists:
@@ -37,16 +38,6 @@ class Matchbook(Transport):
         found: StartupList = self.send("GET", f"/api/recommendations/startups/for-investor/{quoted(owner)}", query)
         return found
 
-    def startups_for_investor_popular(self, **query: Unpack[Query]) -> StartupList:
-        """startups/for-investor: the popular list, the same for everyone."""
-        found: StartupList = self.send("GET", "/api/recommendations/startups/for-investor/popular", query)
-        return found
-
-    def startups_for_investor_trending(self, **query: Unpack[Query]) -> StartupList:
-        """startups/for-investor: the trending list, the same for everyone."""
-        found: StartupList = self.send("GET", "/api/recommendations/startups/for-investor/trending", query)
-        return found
-
     def startups_for_investor_many(self, ids: Sequence[str], **query: Unpack[Query]) -> StartupLists:
         """startups/for-investor: the lists of several owners, all of one release."""
         found: StartupLists = self.send("POST", "/api/recommendations/startups/for-investor/many", query, {"ids": ids})
@@ -55,16 +46,6 @@ class Matchbook(Transport):
     def developers_for_startup(self, owner: str, **query: Unpack[Query]) -> UserList:
         """developers/for-startup: the list of one startup."""
         found: UserList = self.send("GET", f"/api/recommendations/developers/for-startup/{quoted(owner)}", query)
-        return found
-
-    def developers_for_startup_popular(self, **query: Unpack[Query]) -> UserList:
-        """developers/for-startup: the popular list, the same for everyone."""
-        found: UserList = self.send("GET", "/api/recommendations/developers/for-startup/popular", query)
-        return found
-
-    def developers_for_startup_trending(self, **query: Unpack[Query]) -> UserList:
-        """developers/for-startup: the trending list, the same for everyone."""
-        found: UserList = self.send("GET", "/api/recommendations/developers/for-startup/trending", query)
         return found
 
     def developers_for_startup_many(self, ids: Sequence[str], **query: Unpack[Query]) -> UserLists:
@@ -77,6 +58,88 @@ class Matchbook(Transport):
         found: UserList = self.send("GET", f"/api/recommendations/investors/for-startup/{quoted(owner)}", query)
         return found
 
+    def investors_for_startup_many(self, ids: Sequence[str], **query: Unpack[Query]) -> UserLists:
+        """investors/for-startup: the lists of several owners, all of one release."""
+        found: UserLists = self.send("POST", "/api/recommendations/investors/for-startup/many", query, {"ids": ids})
+        return found
+
+    def startups_similar_to(self, owner: str, **query: Unpack[Query]) -> StartupList:
+        """startups/similar-to: the list of one startup."""
+        found: StartupList = self.send("GET", f"/api/recommendations/startups/similar-to/{quoted(owner)}", query)
+        return found
+
+    def startups_similar_to_many(self, ids: Sequence[str], **query: Unpack[Query]) -> StartupLists:
+        """startups/similar-to: the lists of several owners, all of one release."""
+        found: StartupLists = self.send("POST", "/api/recommendations/startups/similar-to/many", query, {"ids": ids})
+        return found
+
+    def users_similar_to(self, owner: str, **query: Unpack[Query]) -> UserList:
+        """users/similar-to: the list of one user."""
+        found: UserList = self.send("GET", f"/api/recommendations/users/similar-to/{quoted(owner)}", query)
+        return found
+
+    def users_similar_to_many(self, ids: Sequence[str], **query: Unpack[Query]) -> UserLists:
+        """users/similar-to: the lists of several owners, all of one release."""
+        found: UserLists = self.send("POST", "/api/recommendations/users/similar-to/many", query, {"ids": ids})
+        return found
+
+    def startups_for_developer_popular(self, **query: Unpack[Query]) -> StartupList:
+        """startups/for-developer: the popular list, the same for everyone."""
+        found: StartupList = self.send("GET", "/api/recommendations/startups/for-developer/popular", query)
+        return found
+
+    def startups_for_developer_trending(self, **query: Unpack[Query]) -> StartupList:
+        """startups/for-developer: the trending list, the same for everyone."""
+        found: StartupList = self.send("GET", "/api/recommendations/startups/for-developer/trending", query)
+        return found
+
+    def startups_for_developer_because(
+        self, owner: str, **query: Unpack[StartupsForDeveloperBecauseQuery]
+    ) -> StartupListRows:
+        """startups/for-developer: what is similar to the items that an owner engaged with last."""
+        found: StartupListRows = self.send(
+            "GET", f"/api/recommendations/startups/for-developer/{quoted(owner)}/because", query
+        )
+        return found
+
+    def startups_for_investor_popular(self, **query: Unpack[Query]) -> StartupList:
+        """startups/for-investor: the popular list, the same for everyone."""
+        found: StartupList = self.send("GET", "/api/recommendations/startups/for-investor/popular", query)
+        return found
+
+    def startups_for_investor_trending(self, **query: Unpack[Query]) -> StartupList:
+        """startups/for-investor: the trending list, the same for everyone."""
+        found: StartupList = self.send("GET", "/api/recommendations/startups/for-investor/trending", query)
+        return found
+
+    def startups_for_investor_because(
+        self, owner: str, **query: Unpack[StartupsForDeveloperBecauseQuery]
+    ) -> StartupListRows:
+        """startups/for-investor: what is similar to the items that an owner engaged with last."""
+        found: StartupListRows = self.send(
+            "GET", f"/api/recommendations/startups/for-investor/{quoted(owner)}/because", query
+        )
+        return found
+
+    def developers_for_startup_popular(self, **query: Unpack[Query]) -> UserList:
+        """developers/for-startup: the popular list, the same for everyone."""
+        found: UserList = self.send("GET", "/api/recommendations/developers/for-startup/popular", query)
+        return found
+
+    def developers_for_startup_trending(self, **query: Unpack[Query]) -> UserList:
+        """developers/for-startup: the trending list, the same for everyone."""
+        found: UserList = self.send("GET", "/api/recommendations/developers/for-startup/trending", query)
+        return found
+
+    def developers_for_startup_because(
+        self, owner: str, **query: Unpack[StartupsForDeveloperBecauseQuery]
+    ) -> UserListRows:
+        """developers/for-startup: what is similar to the items that an owner engaged with last."""
+        found: UserListRows = self.send(
+            "GET", f"/api/recommendations/developers/for-startup/{quoted(owner)}/because", query
+        )
+        return found
+
     def investors_for_startup_popular(self, **query: Unpack[Query]) -> UserList:
         """investors/for-startup: the popular list, the same for everyone."""
         found: UserList = self.send("GET", "/api/recommendations/investors/for-startup/popular", query)
@@ -87,9 +150,13 @@ class Matchbook(Transport):
         found: UserList = self.send("GET", "/api/recommendations/investors/for-startup/trending", query)
         return found
 
-    def investors_for_startup_many(self, ids: Sequence[str], **query: Unpack[Query]) -> UserLists:
-        """investors/for-startup: the lists of several owners, all of one release."""
-        found: UserLists = self.send("POST", "/api/recommendations/investors/for-startup/many", query, {"ids": ids})
+    def investors_for_startup_because(
+        self, owner: str, **query: Unpack[StartupsForDeveloperBecauseQuery]
+    ) -> UserListRows:
+        """investors/for-startup: what is similar to the items that an owner engaged with last."""
+        found: UserListRows = self.send(
+            "GET", f"/api/recommendations/investors/for-startup/{quoted(owner)}/because", query
+        )
         return found
 
     def post_events(self, events: Sequence[Event]) -> Accepted:

@@ -8,7 +8,7 @@ from typing import Literal, NotRequired, TypedDict, final
 #: Query parameters whose values are separated by commas.
 JOINED = ("exclude",)
 
-Method = Literal["content_based", "als", "als_reverse", "two_tower", "ensemble", "popular"]
+Method = Literal["content_based", "als", "als_reverse", "two_tower", "ensemble", "popular", "similar"]
 """What made a list."""
 Source = Literal["content_based", "als", "als_reverse", "two_tower", "item_neighbours", "popular", "graph_filter"]
 """What proposed an item."""
@@ -105,6 +105,38 @@ class UserLists(TypedDict):
 
 
 @final
+class StartupListRow(TypedDict):
+    id: str
+    type: Literal["view", "click", "like", "favorite", "apply", "interest"]
+    at: str
+    list: StartupList
+
+
+@final
+class StartupListRows(TypedDict):
+    because: Sequence[StartupListRow]
+    release: str
+    degraded: bool
+    reason: str | None
+
+
+@final
+class UserListRow(TypedDict):
+    id: str
+    type: Literal["view", "click", "like", "favorite", "apply", "interest"]
+    at: str
+    list: UserList
+
+
+@final
+class UserListRows(TypedDict):
+    because: Sequence[UserListRow]
+    release: str
+    degraded: bool
+    reason: str | None
+
+
+@final
 class Event(TypedDict):
     event_id: str
     """Your choice; an id counts once, so the same events may be sent again."""
@@ -130,6 +162,27 @@ class ErrorDetail(TypedDict):
     expected: str
     got: str
     hint: str
+
+
+class StartupsForDeveloperBecauseQuery(TypedDict, total=False):
+    rows: int
+    """Items that the owner engaged with."""
+    limit: int
+    """Places wanted."""
+    offset: int
+    """Places to skip."""
+    category: Sequence[str]
+    """Only items of this category, in any case; repeat it to allow several."""
+    field: Sequence[str]
+    """Only items of this field, in any case; repeat it to allow several."""
+    type: Sequence[str]
+    """Only items of this type, in any case; repeat it to allow several."""
+    stage: Sequence[str]
+    """Only items of this stage, in any case; repeat it to allow several."""
+    location: Sequence[str]
+    """Only items of this location, in any case; repeat it to allow several."""
+    exclude: Sequence[str]
+    """Up to 200 ids to leave out, separated by commas."""
 
 
 class Query(TypedDict, total=False):

@@ -4,7 +4,7 @@
 export const JOINED: readonly string[] = ["exclude"];
 
 /** What made a list. */
-export type Method = "content_based" | "als" | "als_reverse" | "two_tower" | "ensemble" | "popular";
+export type Method = "content_based" | "als" | "als_reverse" | "two_tower" | "ensemble" | "popular" | "similar";
 
 /** What proposed an item. */
 export type Source = "content_based" | "als" | "als_reverse" | "two_tower" | "item_neighbours" | "popular" | "graph_filter";
@@ -93,6 +93,34 @@ export interface UserLists {
   lists: Readonly<Record<string, UserList>>;
 }
 
+export interface StartupListRow {
+  id: string;
+  type: "view" | "click" | "like" | "favorite" | "apply" | "interest";
+  at: string;
+  list: StartupList;
+}
+
+export interface StartupListRows {
+  because: ReadonlyArray<StartupListRow>;
+  release: string;
+  degraded: boolean;
+  reason: string | null;
+}
+
+export interface UserListRow {
+  id: string;
+  type: "view" | "click" | "like" | "favorite" | "apply" | "interest";
+  at: string;
+  list: UserList;
+}
+
+export interface UserListRows {
+  because: ReadonlyArray<UserListRow>;
+  release: string;
+  degraded: boolean;
+  reason: string | null;
+}
+
 export interface Event {
   /** Your choice; an id counts once, so the same events may be sent again. */
   event_id: string;
@@ -116,6 +144,27 @@ export interface ErrorDetail {
   expected: string;
   got: string;
   hint: string;
+}
+
+export interface StartupsForDeveloperBecauseQuery {
+  /** Items that the owner engaged with. */
+  rows?: number;
+  /** Places wanted. */
+  limit?: number;
+  /** Places to skip. */
+  offset?: number;
+  /** Only items of this category, in any case; repeat it to allow several. */
+  category?: ReadonlyArray<string>;
+  /** Only items of this field, in any case; repeat it to allow several. */
+  field?: ReadonlyArray<string>;
+  /** Only items of this type, in any case; repeat it to allow several. */
+  type?: ReadonlyArray<string>;
+  /** Only items of this stage, in any case; repeat it to allow several. */
+  stage?: ReadonlyArray<string>;
+  /** Only items of this location, in any case; repeat it to allow several. */
+  location?: ReadonlyArray<string>;
+  /** Up to 200 ids to leave out, separated by commas. */
+  exclude?: ReadonlyArray<string>;
 }
 
 export interface Query {

@@ -2,7 +2,7 @@
 -- Parameters: owner uuid
 -- Columns: startup_id
 -- Order: none, the answer is a set
--- Index: none in the sample platform: asked once for each list computed live, over startups only
+-- Index: idx_startups_founder_id
 SELECT startup_id
 FROM matchbook_startups
 WHERE founder_id = CAST(:owner AS uuid)
