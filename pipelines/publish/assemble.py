@@ -133,7 +133,7 @@ def _add_audience(artifacts: Artifacts, directory: Path, release: Release) -> No
     """Write who sees each item, and the ids of all rows. So a person who was erased from the lists is in neither."""
     maps = artifacts.open_bundle(CATALOGUE, release.bundles[CATALOGUE]).maps
     save_ids(directory, {e: maps[e.value] for e in Entity})
-    for surface in map(Surface, release.lists):
+    for surface in (s for s in Surface if s.value in release.lists):
         shards = (s["index"] for s in release.shards if s["surface"] == surface.value)
         parts = (RankedLists.open(directory / shard_file(surface, index)) for index in shards)
         save_audience(directory, surface, audience_of(parts, len(maps[surface.item.value])))

@@ -17,10 +17,9 @@ from serving.clients.postgres import Database
 from serving.console.audiences import Audiences, Seen
 from serving.console.browse import Browser, Row, Search
 from serving.console.insight import Insight
-from serving.console.owner_lists import OwnerLists, served
+from serving.console.owner_lists import OwnerLists
 from serving.console.panel import Panel, asked
 from serving.console.stored import StoredReleases
-from serving.lists import Answer
 from serving.releases import HeldRelease, Releases
 
 EVENTS_SHOWN = 25
@@ -28,8 +27,6 @@ EVENTS_SHOWN = 25
 FOUND_MOST = 8
 #: Addresses of the pages.
 PATHS = {Entity.USER: "/people", Entity.STARTUP: "/startups"}
-#: (entity, id, caller) -> similar ones. None while this reader offers none.
-Similar = Callable[[Entity, str, str], Answer]
 _LAST = ("ffffffff-ffff-ffff-ffff-ffffffffffff", "~")
 
 
@@ -45,7 +42,6 @@ class Sources:
     audiences: Audiences
     lists: OwnerLists
     insight: Insight
-    similar: Similar | None = None
 
 
 class EntityPages:
@@ -95,7 +91,7 @@ class EntityPages:
             "history": asked(lambda: self._history(id, given)) if entity is Entity.USER else None,
             "activity": asked(lambda: database.activity(id, since, until)) if entity is Entity.STARTUP else None,
             "earned": asked(lambda: database.earned(entity, id, since, until)),
-            "similar": self._similar(entity, id, caller),
+            "similar": asked(lambda: self._from.lists.similar(entity, id, caller)),
             "window_days": self._from.settings.engagement.window_days,
             "first_places": SEEN,
         }
@@ -161,18 +157,6 @@ class EntityPages:
             else "",
             "later": bool(given.get("history")),
         }
-
-    def _similar(self, entity: Entity, id: str, caller: str) -> Panel | None:
-        offered = self._from.similar
-        if offered is None:
-            return None
-
-        def found() -> list[dict[str, Any]]:
-            places = served(offered(entity, id, caller))
-            names = self._from.database.names(entity, [p["id"] for p in places]) if places else {}
-            return [p | {"name": names.get(p["id"], "")} for p in places]
-
-        return asked(found)
 
 
 def _answered(question: Callable[[], Any]) -> Panel:

@@ -9,7 +9,7 @@ from typing import Any
 
 from models import registry
 from models.errors import MatchbookError
-from models.schema import Entity, Surface
+from models.schema import Entity, Similar, Surface
 from models.sentences import sentences
 from serving.console.insight import Insight
 from serving.console.panel import Panel, asked
@@ -46,6 +46,13 @@ class OwnerLists:
         record = asked(lambda: self._insight.record(surfaces[0].owner, owner)) if surfaces else Panel()
         return [(s, asked(partial(self._one, s, owner, record, caller))) for s in surfaces]
 
+    def similar(self, entity: Entity, id: str, caller: str) -> list[dict[str, Any]]:
+        """Return the similar startups or people, as `served`, with names."""
+        kind = next(kind for kind in Similar if kind.owner is entity)
+        places = served(self._lists.one(kind, id, caller))
+        names = _names(self._insight, entity, [p["id"] for p in places])
+        return [p | {"name": names.get(p["id"], "")} for p in places]
+
     def _one(self, surface: Surface, owner: str, record: Panel, caller: str) -> OwnerList:
         answer = self._lists.one(surface, owner, caller)
         said = Panel(trouble=record.trouble)
@@ -70,14 +77,13 @@ def _names(insight: Insight, entity: Entity, ids: list[str]) -> Mapping[str, str
 def served(answer: Answer) -> list[dict[str, Any]]:
     """Return every place of an answer: {place, id, score, reasons}."""
     listing, table = answer.listing, answer.held.items[answer.surface.item]
-    founders = answer.surface.owner is Entity.STARTUP
     columns = (listing.item.tolist(), listing.score.tolist(), listing.source.tolist(), listing.reason.tolist())
     return [
         {
             "place": place,
             "id": id,
             "score": score,
-            "reasons": sentences(reason, source, founders, row, table.facets, table.labels),
+            "reasons": sentences(reason, source, answer.surface.voice, row, table.facets, table.labels),
         }
         for place, (row, score, source, reason, id) in enumerate(
             zip(*columns, table.ids.text(listing.item).tolist(), strict=True), 1

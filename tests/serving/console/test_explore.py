@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from flask.testing import FlaskClient
 
-from models.schema import Entity, Role, Surface
+from models.schema import Entity, Role, Similar, Surface
 from models.settings.settings import Settings
 from serving.clients.postgres import Database
 from tests.marketplace.world import World
@@ -142,6 +142,16 @@ def test_a_startup_has_its_audience_and_both_lists(client: FlaskClient, planted:
         seen = page[page.index('id="seen"') :]
     assert owner in owners
     assert 'id="list-2"' in page and 'id="list-3"' in page
+
+
+@pytest.mark.parametrize("kind", list(Similar))
+def test_a_page_shows_who_is_similar(client: FlaskClient, person: Person, company: Company, kind: Similar) -> None:
+    startups = kind is Similar.STARTUPS
+    owner, path = (company(4), "startups") if startups else (person(Role.INVESTOR, 4), "people")
+    listed = [place["id"] for place in client.get(f"/api/recommendations/{kind}/{owner}").get_json()[f"{kind.item}s"]]
+    page = client.get(f"/{path}/{owner}").text
+    section = page[page.index('id="similar"') : page.index('id="earned"')]
+    assert listed and all(f"/{path}/{id}" in section for id in listed)
 
 
 def test_an_unknown_id_is_not_found_and_a_malformed_one_is_refused(client: FlaskClient) -> None:
