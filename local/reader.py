@@ -6,7 +6,7 @@ import http.client
 import sys
 import time
 
-from local.airflow import CHECKOUT, address, console_password, child_environment
+from local.airflow import CHECKOUT, address, child_environment, console_password
 from local.processes import ManagedProcess, start, tail
 from models.errors import ServiceError
 from models.settings.settings import Settings

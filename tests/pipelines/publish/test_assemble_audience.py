@@ -27,6 +27,6 @@ def test_the_audience_of_a_build_equals_its_lists(town: Town) -> None:
                 for place, item in enumerate(lists.item[lists.row(i)][:SEEN].tolist(), 1):
                     listed.setdefault(item, []).append((place, int(lists.owner[i])))
         for item, expected in listed.items():
-            owner, place = audience.of(item)
-            assert list(zip(place.tolist(), owner.tolist(), strict=True)) == sorted(expected)
+            owners, places = audience.of(item)
+            assert list(zip(places.tolist(), owners.tolist(), strict=True)) == sorted(expected)
         assert np.flatnonzero(audience.exposure).tolist() == sorted(listed)
