@@ -49,7 +49,7 @@ SEARCHES = {
 
 
 class Nameless:
-    """Stands in for PostgreSQL, which finds names by primary key."""
+    """In place of PostgreSQL, which finds names by primary key."""
 
     def names(self, _entity: Entity, _ids: list[str]) -> dict[str, str]:
         return {}

@@ -12,5 +12,5 @@ live/      computes a list that is missing or outdated.
 filters    removes items from a served list.
 clients/   connect to Redis and PostgreSQL, with a circuit breaker.
 http/      serves the API, health, metrics and the OpenAPI document.
-page/      serves the page for people and its API.
+console/   serves pages for people who operate Matchbook, and the JSON about single lists.
 """

@@ -82,11 +82,13 @@ def ids_file(entity: Entity) -> str:
 
 
 def save_audience(directory: Path, surface: Surface, audience: Audience) -> None:
+    """Write the columns of a surface into the release's directory. Its folder must exist."""
     for column in _COLUMNS:
         _save(directory / audience_file(surface, column), getattr(audience, column))
 
 
 def save_ids(directory: Path, ids: Mapping[Entity, IdMap]) -> None:
+    """Write the ids of all rows of each kind into the release's directory."""
     for entity, of_rows in ids.items():
         _save(directory / ids_file(entity), of_rows.packed())
 
