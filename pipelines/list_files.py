@@ -30,7 +30,7 @@ from models.data.entities import Entities, IdMap
 from models.errors import ReleaseNotFound, SettingsError
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import NOTHING_LIVE, Release, popular_list, release_lists
-from models.schema import FACET_REASONS, Entity, Method, Surface, words_by_code
+from models.schema import FACET_REASONS, Entity, ListKind, Method, Surface, words_by_code
 from models.sentences import sentences
 from models.settings.lists_export import LIST_FORMATS
 from models.settings.settings import Settings
@@ -68,7 +68,7 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some lists of a surface. lists: cut to the depth. owner, owner_name: (b,). Others: one value per place."""
+    """Some lists of one kind. lists: cut to the depth. owner, owner_name: (b,). Others: one value per place."""
 
     lists: RankedLists
     owner: pa.Array
@@ -132,12 +132,12 @@ class Block:
             yield json.dumps(line) + "\n"
 
 
-class ListedSurface:
-    """The lists of one surface of a release, as blocks. names: of people and startups, see `names_of`."""
+class ListedKind:
+    """The lists of one kind of a release, as blocks. names: of people and startups, see `names_of`."""
 
-    def __init__(self, surface: Surface, entities: Mapping[Entity, Entities], names: Names) -> None:
-        self._surface, self._owners, self._items = surface, entities[surface.owner], entities[surface.item]
-        self._owner_names, self._item_names = names[surface.owner], names[surface.item]
+    def __init__(self, kind: ListKind, entities: Mapping[Entity, Entities], names: Names) -> None:
+        self._voice, self._owners, self._items = kind.voice, entities[kind.owner], entities[kind.item]
+        self._owner_names, self._item_names = names[kind.owner], names[kind.item]
         self._item_ids = pa.array(self._items.ids.ids)
         # rows with equal facts get equal reasons
         facts = np.stack([self._items.facets[f] for f in FACET_REASONS], axis=1)
@@ -166,11 +166,11 @@ class ListedSurface:
         """Return (nnz,) lists of sentences. Each different one is made once a block."""
         bits = lists.reason.astype(np.int64) | lists.source.astype(np.int64) << 32
         alike = np.unique(bits, return_inverse=True)[1].reshape(-1) * (int(self._facts.max(initial=0)) + 1)
-        founder_side, facets, labels = self._surface.owner is Entity.STARTUP, self._items.facets, self._items.labels
+        facets, labels = self._items.facets, self._items.labels
 
         def made(_: int, i: int) -> list[str]:
             return sentences(
-                int(lists.reason[i]), int(lists.source[i]), founder_side, int(lists.item[i]), facets, labels
+                int(lists.reason[i]), int(lists.source[i]), self._voice, int(lists.item[i]), facets, labels
             )
 
         return _shared(alike + self._facts[lists.item], made)
@@ -238,22 +238,26 @@ class _Gathered:
 
 
 def blocks(
-    settings: Settings, release: Release, depth: int = 0, only: Surface | None = None
-) -> Iterator[tuple[Surface, Iterator[Block]]]:
-    """Yield each surface of a stored release and its blocks, the popular list last. Raises ReleaseIncomplete."""
+    settings: Settings, release: Release, depth: int = 0, only: ListKind | None = None
+) -> Iterator[tuple[ListKind, Iterator[Block]]]:
+    """Yield each kind of list of a stored release and its blocks, a surface's popular list last.
+
+    Raises ReleaseIncomplete.
+    """
     artifacts = Artifacts(settings)
     directory = artifacts.directory(release.id)
     entities = entities_of(artifacts.open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
     names = names_of(settings, entities)
 
-    def listed(surface: Surface) -> Iterator[Block]:
-        there = ListedSurface(surface, entities, names)
-        for shard in release_lists(directory, release, surface):
+    def listed(kind: ListKind) -> Iterator[Block]:
+        there = ListedKind(kind, entities, names)
+        for shard in release_lists(directory, release, kind):
             yield from there.of(shard, depth)
-        yield from there.of(popular_list(directory, release, surface), depth, [EVERYBODY])
+        if isinstance(kind, Surface):
+            yield from there.of(popular_list(directory, release, kind), depth, [EVERYBODY])
 
-    for surface in (s for s in Surface if s.value in release.lists and only in (None, s)):
-        yield surface, listed(surface)
+    for kind in (k for k in release.kinds if only in (None, k)):
+        yield kind, listed(kind)
 
 
 Write = Callable[[Block], None]
@@ -308,7 +312,7 @@ def about_release(release: Release, depth: int) -> dict[str, str]:
 
 
 def export_lists(settings: Settings, release: Release, target: Target, form: str, depth: int = 0) -> dict[str, Any]:
-    """Write every surface of a release to a target; return the content of its marker.
+    """Write every kind of list of a release to a target; return the content of its marker.
 
     form: one of LIST_FORMATS. depth: most places of a list, 0: all. Does nothing if the marker has the same.
     Raises ServiceError, FileError, ReleaseIncomplete.
@@ -320,10 +324,10 @@ def export_lists(settings: Settings, release: Release, target: Target, form: str
         log.info("%s has the lists of %s as %s already", target.url, release.id, form)
         return dict(written)
     rows = {}
-    for surface, found in blocks(settings, release, depth):
-        path = f"surface={surface.folder}/lists.{form}"
+    for kind, found in blocks(settings, release, depth):
+        path = f"surface={kind.folder}/lists.{form}"
         with target.file(f"{folder}/{path}") as file:
-            rows[path] = _written(file, form, about | {"surface": surface.value}, found)
+            rows[path] = _written(file, form, about | {"surface": kind.value}, found)
     written = about | {"files": rows}
     target.write(marker, json.dumps(written, indent=1).encode())
     log.info("wrote %d rows of %s to %s", sum(rows.values()), release.id, target.url)
@@ -331,7 +335,7 @@ def export_lists(settings: Settings, release: Release, target: Target, form: str
 
 
 def _written(file: IO[bytes], form: str, about: Mapping[str, str], found: Iterator[Block]) -> int:
-    """Write the blocks of a surface; return the number of rows: lists in JSON lines, else places."""
+    """Write the blocks of one kind of list; return the number of rows: lists in JSON lines, else places."""
     rows = 0
     with _WRITERS[form](file, about) as write:
         for block in found:

@@ -18,12 +18,12 @@ from models.errors import DataError
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list
 from models.recommender.surface import open_bundles, open_recommender
-from models.schema import TABLE_OF, Role, Surface
+from models.schema import LIST_KINDS, TABLE_OF, ListKind, Role, Surface, list_kind
 from models.settings.lists_export import LIST_FORMATS
 from models.settings.settings import Settings
 from models.words import folded
 from pipelines.ingest.rows import table_of
-from pipelines.list_files import EVERYBODY, Block, ListedSurface, blocks, export_lists, names_of
+from pipelines.list_files import EVERYBODY, Block, ListedKind, blocks, export_lists, names_of
 from pipelines.publish.history import release_of
 from pipelines.score.shards import score_owners
 from pipelines.store.artifacts import Artifacts
@@ -33,7 +33,7 @@ from pipelines.store.target import Target
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     lists = steps.add_parser("lists", help="print one JSON line per owner of a surface, or write all surfaces to files")
     what = lists.add_mutually_exclusive_group(required=True)
-    what.add_argument("--surface", choices=[s.value for s in Surface], help="print the lists of this surface")
+    what.add_argument("--surface", choices=[k.value for k in LIST_KINDS], help="print the lists of this surface")
     what.add_argument(
         "--to", metavar="TARGET", help="write all surfaces to a folder, or an fsspec URL (s3://bucket/lists)"
     )
@@ -55,6 +55,8 @@ def _depth(text: str) -> int:
 def _lists(settings: Settings, args: argparse.Namespace) -> None:
     if args.to and args.profiles:
         args.usage("--profiles prints lists; it needs --surface")
+    if args.profiles and args.surface not in set(Surface):
+        args.usage(f"--profiles needs one of the surfaces {', '.join(Surface)}")
     if args.surface and args.format:
         args.usage("--format is of files; it needs --to")
     release = release_of(settings, args.release)
@@ -62,19 +64,20 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
         form = args.format or settings.lists_export.format
         print(json.dumps(export_lists(settings, release, Target(args.to), form, args.depth), indent=1))
         return
-    for block in _printed(settings, release, Surface(args.surface), args.profiles, args.depth):
+    for block in _printed(settings, release, list_kind(args.surface), args.profiles, args.depth):
         sys.stdout.writelines(block.lines())
 
 
 def _printed(
-    settings: Settings, release: Release, surface: Surface, profiles: Path | None, depth: int
+    settings: Settings, release: Release, kind: ListKind, profiles: Path | None, depth: int
 ) -> Iterator[Block]:
     if profiles is None:
-        for _, found in blocks(settings, release, depth, surface):
+        for _, found in blocks(settings, release, depth, kind):
             yield from found
         return
     entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
-    there = ListedSurface(surface, entities, names_of(settings, entities))
+    surface = Surface(kind)
+    there = ListedKind(surface, entities, names_of(settings, entities))
     owners, lists = from_profiles(settings, release, surface, profiles)
     yield from there.of(lists, depth, owners.tolist())
     popular = popular_list(Artifacts(settings).directory(release.id), release, surface)

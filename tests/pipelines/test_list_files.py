@@ -21,7 +21,7 @@ from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.errors import FileError, ReleaseNotFound, ServiceError, SettingsError
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import popular_list, release_lists
-from models.schema import Entity, Method, Role, Surface
+from models.schema import LIST_KINDS, ListKind, Method, Role, Similar, Surface
 from models.sentences import sentences
 from models.settings.settings import Settings
 from pipelines.__main__ import main
@@ -51,7 +51,7 @@ def folder(tmp_path: Any) -> Target:
     return Target(str(tmp_path / "files"))
 
 
-def stored(settings: Settings, release: str, surface: Surface, depth: int = 1000) -> set[Row]:
+def stored(settings: Settings, release: str, surface: ListKind, depth: int = 1000) -> set[Row]:
     """Return every place of a surface from the release itself, without the code under test."""
     artifacts = Artifacts(settings)
     made = artifacts.release(release)
@@ -63,9 +63,7 @@ def stored(settings: Settings, release: str, surface: Surface, depth: int = 1000
         for i in range(len(lists)):
             for rank, at in enumerate(range(*lists.row(i).indices(len(lists.item)))[:depth], start=1):
                 item, source = int(lists.item[at]), int(lists.source[at])
-                told = sentences(
-                    int(lists.reason[at]), source, surface.owner is Entity.STARTUP, item, items.facets, items.labels
-                )
+                told = sentences(int(lists.reason[at]), source, surface.voice, item, items.facets, items.labels)
                 ranker = registry.ranker(int(lists.ranker[i]))
                 yield (
                     str(owners[lists.owner[i]]) if known else EVERYBODY,
@@ -86,7 +84,7 @@ def stored(settings: Settings, release: str, surface: Surface, depth: int = 1000
     return set(found)
 
 
-def table(target: Target, release: str, surface: Surface) -> pa.Table:
+def table(target: Target, release: str, surface: ListKind) -> pa.Table:
     content = target.read(f"release={release}/surface={surface.folder}/lists.parquet")
     return pq.read_table(io.BytesIO(content or b""))
 
@@ -107,7 +105,7 @@ def test_parquet_has_exactly_the_stored_lists(
     monkeypatch.setattr(list_files, "BLOCK", 700)  # lists of one shard are in several blocks
     release = Artifacts(settings).release(publish())
     told = export_lists(settings, release, target, "parquet")
-    for surface in Surface:
+    for surface in LIST_KINDS:
         found = table(target, release.id, surface)
         assert len(found) == told["files"][f"surface={surface.folder}/lists.parquet"]
         assert len(rows_of(found)) == len(found) and set(rows_of(found)) == stored(settings, release.id, surface)
@@ -131,7 +129,7 @@ def test_csv_and_json_lines_say_the_same_as_parquet(
     release = Artifacts(settings).release(publish())
     for form in ("parquet", "csv", "jsonl"):
         export_lists(settings, release, folder, form, depth=3)
-    for surface in Surface:
+    for surface in LIST_KINDS:
         parquet = table(folder, release.id, surface).to_pylist()
         assert max(r["rank"] for r in parquet) == 3
         text = (folder.read(f"release={release.id}/surface={surface.folder}/lists.csv") or b"").decode()
@@ -144,7 +142,9 @@ def test_csv_and_json_lines_say_the_same_as_parquet(
             assert (mine["ranker"] or None, mine["method"]) == (row["ranker"], row["method"])
         lines = (folder.read(f"release={release.id}/surface={surface.folder}/lists.jsonl") or b"").splitlines()
         lists = [json.loads(line) for line in lines]
-        assert len(lists) == release.lists[surface.value] + 1 and lists[-1]["owner"] == EVERYBODY
+        everybody = isinstance(surface, Surface)  # nobody gets similar lists without their own
+        assert len(lists) == release.lists[surface.value] + everybody
+        assert (lists[-1]["owner"] == EVERYBODY) is everybody
         flat = [
             (one["owner"], one["owner_name"], item, name, reasons, sources, one["method"])
             for one in lists
@@ -222,7 +222,7 @@ def test_a_broken_export_leaves_no_half_file_and_no_marker(
     there = [f.rpartition("release=")[2].partition("/")[2] for f in filesystem.find(base)]
     assert there == [f"surface={next(iter(Surface)).folder}/lists.parquet"]
     export_lists(settings, release, target, "parquet")
-    for surface in Surface:
+    for surface in LIST_KINDS:
         assert set(rows_of(table(target, release.id, surface))) == stored(settings, release.id, surface)
 
 
@@ -298,7 +298,7 @@ def test_the_command_prints_a_surface_or_writes_all(
     assert list(lines[0])[:6] == ["owner", "items", "scores", "method", "ranker", "sources"]
     assert call("--to", str(tmp_path / "out"), "--format", "csv", "--release", release) == 0
     assert json.loads(capsys.readouterr().out)["release"] == release
-    assert sorted(p.name for p in (tmp_path / "out").rglob("*.csv")) == ["lists.csv"] * 4
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*.csv")) == ["lists.csv"] * len(LIST_KINDS)
     assert call("--surface", surface, "--release", "absent") == 1
     assert "no release 'absent'" in capsys.readouterr().err
     for wrong in (
@@ -307,6 +307,7 @@ def test_the_command_prints_a_surface_or_writes_all(
         ["--surface", surface, "--format", "csv"],
         ["--to", "x", "--profiles", "users.csv"],
         ["--surface", surface, "--depth", "0"],
+        ["--surface", Similar.USERS, "--profiles", "users.csv"],
     ):
         with pytest.raises(SystemExit) as refused:
             call(*wrong)
