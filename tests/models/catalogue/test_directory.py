@@ -74,7 +74,7 @@ def test_new_rows_are_found_and_come_last() -> None:
 
 def test_an_erased_row_leaves_no_word() -> None:
     before = bundle_of(NAMES)
-    after = before.arrays | without_words(before.arrays, Entity.USER, 2)
+    after = {**before.arrays, **without_words(before.arrays, Entity.USER, 2)}
     assert b"works" in before.arrays["user_word"] and b"works" not in after["user_word"]
     assert len(after["user_word"]) == len(before.arrays["user_word"]) - 2
 

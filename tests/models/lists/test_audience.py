@@ -88,7 +88,8 @@ def test_the_files_are_covered_by_checksums(tmp_path: Path) -> None:
 
     found = open_audience(tmp_path, release, SURFACE)
     assert found is not None and np.array_equal(found.owner, made.owner) and np.array_equal(found.place, made.place)
-    assert np.array_equal(open_exposure(tmp_path, release, SURFACE), made.exposure)
+    exposure = open_exposure(tmp_path, release, SURFACE)
+    assert exposure is not None and np.array_equal(exposure, made.exposure)
     for entity in Entity:
         ids = open_ids(tmp_path, release, entity)
         assert ids == IDS[entity] and ids is not None
