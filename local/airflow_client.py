@@ -14,6 +14,7 @@ from urllib.parse import quote
 from models.errors import ServiceError
 
 UNAUTHORISED, NOT_FOUND, CONFLICT = 401, 404, 409
+WAITING = ("awaiting_input", "deferred")  # states of a task that waits for a person; the second before Airflow 3.3
 SHOWN_LINES = 12  # of the log of a failed task
 FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 PARTS = ("metadatabase", "scheduler")
@@ -98,7 +99,8 @@ class AirflowApi:
 
     def questions(self, dag: str) -> list[dict[str, Any]]:
         """Return the tasks of a DAG that wait for a person's answer, with subject, body and options."""
-        path = f"/api/v2/dags/{quote(dag)}/dagRuns/~/hitlDetails?response_received=false&state=deferred&limit=10"
+        states = "".join(f"&state={state}" for state in WAITING)
+        path = f"/api/v2/dags/{quote(dag)}/dagRuns/~/hitlDetails?response_received=false&limit=10{states}"
         return list(self._ask("GET", path)["hitl_details"])
 
     def answer(self, dag: str, run_id: str, task: str, chosen: str) -> bool:

@@ -19,7 +19,7 @@ from models.schema import Entity
 from serving.clients.airflow import Airflow
 from serving.clients.postgres import Database
 from serving.clients.redis import Cache
-from serving.console.builds import ENDED, summaries
+from serving.console.builds import ENDED, run_address, summaries
 from serving.console.panel import asked
 from serving.console.stored import Known, StoredReleases
 from serving.http.requests import read_id
@@ -100,6 +100,14 @@ def _build(pages: Blueprint, parts: Actions) -> None:
         last = asked(lambda: max(summaries(parts.cache), key=lambda b: b["generated_at"], default=None))
         live = asked(lambda: _live(parts.stored))
         return render_template("build.html", last=last.found, live=live.found)
+
+    @pages.get("/builds/<directory>")
+    def build_run(directory: str) -> Response:
+        """Lead to the run of a build in Airflow."""
+        at = run_address(directory, parts.airflow)
+        if not at:
+            abort(404, "Airflow lists no run of this build: it was made by command, or Airflow has removed the run")
+        return make_response(redirect(at, 303))
 
 
 def _gate(pages: Blueprint, parts: Actions) -> None:

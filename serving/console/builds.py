@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from local.airflow_client import WAITING
 from models.run_directory import BUILD_DAG, directory_of
 from serving.clients.airflow import Airflow
 from serving.clients.redis import Cache
@@ -29,7 +30,7 @@ FIELDS = (
 #: States of Airflow.
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 RUNNING = ("queued", "running")
-RUNS_MOST = 40
+RUNS_MOST = 100
 
 
 def summaries(cache: Cache) -> list[dict[str, Any]]:
@@ -52,18 +53,23 @@ def verdict(build: Mapping[str, Any]) -> tuple[str, str]:
     return known.get(str(said), ("not compared", ""))
 
 
-def with_runs(builds: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], airflow: Airflow) -> list[Any]:
-    """Return the builds with the addresses of their report and their run in Airflow, each empty if unknown."""
-    ids = {directory_of(run["dag_run_id"]): run["dag_run_id"] for run in runs}
+def linked(builds: Sequence[Mapping[str, Any]], airflow: Airflow) -> list[dict[str, Any]]:
+    """Return the builds with what the gate said and the addresses of report and run, empty without an Airflow."""
     return [
         {
             **build,
             "said": verdict(build),
             "report_at": airflow.report_address(build["release"]),
-            "run_at": airflow.run_address(BUILD_DAG, ids[build["run"]]) if build["run"] in ids else "",
+            "run_at": f"/builds/{build['run']}" if airflow.known else "",
         }
         for build in builds
     ]
+
+
+def run_address(directory: str, airflow: Airflow) -> str:
+    """Return the address in Airflow of the run with this staging directory; empty if Airflow lists none."""
+    ids = (run["dag_run_id"] for run in airflow.runs(BUILD_DAG, RUNS_MOST))
+    return next((airflow.run_address(BUILD_DAG, i) for i in ids if directory_of(i) == directory), "")
 
 
 def progress(
@@ -80,8 +86,8 @@ def progress(
         "state": run["state"],
         "done": len(done),
         "total": len(tasks),
-        "running": sorted({t["task_id"] for t in tasks if t["state"] in ("running", "deferred")}),
-        "waits": any(t["state"] == "deferred" for t in tasks),
+        "running": sorted({t["task_id"] for t in tasks if t["state"] in ("running", *WAITING)}),
+        "waits": any(t["state"] in WAITING for t in tasks),
         "failed": sorted({t["task_id"] for t in tasks if t["state"] == "failed"}),
         "for_s": (now - started).total_seconds() if started else 0.0,
         "left_s": _left(done, tasks, last, now),

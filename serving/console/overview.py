@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from models.errors import ServiceError
 from models.run_directory import BUILD_DAG
 from models.schema import Surface
 from models.settings.settings import Settings
 from serving.clients.airflow import Airflow
 from serving.clients.redis import MINUTE_S, PAGE, Cache
-from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, progress, summaries, verdict, with_runs
+from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, linked, progress, summaries, verdict
 from serving.console.charts import chart, line
 from serving.console.panel import Panel, asked
 from serving.console.traffic import traffic
@@ -22,6 +22,7 @@ from serving.counters import collected
 from serving.http.callers import Callers
 from serving.releases import Releases, age_hours
 
+AIRFLOW_S = 0.1  # seconds that the page waits for Airflow; console.js shows later answers
 RATES = ("click_through", "conversion")
 
 
@@ -33,18 +34,17 @@ class Overview:
     ) -> None:
         self._settings, self._cache, self._releases = settings, cache, releases
         self._callers, self._airflow = callers, airflow
+        self._threads = ThreadPoolExecutor(2, "console")
 
     def now(self) -> dict[str, Any]:
-        """Return the panels of the overview by name."""
-        builds, runs = asked(lambda: summaries(self._cache)), asked(self._runs)
-        engagement = asked(self._engagement)
+        """Return the panels of the overview by name. Airflow's is `pending` if it needs longer than AIRFLOW_S."""
+        until = time.monotonic() + AIRFLOW_S
+        asking = self._threads.submit(self._from_airflow)
+        builds, engagement = asked(lambda: summaries(self._cache)), asked(self._engagement)
         known: list[Any] = builds.found or []
-        return {
+        panels = {
             "live": asked(lambda: self._live(known)),
-            "running": asked(lambda: self._running(runs, known)),
-            "questions": asked(self._airflow.questions) if self._airflow.known else Panel([]),
-            "builds": builds if builds.trouble else Panel(with_runs(known[:SHOWN], runs.found or [], self._airflow)),
-            "airflow": runs,
+            "builds": builds if builds.trouble else Panel(linked(known[:SHOWN], self._airflow)),
             "quality": builds if builds.trouble else asked(lambda: quality(known)),
             "engagement": engagement,
             "mix": asked(self._mix),
@@ -53,12 +53,24 @@ class Overview:
             "doctor": asked(self._doctor),
             "experiments": asked(lambda: self._experiments(engagement)),
         }
+        try:
+            return panels | asking.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            return panels | {"running": Panel(), "questions": Panel(), "pending": True}
 
     def building(self) -> dict[str, Any]:
-        """Return the panel of the running build alone, and the live release that it asks for."""
-        builds, runs = asked(lambda: summaries(self._cache)), asked(self._runs)
-        known: list[Any] = builds.found or []
-        return {"running": asked(lambda: self._running(runs, known)), "live": asked(lambda: self._live(known))}
+        """Return the panels that Airflow answers alone, and the live release."""
+        known: list[Any] = asked(lambda: summaries(self._cache)).found or []
+        return self._from_airflow() | {"live": asked(lambda: self._live(known))}
+
+    def _from_airflow(self) -> dict[str, Any]:
+        """Return what runs and what waits for a person; nothing without an Airflow."""
+        known = self._airflow.known
+        return {
+            "running": asked(self._running) if known else Panel(),
+            "questions": asked(self._airflow.questions) if known else Panel(),
+            "pending": False,
+        }
 
     def _live(self, builds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Describe the live release and what the gate said. Raises ReleaseNotFound."""
@@ -78,20 +90,15 @@ class Overview:
             "trouble": self._releases.trouble,
         }
 
-    def _runs(self) -> list[dict[str, Any]]:
-        return self._airflow.runs(BUILD_DAG, RUNS_MOST) if self._airflow.known else []
-
-    def _running(self, runs: Panel, builds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    def _running(self) -> dict[str, Any] | None:
         """Describe the build that runs now, or return None. Raises ServiceError."""
-        if runs.trouble:
-            raise ServiceError(runs.trouble)
-        active = [run for run in runs.found if run["state"] in RUNNING]
+        active = self._airflow.runs(BUILD_DAG, RUNS_MOST, *RUNNING)
         if not active:
             return None
         run = next((r for r in reversed(active) if r["state"] == "running"), active[-1])
         tasks = self._airflow.tasks(BUILD_DAG, run["dag_run_id"])
+        builds: list[Any] = asked(lambda: summaries(self._cache)).found or []
         last = max(builds, key=lambda b: b["generated_at"], default=None)
-        last = last if last and last.get("steps") else None
         return progress(run, tasks, last, datetime.now(UTC)) | {
             "id": run["dag_run_id"],
             "run_at": self._airflow.run_address(BUILD_DAG, run["dag_run_id"]),

@@ -22,10 +22,7 @@ SETTLED_S = 5.0  # seconds until Airflow's graph stops moving
 
 
 def main() -> None:
-    """Write overview.png, promote.png, list.png, dag.png and report.png.
-
-    Raises ServiceError if nothing runs or no browser is installed.
-    """
+    """Write the pictures. Raises ServiceError if nothing runs or no browser is installed."""
     up, program = running_settings(Settings.from_env()), found()
     if up is None or program is None:
         raise ServiceError(

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlencode
 import pytest
 
 from local.airflow import CHECKOUT
-from models.run_directory import BUILD_DAG
+from models.run_directory import BUILD_DAG, directory_of
 from pipelines.publish.history import list_releases
 from pipelines.redis_client import current_release
 from tests.e2e.conftest import House, Houses, Patiently
@@ -114,7 +114,7 @@ def first(house: House, operator: Browser, patiently: Patiently) -> str:
     assert "Meanwhile" in operator.words("/") or "Start a build" in operator.words("/")
     early = AFTER_ALL - timedelta(days=3)
     at = operator.confirm("/actions/build", as_of=f"{early:%Y-%m-%dT%H:%M}", publish="on")
-    patiently(house, lambda: "A build is running" in operator.words("/"), LONG_S)
+    patiently(house, lambda: "A build is running" in operator.words("/building"), LONG_S)
     ended(house, operator, patiently, at)
     return str(current_release(house.settings))
 
@@ -126,7 +126,8 @@ def test_a_build_from_the_console_is_followed_to_its_end(
     page = operator.open("/")[1]
     run = next(r for r in house.api.runs(BUILD_DAG, 20) if r["dag_run_id"].startswith("console__"))
     assert key["id"] in run["note"] and run["triggering_user_name"] == "console"
-    assert f"/dags/{BUILD_DAG}/runs/console__" in page and f"/matchbook/reports/{first}" in page
+    assert f"/matchbook/reports/{first}" in page
+    assert f'href="/builds/{directory_of(run["dag_run_id"])}"' in page
     assert "passed" in operator.words("/") and "nobody had to approve it" in operator.words("/")
 
 
@@ -136,7 +137,7 @@ def test_the_gate_is_answered_promoted_and_rolled_back(
     at = operator.confirm("/actions/build", as_of=f"{AFTER_ALL:%Y-%m-%dT%H:%M:%S}", publish="on")
     run_id = run_of(house, at)["dag_run_id"]
     gate = f"/actions/gate/{quote(run_id, safe='')}"
-    patiently(house, lambda: gate in operator.open("/")[1], LONG_S)
+    patiently(house, lambda: gate in operator.open("/building")[1], LONG_S)
     said = operator.words(gate)
     assert f"instead of {first}" in said and "replaced" in said
     assert operator.confirm(gate, chosen="hold") == at

@@ -75,7 +75,7 @@ async function renew(place) {
       const there = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(place.id);
       if (there && there.innerHTML !== place.innerHTML && !place.contains(document.activeElement)) {
         place.replaceWith(there);
-        const ended = place.childElementCount > 0 && there.childElementCount === 0;
+        const ended = place.querySelector("progress") && !there.querySelector("progress");
         if (ended) {
           location.reload();
         }
@@ -96,6 +96,6 @@ if (typeof uPlot !== "undefined") {
 }
 document.querySelectorAll("[data-renew]").forEach((place) => {
   if (place.childElementCount > 0) {
-    setTimeout(renew, 4000, place);
+    setTimeout(renew, "soon" in place.dataset ? 0 : 4000, place);
   }
 });

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from models.run_directory import directory_of
+from local.airflow_client import WAITING
 from models.settings.settings import Settings
 from serving.clients.airflow import Airflow
-from serving.console.builds import progress, verdict, with_runs
+from serving.console.builds import linked, progress, verdict
 from tests.serving.console.kept import build
 
 START = datetime(2020, 4, 10, tzinfo=UTC)
@@ -55,6 +55,13 @@ def test_the_time_left_follows_the_last_build(now: float, ends: dict[str, float 
     assert found["done"] == sum(end is not None for end in ends.values()) and found["total"] == 5
 
 
+@pytest.mark.parametrize("state", WAITING)
+def test_a_gate_that_waits_for_a_person_is_running(state: str) -> None:
+    tasks = [{"task_id": "release.gate", "state": state, "end_date": None}]
+    found = progress({"state": "running", "start_date": at(0)}, tasks, LAST, START)
+    assert found["waits"] and found["running"] == ["release.gate"]
+
+
 def test_without_an_earlier_build_the_time_left_is_unknown() -> None:
     queued = {"state": "queued", "start_date": None}
     nothing: dict[str, Any] = {"steps": []}
@@ -88,12 +95,11 @@ def test_what_the_gate_said_in_words(more: dict[str, Any], said: tuple[str, str]
 
 def test_a_build_leads_to_its_run_and_its_report() -> None:
     airflow = Airflow(Settings(airflow_url="http://inside:8080/", airflow_seen_at="https://airflow.example/"))
-    run_id = "manual__2020-04-10T00:00:00+00:00"
-    known, unknown = build("r", 10, run=directory_of(run_id)), build("s", 9)
-    first, second = with_runs([known, unknown], [{"dag_run_id": run_id}], airflow)
-    assert first["run_at"] == (
-        "https://airflow.example/dags/build_recommendations/runs/manual__2020-04-10T00%3A00%3A00%2B00%3A00"
+    (first,) = linked([build("r", 10)], airflow)
+    assert first["run_at"] == "/builds/run-10" and first["said"] == ("passed", "good")
+    assert first["report_at"] == "https://airflow.example/matchbook/reports/r"
+    assert airflow.run_address("d", "manual__2020-04-10T00:00:00+00:00") == (
+        "https://airflow.example/dags/d/runs/manual__2020-04-10T00%3A00%3A00%2B00%3A00"
     )
-    assert first["report_at"] == "https://airflow.example/matchbook/reports/r" and second["run_at"] == ""
-    (without,) = with_runs([known], [], Airflow(Settings()))
+    (without,) = linked([build("r", 10)], Airflow(Settings()))
     assert without["run_at"] == without["report_at"] == ""
