@@ -6,7 +6,7 @@ The catalogue's bundle has for each kind
     user_word_row    (m,) int32: whose name has the word, ascending within a word
     user_name_rank   (rows,) int32: the place of each row by name; rows without a name are last
 
-It has no names: whoever shows a page reads the names of its rows from PostgreSQL. The shown name of a person without a
+It has no names: a page reads the names of its rows from PostgreSQL. The shown name of a person without a
 name is the headline. Bundles of older versions have no words, and rows without a rank are in the order of their ids.
 """
 
