@@ -1,11 +1,13 @@
 """Who sees an item: the lists of a release by item instead of by owner, for the first SEEN places.
 
-    startups-for-investor/audience_indptr.npy    (items + 1,) int64, where the entries of each item row begin
-    startups-for-investor/audience_owner.npy     (n,) int32 owner rows, ascending within an item
-    startups-for-investor/audience_place.npy     (n,) uint8 place in the list of this owner, from 1
-    ids_startup.npy, ids_user.npy                (rows, 16) uint8 ids of the rows, zeros for an erased one
+| file in a release's directory | content |
+|---|---|
+| `<folder>/audience_indptr.npy` | (items + 1,) int64: where the entries of each item row begin |
+| `<folder>/audience_owner.npy` | (n,) int32 owner rows, ascending within an item |
+| `<folder>/audience_place.npy` | (n,) uint8 place in the list of this owner, from 1 |
+| `ids_user.npy`, `ids_startup.npy` | (rows, 16) uint8 ids of the rows, zeros for an erased one |
 
-The files lie in a release's directory and the manifest has their checksums. Large ones are mapped, so a page reads only
+The manifest has their checksums. Large ones are mapped, so a page reads only
 what it shows. Releases of older versions have none.
 """
 

@@ -90,7 +90,7 @@ class EntityPages:
             "shown": asked(lambda: self._shown(entity, id, given)),
             "history": asked(lambda: self._history(id, given)) if entity is Entity.USER else None,
             "activity": asked(lambda: database.activity(id, since, until)) if entity is Entity.STARTUP else None,
-            "earned": asked(lambda: database.earned(entity, id, since, until)),
+            "outcome": asked(lambda: database.earned(entity, id, since, until)),
             "similar": asked(lambda: self._from.lists.similar(entity, id, caller)),
             "window_days": self._from.settings.engagement.window_days,
             "first_places": SEEN,
@@ -119,7 +119,7 @@ class EntityPages:
         if is_id(text):
             item = text.lower()
             told = [(s, asked(partial(self._from.insight.why, s, id, item, caller))) for s in owned]
-            return {"text": text, "item": item, "told": told}
+            return {"text": text, "item": item, "given": told}
         found = asked(lambda: self._named(owned[0].item, text))
         return {"text": text, "found": found}
 

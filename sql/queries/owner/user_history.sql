@@ -1,4 +1,4 @@
--- Question: what happened between this user and whom, newest first?
+-- Question: what happened between this user and startups, newest first?
 -- Parameters: owner uuid; since timestamptz, older events do not count; before timestamptz, before_id uuid, before_kind text: the last entry of the page before; most int
 -- Columns: item, kind, at
 -- Order: at, item and kind, descending

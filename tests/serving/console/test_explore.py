@@ -150,7 +150,7 @@ def test_a_page_shows_who_is_similar(client: FlaskClient, person: Person, compan
     owner, path = (company(4), "startups") if startups else (person(Role.INVESTOR, 4), "people")
     listed = [place["id"] for place in client.get(f"/api/recommendations/{kind}/{owner}").get_json()[f"{kind.item}s"]]
     page = client.get(f"/{path}/{owner}").text
-    section = page[page.index('id="similar"') : page.index('id="earned"')]
+    section = page[page.index('id="similar"') : page.index('id="outcome"')]
     assert listed and all(f"/{path}/{id}" in section for id in listed)
 
 
