@@ -32,7 +32,7 @@ from benchmarks.serving.reader import random_release
 from local.servers import servers
 from models.errors import MatchbookError
 from models.lists.redis_format import POPULAR_FIELD, Keys, encode_lists
-from models.schema import Surface
+from models.schema import LIST_KINDS, Surface
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.history import promote
@@ -131,7 +131,9 @@ class Town:
             *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
         ]
         owned = {self.keys.current, self.keys.history, self.keys.fence, *map(self.keys.trending, Surface)}
-        owned |= {key for release in kept for key in self.keys.of_release(release)}
+        for release in kept:
+            gone = set(LIST_KINDS) - set(Artifacts(self.settings).release(release).kinds)
+            owned |= {*self.keys.of_release(release)} - {self.keys.lists(release, kind) for kind in gone}
         there = {decoded(key) for key in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)}
         return len(there - owned), len(owned - there)
 

@@ -122,7 +122,8 @@ def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path],
 
     def whole(directory: Path) -> None:
         fill(directory)
-        _add_audience(artifacts, directory, release)
+        if CATALOGUE in release.bundles:
+            _add_audience(artifacts, directory, release)
         files = {p.relative_to(directory).as_posix(): sha256_of(p) for p in sorted(directory.rglob("*.np[yz]"))}
         write_private(directory / MANIFEST, replace(release, files=files).to_json())
 

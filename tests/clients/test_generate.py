@@ -39,7 +39,7 @@ def test_other_query_parameters_than_the_usual_get_a_type_of_their_own() -> None
     role = {"name": "role", "in": "query", "schema": {"enum": ["developer", "investor"]}, "description": "whose"}
     said["parameters"] = [*said["parameters"], role]
     api = api_of(described)
-    assert set(api.queries) == {"Query", "StartupsForDeveloperPopularQuery"}
+    assert set(api.queries) - set(api_of(document(no_console)).queries) == {"StartupsForDeveloperPopularQuery"}
     assert "role" in api.queries["StartupsForDeveloperPopularQuery"] and "role" not in api.queries["Query"]
 
 
