@@ -14,7 +14,7 @@ from models.run_directory import BUILD_DAG
 from models.settings.settings import Settings
 from serving.clients.breaker import Breaker
 
-LOOK_S, ACT_S = 3.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
+LOOK_S, ACT_S = 5.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
 NOTE_MOST = 1000  # characters of a note
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
 T = TypeVar("T")
