@@ -14,7 +14,8 @@ from models.run_directory import BUILD_DAG
 from models.settings.settings import Settings
 from serving.clients.breaker import Breaker
 
-LOOK_S, ACT_S = 3.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
+LOOK_S, ACT_S = 5.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
+NOTE_MOST = 1000  # characters of a note
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
 T = TypeVar("T")
 
@@ -90,11 +91,16 @@ class Airflow:
         return run_id
 
     def answer(self, run_id: str, task: str, chosen: str, by: str) -> bool:
-        """Answer a waiting gate and note who did. Returns False if it was answered before."""
-        answered = self._acted(lambda api: api.answer(BUILD_DAG, run_id, task, chosen))
-        if answered:
-            self._acted(lambda api: api.note(BUILD_DAG, run_id, f"{chosen}: {by}"))
-        return answered
+        """Answer a waiting gate and add to the run's note who did. Returns False if it was answered before."""
+
+        def whole(api: AirflowApi) -> bool:
+            if not api.answer(BUILD_DAG, run_id, task, chosen):
+                return False
+            before = (api.run(BUILD_DAG, run_id) or {}).get("note") or ""
+            api.note(BUILD_DAG, run_id, "; ".join(filter(None, [before, f"{chosen} {by}"]))[-NOTE_MOST:])
+            return True
+
+        return self._acted(whole)
 
     def _looked(self, question: Callable[[AirflowApi], T]) -> T:
         return self._asked(*self._looking, question)
