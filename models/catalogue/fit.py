@@ -19,5 +19,5 @@ def fit(data: TrainingData[None]) -> Bundle:
     columns = dict(bundle.arrays)
     for entities in (data.users, data.startups):  # operators also look for people who opted out
         everybody = replace(entities, opted_out=np.zeros(len(entities), bool))
-        columns |= directory_columns(entities.entity, shown_names(data.profiles(everybody)) or [""] * len(entities))
+        columns |= directory_columns(entities.entity, shown_names(data.profiles(everybody)))
     return replace(bundle, arrays=columns)

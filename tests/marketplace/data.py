@@ -11,6 +11,7 @@ from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
 from models.data.training_data import MarketState
+from models.schema import Entity
 from models.settings.settings import Settings
 from models.spec import ModelSpec, function
 from models.two_tower.fit import Plan
@@ -58,7 +59,7 @@ class PlantedData:
         return self.settings.table(name)
 
     def profiles(self, entities: Entities) -> dict[str, list[str]]:
-        return world().user_profiles if entities is world().users else world().startup_profiles
+        return world().user_profiles if entities.entity is Entity.USER else world().startup_profiles
 
     def earlier(self, as_of_us: int) -> PlantedData:
         return replace(self, interactions=self.interactions.before(as_of_us), as_of_us=as_of_us)
