@@ -118,6 +118,8 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
         "startups/for-investor": 9,
         "developers/for-startup": 15,
         "investors/for-startup": 15,
+        "startups/similar-to": 15,
+        "users/similar-to": 36,
     }
     assert returned(first, "release.publish")["published"] is True
     the_report_tells_of_every_step(marketplace, first, live["release"])
