@@ -22,7 +22,7 @@ from serving.counters import collected
 from serving.http.callers import Callers
 from serving.releases import Releases, age_hours
 
-AIRFLOW_S = 0.1  # seconds that the page waits for Airflow; console.js shows later answers
+AIRFLOW_S = 0.03  # seconds that the page waits for Airflow; console.js shows later answers
 RATES = ("click_through", "conversion")
 
 

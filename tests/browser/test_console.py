@@ -12,6 +12,7 @@ import pytest
 from models.settings.settings import Settings
 from pipelines.redis_client import current_release
 from tests.browser.chromium import Chromium
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "vendored" / "axe.js").read_text()
@@ -57,7 +58,8 @@ def test_a_chart_is_drawn_from_the_numbers_of_its_table(browser: Chromium, up: S
     look(browser, "light", 1280)
     show(browser, up.reader_address + "/")
     drawable = "[...document.querySelectorAll('figure')].filter(f => JSON.parse(f.dataset.chart).x.length > 1)"
-    assert browser.ask(f"{drawable}.every(f => f.querySelector('canvas') && f.querySelector('.legend'))")
+    drawn = f"{drawable}.every(f => f.querySelector('canvas') && f.querySelector('.legend'))"
+    until(lambda: browser.ask(drawn), 30)
     rows = "f.querySelectorAll('tbody tr').length === JSON.parse(f.dataset.chart).x.length"
     assert browser.ask(f"[...document.querySelectorAll('figure')].every(f => {rows})")
 

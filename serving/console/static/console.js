@@ -1,6 +1,7 @@
 "use strict";
 // Draws the charts from their data attribute and renews parts of a page. Pages work without it.
 
+const own = { ...document.currentScript.dataset }; // addresses of the chart library
 const PALETTE = ["--c0", "--c2", "--c1", "--c3"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -90,12 +91,27 @@ async function renew(place) {
   }
 }
 
-if (typeof uPlot !== "undefined") {
-  drawAll();
-  dark.addEventListener("change", drawAll);
+function loadCharts() {
+  const style = document.createElement("link"), script = document.createElement("script");
+  style.rel = "stylesheet";
+  style.href = own.style;
+  script.src = own.charts;
+  script.addEventListener("load", () => {
+    drawAll();
+    dark.addEventListener("change", drawAll);
+  });
+  document.head.append(style, script);
 }
-document.querySelectorAll("[data-renew]").forEach((place) => {
-  if (place.childElementCount > 0) {
-    setTimeout(renew, "soon" in place.dataset ? 0 : 4000, place);
+
+function begin() {
+  if (own.charts && document.querySelector("figure[data-chart]")) {
+    loadCharts();
   }
-});
+  document.querySelectorAll("[data-renew]").forEach((place) => {
+    if (place.childElementCount > 0) {
+      setTimeout(renew, "soon" in place.dataset ? 0 : 4000, place);
+    }
+  });
+}
+
+requestAnimationFrame(() => setTimeout(begin, 0)); // after the first paint, which needs no script
