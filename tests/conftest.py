@@ -30,6 +30,7 @@ hypothesis.settings.register_profile("house", deadline=None)  # a slow machine m
 hypothesis.settings.load_profile("house")
 
 TEMPLATE = "matchbook_template"
+MARKED = ("e2e", "browser", "compose")  # written in the files themselves
 REDIS_DATABASE = 9  # emptied before each test that uses it
 #: PostgreSQL may lose its data when the machine stops, so it does not wait for the disk.
 UNSAFE = {
@@ -46,6 +47,12 @@ UNSAFE = {
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         session.share_cores()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip files without the mark if one of MARKED is asked for: importing all tests takes each process 20 s."""
+    asked = config.getoption("markexpr")
+    return (asked in MARKED and session.without(f"mark.{asked}", collection_path)) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,17 @@ MEMORY, FREE = Path("/dev/shm"), 1 << 30
 _IN_MEMORY = "TESTS_MEMORY"
 #: Folders whose files share slow fixtures. One process runs all of them.
 TOGETHER = ("tests/e2e/", "tests/pipelines/erase/", "tests/pipelines/refresh/")
+#: Folders and files that take longest, in this order. They run first, so that no process ends long after the others.
+LONGEST = (
+    "tests/e2e/",
+    "tests/tutorials/",
+    "tests/dags/",
+    "tests/pipelines/erase/",
+    "tests/serving/http/test_fuzzed",
+    "tests/pipelines/train",
+    "tests/pipelines/",
+    "tests/serving/",
+)
 
 
 def begin() -> None:
@@ -132,12 +143,26 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def without(text: str, path: Path) -> bool:
+    """Return whether this is a file of tests without this text. Reading costs less than importing."""
+    return path.name.startswith("test_") and path.suffix == ".py" and text not in path.read_text()
+
+
 def scheduler(config: Any, log: Any) -> Any:
-    """Distribute whole files as `--dist loadfile` does, and whole folders of TOGETHER."""
+    """Distribute whole files as `--dist loadfile` does, and whole folders of TOGETHER. LONGEST come first."""
     from xdist.scheduler import LoadFileScheduling
 
     class WholeFolders(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
 
+        def _assign_work_unit(self, node: Any) -> None:
+            self.workqueue.move_to_end(min(self.workqueue, key=place), last=False)
+            super()._assign_work_unit(node)
+
     return WholeFolders(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def place(scope: str) -> int:
+    """Return the place of a file or folder in LONGEST."""
+    return next((n for n, longest in enumerate(LONGEST) if scope.startswith(longest)), len(LONGEST))
