@@ -20,7 +20,7 @@ from models.run_directory import BUILD_DAG
 log = logging.getLogger(__name__)
 DAG = BUILD_DAG
 
-POLL_S = 0.5
+POLL_S = 1.0
 HEARTBEAT_S = 15.0
 OVER = ("success", "failed", "skipped", "upstream_failed", "removed")
 

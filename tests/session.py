@@ -11,8 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.settings.settings import Settings
 
 PREFIX = "matchbook-tests-"
 LOCK = "session.lock"
@@ -106,23 +110,27 @@ def memory_folder() -> Path:
     return open_folder(os.environ[_IN_MEMORY])
 
 
-def prepared_home() -> Path:
-    """Make a home in memory whose PostgreSQL was initialised once in the session and is stopped."""
+def prepared_home(name: str = "prepared-home", furnish: Callable[[Settings], None] | None = None) -> Path:
+    """Make a home in memory whose PostgreSQL was initialised once in the session and is stopped.
+
+    name, furnish: call this once with running servers, and copy what it leaves.
+    """
     home = memory_folder() / "home"
-    prepared = once("prepared-home", _prepare).resolve()
+    prepared = once(name, partial(_prepare, furnish)).resolve()
     subprocess.run(["cp", "-a", prepared, home], check=True)  # under root the owners stay
     return home
 
 
-def _prepare(target: Path) -> None:
+def _prepare(furnish: Callable[[Settings], None] | None, target: Path) -> None:
     import json
 
     from local.servers import servers
     from models.settings.settings import Settings
 
-    home = memory_folder() / "home"
-    with servers(Settings(home=home)):
-        pass
+    home = prepared_home() if furnish else memory_folder() / "home"
+    with servers(Settings(home=home)) as ready:
+        if furnish:
+            furnish(ready)
     notes = json.loads((home / "servers.json").read_text())
     for kind in ("postgres", "redis"):
         notes[kind]["port"] = None  # each copy gets its own port

@@ -18,7 +18,7 @@ from tests import session
 from tests.paths import ROOT
 
 DAGS = ROOT / "dags"
-HOME = session.open_folder()
+HOME = session.memory_folder()  # SQLite waits for a disk at every commit
 CONFIGURATION = f"""[core]
 dags_folder = {DAGS}
 load_examples = False

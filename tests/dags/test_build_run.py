@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from pipelines.redis_client import current_release
 from pipelines.report.store import page_of
 from pipelines.run.run import EPOCH
 from pipelines.store.artifacts import Artifacts
-from tests.marketplace.small import small_variables
+from tests.marketplace.small import quick_builds, small_variables
 from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
-SMALL = small_variables(shards=5)
+SMALL = small_variables(shards=5, ranker_cuts=1)
 DAY = timedelta(days=1)
 Build = Callable[..., Any]
 
@@ -43,7 +43,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Load the tiny marketplace into PostgreSQL, and set the environment of tasks."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     where = {
@@ -54,7 +54,8 @@ def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
     for name, value in {**SMALL, **where}.items():
         monkeypatch.setenv(name, value)
-    return settings
+    with quick_builds():
+        yield settings
 
 
 @pytest.fixture

@@ -1,22 +1,28 @@
-"""Run a whole Matchbook for several test files: servers, Airflow and reader from `make up`, on free ports."""
+"""Run a whole Matchbook for several test files: servers, Airflow and reader from `make up`, on free ports.
+
+Most files share the installation `house` and its first build, `first`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tests.session as session
-from local.airflow import CHECKOUT, address, admin_password, start_airflow
-from local.airflow_api import prepare_dags
+from local.airflow import CHECKOUT, COMPONENTS, address, admin_password, start_airflow
+from local.airflow_api import begin, follow, prepare_dags
 from local.airflow_client import AirflowApi
 from local.processes import ManagedProcess, stop_together, tail
 from local.reader import start_reader, wait_for_reader
@@ -24,10 +30,23 @@ from local.servers import remove_home, servers
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
+from pipelines.redis_client import current_release
+from tests.e2e.browser import Browser
 from tests.marketplace.small import small_variables
-from tests.marketplace.tiny import write_tiny_marketplace
+from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
 
-SMALL = small_variables(ranker_cuts=3, shards=4)
+SMALL = small_variables(ranker_cuts=1, shards=1)
+#: The reader asks for keys, and the gate asks about every change.
+ASKING = {
+    "MATCHBOOK_API_KEYS": "on",
+    "MATCHBOOK_GATE_MIN_OWNERS": "2",
+    "MATCHBOOK_GATE_LOSS": "1",
+    "MATCHBOOK_GATE_OVERLAP": "0/2",
+    **{f"MATCHBOOK_GATE_{name}": "5/9" for name in ("COVERAGE", "RBO", "ROUTES", "POPULAR", "GINI", "GONE")},
+}
+LONG_S = 900
+#: Cutoff of the first build, three days before the newest event.
+FIRST = AFTER_ALL - timedelta(days=3)
 
 
 def free_ports(count: int) -> list[int]:
@@ -89,15 +108,51 @@ def houses() -> Iterator[Houses]:
         yield house_with
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(houses: Houses) -> House:
-    """Yield the loaded tiny marketplace, Airflow with its pools, and the reader. Test files share it."""
-    return houses({})
+    """Return the loaded tiny marketplace, Airflow with its pools, and the reader. Test files share it."""
+    return houses(ASKING)
+
+
+@pytest.fixture(scope="session")
+def key(house: House) -> dict[str, str]:
+    """Make a key of an operator as the command does."""
+    words = [sys.executable, "-m", "pipelines", "keys", "add", "operator", "--scope", "admin"]
+    environment = {"MATCHBOOK_HOME": str(house.settings.home), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="session")
+def operator(house: House, key: dict[str, str]) -> Browser:
+    """Return the browser of an operator who has signed in."""
+    browser = Browser(house.settings.reader_address)
+    assert browser.open("/")[0] == "/sign-in"
+    assert browser.confirm("/sign-in", key=key["key"]) == "/"
+    return browser
+
+
+@dataclass(frozen=True)
+class First:
+    """The first build: its run in Airflow and its release, which was live at its end."""
+
+    run: str
+    release: str
+
+
+@pytest.fixture(scope="session")
+def first(house: House, operator: Browser, patiently: Patiently) -> First:
+    """Build the cutoff FIRST, as `make up` does. The DAG is on. The console shows the build while it runs."""
+    assert "Start a build" in operator.words("/")
+    run = begin(house.api, FIRST)
+    patiently(house, lambda: re.search("A build is running.*Meanwhile", operator.words("/building")), LONG_S)
+    said: list[str] = []
+    assert follow(house.api, run, said.append, house.alive), "\n".join(said)
+    return First(run, str(current_release(house.settings)))
 
 
 @contextmanager
 def _open_house(more: dict[str, str]) -> Iterator[House]:
-    home = session.open_folder()  # under root the servers run as another account, which must reach the home
     reader, airflow = free_ports(2)
     given = {**SMALL, **more, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
     with pytest.MonkeyPatch.context() as environment:
@@ -105,11 +160,17 @@ def _open_house(more: dict[str, str]) -> Iterator[House]:
             environment.delenv(name)
         for name, value in given.items():
             environment.setenv(name, value)
+        home = session.prepared_home("prepared-airflow", _migrate_airflow)
         settings = replace(Settings.from_env(), home=home)
         with servers(settings) as ready:
             yield from _furnished(ready, home)
         remove_home(settings)
     assert [p.name for p in home.iterdir()] == ["data"], "`make reset` leaves what Matchbook made"
+
+
+def _migrate_airflow(ready: Settings) -> None:
+    """Migrate Airflow's metadata, which takes as long as all of its processes take to start."""
+    stop_together(start_airflow(ready, without=COMPONENTS))
 
 
 def _furnished(ready: Settings, home: Path) -> Iterator[House]:
@@ -138,7 +199,7 @@ def patiently() -> Patiently:
         while not (answer := question()):
             house.alive()
             assert time.monotonic() < deadline, f"still waiting after {seconds:.0f} s: {question()!r}"
-            time.sleep(0.3)
+            time.sleep(0.3 if seconds < 60 else 1)  # each question costs the servers processor time
         return answer
 
     return wait
