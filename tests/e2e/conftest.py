@@ -171,6 +171,9 @@ def _open_house(more: dict[str, str]) -> Iterator[House]:
 def _migrate_airflow(ready: Settings) -> None:
     """Migrate Airflow's metadata, which takes as long as all of its processes take to start."""
     stop_together(start_airflow(ready, without=COMPONENTS))
+    (ready.home / "airflow" / "airflow.cfg").unlink()  # it names folders of this home; each copy gets its own
+    paths = [p for p in ready.home.glob("airflow/*") if p.is_file() and str(ready.home) in p.read_text()]
+    assert not paths, "a copy would write into the prepared home"
 
 
 def _furnished(ready: Settings, home: Path) -> Iterator[House]:
