@@ -73,11 +73,16 @@ def test_memory_without_space_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_longest_begin_first() -> None:
-    scopes = ["tests/sql/test_a.py", "tests/serving/test_b.py", "tests/serving/http/test_fuzzed.py", "tests/e2e/"]
+    scopes = ["tests/sql/", "tests/serving/console/", "tests/serving/http/test_fuzzed.py", "tests/e2e/"]
     assert sorted(scopes, key=session.place) == scopes[::-1]
 
 
 def test_only_files_of_tests_without_the_text_are_passed_over(tmp_path: Path) -> None:
-    for name, text in (("test_a.py", "mark.e2e"), ("test_b.py", ""), ("conftest.py", ""), ("test_c.toml", "")):
+    for name, text in (
+        ("test_session.py", "mark.e2e"),
+        ("test_follow.py", ""),
+        ("conftest.py", ""),
+        ("test_of.toml", ""),
+    ):
         (tmp_path / name).write_text(text)
-    assert [p.name for p in tmp_path.iterdir() if session.without("mark.e2e", p)] == ["test_b.py"]
+    assert [p.name for p in tmp_path.iterdir() if session.without("mark.e2e", p)] == ["test_follow.py"]

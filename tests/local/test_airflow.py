@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import stat
 import sys
@@ -141,6 +142,21 @@ def test_the_scheduler_rests_only_while_nothing_runs(monkeypatch: pytest.MonkeyP
     found.running = set()
     found.heartbeat()
     assert rests == [executor.REST_S]
+
+
+def test_workers_are_forked_with_the_modules_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.executors.local_executor import LocalExecutor
+
+    from local import executor
+
+    assert all(importlib.util.find_spec(name) for name in executor.COMMON)
+    seen: list[bool] = []
+    monkeypatch.setattr(executor, "COMMON", ("json.tool",))
+    monkeypatch.delitem(sys.modules, "json.tool", raising=False)
+    monkeypatch.setattr(LocalExecutor, "start", lambda self: seen.append("json.tool" in sys.modules))
+    made: Any = executor.RestingExecutor
+    made(parallelism=1).start()
+    assert seen == [True]
 
 
 def test_a_server_that_does_not_answer_is_named(own: Settings) -> None:
