@@ -23,10 +23,10 @@ class GraphFilterConfig:
     rank: int = setting(256, "number of eigenvectors", low=1, high=2048, phase=Phase.TRAIN, tune=(64, 128, 256, 512))
     weight: float = setting(
         0.1,
-        "weight of the eigenvectors beside the two hops",
+        "weight of the eigenvectors beside the filter",
         low=0,
         phase=Phase.TRAIN,
-        tune=(0.0, 0.03, 0.1, 0.3, 1.0),
+        tune=(0.0, 0.05, 0.1, 0.2, 0.4),
     )
     exponent: float = setting(
         0.4,
@@ -37,12 +37,12 @@ class GraphFilterConfig:
         tune=(0.3, 0.4, 0.5),
     )
     sharpening: float = setting(
-        0.5,
-        "strength of the sharpening polynomial; 0: none, as in GF-CF",
+        1.5,
+        "power p of the filter, which lifts large eigenvalues; 1: none, as in GF-CF; 1.5 in ChebyCF",
         low=0,
         high=3,
         phase=Phase.TRAIN,
-        tune=(0.0, 0.5, 1.5),
+        tune=(1.0, 1.5, 2.0),
     )
 
 

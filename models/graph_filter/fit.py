@@ -1,10 +1,11 @@
-"""A linear graph filter: two-hop neighbours plus the largest eigenvectors; no training.
+"""A linear graph filter: two-hop neighbours, the largest eigenvectors sharpened; no training.
 
-An item's score is the sum of rows of F = P q(P) + b D^-e V q(L) V' D^e, one for each startup of the history.
-P is the gram matrix of the interactions. Each cell is divided by both sides' counts to the power e (D: the startups'
-counts). P is scaled to a largest eigenvalue of 1. V, L are its largest eigenvectors and values.
-GF-CF (Shen et al. 2021) has e = 1/2 and q = 1. q(x) = 1 - t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens the
-result (BSPM, Choi et al. 2023), here within the kept eigenvectors.
+An item's score is the sum of rows of F = D^-h (p P + V (q(L) - p L) V') D^h + b D^-e V V' D^e, h = e / 2, one for each
+startup of the history. P is the gram matrix of the interactions. Each cell is divided by both sides' counts to the
+power e (D: the startups' counts). P is scaled to a largest eigenvalue of 1. V, L are its largest eigenvectors and
+values. q(x) = 1/2 - sign(1 - 2x) |1 - 2x|^p / 2 lifts large eigenvalues to a plateau (ChebyCF, Kim et al. 2025).
+Beyond the kept eigenvectors it is p x, its slope at 0. With p = 1 it is GF-CF (Shen et al. 2021). h lies halfway
+between no preference for popular startups (0) and ChebyCF's (e); docs/decisions/0056-graph-filter.md has figures.
 Each row's largest cells are stored and served like item neighbours.
 """
 
@@ -32,15 +33,16 @@ NEIGHBOURS = 500
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """The filter F = gram of `meetings` + left @ right, with columns multiplied by `fresh`.
+    """The filter F = gram of `meetings` + left @ right, with rows and columns multiplied by `row` and `column`.
 
-    left: (items, 2 d). right: (2 d, items).
+    left: (items, 2 d). right: (2 d, items). row, column: (items,).
     """
 
     meetings: sparse.csr_matrix
     left: NDArray[np.float32]
     right: NDArray[np.float32]
-    fresh: NDArray[np.float32]
+    row: NDArray[np.float32]
+    column: NDArray[np.float32]
 
 
 def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
@@ -128,13 +130,13 @@ def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFi
     rank = max(min(config.rank, min(meetings.shape) // 8), 1)
     with threadpool_limits(1, "blas"):  # the rounding of a product depends on the number of threads
         _, size, right = randomized_svd(meetings, rank, n_iter=6, random_state=seed)
-    meetings.data /= np.float32(size[0])
-    value, vectors = (size / size[0]) ** 2, right.astype(np.float32)
-    x = config.sharpening * value
-    sharp = 1 - x + x**2 / 2 - x**3 / 6 + x**4 / 24
-    root = per_item.astype(np.float32)
-    left = np.concatenate([(value * (sharp - 1))[:, None] * vectors, config.weight * sharp[:, None] * vectors * root])
-    return _Parts(meetings, left.T.astype(np.float32), np.concatenate([vectors, vectors / root]), fresh)
+    value, vectors, slope = (size / size[0]) ** 2, right.astype(np.float32), config.sharpening
+    meetings.data *= np.float32(np.sqrt(slope) / size[0])
+    plateau = 0.5 - 0.5 * np.sign(1 - 2 * value) * np.abs(1 - 2 * value) ** slope
+    half = np.sqrt(per_item).astype(np.float32)
+    left = np.concatenate([(plateau - slope * value)[:, None] * vectors, config.weight * vectors * half])
+    right = np.concatenate([vectors, vectors / half])
+    return _Parts(meetings, left.T.astype(np.float32), right, half, fresh / half)
 
 
 def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
@@ -147,7 +149,8 @@ def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
     row = np.repeat(np.arange(stop - start), np.diff(hops.indptr))
     dense[row, hops.indices] += hops.data
     dense[np.arange(stop - start), np.arange(start, stop)] = 0.0
-    dense *= parts.fresh
+    dense *= parts.row[start:stop, None]
+    dense *= parts.column
     return dense
 
 
