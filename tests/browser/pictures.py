@@ -52,6 +52,7 @@ def _list(browser: Chromium, up: Settings) -> None:
     owner = next(o for s, o in marketplace.examples(up) if s.startswith("startups/"))
     browser.open(f"{up.reader_address}/people/{owner}")
     browser.wait_for(lambda text: "What the models say" in text and "ALS" in text)
+    browser.ask("document.querySelector('[id^=list-]').scrollIntoView()")
     _take(browser, "list")
 
 

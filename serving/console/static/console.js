@@ -14,8 +14,9 @@ function translucent(name) {
 }
 
 function days(plot, ticks) {
-  const short = ticks.length > 1 && ticks[1] - ticks[0] < 86400;
-  return ticks.map((t) => new Date(1000 * t).toISOString().slice(5, short ? 16 : 10).replace("T", " "));
+  const day = 86400, span = ticks.at(-1) - ticks[0];
+  const part = ticks.length > 1 && ticks[1] - ticks[0] < day ? [5, 16] : span > 300 * day ? [0, 10] : [5, 10];
+  return ticks.map((t) => new Date(1000 * t).toISOString().slice(...part).replace("T", " "));
 }
 
 function options(data, width) {

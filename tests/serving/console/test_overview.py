@@ -45,6 +45,12 @@ def test_the_live_release_and_what_the_gate_said(start: Start, publish: Publish,
     assert release in text(page, "builds") and "live" in text(page, "builds")
 
 
+def test_a_newer_build_that_did_not_go_live_says_so(start: Start, publish: Publish, settings: Settings) -> None:
+    keep(settings, build(publish(), 10), build("later", 11, as_of="2099-01-01T00:00:00+00:00"), build("former", 1))
+    said = text(start().test_client().get("/").text, "builds")
+    assert said.count("newer, not live") == 1 and "later newer, not live" in said
+
+
 def test_a_first_visitor_is_led(start: Start) -> None:
     page = start().test_client().get("/")
     assert page.status_code == 200
