@@ -29,10 +29,31 @@ from pipelines.erase.servers import erase_rows, person_of
 from pipelines.list_files import EVERYBODY, export_lists, export_live
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.target import Target
-from tests.serving.conftest import Execute, Person, Publish, bundles, execute, person, planted, publish, rows, scored
+from tests.serving.conftest import (
+    Execute,
+    Person,
+    Publish,
+    bundles,
+    copied,
+    execute,
+    person,
+    planted,
+    publish,
+    rows,
+    scored,
+)
 from tests.serving.conftest import settings as settings
 
-FIXTURES = (bundles, execute, person, planted, publish, rows, scored)  # pytest finds the fixtures in this module
+FIXTURES = (
+    bundles,
+    copied,
+    execute,
+    person,
+    planted,
+    publish,
+    rows,
+    scored,
+)  # pytest finds the fixtures in this module
 Row = tuple[str, int, str, float, tuple[str, ...], tuple[str, ...], str, str | None, int]
 #: Names as people choose them.
 ODD = ["=HYPERLINK(1)", "+49", "-", "@all", "\tx", "", 'Zoë "Z" 🚀, A;B\nAG', "  ", "'quoted"]
