@@ -93,19 +93,34 @@ Patiently = Callable[..., Any]
 Houses = Callable[[dict[str, str]], House]
 
 
+_running = ExitStack()
+_given: list[tuple[dict[str, str], House]] = []
+
+
+def _end() -> None:
+    _given.clear()
+    _running.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the installation after the last test of this folder: its environment must not reach other tests."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        _end()
+
+
 @pytest.fixture(scope="session")
 def houses() -> Iterator[Houses]:
     """Return an installation with these extra variables: the present one, or a new one after it has ended."""
-    with ExitStack() as running:
-        given: list[tuple[dict[str, str], House]] = []
 
-        def house_with(more: dict[str, str]) -> House:
-            if not given or given[-1][0] != more:
-                running.close()
-                given.append((more, running.enter_context(_open_house(more))))
-            return given[-1][1]
+    def house_with(more: dict[str, str]) -> House:
+        if not _given or _given[-1][0] != more:
+            _end()
+            _given.append((more, _running.enter_context(_open_house(more))))
+        return _given[-1][1]
 
-        yield house_with
+    yield house_with
+    _end()
 
 
 @pytest.fixture(scope="session")
