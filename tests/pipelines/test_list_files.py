@@ -44,16 +44,7 @@ from tests.serving.conftest import (
 )
 from tests.serving.conftest import settings as settings
 
-FIXTURES = (
-    bundles,
-    copied,
-    execute,
-    person,
-    planted,
-    publish,
-    rows,
-    scored,
-)  # pytest finds the fixtures in this module
+FIXTURES = (bundles, copied, execute, person, planted, publish, rows, scored)  # pytest finds them in this module
 Row = tuple[str, int, str, float, tuple[str, ...], tuple[str, ...], str, str | None, int]
 #: Names as people choose them.
 ODD = ["=HYPERLINK(1)", "+49", "-", "@all", "\tx", "", 'Zoë "Z" 🚀, A;B\nAG', "  ", "'quoted"]
