@@ -106,13 +106,11 @@ class Chromium:
             time.sleep(0.3)
         return text
 
-    def follow(self, script: str, patience_s: float = 60.0) -> None:
-        """Click the link or button that a JavaScript expression finds, and wait until the next page is loaded."""
-        assert self.ask(f"(window.left = true, ({script})?.click() === undefined)"), script
-        deadline = time.monotonic() + patience_s
-        while self.ask("window.left || document.readyState !== 'complete'") is not False:
-            assert time.monotonic() < deadline, f"no page was loaded after a click on {script}"
-            time.sleep(0.1)
+    def follow(self, script: str) -> str:
+        """Click the link or button that a JavaScript expression finds, and return the text of the next page."""
+        assert self.ask(f"(window.left = true, {script}.click(), true)"), f"nothing to click: {script}"
+        self.wait_for(lambda _: self.ask("window.left || document.readyState !== 'complete'") is False)
+        return self.text()
 
     def type_into(self, selector: str, text: str) -> None:
         """Focus a field and type with key events, so that the scripts of the page react."""
