@@ -31,6 +31,8 @@ _STYLE = {
 }
 #: Inches: page width, minimum panel width, height of a chart line, space for titles and axes.
 _WIDE, _PANEL, _LINE, _FRAME = 11.0, 1.85, 0.27, 0.85
+#: Inches around panels: above for the title, below for ticks and for a label, left for ticks and for a label, between.
+_ABOVE, _TICKS, _LABELLED, _SIDE, _BETWEEN = 0.32, 0.32, 0.52, 0.55, 0.2
 
 #: {"mean", "low", "high"}; low and high may be None.
 Interval = Mapping[str, float | None]
@@ -48,7 +50,7 @@ def dots(
     panels: by title, then by name. names: top to bottom. marked: drawn as a blue diamond. plain: drawn as grey squares.
     zero: draw a line at 0, for differences.
     """
-    figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
+    figure, axes = _figure(len(panels), _FRAME + _LINE * len(names), _wide(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
         for y, name in enumerate(names):
             entry = values.get(name)
@@ -73,7 +75,7 @@ def bars(
     panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str], marked: str = "", plain: Sequence[str] = ()
 ) -> str:
     """Draw one panel per figure and one bar per name with its number. A name without a value has no bar."""
-    figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
+    figure, axes = _figure(len(panels), _FRAME + _LINE * len(names), _wide(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
         for y, name in enumerate(names):
             value = values.get(name)
@@ -89,7 +91,8 @@ def bars(
 
 def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Draw one panel per model over its epochs: "loss", and below it the "watched" figure if there is one."""
-    figure, axes = _figure(sum(1 + bool(c.get("watched")) for c in panels.values()), 2.6, widest=3.6)
+    number = sum(1 + bool(c.get("watched")) for c in panels.values())
+    figure, axes = _figure(number, 2.6, _SIDE, _LABELLED, _SIDE, widest=3.6)
     place = iter(axes)
     for name, curve in panels.items():
         for key, colour, shape in (("loss", BLACK, "o-"), ("watched", BLUE, "D-")):
@@ -105,7 +108,7 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 def calibration(bins: Sequence[Mapping[str, float]]) -> str:
     """Draw the hit rate against the mean score, one dot per bin. The dot's area shows the number of pairs."""
-    figure, (ax,) = _figure(1, 3.1, widest=5.0)
+    figure, (ax,) = _figure(1, 3.1, _SIDE + 0.2, _LABELLED, widest=5.0)
     score, rate, count = ([b[k] for b in bins] for k in ("score", "rate", "count"))
     most = max(count, default=1)
     ax.plot(score, rate, color=BLUE, linewidth=1.4)
@@ -116,12 +119,13 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> str:
 
 def weeks(per_week: Mapping[str, int]) -> str:
     """Draw events per week as a line; keys are Mondays, ISO 8601, ascending."""
-    figure, (ax,) = _figure(1, 2.4, widest=8.0)
+    figure, (ax,) = _figure(1, 2.4, _wide([f"{2 * max(per_week.values(), default=0):,}"]), widest=8.0)
     days = [date.fromisoformat(week).toordinal() for week in per_week]
     ax.plot(days, list(per_week.values()), color=BLUE, linewidth=1.6)
     ticks = days[:: max(1, len(days) // 6)]
     ax.set_xticks(ticks, [date.fromordinal(day).isoformat() for day in ticks])
     ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     _titled(ax, "events a week")
     return _svg(figure)
 
@@ -131,14 +135,38 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _figure(panels: int, height: float, widest: float = 4.2) -> tuple[Figure, list[Axes]]:
+def _figure(
+    panels: int,
+    height: float,
+    left: float,
+    below: float = _TICKS,
+    between: float = _BETWEEN,
+    widest: float = 4.2,
+) -> tuple[Figure, list[Axes]]:
+    """Return panels side by side with fixed margins in inches: matplotlib's own layout draws each figure twice."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         width = min(_WIDE, max(panels, 1) * max(min(widest, _WIDE / max(panels, 1)), _PANEL))
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height))
+        figure.subplots_adjust(
+            left=left / width,
+            right=1 - _BETWEEN / width,
+            bottom=below / height,
+            top=1 - _ABOVE / height,
+            wspace=between * panels / max(width - left - _BETWEEN - between * (panels - 1), _PANEL),
+        )
         return figure, [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
+
+
+def _wide(names: Sequence[str]) -> float:
+    """Return the inches that the longest name takes, with a margin."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=_STYLE["font.sans-serif"], size=_STYLE["font.size"])
+    return 0.2 + max((text_to_path.get_text_width_height_descent(n, font, False)[0] for n in names), default=0) / 72
 
 
 def _look(name: str, marked: str, plain: Sequence[str]) -> tuple[str, str, float]:
