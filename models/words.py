@@ -21,7 +21,7 @@ _UNSPACED = (
     "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-#: `_piece` for ASCII, which has no combining marks.
+#: `_marked_piece` for ASCII, which has no combining marks.
 _PLAIN_PIECE = re.compile(r"[^\W_]+[+#]*", re.ASCII)
 #: Last code point of combining marks, except variation selectors.
 _MARKS_TO = 0x1E950
@@ -56,7 +56,7 @@ def words(text: str) -> list[str]:
 def pieces(text: str) -> list[str]:
     """Return the parts between spaces and punctuation, folded, in order."""
     text = folded(text)
-    return (_PLAIN_PIECE if text.isascii() else _piece()).findall(text)
+    return _piece(text).findall(text)
 
 
 def values(text: str) -> list[str]:
@@ -88,7 +88,8 @@ def most_frequent_spellings(texts: Iterable[tuple[str, int]]) -> dict[str, str]:
 
 
 def _split(between: re.Pattern[str], text: str) -> list[str]:
-    return [" ".join(found) for part in between.split(folded(text)) if (found := _piece().findall(part))]
+    text = folded(text)
+    return [" ".join(found) for part in between.split(text) if (found := _piece(text).findall(part))]
 
 
 def _words_of(piece: str) -> list[str]:
@@ -106,8 +107,12 @@ def _pairs(run: str) -> list[str]:
     return ["".join(pair) for pair in pairwise(found)] or found
 
 
+def _piece(text: str) -> re.Pattern[str]:
+    return _PLAIN_PIECE if text.isascii() else _marked_piece()
+
+
 @cache
-def _piece() -> re.Pattern[str]:
+def _marked_piece() -> re.Pattern[str]:
     return re.compile(rf"(?:[^\W_][{_marks()}]*)+[+#]*")
 
 
