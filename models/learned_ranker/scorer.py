@@ -159,13 +159,14 @@ def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Lear
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
     """Open the surface's ranker if it was trained, passed evaluation, and has all its sources.
 
-    A ranker requested by name need not have passed.
+    A ranker requested by name need not have passed. It is trained then if the build knew of the request.
     """
     bundle = asked.bundle
     if bundle is None or not asked.union or ACTIVITY not in asked.bundles:
         return None
     about = bundle.config["surfaces"].get(asked.surface.value)
-    passed = about is not None and (about["serves"] or asked.by_name)
-    if not passed or {f"score_{name}" for name in asked.silent} & set(about["features"]):
+    if about is None or not (about["serves"] or asked.by_name) or "features" not in about:
+        return None
+    if {f"score_{name}" for name in asked.silent} & set(about["features"]):
         return None
     return LearnedRanker.from_bundle(bundle, asked.surface)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
+from models.experiments import with_arms
 from models.learned_ranker.fit import FittedRanker, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED
 from models.mlp_ranker.fit import RANKER, PairwiseRows, fit_mlp_ranker
@@ -84,22 +85,24 @@ def train_learned_ranker(
     network: a candidate to serve a surface instead of the rules. stacked: of the small surfaces.
     """
     lessons = ranker_samples(run, snapshot, holdout.objectives)
-    before, now = _taught(run, lessons, holdout.objectives, (holdout.cut_us, snapshot.as_of_us))
-    judged = _bundle(before, {s: {} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
+    before = _taught(run, lessons, holdout.objectives, holdout.cut_us)
+    judged = _bundle(before, {s: {"serves": True} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
     fitted = {s: judged if isinstance(before.get(s), FittedRanker) else None for s in Surface}
     small = {s: _small(run, holdout, s, stacked, lessons, fitted[s]) for s in (stacked.lists if stacked else ())}
     verdicts = {
         s: {"serves": small[s][0] == TAUGHT, "reason": small[s][1], "judged": {}}
         if s in small
         else _verdict(holdout, s, fitted[s], network)
-        for s in now
+        for s in lessons
     }
-    served = _bundle(now, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)})
-    reasons = (
-        "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str))
-        or "no surface has samples at an earlier cutoff"
+    by_name = any(own.of(RankerConfig).kind == "learned" for own in with_arms(run.settings))
+    wanted = {s: those for s, those in lessons.items() if by_name or verdicts[s]["serves"]}
+    now = _taught(run, wanted, holdout.objectives, snapshot.as_of_us)
+    served = _bundle({**before, **now}, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)}, now)
+    left_out = "; ".join(f"{s}: {t}" for s, t in before.items() if isinstance(t, str))
+    return LearnedRankerResult(
+        served, judged, "" if served else left_out or "no surface has samples at an earlier cutoff", small
     )
-    return LearnedRankerResult(served, judged, "" if served is not None else reasons, small)
 
 
 def _small(
@@ -116,8 +119,8 @@ def _small(
     def learned(until_us: int) -> Bundle | None:
         if surface not in lessons or judged is None:
             return None
-        fitted = _taught(run, {surface: lessons[surface]}, holdout.objectives, (until_us,))[0]
-        return _bundle(fitted, {surface: {}}, {})
+        fitted = _taught(run, {surface: lessons[surface]}, holdout.objectives, until_us)
+        return _bundle(fitted, {surface: {"serves": True}}, {})
 
     ballot = ballot_of(holdout, surface, None, judged, alone=False)
     chosen = small_choice(pooled_ballot(stacked, surface, holdout, ballot, learned))
@@ -140,22 +143,19 @@ def _taught(
     run: Run,
     lessons: Mapping[Surface, Sequence[RankerSamples]],
     objectives: Mapping[Surface, Objective],
-    until_us: Sequence[int],
-) -> list[dict[Surface, FittedRanker | str]]:
-    """Return for each instant, by surface, the ranker fitted on samples before it, or why there is none."""
+    until_us: int,
+) -> dict[Surface, FittedRanker | str]:
+    """Return by surface the ranker fitted on samples before an instant, or why there is none."""
 
-    def fitted(asked: tuple[int, Surface]) -> FittedRanker | str:
-        instant, surface = asked
+    def fitted(surface: Surface) -> FittedRanker | str:
         try:
-            return _fit_once(run, samples_until(lessons[surface], instant, objectives[surface].gains))
+            return _fit_once(run, samples_until(lessons[surface], until_us, objectives[surface].gains))
         except TrainingError as error:
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
             return str(error)
 
     with ThreadPoolExecutor(run.settings.train_threads) as pool:  # one thread a ranker: its regression cannot share
-        asked = [(instant, surface) for instant in until_us for surface in lessons]
-        found = dict(zip(asked, pool.map(fitted, asked), strict=True))
-    return [{surface: found[instant, surface] for surface in lessons} for instant in until_us]
+        return dict(zip(lessons, pool.map(fitted, lessons), strict=True))
 
 
 def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
@@ -179,13 +179,17 @@ def _bundle(
     taught: Mapping[Surface, FittedRanker | str],
     verdicts: Mapping[Surface, Mapping[str, Any]],
     about: Mapping[str, Any],
+    stored: Collection[Surface] = tuple(Surface),
 ) -> Bundle | None:
+    """Return the rankers of the `stored` surfaces, and the verdicts of all; None if none could be trained."""
     arrays: dict[str, NDArray[Any]] = {}
-    surfaces = {}
+    surfaces: dict[str, Any] = {}
     for surface, found in taught.items():
         if isinstance(found, FittedRanker):
-            arrays |= {f"{surface.folder}-{name}": array for name, array in found.arrays.items()}
-            surfaces[surface.value] = {**found.about, "serves": True, **verdicts[surface]}
+            surfaces[surface.value] = dict(verdicts[surface])
+            if surface in stored:
+                arrays |= {f"{surface.folder}-{name}": array for name, array in found.arrays.items()}
+                surfaces[surface.value] |= {**found.about, **verdicts[surface]}
     if not surfaces:
         return None
     left_out = {s.value: t for s, t in taught.items() if isinstance(t, str)}

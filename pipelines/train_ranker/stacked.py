@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,17 +87,21 @@ def small_surfaces(holdout: Holdout) -> tuple[Surface, ...]:
 
 def past_cutoffs(run: Run, snapshot: Snapshot, objectives: Mapping[Surface, Objective]) -> list[PastCutoff]:
     """Open the cutoffs of the rolling-origin backtest, newest first. Too sparse ones are left out."""
-    found, settings = [], run.settings
-    most = settings.of(RankerConfig).cuts
-    for cut, until in cuts(snapshot.heard, settings.holdout.share, snapshot.as_of_us, most):
+    settings = run.settings
+
+    def opened(times: tuple[int, int]) -> PastCutoff | None:
+        cut, until = times
         try:
             holdout = open_cutoff(Cutoff(run, snapshot, cut, quick=True), until)
         except TooSparse as error:
             _LOG.warning("no samples of the stacked ranker at a cutoff: %s", error)
-            continue
+            return None
         check_leaks(snapshot, settings, cut, holdout.bundles, refit=())
-        found.append(PastCutoff(replace(holdout, objectives=objectives), until))
-    return found
+        return PastCutoff(replace(holdout, objectives=objectives), until)
+
+    times = cuts(snapshot.heard, settings.holdout.share, snapshot.as_of_us, settings.of(RankerConfig).cuts)
+    with ThreadPoolExecutor(settings.train_threads) as pool:
+        return [past for past in pool.map(opened, times) if past is not None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import pytest
 from models.errors import TrainingError
 from models.learned_ranker.fit import FittedRanker, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED, LearnedRanker
+from models.ranker import RankerConfig
 from models.recommender.surface import open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
@@ -80,7 +81,8 @@ def test_the_evaluated_ranker_has_less_data_than_the_served_one(stage: LearnedRa
     assert stage.served is not None and stage.judged is not None
     for surface, about in stage.judged.config["surfaces"].items():
         now = stage.served.config["surfaces"][surface]
-        assert about["positives"] < now["positives"] and about["features"] == now["features"]
+        if now["serves"]:
+            assert about["positives"] < now["positives"] and about["features"] == now["features"]
 
 
 def test_later_events_do_not_train_the_evaluated_ranker(
@@ -128,7 +130,26 @@ def test_a_ranker_worse_than_a_single_model_is_refused(
     assert found.served is not None
     refused = [a for a in found.served.config["surfaces"].values() if not a["serves"]]
     assert len(refused) >= (2 if how == "upside down" else 1)
-    assert all("it does not serve" in about["reason"] for about in refused)
+    assert all("it does not serve" in about["reason"] and "features" not in about for about in refused)
+
+
+def test_a_refused_ranker_is_trained_on_all_data_only_if_asked_for_by_name(
+    run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": False, "reason": "worse"})
+
+    def trained(run: Run) -> dict[str, bool]:
+        found = train_learned_ranker(run, planted, holdout, {}).served
+        assert found is not None
+        surfaces = found.config["surfaces"]
+        assert all(not about["serves"] for about in surfaces.values())
+        opened = open_recommender(TWO[0], {**holdout.bundles, LEARNED: found}, run.settings).ranker
+        assert isinstance(opened, LearnedRanker if run.settings.of(RankerConfig).kind == "learned" else RuleRanker)
+        return {s: "features" in about for s, about in surfaces.items()}
+
+    assert trained(run) == dict.fromkeys(map(str, TWO), False)
+    by_name = replace(run, settings=run.settings.layered({"ranker": "learned"}, "given"))
+    assert trained(by_name) == dict.fromkeys(map(str, TWO), True)
 
 
 def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdout, planted: Snapshot) -> None:
