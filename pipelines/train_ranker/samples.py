@@ -43,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 #: A surface with this number of positives needs no older cutoffs.
 ENOUGH = 20_000
 #: Sampled owners per cutoff and surface, and drawn negatives per owner, independent of the outcome.
-OWNERS, NEGATIVES = 1_500, 60
+OWNERS, NEGATIVES = 1_500, 20
 #: Maximum events of a snapshot times cutoffs that one build may add, beyond the first two.
 NEW_EVENTS = 6_000_000
 _KEPT = "ranker_samples_2"
