@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, GREY, BLACK = "#0072B2", "#767676", "#222222"
+_FONT, _POINTS = "DejaVu Sans", 10
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "matchbook",
     "font.family": "sans-serif",
-    "font.size": 10,
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": _POINTS,
+    "font.sans-serif": [_FONT],
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
@@ -165,7 +166,7 @@ def _wide(names: Sequence[str]) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(family=_STYLE["font.sans-serif"], size=_STYLE["font.size"])
+    font = FontProperties(family=_FONT, size=_POINTS)
     return 0.2 + max((text_to_path.get_text_width_height_descent(n, font, False)[0] for n in names), default=0) / 72
 
 

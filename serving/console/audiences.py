@@ -71,7 +71,7 @@ class Audiences:
         if not points:
             return None
         lines = [line(str(s), [{"value": found.get(s)} for _, found in points]) for s in surfaces]
-        made = chart(f"Lists whose first {SEEN} places show it", [r.as_of for r, _ in points], lines)
+        made = chart(f"Lists whose first {SEEN} places show it", [r.as_of for r, _ in points], lines, "count")
         return made | {"releases": [r.id for r, _ in points]}
 
     def _exposure(self, release: Release, surfaces: Sequence[Surface], item: str) -> dict[Surface, int]:

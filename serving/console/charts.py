@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
+
+#: Functions of `formats.py` that show a value of a chart. console.js has the same.
+Form = Literal["decimal", "percent", "count"]
 
 
 def line(label: str, points: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
@@ -19,11 +22,11 @@ def line(label: str, points: Iterable[Mapping[str, Any] | None]) -> dict[str, An
 
 
 def chart(
-    title: str, instants: Sequence[str], lines: Sequence[Mapping[str, Any]], share: bool = False
+    title: str, instants: Sequence[str], lines: Sequence[Mapping[str, Any]], form: Form = "decimal"
 ) -> dict[str, Any]:
-    """Return a chart over time. instants: ISO 8601, ascending. share: values are shown in percent."""
+    """Return a chart over time. instants: ISO 8601, ascending. form: how values are shown, see `formats.py`."""
     x = [_seconds(i) for i in instants]
-    return {"title": title, "x": x, "labels": list(instants), "lines": list(lines), "share": share}
+    return {"title": title, "x": x, "labels": list(instants), "lines": list(lines), "form": form}
 
 
 def _seconds(instant: str) -> float:

@@ -121,7 +121,7 @@ class Overview:
             "method": [_group(g) for g in found["by"]["method"]],
             "arm": [_group(g) for g in found["by"]["arm"]],
             "experiments": found["experiments"],
-            "chart": chart("Click-through and conversion by day", names, lines, share=True),
+            "chart": chart("Click-through and conversion by day", names, lines, "percent"),
         }
 
     def _mix(self) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from models.schema import Entity, Similar, Surface
 from models.sentences import sentences
 from serving.console.insight import Insight
 from serving.console.panel import Panel, asked
+from serving.http.present import why_empty
 from serving.lists import Answer, ListReader
 
 SHOWN = 20
@@ -63,7 +64,9 @@ class OwnerLists:
         places = served(answer)[:SHOWN]
         names = _names(self._insight, surface.item, [p["id"] for p in places])
         told = [p | {"name": names.get(p["id"], ""), "said": by_id.get(p["id"], [])} for p in places]
-        return OwnerList(surface, _facts(answer, about), told, said.trouble, answer.reason if not told else "")
+        return OwnerList(
+            surface, _facts(answer, about), told, said.trouble, "" if told else answer.reason or why_empty(answer)
+        )
 
 
 def _names(insight: Insight, entity: Entity, ids: list[str]) -> Mapping[str, str]:

@@ -76,6 +76,7 @@ def console(
 
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals["formats"] = FILTERS
     return pages
 
 

@@ -89,7 +89,7 @@ def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | No
     if total > query.offset:
         return "the list ends here" + _left_out(answer)
     if not len(answer.listing.item):
-        return _why_empty(answer)
+        return why_empty(answer)
     if query.filtered and not total:
         return f"none of the {len(answer.listing.item)} stored places passes the filters" + _left_out(answer)
     return f"the list has {total} places, all before the offset" + _left_out(answer)
@@ -102,7 +102,8 @@ def _left_out(answer: Answer) -> str:
     return f"; left out: {', '.join(said)}" if said else ""
 
 
-def _why_empty(answer: Answer) -> str:
+def why_empty(answer: Answer) -> str:
+    """Explain why nothing is left of a list, or was never in it."""
     if answer.met or answer.hidden:
         return "nothing of the list is left" + _left_out(answer)
     if not isinstance(answer.surface, Surface):

@@ -3,6 +3,11 @@
 
 const own = { ...document.currentScript.dataset }; // addresses of the chart library
 const PALETTE = ["--c0", "--c2", "--c1", "--c3"];
+const FORMATS = {
+  decimal: (v) => v.toFixed(3),
+  percent: (v) => `${(100 * v).toFixed(1)}%`,
+  count: (v) => v.toFixed(0).replace(/\B(?=(\d{3})+$)/g, "\u202f"),
+};
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function colour(name) {
@@ -20,7 +25,7 @@ function days(plot, ticks) {
 }
 
 function options(data, width) {
-  const format = data.share ? (v) => `${(100 * v).toFixed(1)}%` : (v) => v.toFixed(3);
+  const format = FORMATS[data.form];
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
     font: "12px system-ui, sans-serif" };
   const series = [{ value: (u, v) => (v == null ? "–" : new Date(1000 * v).toISOString().slice(0, 16).replace("T", " ")) }];
@@ -34,7 +39,7 @@ function options(data, width) {
     bands.push({ series: [3 * i + 3, 3 * i + 2], fill: translucent(name) });
   });
   return { width, height: 200, series, bands, legend: { show: false }, cursor: { y: false },
-    axes: [{ ...axis, space: 80, values: days }, { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => (data.share ? `${+(100 * v).toFixed(2)}%` : v)) }],
+    axes: [{ ...axis, space: 80, values: days }, { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => (data.form === "percent" ? `${+(100 * v).toFixed(2)}%` : v)) }],
     scales: { y: { range: (u, low, high) => [0, high > 0 ? 1.1 * high : 1] } } };
 }
 

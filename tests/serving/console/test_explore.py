@@ -127,6 +127,8 @@ def test_a_startup_has_its_audience_and_both_lists(client: FlaskClient, planted:
     owner = person(Role.DEVELOPER, 4)
     third = shown(client, owner)[2]
     page = client.get(f"/startups/{third}").text
+    numbers = re.search(r'aria-label="Numbers of Lists whose.*?</table>', page, re.DOTALL)
+    assert numbers is not None and re.findall(r"<td>\s*[1-9]", numbers.group()) and ".0" not in numbers.group()
     seen = page[page.index('id="seen"') :]
     owners = set()
     while True:

@@ -88,7 +88,7 @@ def test_engagement_by_day_method_and_arm(start: Start, publish: Publish, settin
     assert "click-through 20.0%" in said and "als 1 000" in said
     assert "depth/long" in said and "4.0%–6.0%" in said
     (drawn,) = charts(page)
-    assert drawn["labels"] == ["2020-04-09", "2020-04-10"] and drawn["share"] is True
+    assert drawn["labels"] == ["2020-04-09", "2020-04-10"] and drawn["form"] == "percent"
 
 
 def test_findings_of_the_doctor_with_their_time(start: Start, publish: Publish, settings: Settings) -> None:
