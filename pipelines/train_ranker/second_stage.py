@@ -98,8 +98,9 @@ def train_learned_ranker(
     by_name = any(own.of(RankerConfig).kind == "learned" for own in with_arms(run.settings))
     wanted = {s: those for s, those in lessons.items() if by_name or verdicts[s]["serves"]}
     now = _taught(run, wanted, holdout.objectives, snapshot.as_of_us)
-    served = _bundle({**before, **now}, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)}, now)
-    left_out = "; ".join(f"{s}: {t}" for s, t in before.items() if isinstance(t, str))
+    taught = {**before, **now}
+    served = _bundle(taught, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)}, now)
+    left_out = "; ".join(f"{s}: {t}" for s, t in taught.items() if isinstance(t, str))
     return LearnedRankerResult(
         served, judged, "" if served else left_out or "no surface has samples at an earlier cutoff", small
     )
