@@ -99,10 +99,9 @@ class LearnedRanker:
     @classmethod
     def from_bundle(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
         """Read the arrays `<surface folder>-<part>-…`. Raises BundleCorrupt if the bundle lacks the surface."""
-        about: Mapping[str, Any] | None = bundle.config["surfaces"].get(surface.value)
-        if about is None:
+        if not is_trained(bundle, surface):
             raise BundleCorrupt(f"{bundle.name} {bundle.version} has no ranker of {surface}; train it again")
-        return cls.assembled(about, bundle.arrays, f"{surface.folder}-")
+        return cls.assembled(bundle.config["surfaces"][surface.value], bundle.arrays, f"{surface.folder}-")
 
     @classmethod
     def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> LearnedRanker:
@@ -156,6 +155,11 @@ def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Lear
     return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.from_arrays(arrays, prefix)
 
 
+def is_trained(bundle: Bundle, surface: Surface) -> bool:
+    """Return whether the bundle has a ranker of the surface, not only the verdict on one."""
+    return "features" in bundle.config["surfaces"].get(surface.value, {})
+
+
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
     """Open the surface's ranker if it was trained, passed evaluation, and has all its sources.
 
@@ -164,9 +168,10 @@ def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | Non
     bundle = asked.bundle
     if bundle is None or not asked.union or ACTIVITY not in asked.bundles:
         return None
-    about = bundle.config["surfaces"].get(asked.surface.value)
-    if about is None or not (about["serves"] or asked.by_name) or "features" not in about:
+    if not is_trained(bundle, asked.surface):
         return None
-    if {f"score_{name}" for name in asked.silent} & set(about["features"]):
+    about = bundle.config["surfaces"][asked.surface.value]
+    passed = about["serves"] or asked.by_name
+    if not passed or {f"score_{name}" for name in asked.silent} & set(about["features"]):
         return None
     return LearnedRanker.from_bundle(bundle, asked.surface)

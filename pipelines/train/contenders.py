@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from models import registry
 from models.data.batch import Owners, Proposal
 from models.data.bundle import Bundle
-from models.learned_ranker.scorer import LearnedRanker
+from models.learned_ranker.scorer import LearnedRanker, is_trained
 from models.metrics.accuracy import K, ndcg_of, places
 from models.mlp_ranker import SPEC as NETWORK
 from models.mlp_ranker.scorer import MlpRanker
@@ -53,7 +53,7 @@ def recipes(
     """Return every contender's recipe by name: ROUTE, RULES, RANKED, `TAUGHT` and STACK."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
-    if learned is not None and surface.value in learned.config["surfaces"]:
+    if learned is not None and is_trained(learned, surface):
         ranked[TAUGHT] = LearnedRanker.from_bundle(learned, surface)
     if ranker is not None:
         ranked[RANKED] = MlpRanker.from_bundle(ranker)
