@@ -219,9 +219,8 @@ def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
 
 def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
     """Return the TOP columns by share of the trees' gain, for each surface and side of the demand model."""
-    learned = stage.learned or stage.judged
-    surfaces = learned.config["surfaces"] if learned is not None else {}
-    found = {name: about["gain"] for name, about in surfaces.items() if about.get("gain")}
+    trained = [bundle.config["surfaces"] for bundle in (stage.judged, stage.learned) if bundle is not None]
+    found = {name: about["gain"] for surfaces in trained for name, about in surfaces.items() if about.get("gain")}
     activity = stage.holdout.bundles[ACTIVITY].config if ACTIVITY in stage.holdout.bundles else {}
     for side in Entity:
         gain = activity.get(f"{side}_demand", {}).get("gain") or {}

@@ -184,13 +184,12 @@ def _bundle(
 ) -> Bundle | None:
     """Return the rankers of the `stored` surfaces, and the verdicts of all; None if none could be trained."""
     arrays: dict[str, NDArray[Any]] = {}
-    surfaces: dict[str, Any] = {}
+    surfaces = {}
     for surface, found in taught.items():
         if isinstance(found, FittedRanker):
-            surfaces[surface.value] = dict(verdicts[surface])
-            if surface in stored:
-                arrays |= {f"{surface.folder}-{name}": array for name, array in found.arrays.items()}
-                surfaces[surface.value] |= {**found.about, **verdicts[surface]}
+            mine = found if surface in stored else FittedRanker({}, {})
+            arrays |= {f"{surface.folder}-{name}": array for name, array in mine.arrays.items()}
+            surfaces[surface.value] = {**mine.about, **verdicts[surface]}
     if not surfaces:
         return None
     left_out = {s.value: t for s, t in taught.items() if isinstance(t, str)}
