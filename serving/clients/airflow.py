@@ -52,9 +52,9 @@ class Airflow:
         """Return the page of a build's report in Airflow's UI; empty without an Airflow."""
         return f"{self._seen_at}/matchbook/reports/{quote(release)}" if self._seen_at else ""
 
-    def runs(self, dag: str, most: int, *states: str) -> list[dict[str, Any]]:
-        """Return runs of a DAG, the newest first."""
-        return self._looked(lambda api: api.runs(dag, most, *states))
+    def runs(self, dags: Sequence[str], most: int, *states: str) -> list[dict[str, Any]]:
+        """Return runs of these DAGs, the newest first. states: only these; none: all."""
+        return self._looked(lambda api: api.runs(dags, most, *states))
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """Return the present state of each task instance of a run."""

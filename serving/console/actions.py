@@ -29,7 +29,7 @@ PROMOTE, ERASE = "promote_release", "erase_person"
 DAGS = (BUILD_DAG, PROMOTE, ERASE)
 CHOICES = ("publish", "hold")
 GATE_TASK = "release.gate"
-RUNS_SHOWN = 5
+RUNS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -188,12 +188,8 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:
-    found = [
-        {**run, "at": airflow.run_address(dag, run["dag_run_id"])}
-        for dag in DAGS
-        for run in airflow.runs(dag, RUNS_SHOWN)
-    ]
-    return sorted(found, key=lambda run: run["queued_at"] or run["run_after"], reverse=True)[: 2 * RUNS_SHOWN]
+    found = airflow.runs(DAGS, RUNS_SHOWN)
+    return [{**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"])} for run in found]
 
 
 def _told(result: Any) -> list[tuple[str, Any]]:

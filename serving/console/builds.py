@@ -68,7 +68,7 @@ def linked(builds: Sequence[Mapping[str, Any]], airflow: Airflow) -> list[dict[s
 
 def run_address(directory: str, airflow: Airflow) -> str:
     """Return the address in Airflow of the run with this staging directory; empty if Airflow lists none."""
-    ids = (run["dag_run_id"] for run in airflow.runs(BUILD_DAG, RUNS_MOST))
+    ids = (run["dag_run_id"] for run in airflow.runs([BUILD_DAG], RUNS_MOST))
     return next((airflow.run_address(BUILD_DAG, i) for i in ids if directory_of(i) == directory), "")
 
 

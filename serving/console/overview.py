@@ -92,7 +92,7 @@ class Overview:
 
     def _running(self) -> dict[str, Any] | None:
         """Describe the build that runs now, or return None. Raises ServiceError."""
-        active = self._airflow.runs(BUILD_DAG, RUNS_MOST, *RUNNING)
+        active = self._airflow.runs([BUILD_DAG], RUNS_MOST, *RUNNING)
         if not active:
             return None
         run = next((r for r in reversed(active) if r["state"] == "running"), active[-1])

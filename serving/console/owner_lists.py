@@ -11,6 +11,7 @@ from models import registry
 from models.errors import MatchbookError
 from models.schema import Entity, Similar, Surface
 from models.sentences import sentences
+from serving.because import Because
 from serving.console.insight import Insight
 from serving.console.panel import Panel, asked
 from serving.http.present import why_empty
@@ -19,6 +20,8 @@ from serving.lists import Answer, ListReader
 SHOWN = 20
 #: Places of the list as it would be made now that are explained: more, because the shown one is older.
 EXPLAINED = 40
+#: Rows "because of X" of a list, and places of each.
+ROWS, IN_ROW = 3, 5
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class OwnerList:
 
     facts: label and text. places: {place, id, name, score, reasons, said: (model's label, 0..1), highest first}.
     trouble: why the models say nothing; the list is shown anyway. empty: why it has no places.
+    because: what is similar to what the owner engaged with: {id, name, kind, places}.
     """
 
     surface: Surface
@@ -34,13 +38,14 @@ class OwnerList:
     places: list[dict[str, Any]]
     trouble: str
     empty: str
+    because: Panel
 
 
 class OwnerLists:
     """Reads lists as the API serves them."""
 
-    def __init__(self, lists: ListReader, insight: Insight) -> None:
-        self._lists, self._insight = lists, insight
+    def __init__(self, lists: ListReader, insight: Insight, because: Because) -> None:
+        self._lists, self._insight, self._because = lists, insight, because
 
     def of(self, surfaces: Sequence[Surface], owner: str, caller: str) -> list[tuple[Surface, Panel]]:
         """Return the list of each surface. All have the same kind of owner."""
@@ -50,9 +55,7 @@ class OwnerLists:
     def similar(self, entity: Entity, id: str, caller: str) -> list[dict[str, Any]]:
         """Return the similar startups or people, as `served`, with names."""
         kind = next(kind for kind in Similar if kind.owner is entity)
-        places = served(self._lists.one(kind, id, caller))
-        names = _names(self._insight, entity, [p["id"] for p in places])
-        return [p | {"name": names.get(p["id"], "")} for p in places]
+        return self._named(entity, served(self._lists.one(kind, id, caller)))
 
     def _one(self, surface: Surface, owner: str, record: Panel, caller: str) -> OwnerList:
         answer = self._lists.one(surface, owner, caller)
@@ -61,20 +64,28 @@ class OwnerLists:
             said = asked(lambda: self._insight.said(surface, owner, record.found, EXPLAINED))
         about: Mapping[str, Any] = said.found or {}
         by_id = {place["id"]: _said(place) for place in about.get("list", ())}
-        places = served(answer)[:SHOWN]
-        names = _names(self._insight, surface.item, [p["id"] for p in places])
-        told = [p | {"name": names.get(p["id"], ""), "said": by_id.get(p["id"], [])} for p in places]
-        return OwnerList(
-            surface, _facts(answer, about), told, said.trouble, "" if told else answer.reason or why_empty(answer)
-        )
+        places = self._named(surface.item, served(answer)[:SHOWN])
+        told = [p | {"said": by_id.get(p["id"], [])} for p in places]
+        empty = "" if told else answer.reason or why_empty(answer)
+        because = asked(lambda: self._rows(surface, owner, caller))
+        return OwnerList(surface, _facts(answer, about), told, said.trouble, empty, because)
 
+    def _rows(self, surface: Surface, owner: str, caller: str) -> list[dict[str, Any]]:
+        """Return the first places of each row "because of X"."""
+        rows = self._because.rows(surface, owner, ROWS, caller).rows
+        heads = self._named(surface.item, [{"id": row.item, "kind": row.kind} for row in rows])
+        return [
+            head | {"places": self._named(surface.item, served(row.answer)[:IN_ROW])}
+            for head, row in zip(heads, rows, strict=True)
+        ]
 
-def _names(insight: Insight, entity: Entity, ids: list[str]) -> Mapping[str, str]:
-    """Return names if PostgreSQL answers: a list is shown without them too."""
-    try:
-        return insight.names(entity, ids)
-    except MatchbookError:
-        return {}
+    def _named(self, entity: Entity, places: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Add names if PostgreSQL answers: a list is shown without them too."""
+        try:
+            names = self._insight.names(entity, [p["id"] for p in places])
+        except MatchbookError:
+            names = {}
+        return [p | {"name": names.get(p["id"], "")} for p in places]
 
 
 def served(answer: Answer) -> list[dict[str, Any]]:

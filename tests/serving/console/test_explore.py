@@ -75,6 +75,15 @@ def test_a_person_has_profile_list_and_history(client: FlaskClient, execute: Exe
     assert re.findall(r'href="/startups/([0-9a-f-]{36})"', listed.group(0)) == shown(client, owner)[:20]
 
 
+def test_a_list_has_the_rows_of_the_latest_events_that_the_api_gives(client: FlaskClient, person: Person) -> None:
+    owner = person(Role.DEVELOPER, 4)
+    told = client.get(f"/api/recommendations/{SURFACE}/{owner}/because?limit=5").get_json()["because"]
+    lines = re.findall(r"<li>Like <a.*?</li>", client.get(f"/people/{owner}").text, re.DOTALL)
+    found = [re.findall(r'href="/startups/([0-9a-f-]{36})"', line) for line in lines]
+    assert told and found == [[row["id"], *(s["id"] for s in row["list"]["startups"])] for row in told]
+    assert all(f"({row['type']})" in line for row, line in zip(told, lines, strict=True))
+
+
 def test_history_is_paged_by_time(client: FlaskClient, settings: Settings, execute: Execute, person: Person) -> None:
     owner, began = person(Role.DEVELOPER, 4), datetime(2026, 1, 1, tzinfo=UTC)
     execute("DELETE FROM user_interactions WHERE user_id = %s", owner)
