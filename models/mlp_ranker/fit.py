@@ -8,8 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from models.data.bundle import Bundle
 from models.errors import TrainingError
 from models.features.table import FEATURES
 from models.mlp_ranker import SPEC
+from models.one_thread import one_thread
 from models.ranker import RankerConfig
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def fit_mlp_ranker(
     """
     warnings = _diagnose(rows, config.min_positives)
     training, guard = (rows, validation) if validation is not None else _hold_out(rows, seed)
-    with _reproducible(seed):
+    with one_thread():
         fitted = _train(training, guard, config, seed)
     if fitted.overfitted:
         warnings.append(
@@ -156,20 +156,32 @@ def widths(config: RankerConfig) -> tuple[int, ...]:
     return (len(FEATURES), *config.hidden, 1)
 
 
-def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
+def network(sizes: tuple[int, ...], generator: torch.Generator | None = None) -> torch.nn.Sequential:
     """Make dense layers with ReLU between them, and dropout after the first (C33, C34).
 
-    Sizes 4, 32, 16, 1 have 705 parameters.
+    Sizes 4, 32, 16, 1 have 705 parameters. generator: draws weights and dropout, by default torch's own, which every
+    thread of the process changes.
     """
+    import torch
     from torch import nn
+
+    class Dropout(nn.Dropout):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if not self.training:
+                return x
+            return x * torch.empty_like(x).bernoulli_(1 - self.p, generator=generator) / (1 - self.p)
 
     layers: list[nn.Module] = []
     for i, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
-        layers.append(nn.Linear(wide, narrow))
+        dense = nn.utils.skip_init(nn.Linear, wide, narrow)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for weight in dense.parameters():  # as nn.Linear draws them
+                weight.uniform_(-(wide**-0.5), wide**-0.5, generator=generator)
+        layers.append(dense)
         if i < len(sizes) - 2:
             layers.append(nn.ReLU())
         if i == 0:
-            layers.append(nn.Dropout(DROPOUT))
+            layers.append(Dropout(DROPOUT))
     return nn.Sequential(*layers)
 
 
@@ -208,21 +220,6 @@ def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows
     return training, guard
 
 
-@contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and use one thread, because the layers are small; restore its state afterwards."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 @dataclass(frozen=True, eq=False)
 class _Fitted:
     """A trained network.
@@ -240,7 +237,7 @@ class _Fitted:
 def _train(rows: PairwiseRows, guard: PairwiseRows | None, config: RankerConfig, seed: int) -> _Fitted:
     import torch
 
-    net = network(widths(config))
+    net = network(widths(config), torch.Generator().manual_seed(seed))
     optimiser = Adam(net.parameters(), lr=config.learning_rate)
     rng = np.random.default_rng(seed)
     pairs, features = _Pairs.from_rows(rows), torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from models.data.interactions import Interactions
 from models.data.profile_text import Profiles
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
+from models.one_thread import one_thread
 from models.two_tower import SPEC, TwoTowerConfig
 from models.two_tower.inputs import HISTORY, WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 from models.two_tower.network import (
@@ -92,7 +91,7 @@ def fit_two_tower(
             "events (`python -m pipelines import FOLDER`) or choose a later cutoff (P01, P02)"
         )
     words = words_of(users, user_profiles, startup_profiles, plan.terms)
-    with _pinned():
+    with one_thread():
         watched = _watch(interactions, pairs, words, plan)
         epochs = watched.best_epoch if watched else plan.config.epochs
         inputs = inputs_of(interactions, pairs, words)
@@ -276,22 +275,6 @@ def _seeded(towers: torch.nn.ModuleDict, plan: Plan) -> torch.nn.ModuleDict:
             else:
                 weight.normal_(0.0, 0.05, generator=generator)[0] = 0.0
     return towers.to(plan.device)
-
-
-@contextmanager
-def _pinned() -> Iterator[None]:
-    """Run torch on one thread and restore the setting.
-
-    A batch is too small to share: on a busy machine two threads took nine times the processor time of one.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _file(towers: torch.nn.ModuleDict) -> bytes:

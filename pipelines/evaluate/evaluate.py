@@ -66,8 +66,9 @@ from pipelines.train.contenders import contenders, listed_by, recipes, seed_reci
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train.leakage import check_labels, check_leaks, check_missing
 from pipelines.train.objective import REPORTED, Objective, gains_of
+from pipelines.train_ranker.learned import teaching
 from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
-from pipelines.train_ranker.second_stage import SecondStage, open_second_stage, teaching
+from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
 from pipelines.train_ranker.validation_models import store_validation_models
 
 _LOG = logging.getLogger(__name__)

@@ -131,7 +131,7 @@ def check_labels(name: str, newest_us: int, cut_us: int) -> None:
             name,
             f"was trained on an event of {_iso(newest_us)}",
             cut_us,
-            "train it on earlier cutoffs only (pipelines/train_ranker/second_stage.py)",
+            "train it on earlier cutoffs only (pipelines/train_ranker/learned.py)",
         )
 
 

@@ -2,218 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
-from models.experiments import with_arms
-from models.learned_ranker.fit import FittedRanker, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED
 from models.mlp_ranker.fit import RANKER, PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.recommender.surface import unserved
 from models.schema import Surface
-from models.setting import Phase
 from models.settings.modes import SEED
-from models.settings.settings import Settings
 from models.stacked_ranker.scorer import STACKED
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
-from pipelines.report.figure_names import RANKED, RULES, TAUGHT
-from pipelines.run.run import EPOCH, Run
-from pipelines.store.artifacts import CUTS
+from pipelines.report.figure_names import RANKED, RULES
+from pipelines.run.run import Run
 from pipelines.train.contenders import seed_settings
-from pipelines.train.cutoffs import digest_of, kept
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
-from pipelines.train.objective import Objective
 from pipelines.train_ranker.choose import (
     CrossFitted,
     ballot_of,
     choose_blend,
     cross_fitted,
-    learned_choice,
     network_choice,
-    small_choice,
     verdict_of,
 )
-from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
-from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
-from pipelines.train_ranker.stacked import StackedLessons, pooled_ballot, small_surfaces
+from pipelines.train_ranker.learned import train_learned_ranker
+from pipelines.train_ranker.mlp_samples import ranking_set
+from pipelines.train_ranker.stacked import StackedLessons, small_surfaces
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class LearnedRankerResult:
-    """The learned ranker for serving, and a copy for evaluation.
-
-    served: trained on all data.
-    `judged`: trained only on data before the temporal validation split, None if too few.
-    reason: why there is no served model, or empty.
-    small: for each small surface what serves and why, see `small_choice`.
-    """
-
-    served: Bundle | None
-    judged: Bundle | None
-    reason: str = ""
-    small: Mapping[Surface, tuple[str, str]] = field(default_factory=dict)
-
-
-def train_learned_ranker(
-    run: Run,
-    snapshot: Snapshot,
-    holdout: Holdout,
-    about: Mapping[str, Any],
-    network: CrossFitted | None = None,
-    stacked: StackedLessons | None = None,
-) -> LearnedRankerResult:
-    """Train the learned ranker on every surface with enough data. Its config records where it serves, and why.
-
-    network: a candidate to serve a surface instead of the rules. stacked: of the small surfaces.
-    """
-    lessons = ranker_samples(run, snapshot, holdout.objectives)
-    before = _taught(run, lessons, holdout.objectives, holdout.cut_us)
-    judged = _bundle(before, {s: {"serves": True} for s in before}, {**about, **_cutoffs(lessons, holdout.cut_us)})
-    fitted = {s: judged if isinstance(before.get(s), FittedRanker) else None for s in Surface}
-    small = {s: _small(run, holdout, s, stacked, lessons, fitted[s]) for s in (stacked.lists if stacked else ())}
-    verdicts = {
-        s: {"serves": small[s][0] == TAUGHT, "reason": small[s][1], "judged": {}}
-        if s in small
-        else _verdict(holdout, s, fitted[s], network)
-        for s in lessons
-    }
-    by_name = any(own.of(RankerConfig).kind == "learned" for own in with_arms(run.settings))
-    wanted = {s: those for s, those in lessons.items() if by_name or verdicts[s]["serves"]}
-    now = _taught(run, wanted, holdout.objectives, snapshot.as_of_us)
-    taught = {**before, **now}
-    served = _bundle(taught, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)}, now)
-    left_out = "; ".join(f"{s}: {t}" for s, t in taught.items() if isinstance(t, str))
-    return LearnedRankerResult(
-        served, judged, "" if served else left_out or "no surface has samples at an earlier cutoff", small
-    )
-
-
-def _small(
-    run: Run,
-    holdout: Holdout,
-    surface: Surface,
-    stacked: StackedLessons | None,
-    lessons: Mapping[Surface, Sequence[RankerSamples]],
-    judged: Bundle | None,
-) -> tuple[str, str]:
-    """Choose what serves a small surface by pooled cutoffs, each with rankers fitted before it."""
-    assert stacked is not None
-
-    def learned(until_us: int) -> Bundle | None:
-        if surface not in lessons or judged is None:
-            return None
-        fitted = _taught(run, {surface: lessons[surface]}, holdout.objectives, until_us)
-        return _bundle(fitted, {surface: {"serves": True}}, {})
-
-    ballot = ballot_of(holdout, surface, None, judged, alone=False)
-    chosen = small_choice(pooled_ballot(stacked, surface, holdout, ballot, learned))
-    _LOG.info("small surface %s: %s", surface, chosen[1])
-    return chosen
-
-
-def teaching(settings: Settings) -> tuple[RankerConfig, int]:
-    """Return the arguments of `fit_learned_ranker` besides the rows: settings and seed."""
-    return settings.of(RankerConfig), settings.train.seed
-
-
-def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) -> dict[str, list[str]]:
-    """Return the samples' cutoffs before an instant, newest first, as ISO 8601."""
-    found = {x.cut_us for those in lessons.values() for x in those if x.cut_us < until_us}
-    return {"cutoffs": [(EPOCH + timedelta(microseconds=us)).isoformat() for us in sorted(found, reverse=True)]}
-
-
-def _taught(
-    run: Run,
-    lessons: Mapping[Surface, Sequence[RankerSamples]],
-    objectives: Mapping[Surface, Objective],
-    until_us: int,
-) -> dict[Surface, FittedRanker | str]:
-    """Return by surface the ranker fitted on samples before an instant, or why there is none."""
-
-    def fitted(surface: Surface) -> FittedRanker | str:
-        try:
-            return _fit_once(run, samples_until(lessons[surface], until_us, objectives[surface].gains))
-        except TrainingError as error:
-            _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
-            return str(error)
-
-    with ThreadPoolExecutor(run.settings.train_threads) as pool:  # one thread a ranker: its regression cannot share
-        return dict(zip(lessons, pool.map(fitted, lessons), strict=True))
-
-
-def _fit_once(run: Run, rows: RankerRows) -> FittedRanker:
-    """Fit the learned ranker, or open what an earlier build fitted on the same rows. Raises TrainingError."""
-    content = hashlib.sha256()
-    for array in (rows.features, rows.label, rows.group):
-        content.update(np.ascontiguousarray(array).tobytes())
-    name = (
-        f"rows-{digest_of(content.hexdigest(), rows.names, rows.gains, run.settings.recorded(Phase.TRAIN, Phase.RANK))}"
-    )
-
-    def make() -> Bundle:
-        fitted = fit_learned_ranker(rows, *teaching(run.settings))
-        return Bundle(LEARNED, fitted.about, fitted.arrays)
-
-    found = kept(run, f"{CUTS}/{LEARNED}", name, LEARNED, make)
-    return FittedRanker(found.arrays, found.config)
-
-
-def _bundle(
-    taught: Mapping[Surface, FittedRanker | str],
-    verdicts: Mapping[Surface, Mapping[str, Any]],
-    about: Mapping[str, Any],
-    stored: Collection[Surface] = tuple(Surface),
-) -> Bundle | None:
-    """Return the rankers of the `stored` surfaces, and the verdicts of all; None if none could be trained."""
-    arrays: dict[str, NDArray[Any]] = {}
-    surfaces = {}
-    for surface, found in taught.items():
-        if isinstance(found, FittedRanker):
-            mine = found if surface in stored else FittedRanker({}, {})
-            arrays |= {f"{surface.folder}-{name}": array for name, array in mine.arrays.items()}
-            surfaces[surface.value] = {**mine.about, **verdicts[surface]}
-    if not surfaces:
-        return None
-    left_out = {s.value: t for s, t in taught.items() if isinstance(t, str)}
-    return Bundle(LEARNED, {**about, "surfaces": surfaces, "left_out": left_out}, arrays)
-
-
-def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network: CrossFitted | None) -> dict[str, Any]:
-    """Return whether the ranker serves a surface, the reason, and NDCG@10 of the ranker and its alternatives."""
-    if judged is None:
-        return {"serves": False, "reason": "too little data before the validation split to evaluate it", "judged": {}}
-    ballot = ballot_of(holdout, surface, network, judged)
-    choice = learned_choice(ballot)
-    serves, said = verdict_of(ballot, choice, TAUGHT)
-    reason = f"trained before the validation split and evaluated after it: {said}"
-    _LOG.info("learned ranker on %s: %s", surface, reason)
-    figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
-    return {
-        "serves": serves,
-        "reason": reason,
-        "judged": {"owners": choice.owners, **figures},
-        "gains": {
-            name: {k: round(v, 6) for k, v in gain.items()} for name, gain in choice.gains.items() if choice.owners > 1
-        },
-    }
 
 
 #: The network of the source documents' recipe, fitted for comparison, never stored among the bundles (R03, R04).
@@ -258,18 +84,19 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
     if not unserved(BLEND, run.settings):
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
-    if not unserved(STACKED, run.settings):
-        stacked = StackedLessons.of(run, holdout, small_surfaces(holdout))
-        if stacked.lists:
-            before = stacked.bundle(holdout.cut_us, {}, _about(run, holdout))
-            holdout = replace(holdout, bundles={**holdout.bundles, STACKED: before})
-    if off := unserved(RANKER, run.settings):
-        refs.append(_left_out(RANKER, off))
+    with ThreadPoolExecutor(1) as beside:  # networks take one thread, and the models of past cutoffs leave some time
+        networks = beside.submit(_networks, run, snapshot, holdout, recipe)
+        if not unserved(STACKED, run.settings):
+            stacked = StackedLessons.of(run, holdout, small_surfaces(holdout))
+            if stacked.lists:
+                before = stacked.bundle(holdout.cut_us, {}, _about(run, holdout))
+                holdout = replace(holdout, bundles={**holdout.bundles, STACKED: before})
+    fitted = networks.result()
+    if fitted is None:
+        refs.append(_left_out(RANKER, unserved(RANKER, run.settings)))
     else:
-        ref, network = _network(run, snapshot, holdout, recipe)
+        ref, network = _evaluated(run, holdout, fitted)
         refs.append(ref)
-    if run.settings.ranking.mode != SEED and (other := _seed_network(run, holdout)) is not None:
-        _stage(_second_place(run, snapshot, holdout) / _SEED, other)
     off = unserved(LEARNED, run.settings)
     refs += [_left_out(LEARNED, off)] if off else _learned(run, snapshot, holdout, network, stacked)
     if off and stacked is not None and stacked.lists:
@@ -308,12 +135,6 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
 
 
-def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
-    rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
-    return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
-
-
 def _learned(
     run: Run,
     snapshot: Snapshot,
@@ -348,24 +169,56 @@ def _store_stacked(
     return BundleRef(STACKED, run.artifacts.store_bundle(served, run.slug))
 
 
-def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Fit, evaluate and store the network. Return a reference or refusal, and the cross-fitted pair if any.
+@dataclass(frozen=True, eq=False)
+class _Networks:
+    """The network, and the cross-fitted pair that evaluates it; in the mode "seed" there is no pair."""
+
+    served: Bundle
+    crossed: CrossFitted | None
+
+
+def _networks(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> _Networks | TrainingError | None:
+    """Write the ranking set and fit every network that the build needs. None: the settings leave the network out.
+
+    The network of the source documents' recipe is staged for comparison.
+    """
+    if run.settings.ranking.mode != SEED and (other := _seed_network(run, holdout)) is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEED, other)
+    if unserved(RANKER, run.settings):
+        return None
+    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
+    rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
+    rows = rows if recipe == "honest" else rows.with_seed_features()
+    try:
+        served = _fitted(run, holdout, rows.rows(), recipe)
+        if run.settings.ranking.mode == SEED:
+            return _Networks(served, None)
+        return _Networks(
+            served,
+            cross_fitted(
+                rows,
+                holdout.settings,
+                lambda part, settings: fit_mlp_ranker(part.rows(), settings.of(RankerConfig), settings.train.seed),
+            ),
+        )
+    except TrainingError as error:
+        return error
+
+
+def _evaluated(run: Run, holdout: Holdout, networks: _Networks | TrainingError) -> tuple[BundleRef, CrossFitted | None]:
+    """Evaluate and store the network. Return a reference or refusal, and the cross-fitted pair if any.
 
     In the mode "seed" there is no evaluation, and the network serves wherever it can be fitted.
     """
-    try:
-        bundle = _fitted(run, holdout, rows.rows(), recipe)
-        if run.settings.ranking.mode == SEED:
-            return BundleRef(RANKER, run.artifacts.store_bundle(bundle, run.slug)), None
-        network = cross_fitted(
-            rows,
-            holdout.settings,
-            lambda part, settings: fit_mlp_ranker(part.rows(), settings.of(RankerConfig), settings.train.seed),
-        )
-        bundle = _passed(holdout, bundle, network)
-    except TrainingError as error:
-        return _refused(RANKER, error), None
-    return BundleRef(RANKER, run.artifacts.store_bundle(bundle, run.slug)), network
+    if isinstance(networks, TrainingError):
+        return _refused(RANKER, networks), None
+    served = networks.served
+    if networks.crossed is not None:
+        try:
+            served = _passed(holdout, served, networks.crossed)
+        except TrainingError as error:
+            return _refused(RANKER, error), None
+    return BundleRef(RANKER, run.artifacts.store_bundle(served, run.slug)), networks.crossed
 
 
 def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:

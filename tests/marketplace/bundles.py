@@ -21,7 +21,7 @@ from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import open_recommender
 from models.schema import Surface
 from models.two_tower.fit import fit_two_tower
-from pipelines.train_ranker.second_stage import teaching
+from pipelines.train_ranker.learned import teaching
 from tests.marketplace.data import fitted, plan_of
 from tests.marketplace.small import small_settings
 from tests.marketplace.world import AS_OF_US, world

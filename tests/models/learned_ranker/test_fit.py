@@ -12,7 +12,7 @@ from models.errors import TrainingError
 from models.learned_ranker.fit import LEARNERS, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS
 from models.settings.settings import Settings
-from pipelines.train_ranker.second_stage import teaching
+from pipelines.train_ranker.learned import teaching
 
 LISTS, LENGTH = 150, 20
 NAMES = ("straight", "corner", "noise_a", "noise_b", EVENTS)

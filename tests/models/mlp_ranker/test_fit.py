@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -89,6 +90,22 @@ def test_equal_rows_give_equal_bytes() -> None:
     assert first.files == second.files
     assert first.digest() == second.digest()
     assert first.digest() != fit_mlp_ranker(planted(), *asked(SETTINGS.layered({"seed": 43}, "given"))).digest()
+
+
+def test_random_numbers_of_other_threads_make_no_difference() -> None:
+    alone, stop = fit_mlp_ranker(planted(), *asked(SETTINGS)), threading.Event()
+
+    def draw() -> None:
+        while not stop.wait(0.001):
+            torch.rand(1)
+
+    other = threading.Thread(target=draw)
+    other.start()
+    try:
+        assert fit_mlp_ranker(planted(), *asked(SETTINGS)).digest() == alone.digest()
+    finally:
+        stop.set()
+        other.join()
 
 
 def test_the_random_state_outside_is_left_alone() -> None:

@@ -150,9 +150,9 @@ def test_a_ranker_that_cannot_serve_is_not_trained(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("trained all the same")
 
-    monkeypatch.setattr("pipelines.train_ranker.second_stage.ranker_samples", never)
+    monkeypatch.setattr("pipelines.train_ranker.learned.ranker_samples", never)
     if ranker != "mlp":
-        monkeypatch.setattr("pipelines.train_ranker.second_stage._network", never)
+        monkeypatch.setattr("pipelines.train_ranker.second_stage.cross_fitted", never)
     run = replace(learning_run, settings=learning_run.settings.layered({"ranker": ranker, **POOR}, "given"))
     refs = {r.name: r for r in train_ranker(run, run.reference(snapshot=planted.name))}
     assert f"[ranker] kind is {ranker}" in refs["learned_ranker_v1"].reason

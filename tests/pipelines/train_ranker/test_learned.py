@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
 from pipelines.train.holdout import Holdout, open_holdout
-from pipelines.train_ranker import second_stage as learned_stage
-from pipelines.train_ranker.samples import PairEvents, RankerSamples, ranker_samples
-from pipelines.train_ranker.second_stage import LearnedRankerResult, teaching, train_learned_ranker
+from pipelines.train_ranker import learned as learned_stage
+from pipelines.train_ranker.learned import LearnedRankerResult, teaching, train_learned_ranker
+from pipelines.train_ranker.samples import PairEvents, RankerSamples, ranker_samples, samples_until
 from tests.pipelines.train.market import market
 
 pytestmark = pytest.mark.slow
@@ -161,17 +162,14 @@ def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdou
 
 
 def test_one_surface_may_be_left_out(
-    run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+    run: Run, lessons: LESSONS, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[int] = []
-
-    def sometimes(run: Run, rows: RankerRows) -> FittedRanker:
-        calls.append(len(rows.label))
-        if len(calls) % 2:  # the first surface of each round
+    def sometimes(mine: list[RankerSamples], *rest: Any) -> RankerRows:
+        if mine is lessons[TWO[0]]:
             raise TrainingError("too little")
-        return fit_learned_ranker(rows, *teaching(run.settings))
+        return samples_until(mine, *rest)
 
-    monkeypatch.setattr(learned_stage, "_fit_once", sometimes)
+    monkeypatch.setattr(learned_stage, "samples_until", sometimes)
     monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": True})
     found = train_learned_ranker(run, planted, holdout, {})
     assert found.served is not None and list(found.served.config["surfaces"]) == [TWO[1].value]
