@@ -32,6 +32,7 @@ from matchbook_tasks.rules import (
 
 SHARD_NAME = "{{ task.op_kwargs['shard']['surface'] }} {{ task.op_kwargs['shard']['index'] + 1 }}"
 LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
+FIRST = 2  # priority of the longest chain of tasks: it gets a free slot before the other models
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
@@ -70,25 +71,25 @@ def write_datasets(build: Upstream, **context: Any) -> Ref:
     return run_step("write_datasets", context, build)
 
 
-@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=2)
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def fit(name: str, build: Upstream, **context: Any) -> Ref:
     """Train one model on the snapshot and store it as a bundle. With too little data it is left out, with a note."""
     return run_step("train", context, build, name)
 
 
-@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=FIRST)
 def hold_out(build: Upstream, **context: Any) -> Ref:
     """Split off the newest events and train every model on the earlier ones, to test its predictions."""
     return run_step("hold_out", context, build)
 
 
-@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=FIRST)
 def fit_ranker(build: Upstream, **context: Any) -> list[Ref]:
     """Train the ranker and the learned blend on the held-out events (D11). Refused where rules do better."""
     return run_step("fit_ranker", context, build)
 
 
-@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=FIRST)
 def evaluate(build: Upstream, **context: Any) -> Ref:
     """Evaluate every model on the held-out events, beside popular and random lists, by surface and segment."""
     return run_step("evaluate", context, build)
