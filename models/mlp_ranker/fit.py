@@ -173,9 +173,9 @@ def network(sizes: tuple[int, ...], generator: torch.Generator | None = None) ->
 
     layers: list[nn.Module] = []
     for i, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
-        dense = nn.utils.skip_init(nn.Linear, wide, narrow)  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            for weight in dense.parameters():  # as nn.Linear draws them
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            dense = nn.Linear(wide, narrow)
+            for weight in dense.parameters():  # drawn again, in the same way
                 weight.uniform_(-(wide**-0.5), wide**-0.5, generator=generator)
         layers.append(dense)
         if i < len(sizes) - 2:

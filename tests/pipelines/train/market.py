@@ -84,4 +84,6 @@ def small(**changed: Any) -> Settings:
 
 
 def market(settings: Settings | None = None, **changed: Any) -> Snapshot:
-    return Snapshot.from_frames(*rows(**changed), AS_OF, (settings or small()).recorded())
+    """Return the market as a snapshot. Another market has another name, because past cutoffs are kept by name."""
+    name = "-".join(["memory", *map(str, changed.values())])
+    return Snapshot.from_frames(*rows(**changed), AS_OF, (settings or small()).recorded(), name)
