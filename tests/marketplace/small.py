@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from models.learned_ranker import fit
+from models.mlp_ranker import fit as mlp_fit
 from models.settings.declared import declared
 from models.settings.settings import Settings
 from pipelines.report import plots
@@ -41,9 +42,9 @@ def small_variables(**changed: Any) -> dict[str, str]:
 
 @contextmanager
 def quick_builds(pictures: bool = False) -> Iterator[None]:
-    """Fit a third of the learned ranker's trees with a higher learning rate, and draw empty pictures.
+    """Fit a third of the learned ranker's trees with a higher learning rate, the network on fewer pairs.
 
-    tests/models/learned_ranker fits all trees. pictures: draw real pictures.
+    tests/models/learned_ranker and tests/models/mlp_ranker fit all. pictures: draw real pictures, not empty ones.
     """
     fewer = {
         name: (goal, replace(shape, trees=shape.trees // 3, learning_rate=0.2), again)
@@ -51,6 +52,7 @@ def quick_builds(pictures: bool = False) -> Iterator[None]:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "_FORESTS", fewer)
+        patch.setattr(mlp_fit, "_EACH", 4)
         for drawn in () if pictures else PICTURES:
             patch.setattr(plots, drawn, lambda *_, **__: "<svg></svg>")
         yield

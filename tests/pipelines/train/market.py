@@ -77,7 +77,7 @@ def small(**changed: Any) -> Settings:
         "train_threads": 1,
         "blend": "weighted",
         "ranker_cuts": 4,
-        "ranker_epochs": 20,
+        "ranker_epochs": 8,
         "ranker_min_positives": 100,
     }
     return small_settings(**{**mine, **changed})
