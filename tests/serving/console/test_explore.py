@@ -78,7 +78,7 @@ def test_a_person_has_profile_list_and_history(client: FlaskClient, execute: Exe
 def test_a_list_has_the_rows_of_the_latest_events_that_the_api_gives(client: FlaskClient, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     told = client.get(f"/api/recommendations/{SURFACE}/{owner}/because?limit=5").get_json()["because"]
-    lines = re.findall(r"<li>Like <a.*?</li>", client.get(f"/people/{owner}").text, re.DOTALL)
+    lines = re.findall(r"<li>Similar to <a.*?</li>", client.get(f"/people/{owner}").text, re.DOTALL)
     found = [re.findall(r'href="/startups/([0-9a-f-]{36})"', line) for line in lines]
     assert told and found == [[row["id"], *(s["id"] for s in row["list"]["startups"])] for row in told]
     assert all(f"({row['type']})" in line for row, line in zip(told, lines, strict=True))
