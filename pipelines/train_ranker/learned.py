@@ -73,7 +73,7 @@ class _Training:
     run: Run
     snapshot: Snapshot
     holdout: Holdout
-    lessons: Mapping[Surface, Sequence[RankerSamples]]
+    samples: Mapping[Surface, Sequence[RankerSamples]]
     network: CrossFitted | None
     stacked: StackedLessons | None
 
@@ -87,7 +87,7 @@ class _Training:
         else:
             verdict = _verdict(self.holdout, surface, judged, self.network)
         by_name = any(own.of(RankerConfig).kind == "learned" for own in with_arms(self.run.settings))
-        wanted = surface in self.lessons and (by_name or verdict["serves"])
+        wanted = surface in self.samples and (by_name or verdict["serves"])
         now = self._fitted(surface, self.snapshot.as_of_us) if wanted else None
         return _OfSurface(before, verdict, now, small)
 
@@ -95,7 +95,7 @@ class _Training:
         """Return the ranker fitted on samples before an instant, or why there is none."""
         gains = self.holdout.objectives[surface].gains
         try:
-            return _fit_once(self.run, samples_until(self.lessons.get(surface, ()), until_us, gains))
+            return _fit_once(self.run, samples_until(self.samples.get(surface, ()), until_us, gains))
         except TrainingError as error:
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
             return str(error)
@@ -105,8 +105,9 @@ class _Training:
         assert self.stacked is not None
 
         def learned(until_us: int) -> Bundle | None:
-            fitted = self._fitted(surface, until_us) if judged is not None else ""
-            return _bundle({surface: fitted}, {surface: _SERVES}, {})
+            if judged is None:
+                return None
+            return _bundle({surface: self._fitted(surface, until_us)}, {surface: _SERVES}, {})
 
         ballot = ballot_of(self.holdout, surface, None, judged, alone=False)
         chosen = small_choice(pooled_ballot(self.stacked, surface, self.holdout, ballot, learned))
@@ -126,19 +127,19 @@ def train_learned_ranker(
 
     network: a candidate to serve a surface instead of the rules. stacked: of the small surfaces.
     """
-    lessons = ranker_samples(run, snapshot, holdout.objectives)
-    training = _Training(run, snapshot, holdout, lessons, network, stacked)
-    surfaces = [s for s in Surface if s in lessons or (stacked is not None and s in stacked.lists)]
-    surfaces.sort(key=lambda s: -sum(len(x.owner) for x in lessons.get(s, ())))  # the longest first
+    samples = ranker_samples(run, snapshot, holdout.objectives)
+    training = _Training(run, snapshot, holdout, samples, network, stacked)
+    surfaces = [s for s in Surface if s in samples or (stacked is not None and s in stacked.lists)]
+    surfaces.sort(key=lambda s: -sum(len(x.owner) for x in samples.get(s, ())))  # the longest first
     with ThreadPoolExecutor(run.settings.train_threads) as pool:  # one thread a ranker: its regression cannot share
         found = dict(zip(surfaces, pool.map(training.surface, surfaces), strict=True))
     found = {s: found[s] for s in Surface if s in found}
-    before = {s: found[s].before for s in lessons}
+    before = {s: found[s].before for s in samples}
     now = {s: one.now for s, one in found.items() if one.now is not None}
-    judged = _bundle(before, dict.fromkeys(before, _SERVES), {**about, **_cutoffs(lessons, holdout.cut_us)})
+    judged = _bundle(before, dict.fromkeys(before, _SERVES), {**about, **_cutoffs(samples, holdout.cut_us)})
     taught = {**before, **now}
     verdicts = {s: one.verdict for s, one in found.items()}
-    served = _bundle(taught, verdicts, {**about, **_cutoffs(lessons, snapshot.as_of_us)}, now)
+    served = _bundle(taught, verdicts, {**about, **_cutoffs(samples, snapshot.as_of_us)}, now)
     left_out = "; ".join(f"{s}: {t}" for s, t in taught.items() if isinstance(t, str))
     reason = "" if served else left_out or "no surface has samples at an earlier cutoff"
     return LearnedRankerResult(served, judged, reason, {s: one.small for s, one in found.items() if one.small})
@@ -149,9 +150,9 @@ def teaching(settings: Settings) -> tuple[RankerConfig, int]:
     return settings.of(RankerConfig), settings.train.seed
 
 
-def _cutoffs(lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int) -> dict[str, list[str]]:
+def _cutoffs(samples: Mapping[Surface, Sequence[RankerSamples]], until_us: int) -> dict[str, list[str]]:
     """Return the samples' cutoffs before an instant, newest first, as ISO 8601."""
-    found = {x.cut_us for those in lessons.values() for x in those if x.cut_us < until_us}
+    found = {x.cut_us for those in samples.values() for x in those if x.cut_us < until_us}
     return {"cutoffs": [(EPOCH + timedelta(microseconds=us)).isoformat() for us in sorted(found, reverse=True)]}
 
 
