@@ -79,6 +79,8 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
         if release is None:
             abort(404, "no release of this name is stored; /releases lists them")
         if request.method == "POST":
+            if release.state == "live":
+                raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
             return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True})
         return render_template("promote.html", r=release, live=_live(parts.stored), back=False)
 
@@ -184,7 +186,10 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
         cutoff = datetime.fromisoformat(as_of)
     except ValueError as error:
         raise RequestError("malformed_as_of", "a date and time", as_of, "leave it out for now") from error
-    return options | {"as_of": (cutoff if cutoff.tzinfo else cutoff.replace(tzinfo=UTC)).isoformat()}
+    cutoff = cutoff if cutoff.tzinfo else cutoff.replace(tzinfo=UTC)
+    if cutoff > datetime.now(UTC):
+        raise RequestError("malformed_as_of", "a time that has passed", as_of, "leave it out for now")
+    return options | {"as_of": cutoff.isoformat()}
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from serving.clients.postgres import Database
 from serving.console.audiences import Audiences, Seen
 from serving.console.browse import Browser, Row, Search
 from serving.console.insight import Insight
-from serving.console.owner_lists import OwnerLists
+from serving.console.owner_lists import OwnerLists, said_of
 from serving.console.panel import Panel, asked
 from serving.console.stored import StoredReleases
 from serving.releases import HeldRelease, Releases
@@ -116,12 +116,14 @@ class EntityPages:
         text = " ".join(given.get("why", "").replace("\0", "").split())[:80]
         if not text or not owned:
             return None
-        if is_id(text):
-            item = text.lower()
-            told = [(s, asked(partial(self._from.insight.why, s, id, item, caller))) for s in owned]
-            return {"text": text, "item": item, "given": told}
-        found = asked(lambda: self._named(owned[0].item, text))
-        return {"text": text, "found": found}
+        item = text.lower() if is_id(text) else ""
+        if not item:
+            found = asked(lambda: self._named(owned[0].item, text))
+            if len(found.found or ()) != 1:
+                return {"text": text, "found": found}
+            item = found.found[0]["id"]
+        told = [(s, asked(partial(self._from.insight.why, s, id, item, caller))) for s in owned]
+        return {"text": text, "item": item, "given": [(s, given, said_of(given.found or {})) for s, given in told]}
 
     def _named(self, entity: Entity, text: str) -> list[dict[str, str]]:
         page = self._from.browser.page(self._held.release, self._held.settings, entity, Search(q=text))

@@ -63,7 +63,7 @@ class OwnerLists:
         if record.found is not None:
             said = asked(lambda: self._insight.said(surface, owner, record.found, EXPLAINED))
         about: Mapping[str, Any] = said.found or {}
-        by_id = {place["id"]: _said(place) for place in about.get("list", ())}
+        by_id = {place["id"]: said_of(place) for place in about.get("list", ())}
         places = self._named(surface.item, served(answer)[:SHOWN])
         told = [p | {"said": by_id.get(p["id"], [])} for p in places]
         empty = "" if told else answer.reason or why_empty(answer)
@@ -105,7 +105,7 @@ def served(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _said(place: Mapping[str, Any]) -> list[tuple[str, float]]:
+def said_of(place: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Return label and scaled score of each source that scored a place, the highest first."""
     labels = {source.name: source.label for source in registry.sources()}
     scaled = {labels.get(name, name): score for name, score in place.get("scaled", {}).items() if score is not None}
@@ -123,6 +123,7 @@ def _facts(answer: Answer, about: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Ordered by",
             f"the {ranker.kind} ranker" if ranker else "the ranker" if listing.reranked else "the method's score",
         ),
+        ("Places", f"{len(listing.item)}, the first {SHOWN} below" if len(listing.item) > SHOWN else ""),
         ("Events counted", str(listing.count)),
         ("Candidates", str(about.get("candidates", ""))),
         ("From", f"release {held.id}" if answer.source == "cache" else "computed live"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from flask.testing import FlaskClient
 
+from models.errors import RequestError
 from models.schema import Role
 from models.settings.environment import Secret
 from models.settings.settings import Settings
@@ -39,6 +40,10 @@ def test_a_promotion_says_which_release_and_whether_it_is_older(
     assert f"{first} becomes live" in older and f"It replaces {second}" in older and "older than the live one" in older
     assert "lists, which know events until 2020-04-10" in older and "it goes live at once" in older
     assert "It is live already" in words(client.get(f"/actions/promote/{second}").text)
+    again = client.post(
+        f"/actions/promote/{second}", data={"form_token": token(client.get("/actions/build").text)}, headers=OURS
+    )
+    assert again.status_code == 400 and "a release that is not live" in words(again.text)
     stopped = words(client.get("/actions/promote/20200401T000000Z-aaaaaaaa").text)
     assert "stopped" in stopped and "surely worse" in stopped and "loaded into Redis first" in stopped
     assert client.get("/actions/promote/none").status_code == 404
@@ -106,6 +111,8 @@ def test_a_build_is_given_its_cutoff_in_utc() -> None:
     assert _build_options({"publish": "on"}) == {"publish": True, "fresh": False}
     given = _build_options({"as_of": "2025-06-02T08:30", "fresh": "on"})
     assert given == {"publish": False, "fresh": True, "as_of": "2025-06-02T08:30:00+00:00"}
+    with pytest.raises(RequestError, match="has passed"):
+        _build_options({"as_of": "2999-01-01T00:00"})
 
 
 def test_a_result_is_shown_without_its_nested_parts() -> None:

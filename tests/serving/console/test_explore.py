@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from models.schema import Entity, Role, Similar, Surface
 from models.settings.settings import Settings
 from serving.clients.postgres import Database
+from serving.console.entities import EntityPages
 from tests.marketplace.world import World
 from tests.serving.conftest import Company, Execute, Person, Publish, Start
 from tests.serving.console.test_insight import shown
@@ -110,6 +111,17 @@ def test_why_not_takes_an_id_or_words(client: FlaskClient, execute: Execute, per
     assert "is not in the list: withdrawn" in text_of(client, f"/people/{owner}?why={company(1)}")
     assert "does not know this id" in text_of(client, f"/people/{owner}?why={NOBODY}")
     assert "No name has a word" in text_of(client, f"/people/{owner}?why=qqq")
+
+
+def test_a_single_find_is_explained_at_once(
+    client: FlaskClient, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = person(Role.DEVELOPER, 4)
+    finds = [{"id": item, "name": f"Works {n}"} for n, item in enumerate(shown(client, owner)[:2])]
+    monkeypatch.setattr(EntityPages, "_named", lambda *_: finds)
+    assert "Which one? Works 0" in text_of(client, f"/people/{owner}?why=works")
+    monkeypatch.setattr(EntityPages, "_named", lambda *_: finds[1:])
+    assert "is in the list, at place 2" in text_of(client, f"/people/{owner}?why=works")
 
 
 def test_what_answers_showed_is_on_both_sides(client: FlaskClient, execute: Execute, person: Person) -> None:
