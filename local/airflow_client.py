@@ -84,9 +84,7 @@ class AirflowApi:
 
     def runs(self, dags: Sequence[str], most: int, *states: str) -> list[dict[str, Any]]:
         """Return runs of these DAGs, the newest first. states: only these; none: all."""
-        wanted = {"dag_ids": [*dags], "page_limit": most, "order_by": "-run_after"} | (
-            {"states": states} if states else {}
-        )
+        wanted = {"dag_ids": [*dags], "states": states or None, "page_limit": most, "order_by": "-run_after"}
         return list(self._ask("POST", "/api/v2/dags/~/dagRuns/list", wanted)["dag_runs"])
 
     def run(self, dag: str, run_id: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ and goes with its retraction. Without PostgreSQL only events since the build cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -25,6 +25,7 @@ from serving.releases import HeldRelease
 
 #: Engaged items whose lists are read, for each row that is wanted: a list may have nothing left.
 SPARE = 3
+Read = Callable[[], OwnerRecord | None]
 _SIMILAR = {kind.owner: kind for kind in Similar}
 _NOTHING_MET = "nothing is known that this owner engaged with"
 _NOTHING_SIMILAR = "nothing is known that is similar to what this owner engaged with"
@@ -68,19 +69,20 @@ class Because:
     def __init__(self, cache: Cache, database: Database, lists: ListReader) -> None:
         self._cache, self._database, self._lists = cache, database, lists
 
-    def rows(self, surface: Surface, owner: str, most: int, caller: str = OPEN) -> Rows:
+    def rows(self, surface: Surface, owner: str, most: int, caller: str = OPEN, read: Read | None = None) -> Rows:
         """Return up to `most` rows, for the latest engagements that have something similar.
 
         Nothing is in two rows, and nothing that the owner met, dismissed or owns. Those who opted out get no rows
-        (R23). Raises ReleaseNotFound, TooManyRequests.
+        (R23). read: gives the owner's record if it is known already. Raises ReleaseNotFound, TooManyRequests.
         """
+        read = read or (lambda: self._database.owner(surface.owner, owner, datetime.now(UTC), OWNERS))
         held, hidden = self._lists.releases.held, self._lists.hidden
         if hidden.erased((owner,)) or (surface.owner is Entity.USER and hidden.holds(Entity.USER, owner)):
             self._cache.admit(caller)
             return Rows(owner, held, (), reason=_NOTHING_MET)
         found, trouble = self._since(surface, owner, caller, held)
         try:
-            record = self._database.owner(surface.owner, owner, datetime.now(UTC), OWNERS)
+            record = read()
         except ServiceError as error:
             record, trouble = None, trouble or str(error)
         if record is not None and record.opted_out:

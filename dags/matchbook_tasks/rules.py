@@ -80,7 +80,7 @@ DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": TRIES,
     "execution_timeout": timedelta(hours=1),
-    "weight_rule": "absolute",  # tasks that wait for one slot run in pipeline order
+    "weight_rule": "absolute",  # tasks of equal priority that wait for one slot run in pipeline order
     "pre_execute": pull_artifacts,
     "post_execute": push_artifacts,
     "on_failure_callback": task_failed,

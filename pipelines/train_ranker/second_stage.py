@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,6 @@ from pipelines.train_ranker.mlp_samples import ranking_set
 from pipelines.train_ranker.stacked import StackedLessons, small_surfaces
 
 _LOG = logging.getLogger(__name__)
-
-
 #: The network of the source documents' recipe, fitted for comparison, never stored among the bundles (R03, R04).
 _SEED = "network_of_the_seed_recipe"
 #: The learned ranker trained before the temporal validation split, for evaluation. And the stacked ranker.
@@ -85,17 +83,18 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
     with ThreadPoolExecutor(1) as beside:  # networks take one thread, and the models of past cutoffs leave some time
-        networks = beside.submit(_networks, run, snapshot, holdout, recipe)
+        compared = beside.submit(_seed_network, run, snapshot, holdout)
+        fitting = None if unserved(RANKER, run.settings) else beside.submit(_networks, run, snapshot, holdout, recipe)
         if not unserved(STACKED, run.settings):
             stacked = StackedLessons.of(run, holdout, small_surfaces(holdout))
             if stacked.lists:
                 before = stacked.bundle(holdout.cut_us, {}, _about(run, holdout))
                 holdout = replace(holdout, bundles={**holdout.bundles, STACKED: before})
-    fitted = networks.result()
-    if fitted is None:
+    compared.result()
+    if fitting is None:
         refs.append(_left_out(RANKER, unserved(RANKER, run.settings)))
     else:
-        ref, network = _evaluated(run, holdout, fitted)
+        ref, network = _evaluated(run, holdout, fitting)
         refs.append(ref)
     off = unserved(LEARNED, run.settings)
     refs += [_left_out(LEARNED, off)] if off else _learned(run, snapshot, holdout, network, stacked)
@@ -169,56 +168,38 @@ def _store_stacked(
     return BundleRef(STACKED, run.artifacts.store_bundle(served, run.slug))
 
 
-@dataclass(frozen=True, eq=False)
-class _Networks:
-    """The network, and the cross-fitted pair that evaluates it; in the mode "seed" there is no pair."""
+def _networks(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[Bundle, CrossFitted | None]:
+    """Write the ranking set and fit the network, and the cross-fitted pair that evaluates it. Raises TrainingError.
 
-    served: Bundle
-    crossed: CrossFitted | None
-
-
-def _networks(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> _Networks | TrainingError | None:
-    """Write the ranking set and fit every network that the build needs. None: the settings leave the network out.
-
-    The network of the source documents' recipe is staged for comparison.
+    In the mode "seed" there is no pair.
     """
-    if run.settings.ranking.mode != SEED and (other := _seed_network(run, holdout)) is not None:
-        _stage(_second_place(run, snapshot, holdout) / _SEED, other)
-    if unserved(RANKER, run.settings):
-        return None
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
     rows = rows if recipe == "honest" else rows.with_seed_features()
-    try:
-        served = _fitted(run, holdout, rows.rows(), recipe)
-        if run.settings.ranking.mode == SEED:
-            return _Networks(served, None)
-        return _Networks(
-            served,
-            cross_fitted(
-                rows,
-                holdout.settings,
-                lambda part, settings: fit_mlp_ranker(part.rows(), settings.of(RankerConfig), settings.train.seed),
-            ),
-        )
-    except TrainingError as error:
-        return error
+    served = _fitted(run, holdout, rows.rows(), recipe)
+    if run.settings.ranking.mode == SEED:
+        return served, None
+    return served, cross_fitted(
+        rows,
+        holdout.settings,
+        lambda part, settings: fit_mlp_ranker(part.rows(), settings.of(RankerConfig), settings.train.seed),
+    )
 
 
-def _evaluated(run: Run, holdout: Holdout, networks: _Networks | TrainingError) -> tuple[BundleRef, CrossFitted | None]:
+def _evaluated(
+    run: Run, holdout: Holdout, fitting: Future[tuple[Bundle, CrossFitted | None]]
+) -> tuple[BundleRef, CrossFitted | None]:
     """Evaluate and store the network. Return a reference or refusal, and the cross-fitted pair if any.
 
-    In the mode "seed" there is no evaluation, and the network serves wherever it can be fitted.
+    Without a pair there is no evaluation, and the network serves wherever it can be fitted.
     """
-    if isinstance(networks, TrainingError):
-        return _refused(RANKER, networks), None
-    served = networks.served
-    if networks.crossed is not None:
-        try:
-            served = _passed(holdout, served, networks.crossed)
-        except TrainingError as error:
-            return _refused(RANKER, error), None
-    return BundleRef(RANKER, run.artifacts.store_bundle(served, run.slug)), networks.crossed
+    try:
+        served, crossed = fitting.result()
+        if crossed is not None:
+            served = _passed(holdout, served, crossed)
+    except TrainingError as error:
+        return _refused(RANKER, error), None
+    return BundleRef(RANKER, run.artifacts.store_bundle(served, run.slug)), crossed
 
 
 def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
@@ -246,14 +227,15 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
     return replace(bundle, config={**bundle.config, "surfaces": passes, "judged": judged})
 
 
-def _seed_network(run: Run, holdout: Holdout) -> Bundle | None:
-    """Return the network of [ranking] mode = "seed", or None with too few data. Then rules rank."""
+def _seed_network(run: Run, snapshot: Snapshot, holdout: Holdout) -> None:
+    """Stage the network of [ranking] mode = "seed" for comparison. With too few data there is none, and rules rank."""
+    if run.settings.ranking.mode == SEED:
+        return
     seed = replace(holdout, settings=seed_settings(holdout.settings))
     try:
-        return _fitted(run, seed, ranking_set(seed).rows(), "honest")
+        _stage(_second_place(run, snapshot, holdout) / _SEED, _fitted(run, seed, ranking_set(seed).rows(), "honest"))
     except TrainingError as error:
         _LOG.info("the rules rank in the source documents' recipe: %s", error)
-        return None
 
 
 def _fitted(run: Run, holdout: Holdout, rows: PairwiseRows, recipe: str) -> Bundle:

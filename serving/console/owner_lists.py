@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from models import registry
@@ -55,7 +56,8 @@ class OwnerLists:
     def similar(self, entity: Entity, id: str, caller: str) -> list[dict[str, Any]]:
         """Return the similar startups or people, as `served`, with names."""
         kind = next(kind for kind in Similar if kind.owner is entity)
-        return self._named(entity, served(self._lists.one(kind, id, caller)))
+        places = served(self._lists.one(kind, id, caller))
+        return _named(places, self._names(entity, places))
 
     def _one(self, surface: Surface, owner: str, record: Panel, caller: str) -> OwnerList:
         answer = self._lists.one(surface, owner, caller)
@@ -64,28 +66,33 @@ class OwnerLists:
             said = asked(lambda: self._insight.said(surface, owner, record.found, EXPLAINED))
         about: Mapping[str, Any] = said.found or {}
         by_id = {place["id"]: said_of(place) for place in about.get("list", ())}
-        places = self._named(surface.item, served(answer)[:SHOWN])
-        told = [p | {"said": by_id.get(p["id"], [])} for p in places]
+        places = served(answer)[:SHOWN]
+        named = _named(places, self._names(surface.item, places))
+        told = [p | {"said": by_id.get(p["id"], [])} for p in named]
         empty = "" if told else answer.reason or why_empty(answer)
-        because = asked(lambda: self._rows(surface, owner, caller))
+        because = asked(lambda: self._rows(surface, owner, record, caller))
         return OwnerList(surface, _facts(answer, about), told, said.trouble, empty, because)
 
-    def _rows(self, surface: Surface, owner: str, caller: str) -> list[dict[str, Any]]:
+    def _rows(self, surface: Surface, owner: str, record: Panel, caller: str) -> list[dict[str, Any]]:
         """Return the first places of each row "because of X"."""
-        rows = self._because.rows(surface, owner, ROWS, caller).rows
-        heads = self._named(surface.item, [{"id": row.item, "kind": row.kind} for row in rows])
+        rows = self._because.rows(surface, owner, ROWS, caller, lambda: record.found).rows
+        heads = [{"id": row.item, "kind": row.kind} for row in rows]
+        shown = [served(row.answer)[:IN_ROW] for row in rows]
+        names = self._names(surface.item, [*heads, *chain.from_iterable(shown)])
         return [
-            head | {"places": self._named(surface.item, served(row.answer)[:IN_ROW])}
-            for head, row in zip(heads, rows, strict=True)
+            head | {"places": _named(places, names)} for head, places in zip(_named(heads, names), shown, strict=True)
         ]
 
-    def _named(self, entity: Entity, places: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add names if PostgreSQL answers: a list is shown without them too."""
+    def _names(self, entity: Entity, places: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """Return names by id if PostgreSQL answers: a list is shown without them too."""
         try:
-            names = self._insight.names(entity, [p["id"] for p in places])
+            return self._insight.names(entity, [p["id"] for p in places])
         except MatchbookError:
-            names = {}
-        return [p | {"name": names.get(p["id"], "")} for p in places]
+            return {}
+
+
+def _named(places: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{**p, "name": names.get(p["id"], "")} for p in places]
 
 
 def served(answer: Answer) -> list[dict[str, Any]]:
