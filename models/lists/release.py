@@ -75,6 +75,10 @@ class Release:
         """Return the kinds of its lists, by code. Older versions stored no similar lists."""
         return tuple(kind for kind in LIST_KINDS if kind.value in self.lists)
 
+    def cap(self, kind: ListKind) -> float:
+        """Return the multiple of its cap on exposure (see models/recommender/exposure.py), 0 for none."""
+        return float(self.shares.get(kind.value, {}).get("exposure", {}).get("multiple", 0.0))
+
     def bundles_at(self, part: int) -> Mapping[str, str]:
         """Return the versions by name when the lists of a part were made."""
         if not self.parts or "bundles" not in self.parts[0]:

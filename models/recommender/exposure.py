@@ -24,14 +24,26 @@ from models.metrics.accuracy import K
 from models.metrics.list_metrics import coverage, gini
 
 
-def cap_of(multiple: float, lists: RankedLists, items: int) -> int:
-    """Return `multiple` times the mean number of top tens per item of the catalogue, rounded up."""
+def caps_of(
+    multiple: float, lists: RankedLists, catalogue: NDArray[np.integer[Any]], events: NDArray[np.integer[Any]]
+) -> NDArray[np.int64]:
+    """Return (rows,) most top tens of each item: `multiple` times its fair share of all places, rounded up.
+
+    The fair share is the mean of the item's share of the catalogue's events and an equal share.
+    catalogue: (m,) item rows; others have no cap. events: (rows,) events before the cutoff.
+    """
     places = int(np.minimum(np.diff(lists.indptr), K).sum())
-    return max(1, int(np.ceil(multiple * places / max(items, 1) - 1e-9)))
+    most = np.full(len(events), places, np.int64)
+    if len(catalogue):
+        count = events[catalogue].astype(np.float64)
+        equal = 1 / len(catalogue)
+        share = (count / count.sum() + equal) / 2 if count.any() else equal
+        most[catalogue] = np.maximum(1, np.ceil(multiple * places * share - 1e-9))
+    return most
 
 
-def apply_cap(lists: RankedLists, most: int) -> RankedLists:
-    """Put each item in at most `most` top tens, where possible.
+def apply_cap(lists: RankedLists, most: NDArray[np.int64]) -> RankedLists:
+    """Put each item in at most `most` (rows,) top tens, where possible.
 
     Lists keep their items, their length, and the order within the top ten and after it. Items that leave the top ten
     follow it directly, with at most the tenth score, so that scores never rise along a list. The order of the lists
@@ -75,9 +87,9 @@ def exposure_stats(parts: Sequence[RankedLists], catalogue: NDArray[np.integer[A
     return {"coverage": round(coverage(shown, len(catalogue)), 6), "gini": told, "most": int(count.max(initial=0))}
 
 
-def places_above_cap(lists: RankedLists, most: int) -> int:
-    """Return the number of top-ten positions above a cap of `most` per item."""
-    return int(np.maximum(np.bincount(lists.item[_top(lists)]) - most, 0).sum())
+def places_above_cap(lists: RankedLists, most: NDArray[np.int64]) -> int:
+    """Return the number of top-ten positions above a cap of `most` (rows,) by item."""
+    return int(np.maximum(np.bincount(lists.item[_top(lists)], minlength=len(most)) - most, 0).sum())
 
 
 def share_moved(lists: RankedLists, before: RankedLists) -> float:
@@ -101,13 +113,13 @@ def _missing(held: NDArray[np.bool_], length: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _asked(
-    item: NDArray[np.int32], score: NDArray[np.float64], length: NDArray[np.int64], most: int
+    item: NDArray[np.int32], score: NDArray[np.float64], length: NDArray[np.int64], most: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return (b, w) bool positions held after all requests, and (items,) owners that hold each item.
 
     item: (b, w), -1 past the end. score: (b, w). Rows are owners, columns are positions.
     """
-    held, load = np.zeros(item.shape, bool), np.zeros(int(item.max()) + 1, np.int64)
+    held, load = np.zeros(item.shape, bool), np.zeros(len(most), np.int64)
     asked = np.zeros(len(item), np.int64)
     columns = np.arange(item.shape[1])
     while True:
@@ -131,7 +143,7 @@ def _refused(
     held: NDArray[np.bool_],
     asked: NDArray[np.int64],
     load: NDArray[np.int64],
-    most: int,
+    most: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows and columns that crowded items refuse: least regret first.
 
@@ -145,7 +157,7 @@ def _refused(
     order = np.lexsort((row, column, -regret, item[row, column]))
     row, column = row[order], column[order]
     wanted = item[row, column]
-    late = np.arange(len(row)) - np.searchsorted(wanted, wanted) >= most
+    late = np.arange(len(row)) - np.searchsorted(wanted, wanted) >= most[wanted]
     return row[late], column[late]
 
 

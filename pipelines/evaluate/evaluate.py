@@ -24,7 +24,7 @@ from models.learned_ranker.fit import fit_learned_ranker
 from models.learned_ranker.scorer import ACTIVITY, LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.ranker import RankerConfig
-from models.recommender.exposure import apply_cap, cap_of
+from models.recommender.exposure import apply_cap, caps_of
 from models.recommender.surface import SurfaceRecommender
 from models.routing import sources_of
 from models.schema import Entity, Method, Surface
@@ -35,6 +35,7 @@ from pipelines.evaluate.figures import (
     calibrated,
     cap_curve,
     changed,
+    choose_cap,
     ensemble_gain,
     evaluated,
     groups,
@@ -61,6 +62,7 @@ from pipelines.report.figure_names import (
     TAUGHT,
 )
 from pipelines.run.run import Run
+from pipelines.score.caps import keep_caps
 from pipelines.score.shards import score_owners
 from pipelines.train.contenders import contenders, listed_by, recipes, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome
@@ -100,7 +102,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     """Evaluate every contender on every surface. Write JSON, Markdown and HTML into the run directory.
 
     Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners",
-    "pairs", "catalogue", "choice", "objective", "objectives", "claims", "calibration", "exposure", "ablation",
+    "pairs", "catalogue", "choice", "objective", "objectives", "claims", "calibration", "cap", "exposure", "ablation",
     "models": see `judged`}}, "similar": see `similar_figures`, …}.
     leave_out: fill "ablation". Raises LeakFound if a model knows anything from its cutoff on.
     """
@@ -133,6 +135,9 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
             "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface},
             "similar": _similar(stage),
         }
+    keep_caps(
+        run, {name: surface["cap"]["multiple"] for name, surface in found["surfaces"].items() if "cap" in surface}
+    )
     run.artifacts.write_json(run.directory / FIGURES, found)
     (run.directory / TABLE).write_text(table(found))
     (run.directory / REPORT).write_text(report(found))
@@ -292,7 +297,8 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     those[SEED_RECIPE] = listed_by(seed_recipe(holdout, surface, stage.seed_network))
     lists |= shown(those, owners, holdout.settings.threads)
     objective = holdout.objectives[surface]
-    served, choice = _capped(full, recipe, choice)
+    cap = _cap(holdout, recipe, serving)
+    served, choice = _capped(full, recipe, cap["multiple"], choice)
     if served is not full:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
@@ -305,7 +311,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     rival = {name: c for name, c in those.items() if name in (best, POPULAR)}
 
     def lists_for(others: Owners) -> dict[str, NDArray[np.int64]]:
-        mine, _ = _capped(score_owners(serving, others), recipe, choice)
+        mine, _ = _capped(score_owners(serving, others), recipe, cap["multiple"], choice)
         return {SERVED: top_tens(mine, recipe.catalogue), **shown(rival, others, holdout.settings.threads)}
 
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
@@ -316,7 +322,8 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
         "objectives": side_by_side(holdout, recipe, owners, {m: lists[m] for m in (SERVED, *rival)}, lists_for),
         "claims": told,
         "calibration": calibrated(served, recipe.catalogue, outcome),
-        "exposure": cap_curve(full, recipe.catalogue, outcome),
+        "cap": cap,
+        "exposure": cap_curve(full, recipe, outcome),
         "ablation": ablations(holdout, surface, lessons, owners, outcome) if lessons else {},
         "models": models,
     }
@@ -352,14 +359,22 @@ def side_by_side(
     return found
 
 
+def _cap(holdout: Holdout, recipe: SurfaceRecommender, serving: SurfaceRecommender) -> dict[str, Any]:
+    """Return the cap of a surface: of the setting, or chosen by the training owners (see `choose_cap`)."""
+    given = recipe.settings.lists.exposure_cap
+    if given >= 0:
+        return {"multiple": given}
+    owners, outcome = holdout.owners(recipe, teaching=True)
+    return choose_cap(score_owners(serving, owners), recipe, outcome)
+
+
 def _capped(
-    full: RankedLists, recipe: SurfaceRecommender, choice: dict[str, str]
+    full: RankedLists, recipe: SurfaceRecommender, multiple: float, choice: dict[str, str]
 ) -> tuple[RankedLists, dict[str, str]]:
-    multiple = recipe.settings.lists.exposure_cap
     if not multiple:
         return full, choice
-    served = apply_cap(full, cap_of(multiple, full, len(recipe.catalogue)))
-    shares = f"no item in more than {multiple:g} times its share of top tens"
+    served = apply_cap(full, caps_of(multiple, full, recipe.catalogue, recipe.items.count))
+    shares = f"no item in more than {multiple:g} times its fair share of top tens"
     return served, {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
 
 

@@ -15,7 +15,7 @@ from models.data.entities import UNKNOWN_TIME
 from models.data.interactions import DAY_US, Interactions
 from models.lists.ranked_lists import RankedLists
 from models.metrics.list_metrics import ItemFacts
-from models.recommender.exposure import apply_cap, cap_of, exposure_stats, places_above_cap, share_moved
+from models.recommender.exposure import apply_cap, caps_of, exposure_stats, places_above_cap, share_moved
 from models.recommender.surface import SurfaceRecommender
 from models.routing import route
 from models.schema import Entity, Segment
@@ -137,28 +137,48 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return plain(defined.mean()) if len(defined) else None
 
 
-#: Multiples of the mean exposure ([lists] exposure_cap).
-CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
+#: Multiples of an item's fair share ([lists] exposure_cap).
+CAPS = (20.0, 10.0, 7.0, 5.0, 4.0, 2.0)
+#: Those that a build may choose, the strictest last, and the fewest owners for a choice.
+CHOICES, ENOUGH = (10.0, 7.0, 5.0, 4.0), 100
 
 
-def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, Any]]:
+def choose_cap(lists: RankedLists, recipe: SurfaceRecommender, outcome: Outcome) -> dict[str, Any]:
+    """Choose the strictest of CHOICES that does not lower mean NDCG@10: more items are shown at no cost.
+
+    Returns "multiple" (0: no cap), "owners", and "difference": to no cap by multiple.
+    lists: of training owners, at full depth. outcome: same owners, over the recipe's catalogue.
+    """
+    if len(lists) < ENOUGH:
+        return {"multiple": 0.0, "owners": len(lists), "difference": {}}
+    before, difference = _ndcg(lists, recipe.catalogue, outcome), dict[float, float]()
+    for multiple in CHOICES:
+        found = apply_cap(lists, caps_of(multiple, lists, recipe.catalogue, recipe.items.count))
+        difference[multiple] = float((_ndcg(found, recipe.catalogue, outcome) - before).mean())
+    free = [multiple for multiple, gain in difference.items() if gain >= 0]
+    told = {f"{multiple:g}": round(gain, 6) for multiple, gain in difference.items()}
+    return {"multiple": min(free, default=0.0), "owners": len(lists), "difference": told}
+
+
+def cap_curve(lists: RankedLists, recipe: SurfaceRecommender, outcome: Outcome) -> list[dict[str, Any]]:
     """Return one row without a cap and one for each of CAPS.
 
     Keys: "multiple" (0: no cap), "most" places of an item, places "above" the cap for lack of candidates, "moved",
     "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
-    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: same owners, over the catalogue.
+    lists: at full depth. outcome: same owners, over the recipe's catalogue.
     """
+    catalogue = recipe.catalogue
     before = _ndcg(lists, catalogue, outcome)
     rows: list[dict[str, Any]] = []
     for multiple in (0.0, *CAPS):
-        most = cap_of(multiple, lists, len(catalogue)) if multiple else 0
+        most = caps_of(multiple, lists, catalogue, recipe.items.count)
         found = apply_cap(lists, most) if multiple else lists
         ndcg, spread = _ndcg(found, catalogue, outcome), exposure_stats([found], catalogue)
         difference = metrics.paired_difference(ndcg, before)
         rows.append(
             {
                 "multiple": multiple,
-                "most": most or spread["most"],
+                "most": spread["most"],
                 "above": places_above_cap(found, most) if multiple else 0,
                 "moved": share_moved(found, lists),
                 "ndcg": round(float(ndcg.mean()), 6),

@@ -22,7 +22,7 @@ from models.catalogue.catalogue import CATALOGUE
 from models.data.batch import Owners
 from models.metrics.accuracy import K, ndcg_of, places
 from models.metrics.intervals import paired_difference
-from models.recommender.exposure import apply_cap, cap_of
+from models.recommender.exposure import apply_cap, caps_of
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
 from models.settings.settings import Settings
@@ -83,7 +83,7 @@ def _ndcg(
     """Return NDCG of the lists as served. catalogue: (m,) item rows of the outcome."""
     lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
     if multiple:
-        lists = apply_cap(lists, cap_of(multiple, lists, len(recipe.catalogue)))
+        lists = apply_cap(lists, caps_of(multiple, lists, recipe.catalogue, recipe.items.count))
     return ndcg_of(top_tens(lists, catalogue), outcome.relevant)
 
 

@@ -182,7 +182,7 @@ class Insight:
         return f"they have met since the build: {EventType.of_code(code)} on {instant(at_us)}"
 
     def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender) -> str:
-        if recipe.settings.lists.exposure_cap and about["rank"] <= 10:
+        if self._lists.releases.held.release.cap(recipe.surface) and about["rank"] <= 10:
             return f"capped: it would be at place {about['rank']}, but it is in enough lists already"
         return (
             f"not in the stored list, which ends at the cutoff; with the events since then it would be at place "

@@ -8,15 +8,18 @@ from random import Random
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import maximum_flow
 
 from models.data.batch import indptr_of
 from models.lists.ranked_lists import RankedLists
 from models.metrics.accuracy import K
-from models.recommender.exposure import apply_cap, cap_of, exposure_stats, share_moved
+from models.recommender.exposure import apply_cap, caps_of, exposure_stats, share_moved
 
 ITEMS = 24
+Caps = NDArray[np.int64]
+ONCE = np.ones(ITEMS, np.int64)
 
 
 def lists_of(rows: list[list[tuple[int, float]]]) -> RankedLists:
@@ -47,8 +50,8 @@ def load(lists: RankedLists) -> np.ndarray:
 
 
 @st.composite
-def batches(draw: st.DrawFn) -> tuple[RankedLists, int]:
-    """Draw a few owners with lists of any length over few items, many with equal scores, and a cap."""
+def batches(draw: st.DrawFn) -> tuple[RankedLists, Caps]:
+    """Draw a few owners with lists of any length over few items, many with equal scores, and a cap of each item."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     rows = []
     for _ in range(draw(st.integers(0, 8))):
@@ -56,31 +59,32 @@ def batches(draw: st.DrawFn) -> tuple[RankedLists, int]:
         likes = rng.random(ITEMS) + np.linspace(draw(st.integers(0, 2)), 0, ITEMS)
         score = np.sort(np.round(rng.random(n), draw(st.integers(0, 3))))[::-1]
         rows.append(list(zip(np.argsort(-likes)[:n].tolist(), score.tolist(), strict=True)))
-    return lists_of(rows), draw(st.integers(1, 9))
+    low, high = draw(st.integers(1, 9)), draw(st.integers(0, 9))
+    return lists_of(rows), rng.integers(low, low + high + 1, ITEMS)
 
 
-def excess(lists: RankedLists, most: int) -> int:
+def excess(lists: RankedLists, most: Caps) -> int:
     """Return the least possible number of places above the cap, by a maximum flow over all lists."""
     n, length = len(lists), np.diff(lists.indptr)
     owner = np.repeat(np.arange(n), length)
     start, end, wanted = n + ITEMS, n + ITEMS + 1, np.minimum(length, K)
     tail = np.concatenate([np.full(n, start), owner, n + np.arange(ITEMS)])
     head = np.concatenate([np.arange(n), n + lists.item, np.full(ITEMS, end)])
-    width = np.concatenate([wanted, np.ones(len(owner)), np.full(ITEMS, most)]).astype(np.int32)
+    width = np.concatenate([wanted, np.ones(len(owner)), most]).astype(np.int32)
     graph = sparse.csr_matrix((width, (tail, head)), shape=(end + 1, end + 1))
     return int(wanted.sum()) - int(maximum_flow(graph, start, end).flow_value)
 
 
 @settings(deadline=None, max_examples=300)
 @given(batches())
-def test_the_cap_holds_wherever_the_lists_let_it_hold(batch: tuple[RankedLists, int]) -> None:
+def test_the_cap_holds_wherever_the_lists_let_it_hold(batch: tuple[RankedLists, Caps]) -> None:
     lists, most = batch
     assert np.maximum(load(apply_cap(lists, most)) - most, 0).sum() == excess(lists, most)
 
 
 @settings(deadline=None, max_examples=200)
 @given(batches())
-def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[RankedLists, int]) -> None:
+def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[RankedLists, Caps]) -> None:
     lists, most = batch
     found = apply_cap(lists, most)
     for i in range(len(lists)):
@@ -95,19 +99,19 @@ def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[Ran
 
 @settings(deadline=None, max_examples=200)
 @given(batches())
-def test_no_owner_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> None:
+def test_no_owner_loses_an_item_without_need(batch: tuple[RankedLists, Caps]) -> None:
     """An item that left a top ten is at its cap."""
     lists, most = batch
     found = apply_cap(lists, most)
     count = load(found)
     for before, after in zip(tops(lists), tops(found), strict=True):
-        assert all(count[item] >= most for item in before - after)
+        assert all(count[item] >= most[item] for item in before - after)
 
 
 @settings(deadline=None, max_examples=100)
 @given(batches(), st.randoms(use_true_random=False))
 def test_neither_the_order_of_the_lists_nor_the_shards_make_a_difference(
-    batch: tuple[RankedLists, int], random: Random
+    batch: tuple[RankedLists, Caps], random: Random
 ) -> None:
     lists, most = batch
     found = apply_cap(lists, most)
@@ -133,7 +137,7 @@ def test_by_hand_two_owners_and_one_item() -> None:
     """Item 0 may be shown once. Owner 0 would fall from 0.9 to 0.1, owner 1 to 0.5, so owner 1 loses it."""
     first = [(0, 0.9), *((i, 0.7) for i in range(1, 10)), (20, 0.1)]
     other = [(0, 0.9), *((i, 0.7) for i in range(10, 19)), (21, 0.5), (22, 0.4)]
-    found = apply_cap(lists_of([first, other]), 1)
+    found = apply_cap(lists_of([first, other]), ONCE)
 
     assert found.item[found.row(0)].tolist() == [0, *range(1, 10), 20]
     assert found.item[found.row(1)].tolist() == [*range(10, 19), 21, 0, 22]  # moved to the place after the tenth
@@ -150,14 +154,23 @@ def test_by_hand_an_exchange_makes_room() -> None:
     """Owner 1 has ten candidates, all used by owner 0, who has others. Owner 0 loses all ten."""
     short = [(i, 0.5) for i in range(10)]
     long = [*((i, 0.9) for i in range(10)), *((i, 0.1) for i in range(10, 20))]
-    found = apply_cap(lists_of([long, short]), 1)
+    found = apply_cap(lists_of([long, short]), ONCE)
 
     assert tops(found) == [set(range(10, 20)), set(range(10))]
 
 
 def test_the_cap_in_places() -> None:
-    """Five times the mean: 3 lists of ten over 20 items are 1.5 places per item, so the cap is 8."""
-    rows = lists_of([[(i, 0.5) for i in range(12)]] * 3)
+    """3 lists of ten are 30 places. Item 3 has half of the events of 20 items: its fair share is 27.5%, 8.25 places.
 
-    assert [cap_of(x, rows, 20) for x in (5, 2, 1, 0.1)] == [8, 3, 2, 1]
-    assert apply_cap(rows, 3) is rows and apply_cap(lists_of([]), 1).item.tolist() == []
+    Items without events have 0.75 places, the other 10 events give items 0 and 1 a fair share of 4.5 places each.
+    """
+    rows, catalogue = lists_of([[(i, 0.5) for i in range(12)]] * 3), np.arange(20)
+    events = np.zeros(ITEMS, np.int64)
+    events[[0, 1, 3, 22]] = 5, 5, 10, 99  # item 22 is not in the catalogue
+
+    for multiple, expected in ((1, [5, 5, 1, 9]), (2, [9, 9, 2, 17]), (0.1, [1, 1, 1, 1])):
+        most = caps_of(multiple, rows, catalogue, events)
+        assert most[:4].tolist() == expected and most[22] == 30
+    assert caps_of(2, rows, catalogue, np.zeros(ITEMS, np.int64))[:20].tolist() == [3] * 20
+    assert caps_of(2, rows, np.arange(0), events).tolist() == [30] * ITEMS
+    assert apply_cap(rows, 3 * ONCE) is rows and apply_cap(lists_of([]), ONCE).item.tolist() == []

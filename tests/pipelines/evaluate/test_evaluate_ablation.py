@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from models import metrics
 from models.data.bundle import Bundle
@@ -14,11 +15,12 @@ from models.ensemble import EnsembleConfig
 from models.errors import LeakFound
 from models.learned_ranker.fit import RankerRows
 from models.lists.ranked_lists import RankedLists
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.evaluate import evaluate
 from pipelines.evaluate.evaluate import ablations, ingredients
-from pipelines.evaluate.figures import CAPS, calibrated, cap_curve, top_tens
+from pipelines.evaluate.figures import CAPS, CHOICES, calibrated, cap_curve, choose_cap, top_tens
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.report.figure_names import ACCURACY
@@ -29,18 +31,19 @@ from pipelines.train_ranker.samples import RankerSamples, samples_until
 from tests.marketplace.samples import MEETINGS, events_at
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
+Judged = tuple[RankedLists, SurfaceRecommender, Outcome]
 
 
 @pytest.fixture(scope="module")
-def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
+def judged(holdout: Holdout) -> Judged:
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.owners(recipe, teaching=False)
-    return score_owners(recipe, owners), recipe.catalogue, outcome
+    return score_owners(recipe, owners), recipe, outcome
 
 
-def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
-    lists, catalogue, outcome = judged
-    rows = cap_curve(lists, catalogue, outcome)
+def test_costs_and_gains_of_caps_match_the_metrics(judged: Judged) -> None:
+    lists, recipe, outcome = judged
+    rows, catalogue = cap_curve(*judged), recipe.catalogue
     ndcg = metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)
     assert [r["multiple"] for r in rows] == [0.0, *CAPS]
     plain, tightest = rows[0], rows[-1]
@@ -54,8 +57,25 @@ def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np
         assert row["ndcg"] - plain["ndcg"] == pytest.approx(row["against_uncapped"]["mean"], abs=2e-6)
 
 
-def test_calibration_counts_every_place_once(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
-    lists, catalogue, outcome = judged
+def test_the_strictest_cap_that_costs_nothing_is_chosen(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, recipe, outcome = judged
+    assert choose_cap(lists, recipe, outcome) == {"multiple": 0.0, "owners": len(lists), "difference": {}}, "too few"
+    monkeypatch.setattr("pipelines.evaluate.figures.ENOUGH", 1)
+    told = choose_cap(lists, recipe, outcome)
+    curve = {f"{r['multiple']:g}": r["against_uncapped"]["mean"] for r in cap_curve(*judged)}
+    assert told["difference"] == {f"{m:g}": pytest.approx(curve[f"{m:g}"], abs=2e-6) for m in CHOICES}
+    assert told["multiple"] == min((m for m in CHOICES if told["difference"][f"{m:g}"] >= 0), default=0.0)
+
+    worse = sparse.csr_matrix(outcome.relevant.shape, dtype=np.float32).tolil()
+    for row, top in enumerate(top_tens(lists, recipe.catalogue)):
+        worse[row, top[top >= 0]] = 1  # whatever is shown is a success, so that every move costs
+    told = choose_cap(lists, recipe, replace(outcome, relevant=worse.tocsr()))
+    assert told["multiple"] == (0.0 if min(told["difference"].values()) < 0 else min(CHOICES))
+    assert max(told["difference"].values()) <= 0
+
+
+def test_calibration_counts_every_place_once(judged: Judged) -> None:
+    lists, catalogue, outcome = judged[0], judged[1].catalogue, judged[2]
     bins = calibrated(lists, catalogue, outcome)
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     assert sum(b["count"] for b in bins) == np.minimum(np.diff(lists.indptr), 10).sum()
@@ -122,7 +142,7 @@ def test_training_data_after_the_cutoff_is_a_leak(holdout: Holdout) -> None:
         check_labels("ranker", samples_until(lessons, cut + 9, MEETINGS).newest_us, cut)
 
 
-def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_the_page_shows_caps_blend_and_gains(judged: Judged) -> None:
     told = {"mean": 0.1, "low": None, "high": None}
     group = {"owners": 3, **dict.fromkeys(ACCURACY, told), "coverage": 0.5, "gini": 0.4}
     surface = {
