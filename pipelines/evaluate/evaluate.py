@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models import metrics
 from models.catalogue.catalogue import CATALOGUE, entities_of
@@ -24,7 +25,6 @@ from models.learned_ranker.fit import fit_learned_ranker
 from models.learned_ranker.scorer import ACTIVITY, LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.ranker import RankerConfig
-from models.recommender.exposure import apply_cap, caps_of
 from models.recommender.surface import SurfaceRecommender
 from models.routing import sources_of
 from models.schema import Entity, Method, Surface
@@ -62,7 +62,7 @@ from pipelines.report.figure_names import (
     TAUGHT,
 )
 from pipelines.run.run import Run
-from pipelines.score.caps import keep_caps
+from pipelines.score.caps import capped, keep_caps, resolved
 from pipelines.score.shards import score_owners
 from pipelines.train.contenders import contenders, listed_by, recipes, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome
@@ -135,9 +135,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
             "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface},
             "similar": _similar(stage),
         }
-    keep_caps(
-        run, {name: surface["cap"]["multiple"] for name, surface in found["surfaces"].items() if "cap" in surface}
-    )
+    keep_caps(run, {name: surface["cap"] for name, surface in found["surfaces"].items() if "cap" in surface})
     run.artifacts.write_json(run.directory / FIGURES, found)
     (run.directory / TABLE).write_text(table(found))
     (run.directory / REPORT).write_text(report(found))
@@ -297,10 +295,17 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     those[SEED_RECIPE] = listed_by(seed_recipe(holdout, surface, stage.seed_network))
     lists |= shown(those, owners, holdout.settings.threads)
     objective = holdout.objectives[surface]
-    cap = _cap(holdout, recipe, serving)
-    served, choice = _capped(full, recipe, cap["multiple"], choice)
-    if served is not full:
+    taught, their = holdout.owners(recipe, teaching=True)
+    beside = score_owners(serving, taught)
+    curve = cap_curve(
+        RankedLists.concat([full, beside]), recipe, sparse.vstack([outcome.relevant, their.relevant], "csr")
+    )
+    multiple = resolved(recipe.settings.lists.exposure_cap, choose_cap(curve))
+    served = capped(recipe, multiple, full, beside)
+    if multiple:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
+        shares = f"no item in more than {multiple:g} times its fair share of top tens"
+        choice = {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))
@@ -311,7 +316,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     rival = {name: c for name, c in those.items() if name in (best, POPULAR)}
 
     def lists_for(others: Owners) -> dict[str, NDArray[np.int64]]:
-        mine, _ = _capped(score_owners(serving, others), recipe, cap["multiple"], choice)
+        mine = capped(recipe, multiple, score_owners(serving, others), beside)
         return {SERVED: top_tens(mine, recipe.catalogue), **shown(rival, others, holdout.settings.threads)}
 
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
@@ -322,8 +327,8 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
         "objectives": side_by_side(holdout, recipe, owners, {m: lists[m] for m in (SERVED, *rival)}, lists_for),
         "claims": told,
         "calibration": calibrated(served, recipe.catalogue, outcome),
-        "cap": cap,
-        "exposure": cap_curve(full, recipe, outcome),
+        "cap": multiple,
+        "exposure": curve,
         "ablation": ablations(holdout, surface, lessons, owners, outcome) if lessons else {},
         "models": models,
     }
@@ -357,25 +362,6 @@ def side_by_side(
             "ndcg": {m: {k: plain(v) for k, v in s.items()} for m, s in metrics.summary(ndcg).items()},
         }
     return found
-
-
-def _cap(holdout: Holdout, recipe: SurfaceRecommender, serving: SurfaceRecommender) -> dict[str, Any]:
-    """Return the cap of a surface: of the setting, or chosen by the training owners (see `choose_cap`)."""
-    given = recipe.settings.lists.exposure_cap
-    if given >= 0:
-        return {"multiple": given}
-    owners, outcome = holdout.owners(recipe, teaching=True)
-    return choose_cap(score_owners(serving, owners), recipe, outcome)
-
-
-def _capped(
-    full: RankedLists, recipe: SurfaceRecommender, multiple: float, choice: dict[str, str]
-) -> tuple[RankedLists, dict[str, str]]:
-    if not multiple:
-        return full, choice
-    served = apply_cap(full, caps_of(multiple, full, recipe.catalogue, recipe.items.count))
-    shares = f"no item in more than {multiple:g} times its fair share of top tens"
-    return served, {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
 
 
 def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models import metrics
 from models.data.batch import Owners
@@ -137,52 +138,48 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return plain(defined.mean()) if len(defined) else None
 
 
-#: Multiples of an item's fair share ([lists] exposure_cap).
-CAPS = (20.0, 10.0, 7.0, 5.0, 4.0, 2.0)
-#: Those that a build may choose, the strictest last, and the fewest owners for a choice.
-CHOICES, ENOUGH = (10.0, 7.0, 5.0, 4.0), 100
+#: Multiples of an item's fair share ([lists] exposure_cap), the strictest last, and the fewest owners for a choice.
+CAPS, ENOUGH = (20.0, 14.0, 10.0, 7.0, 5.0, 4.0), 100
 
 
-def choose_cap(lists: RankedLists, recipe: SurfaceRecommender, outcome: Outcome) -> dict[str, Any]:
-    """Choose the strictest of CHOICES that does not lower mean NDCG@10: more items are shown at no cost.
+def choose_cap(curve: Sequence[Mapping[str, Any]]) -> float:
+    """Return the strictest cap of a curve before the first that clearly costs NDCG@10, 0 for none.
 
-    Returns "multiple" (0: no cap), "owners", and "difference": to no cap by multiple.
-    lists: of training owners, at full depth. outcome: same owners, over the recipe's catalogue.
+    The mean difference to no cap may be below 0 by half of its standard error, an eighth of the interval.
     """
-    if len(lists) < ENOUGH:
-        return {"multiple": 0.0, "owners": len(lists), "difference": {}}
-    before, difference = _ndcg(lists, recipe.catalogue, outcome), dict[float, float]()
-    for multiple in CHOICES:
-        found = apply_cap(lists, caps_of(multiple, lists, recipe.catalogue, recipe.items.count))
-        difference[multiple] = float((_ndcg(found, recipe.catalogue, outcome) - before).mean())
-    free = [multiple for multiple, gain in difference.items() if gain >= 0]
-    told = {f"{multiple:g}": round(gain, 6) for multiple, gain in difference.items()}
-    return {"multiple": min(free, default=0.0), "owners": len(lists), "difference": told}
+    chosen = 0.0
+    for row in curve[1:]:
+        cost = row["against_uncapped"]
+        if row["owners"] < ENOUGH or cost["mean"] < -(cost["high"] - cost["low"]) / 8:
+            break
+        chosen = row["multiple"]
+    return chosen
 
 
-def cap_curve(lists: RankedLists, recipe: SurfaceRecommender, outcome: Outcome) -> list[dict[str, Any]]:
+def cap_curve(lists: RankedLists, recipe: SurfaceRecommender, relevant: sparse.csr_matrix) -> list[dict[str, Any]]:
     """Return one row without a cap and one for each of CAPS.
 
-    Keys: "multiple" (0: no cap), "most" places of an item, places "above" the cap for lack of candidates, "moved",
-    "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
-    lists: at full depth. outcome: same owners, over the recipe's catalogue.
+    Keys: "multiple" (0: no cap), "owners" with events, "most" places of an item, places "above" the cap for lack of
+    candidates, "moved", "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
+    lists: at full depth. relevant: (lists, catalogue positions), see `Outcome`.
     """
-    catalogue = recipe.catalogue
-    before = _ndcg(lists, catalogue, outcome)
+    catalogue, known = recipe.catalogue, lists.count > 0
+    before = metrics.ndcg_of(top_tens(lists, catalogue), relevant)
     rows: list[dict[str, Any]] = []
     for multiple in (0.0, *CAPS):
         most = caps_of(multiple, lists, catalogue, recipe.items.count)
         found = apply_cap(lists, most) if multiple else lists
-        ndcg, spread = _ndcg(found, catalogue, outcome), exposure_stats([found], catalogue)
-        difference = metrics.paired_difference(ndcg, before)
+        ndcg, spread = metrics.ndcg_of(top_tens(found, catalogue), relevant), exposure_stats([found], catalogue)
+        difference = metrics.paired_difference(ndcg[known], before[known])
         rows.append(
             {
                 "multiple": multiple,
+                "owners": int(known.sum()),
                 "most": spread["most"],
                 "above": places_above_cap(found, most) if multiple else 0,
                 "moved": share_moved(found, lists),
-                "ndcg": round(float(ndcg.mean()), 6),
-                "against_uncapped": {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()},
+                "ndcg": plain(ndcg[known].mean()) if known.any() else None,
+                "against_uncapped": {k: plain(v) for k, v in difference.items()},
                 "coverage": spread["coverage"],
                 "gini": spread["gini"],
             }
@@ -202,7 +199,3 @@ def calibrated(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcom
     owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))
     top = place < metrics.K
     return metrics.reliability(lists.score[top], hits[owner[top], place[top]].astype(bool))
-
-
-def _ndcg(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> NDArray[np.float64]:
-    return metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)

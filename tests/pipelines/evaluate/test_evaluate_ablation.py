@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from models import metrics
 from models.data.bundle import Bundle
@@ -20,7 +19,7 @@ from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.evaluate import evaluate
 from pipelines.evaluate.evaluate import ablations, ingredients
-from pipelines.evaluate.figures import CAPS, CHOICES, calibrated, cap_curve, choose_cap, top_tens
+from pipelines.evaluate.figures import CAPS, ENOUGH, calibrated, cap_curve, choose_cap, top_tens
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.report.figure_names import ACCURACY
@@ -43,35 +42,30 @@ def judged(holdout: Holdout) -> Judged:
 
 def test_costs_and_gains_of_caps_match_the_metrics(judged: Judged) -> None:
     lists, recipe, outcome = judged
-    rows, catalogue = cap_curve(*judged), recipe.catalogue
-    ndcg = metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)
+    rows, catalogue = cap_curve(lists, recipe, outcome.relevant), recipe.catalogue
+    known = np.flatnonzero(lists.count > 0)
+    ndcg = metrics.ndcg_of(top_tens(lists.take(known), catalogue), outcome.relevant[known])
     assert [r["multiple"] for r in rows] == [0.0, *CAPS]
     plain, tightest = rows[0], rows[-1]
-    assert plain["ndcg"] == pytest.approx(ndcg.mean(), abs=1e-6) and plain["moved"] == plain["above"] == 0
-    assert plain["against_uncapped"] == {"mean": 0, "low": 0, "high": 0}
-    whole = metrics.as_a_whole(top_tens(lists, catalogue), len(catalogue))
-    assert plain["coverage"] == pytest.approx(whole["coverage"], abs=1e-6)
-    assert plain["gini"] == pytest.approx(whole["gini"], abs=1e-6)
-    assert tightest["gini"] < plain["gini"] and tightest["coverage"] >= plain["coverage"] and tightest["moved"] > 0
+    assert plain["ndcg"] == pytest.approx(ndcg.mean(), abs=1e-6) and plain["against_uncapped"]["mean"] == 0
+    assert plain["moved"] == plain["above"] == 0 < len(known) == plain["owners"]
+    assert tightest["most"] <= plain["most"] and tightest["coverage"] >= plain["coverage"]
+    assert tightest["gini"] <= plain["gini"]
     for row in rows[1:]:
-        assert row["ndcg"] - plain["ndcg"] == pytest.approx(row["against_uncapped"]["mean"], abs=2e-6)
+        told = row["against_uncapped"]
+        assert told["low"] <= told["mean"] <= told["high"]
+        assert row["ndcg"] - plain["ndcg"] == pytest.approx(told["mean"], abs=2e-6)
 
 
-def test_the_strictest_cap_that_costs_nothing_is_chosen(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
-    lists, recipe, outcome = judged
-    assert choose_cap(lists, recipe, outcome) == {"multiple": 0.0, "owners": len(lists), "difference": {}}, "too few"
-    monkeypatch.setattr("pipelines.evaluate.figures.ENOUGH", 1)
-    told = choose_cap(lists, recipe, outcome)
-    curve = {f"{r['multiple']:g}": r["against_uncapped"]["mean"] for r in cap_curve(*judged)}
-    assert told["difference"] == {f"{m:g}": pytest.approx(curve[f"{m:g}"], abs=2e-6) for m in CHOICES}
-    assert told["multiple"] == min((m for m in CHOICES if told["difference"][f"{m:g}"] >= 0), default=0.0)
+def test_the_strictest_cap_before_the_first_that_costs_is_chosen() -> None:
+    def row(multiple: float, mean: float, owners: int = ENOUGH) -> dict[str, Any]:
+        cost = {"mean": mean, "low": mean - 0.04, "high": mean + 0.04}
+        return {"multiple": multiple, "owners": owners, "against_uncapped": cost}
 
-    worse = sparse.csr_matrix(outcome.relevant.shape, dtype=np.float32).tolil()
-    for row, top in enumerate(top_tens(lists, recipe.catalogue)):
-        worse[row, top[top >= 0]] = 1  # whatever is shown is a success, so that every move costs
-    told = choose_cap(lists, recipe, replace(outcome, relevant=worse.tocsr()))
-    assert told["multiple"] == (0.0 if min(told["difference"].values()) < 0 else min(CHOICES))
-    assert max(told["difference"].values()) <= 0
+    assert choose_cap([row(0, 0), row(9, 0.01), row(8, -0.009), row(7, -0.011), row(6, 0.01)]) == 8
+    assert choose_cap([row(0, 0), row(9, -0.011), row(8, 0.01)]) == 0
+    assert choose_cap([row(0, 0), row(9, 0.01, ENOUGH - 1)]) == 0
+    assert choose_cap([row(0, 0), row(9, 0.0), row(8, 0.0)]) == 8
 
 
 def test_calibration_counts_every_place_once(judged: Judged) -> None:
@@ -150,7 +144,7 @@ def test_the_page_shows_caps_blend_and_gains(judged: Judged) -> None:
         "pairs": 9,
         "catalogue": 20,
         "models": {"served": {"overall": group}},
-        "exposure": cap_curve(*judged),
+        "exposure": cap_curve(judged[0], judged[1], judged[2].relevant),
     }
     page = report(
         {
