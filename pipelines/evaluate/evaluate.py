@@ -51,6 +51,7 @@ from pipelines.report.evaluation import report, success
 from pipelines.report.figure_names import (
     ACCURACY,
     CAPPED,
+    MEAN,
     POPULAR,
     RANKED,
     ROUTE,
@@ -174,7 +175,8 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
         small = stage.holdout.bundles[STACKED].config["surfaces"].get(surface.value, {})
     network = ranker is not None and surface.value in ranker.config.get("surfaces", [surface.value])
     if small and (kind == "stacked" or (kind == "auto" and small["serves"] and not network)):
-        return {"serves": STACK, "reason": str(small.get("reason", "[ranker] kind asks for it"))}
+        serves = MEAN if small.get("mean") and judged else STACK
+        return {"serves": serves, "reason": str(small.get("reason", "[ranker] kind asks for it"))}
     if ranker is None:
         return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
     if kind == "mlp":
@@ -309,7 +311,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))
-    ranked = (ROUTE, RULES, RANKED, STACK, TAUGHT, CAPPED)
+    ranked = (ROUTE, RULES, RANKED, STACK, MEAN, TAUGHT, CAPPED)
     sources = tuple(s.name for s in recipe.scorers)
     told = claims(each, masks, surface, holdout.settings.routing.founder_ensemble, sources)
     best = told["chain"]["overall"]["best_member"] if "chain" in told else POPULAR
