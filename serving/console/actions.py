@@ -21,7 +21,7 @@ from serving.clients.postgres import Database
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
 from serving.console.panel import asked
-from serving.console.stored import Known, StoredReleases
+from serving.console.stored import StoredReleases
 from serving.http.requests import read_id
 from serving.lists import OPEN
 
@@ -58,7 +58,8 @@ def _list(pages: Blueprint, parts: Actions) -> None:
     def actions() -> str:
         recent = asked(lambda: _recent(airflow))
         questions = asked(airflow.questions)
-        return render_template("actions.html", recent=recent, questions=questions, known=airflow.known)
+        around = asked(parts.stored.around)
+        return render_template("actions.html", recent=recent, questions=questions, known=airflow.known, around=around)
 
     @pages.get("/actions/runs/<dag>/<path:run_id>")
     def run(dag: str, run_id: str) -> str:
@@ -82,16 +83,15 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
             if release.state == "live":
                 raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
             return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True})
-        return render_template("promote.html", r=release, live=_live(parts.stored), back=False)
+        return render_template("promote.html", r=release, around=parts.stored.around(), back=False)
 
     @pages.route("/actions/rollback", methods=["GET", "POST"])
     def rollback() -> Response | str:
-        before = parts.stored.history()
+        around = parts.stored.around()
         if request.method == "POST":
-            _check_unchanged(before[0] if before else "")
+            _check_unchanged(around.back.id if around.back else "")
             return _started(parts.airflow, PROMOTE, {"release": "previous"})
-        release = parts.stored.one(before[0]) if before else None
-        return render_template("promote.html", r=release, live=_live(parts.stored), back=True)
+        return render_template("promote.html", r=around.back, around=around, back=True)
 
 
 def _build(pages: Blueprint, parts: Actions) -> None:
@@ -100,8 +100,8 @@ def _build(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             return _started(parts.airflow, BUILD_DAG, _build_options(request.form))
         last = asked(lambda: max(summaries(parts.cache), key=lambda b: b["generated_at"], default=None))
-        live = asked(lambda: _live(parts.stored))
-        return render_template("build.html", last=last.found, live=live.found)
+        around = asked(parts.stored.around).found
+        return render_template("build.html", last=last.found, live=around.live if around else None)
 
     @pages.get("/builds/<directory>")
     def build_run(directory: str) -> Response:
@@ -157,12 +157,8 @@ def _to_run(dag: str, run_id: str) -> Response:
 
 
 def _by() -> str:
-    """Return who confirmed, for the note of the run."""
-    return "from the console, by key " + g.caller if g.caller != OPEN else "from the console, which asks for no key"
-
-
-def _live(stored: StoredReleases) -> Known | None:
-    return next((r for r in stored.all() if r.state == "live"), None)
+    """Return who confirmed, for the note of the run. Airflow adds the user of the console."""
+    return "by key " + g.caller if g.caller != OPEN else "without a key"
 
 
 def _check_unchanged(release: str) -> None:

@@ -6,26 +6,27 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
-
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two largest units, such as "3 h 12 min"."""
-    whole = int(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min"
-    if whole < DAY_S:
-        minutes = whole % HOUR_S // MINUTE_S
-        return f"{whole // HOUR_S} h" + (f" {minutes} min" if minutes else "")
-    hours = whole % DAY_S // HOUR_S
-    return f"{whole // DAY_S} d" + (f" {hours} h" if hours else "")
+    """Return a duration in its two largest units, such as "3 h 12 min" or "1 min 52 s"."""
+    left, parts = round(seconds), list[str]()
+    for name, unit in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, unit)
+        if (number and len(parts) < 2) or (name == "s" and not parts):
+            parts.append(f"{number} {name}")
+        elif parts:
+            break
+    return " ".join(parts)
 
 
 def age(instant: str) -> str:
     """Return the time since an ISO 8601 instant."""
     return duration(max(0.0, (datetime.now(UTC) - _parsed(instant)).total_seconds()))
+
+
+def gap(instant: str, other: str) -> str:
+    """Return the time between two ISO 8601 instants."""
+    return duration(abs((_parsed(instant) - _parsed(other)).total_seconds()))
 
 
 def when(instant: str) -> str:

@@ -17,6 +17,7 @@ from serving.clients.redis import MINUTE_S, PAGE, Cache
 from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, linked, progress, summaries, verdict
 from serving.console.charts import chart, line
 from serving.console.panel import Panel, asked
+from serving.console.stored import StoredReleases
 from serving.console.traffic import traffic
 from serving.counters import collected
 from serving.http.callers import Callers
@@ -30,9 +31,15 @@ class Overview:
     """Reads the sources of the overview."""
 
     def __init__(
-        self, settings: Settings, cache: Cache, releases: Releases, callers: Callers, airflow: Airflow
+        self,
+        settings: Settings,
+        cache: Cache,
+        releases: Releases,
+        stored: StoredReleases,
+        callers: Callers,
+        airflow: Airflow,
     ) -> None:
-        self._settings, self._cache, self._releases = settings, cache, releases
+        self._settings, self._cache, self._releases, self._stored = settings, cache, releases, stored
         self._callers, self._airflow = callers, airflow
         self._threads = ThreadPoolExecutor(2, "console")
 
@@ -44,6 +51,7 @@ class Overview:
         known: list[Any] = builds.found or []
         panels = {
             "live": asked(lambda: self._live(known)),
+            "around": asked(self._stored.around),
             "builds": builds if builds.trouble else Panel(linked(known[:SHOWN], self._airflow)),
             "quality": builds if builds.trouble else asked(lambda: quality(known)),
             "engagement": engagement,
@@ -87,6 +95,7 @@ class Overview:
             "said": verdict(build) if build else None,
             "gate": build,
             "report_at": self._airflow.report_address(held.release.build) if build else "",
+            "went": self._stored.went_live(held.id),
             "trouble": self._releases.trouble,
         }
 

@@ -13,9 +13,10 @@ from models.errors import RequestError
 from models.schema import Role
 from models.settings.environment import Secret
 from models.settings.settings import Settings
+from pipelines.publish.history import rollback
 from serving.console.actions import _build_options, _told
 from tests.serving.conftest import Execute, Person, Publish, Start
-from tests.serving.console.kept import build, keep
+from tests.serving.console.kept import build, keep, words
 from tests.serving.console.test_sign_in import OURS, token
 
 ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase")
@@ -26,10 +27,6 @@ def client(start: Start) -> FlaskClient:
     return start().test_client()
 
 
-def words(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
-
-
 def test_a_promotion_says_which_release_and_whether_it_is_older(
     publish: Publish, start: Start, settings: Settings
 ) -> None:
@@ -37,7 +34,9 @@ def test_a_promotion_says_which_release_and_whether_it_is_older(
     keep(settings, build("20200401T000000Z-aaaaaaaa", 1, verdict="stop", reasons=["surely worse"]))
     client = start().test_client()
     older = words(client.get(f"/actions/promote/{first}").text)
-    assert f"{first} becomes live" in older and f"It replaces {second}" in older and "older than the live one" in older
+    assert (
+        f"{first} becomes live" in older and f"It replaces {second}" in older and "1 d older than the live one" in older
+    )
     assert "lists, which know events until 2020-04-10" in older and "it goes live at once" in older
     assert "It is live already" in words(client.get(f"/actions/promote/{second}").text)
     again = client.post(
@@ -49,11 +48,21 @@ def test_a_promotion_says_which_release_and_whether_it_is_older(
     assert client.get("/actions/promote/none").status_code == 404
 
 
-def test_a_rollback_names_the_build_before(client: FlaskClient, publish: Publish, start: Start) -> None:
-    assert "no earlier build to go back to" in client.get("/actions/rollback").text
+def test_a_rollback_names_the_build_before(
+    client: FlaskClient, publish: Publish, start: Start, settings: Settings
+) -> None:
+    assert "No release is live yet" in client.get("/actions/rollback").text
     first, second = publish(day=10), publish(day=11)
-    page = start().test_client().get("/actions/rollback").text
-    assert f"{first} becomes live" in words(page) and f"It replaces {second}" in words(page)
+    client = start().test_client()
+    page = client.get("/actions/rollback").text
+    assert (
+        f"<h1>Roll back to {first}</h1>" in page
+        and f"{first} becomes live" in words(page)
+        and f"It replaces {second}" in words(page)
+    )
+    rollback(settings)
+    said = words(client.get("/actions/rollback").text)
+    assert "Nothing to roll back to" in said and f"Promote {second} 1 d newer" in said and "becomes live" not in said
 
 
 def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start) -> None:

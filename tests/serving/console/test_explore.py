@@ -15,6 +15,7 @@ from serving.clients.postgres import Database
 from serving.console.entities import EntityPages
 from tests.marketplace.world import World
 from tests.serving.conftest import Company, Execute, Person, Publish, Start
+from tests.serving.console.kept import words
 from tests.serving.console.test_insight import shown
 
 NOBODY = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
@@ -31,7 +32,7 @@ def text_of(client: FlaskClient, path: str, status: int = 200) -> str:
     """Return the text of a page, without markup, with single blanks."""
     page = client.get(path)
     assert page.status_code == status, page.text
-    return unescape(" ".join(re.sub(r"<[^>]+>", " ", page.text).split()))
+    return words(page.text)
 
 
 def ids_on(client: FlaskClient, path: str) -> list[str]:

@@ -18,7 +18,7 @@ from models.settings.environment import Secret
 from models.settings.settings import Settings
 from serving.console.overview import quality
 from tests.serving.conftest import Company, Person, Publish, Start
-from tests.serving.console.kept import build, engagement, keep
+from tests.serving.console.kept import build, engagement, keep, words
 from tests.serving.proxy import Wires
 
 PANELS = ("live", "answers", "events", "doctor", "builds", "quality", "engagement", "mix", "experiments")
@@ -28,7 +28,7 @@ def text(page: str, panel: str) -> str:
     """Return the words of one panel."""
     found = re.search(rf'<section[^>]*aria-labelledby="{panel}">(.*?)</section>', page, re.DOTALL)
     assert found is not None, panel
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", found[1])).split())
+    return words(found[1])
 
 
 def charts(page: str) -> list[dict[str, Any]]:
