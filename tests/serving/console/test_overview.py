@@ -96,7 +96,7 @@ def test_findings_of_the_doctor_with_their_time(start: Start, publish: Publish, 
     finding = {"id": "disk", "title": "The disk is full", "state": "found", "says": "2% is free", "cure": "free some"}
     keep(settings, doctor={"made_at": "2020-04-11T00:00:00+00:00", "findings": [finding]})
     said = text(start().test_client().get("/").text, "doctor")
-    assert "The disk is full" in said and "free some" in said and "As of 2020-04-11 00:00 UTC" in said
+    assert "The disk is full" in said and "free some" in said and "Checked at 2020-04-11 00:00 UTC" in said
 
 
 def test_answers_and_events_are_counted(
