@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def keep_diagnosed(settings: Settings) -> dict[str, Any]:
-    """Run every diagnosis now and store {made_at, findings: [{id, title, state, says, cure}]} of those that are not well.
+    """Run every diagnosis now. Store {made_at, findings: [{id, title, state, says, cure}]} of those that are not well.
 
     Returns {made_at, found: ids, unknown: ids}. Raises ServiceError.
     """

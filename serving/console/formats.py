@@ -19,24 +19,24 @@ def duration(seconds: float) -> str:
     return " ".join(parts)
 
 
-def age(instant: str) -> str:
+def age(at: str) -> str:
     """Return the time since an ISO 8601 instant."""
-    return duration(max(0.0, (datetime.now(UTC) - _parsed(instant)).total_seconds()))
+    return duration(max(0.0, (datetime.now(UTC) - instant(at)).total_seconds()))
 
 
-def gap(instant: str, other: str) -> str:
+def gap(at: str, other: str) -> str:
     """Return the time between two ISO 8601 instants."""
-    return duration(abs((_parsed(instant) - _parsed(other)).total_seconds()))
+    return duration(abs((instant(at) - instant(other)).total_seconds()))
 
 
-def when(instant: str) -> str:
+def when(at: str) -> str:
     """Return an ISO 8601 instant as "2026-05-01 02:00 UTC"."""
-    return f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{instant(at).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def day(instant: str) -> str:
+def day(at: str) -> str:
     """Return an ISO 8601 instant as "2026-05-01 02:00", or a day alone as it is."""
-    return instant if len(instant) == 10 else f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M}"
+    return at if len(at) == 10 else f"{instant(at).astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def count(number: float | None) -> str:
@@ -58,12 +58,13 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 def took(build: Mapping[str, Any]) -> float:
     """Return the seconds from the start of a build's first step to the end of its last."""
-    ends = [_parsed(s["at"]).timestamp() for s in build["steps"]]
+    ends = [instant(s["at"]).timestamp() for s in build["steps"]]
     return max(ends) - min(end - s["wall_s"] for end, s in zip(ends, build["steps"], strict=True))
 
 
-def _parsed(instant: str) -> datetime:
-    found = datetime.fromisoformat(instant)
+def instant(text: str) -> datetime:
+    """Return an ISO 8601 instant; without a zone it is in UTC."""
+    found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -63,6 +63,10 @@ def console(
     def building() -> str:
         return render_template("building.html", o=overview.building())
 
+    @pages.get("/building/failed")
+    def failed() -> str:
+        return render_template("failed.html", o=overview.failed())
+
     @pages.app_context_processor
     def known_to_every_page() -> dict[str, Any]:
         return {
