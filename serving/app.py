@@ -29,7 +29,7 @@ from serving.console.json_routes import paths as json_paths
 from serving.console.overview import Overview
 from serving.console.owner_lists import OwnerLists
 from serving.console.pages import console
-from serving.console.refusals import error_page, wants_page
+from serving.console.refusals import error_page, unknown_page, wants_page
 from serving.console.release_files import ReleaseFiles
 from serving.console.sign_in import asked_to_sign_in
 from serving.console.stored import StoredReleases
@@ -134,10 +134,12 @@ def _map_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
+        if wants_page():
+            return unknown_page(error), error.code or 500
         return _error(
             error.code or 500,
             error.name.lower().replace(" ", "_"),
-            "a page of the navigation" if wants_page() else "a route of /openapi.json",
+            "a route of /openapi.json",
             f"{request.method} {request.path}"[:200],
             error.description or error.name,
         )

@@ -67,7 +67,7 @@ def _list(pages: Blueprint, parts: Actions) -> None:
             abort(404)
         found = airflow.run(dag, run_id)
         if found is None:
-            abort(404, "Airflow does not know this run")
+            abort(404, "Airflow does not know this run. Actions above lists the recent ones.")
         done = sum(t["state"] in ENDED for t in found.tasks)
         at = airflow.run_address(dag, run_id)
         return render_template("run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at)
@@ -78,7 +78,7 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
     def promote(name: str) -> Response | str:
         release = parts.stored.one(name)
         if release is None:
-            abort(404, "no release of this name is stored; /releases lists them")
+            abort(404, "No release of this name is stored. Releases above lists them.")
         if request.method == "POST":
             if release.state == "live":
                 raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
@@ -108,7 +108,7 @@ def _build(pages: Blueprint, parts: Actions) -> None:
         """Lead to the run of a build in Airflow."""
         at = run_address(directory, parts.airflow)
         if not at:
-            abort(404, "Airflow lists no run of this build: it was made by command, or Airflow has removed the run")
+            abort(404, "Airflow lists no run of this build: it was made by command, or Airflow has removed the run.")
         return make_response(redirect(at, 303))
 
 

@@ -47,11 +47,14 @@ class Overview:
     def now(self) -> dict[str, Any]:
         """Return the panels of the overview by name. Airflow's are `pending` if they need longer than AIRFLOW_S."""
         until = time.monotonic() + AIRFLOW_S
-        late = {"running": Panel(), "questions": Panel(), "pending": True}, {"failed": Panel(), "failed_pending": True}
+        late: list[dict[str, Any]] = [
+            {"running": Panel(), "questions": Panel(), "pending": True},
+            {"failed": Panel(), "failed_pending": True},
+        ]
         asking = [self._threads.submit(question) for question in (self._from_airflow, self.failed)]
         builds, engagement = asked(lambda: summaries(self._cache)), asked(self._engagement)
         known: list[Any] = builds.found or []
-        panels = {
+        panels: dict[str, Any] = {
             "live": asked(lambda: self._live(known)),
             "around": asked(self._stored.around),
             "builds": builds if builds.trouble else Panel(linked(known[:SHOWN], self._airflow)),

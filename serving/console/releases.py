@@ -20,6 +20,6 @@ def release_routes(pages: Blueprint, stored: StoredReleases, airflow: Airflow) -
     def release(name: str) -> str:
         found = stored.one(name)
         if found is None:
-            abort(404, "no release of this name is stored; /releases lists them")
+            abort(404, "No release of this name is stored. Releases above lists them.")
         went = stored.went_live(name)
         return render_template("release.html", r=found, around=asked(stored.around), went=went, airflow=airflow)

@@ -73,7 +73,7 @@ def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start
     publish(day=12)
     seen = re.findall(r'name="release" value="([^"]+)"', page)[0]
     answer = client.post("/actions/rollback", data={"form_token": token(page), "release": seen}, headers=OURS)
-    assert seen != second and answer.status_code == 400 and "another release went live meanwhile" in answer.text
+    assert seen != second and answer.status_code == 400 and "Another release went live meanwhile" in answer.text
 
 
 def test_an_erasure_shows_who_it_is_and_asks_for_the_id_again(

@@ -35,7 +35,7 @@ def test_one_release_with_its_facts(start: Start, publish: Publish, settings: Se
     page = client.get(f"/releases/{release}").text
     assert release in page and "no check failed" in page and "0.410" in page and "Compare with" in page
     missing = client.get("/releases/none")
-    assert missing.status_code == 404 and "/releases lists them" in missing.text
+    assert missing.status_code == 404 and "Releases above lists them." in missing.text
 
 
 def test_without_a_release_the_list_leads_to_a_build(start: Start) -> None:
