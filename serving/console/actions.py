@@ -17,16 +17,19 @@ from models.errors import RequestError
 from models.run_directory import BUILD_DAG, directory_of
 from models.schema import Entity
 from serving.clients.airflow import Airflow
-from serving.clients.postgres import Database
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
+from serving.console.entities import EntityPages
 from serving.console.panel import asked
 from serving.console.stored import StoredReleases
+from serving.filters import Hidden
 from serving.http.requests import read_id
 from serving.lists import OPEN
 
-PROMOTE, ERASE = "promote_release", "erase_person"
-DAGS = (BUILD_DAG, PROMOTE, ERASE)
+PROMOTE, ERASE, DRAIN = "promote_release", "erase_person", "drain_events"
+DAGS = (BUILD_DAG, PROMOTE, ERASE, DRAIN)
+#: Those whose runs people start. Scheduled runs of DRAIN would hide them.
+SHOWN = (BUILD_DAG, PROMOTE, ERASE)
 CHOICES = ("publish", "hold")
 GATE_TASK = "release.gate"
 RUNS_SHOWN = 10
@@ -39,7 +42,8 @@ class Actions:
     airflow: Airflow
     stored: StoredReleases
     cache: Cache
-    database: Database
+    entities: EntityPages
+    hidden: Hidden
 
 
 def action_routes(pages: Blueprint, parts: Actions) -> None:
@@ -49,6 +53,7 @@ def action_routes(pages: Blueprint, parts: Actions) -> None:
     _build(pages, parts)
     _gate(pages, parts)
     _erase(pages, parts)
+    _opt_out(pages, parts)
 
 
 def _list(pages: Blueprint, parts: Actions) -> None:
@@ -144,8 +149,24 @@ def _erase(pages: Blueprint, parts: Actions) -> None:
                     "not_confirmed", "the id again", "another text", "go back and type the id to confirm"
                 )
             return _started(parts.airflow, ERASE, {"person": person})
-        names = asked(lambda: {e: parts.database.names(e, [person]).get(person) for e in Entity}) if person else None
-        return render_template("erase.html", person=person, names=names)
+        known = parts.entities.known(person) if person else {}
+        return render_template(
+            "erase.html", person=person, erased=parts.hidden.erased([person] if person else []), **known
+        )
+
+
+def _opt_out(pages: Blueprint, parts: Actions) -> None:
+    """Lead to the platform, which owns the column, and show what follows it. Nothing here stores an opt-out."""
+
+    @pages.route("/actions/opt-out", methods=["GET", "POST"])
+    def opt_out() -> Response | str:
+        if request.method == "POST":
+            return _started(parts.airflow, DRAIN, {})
+        given = request.args.get("id", "").strip()
+        person = read_id(given) if given else ""
+        told = parts.entities.opted_out(person) if person else {}
+        hidden = bool(person) and parts.hidden.holds(Entity.USER, person)
+        return render_template("opt-out.html", person=person, hidden=hidden, **told)
 
 
 def _started(airflow: Airflow, dag: str, conf: dict[str, Any]) -> Response:
@@ -189,7 +210,7 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:
-    found = airflow.runs(DAGS, RUNS_SHOWN)
+    found = airflow.runs(SHOWN, RUNS_SHOWN)
     return [{**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"])} for run in found]
 
 

@@ -50,7 +50,7 @@ class Sources:
 
 
 class EntityPages:
-    """Gathers the panels of the pages. Only `listing` and `one` are public."""
+    """Gathers the panels of the pages. The public methods each serve one page."""
 
     def __init__(self, sources: Sources) -> None:
         self._from = sources
@@ -77,7 +77,7 @@ class EntityPages:
         """
         shown, history = _cursor(given, "shown", 2), _cursor(given, "history", 3)
         profile = asked(lambda: self._from.database.profile(entity, id))
-        row = asked(lambda: self._from.browser.one(self._held.release, self._held.settings, entity, id))
+        row = asked(lambda: self._row(entity, id))
         if profile.found is None and not profile.trouble and row.found is None:
             return None
         owned, shown_on = self._surfaces(entity, profile.found, row.found)
@@ -109,6 +109,22 @@ class EntityPages:
             "window_days": self._from.settings.engagement.window_days,
             "first_places": SEEN,
         }
+
+    def known(self, id: str) -> dict[str, Panel]:
+        """Return who an id is: on the `platform` {entity: name}, in the live `release` the entities that have it."""
+        names, row = self._from.database.names, self._row
+        return {
+            "platform": asked(lambda: {e: found[id] for e in Entity if id in (found := names(e, [id]))}),
+            "release": asked(lambda: [e for e in Entity if row(e, id)]),
+        }
+
+    def opted_out(self, id: str) -> dict[str, Panel]:
+        """Return what the `platform` says about a person, and the `row` of the live release."""
+        profile = asked(lambda: self._from.database.profile(Entity.USER, id))
+        return {"platform": profile, "row": asked(lambda: self._row(Entity.USER, id))}
+
+    def _row(self, entity: Entity, id: str) -> Row | None:
+        return self._from.browser.one(self._held.release, self._held.settings, entity, id)
 
     @property
     def _held(self) -> HeldRelease:

@@ -29,6 +29,11 @@ def gap(at: str, other: str) -> str:
     return duration(abs((instant(at) - instant(other)).total_seconds()))
 
 
+def passed(at: str) -> bool:
+    """Return whether an ISO 8601 instant is not in the future."""
+    return instant(at) <= datetime.now(UTC)
+
+
 def when(at: str) -> str:
     """Return an ISO 8601 instant as "2026-05-01 02:00 UTC"."""
     return f"{instant(at).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -70,5 +75,5 @@ def instant(text: str) -> datetime:
 
 #: Filters of the templates, by name.
 FILTERS: dict[str, Any] = {
-    f.__name__: f for f in (duration, age, when, day, took, count, percent, milliseconds, decimal)
+    f.__name__: f for f in (duration, age, passed, when, day, took, count, percent, milliseconds, decimal)
 }

@@ -17,7 +17,16 @@ from tests.waiting import until
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "vendored" / "axe.js").read_text()
 #: Pages without an id in their address.
-PAGES = ("/", "/releases", "/actions", "/actions/build", "/actions/rollback", "/actions/erase", "/nowhere")
+PAGES = (
+    "/",
+    "/releases",
+    "/actions",
+    "/actions/build",
+    "/actions/rollback",
+    "/actions/erase",
+    "/actions/opt-out",
+    "/nowhere",
+)
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
 
 

@@ -19,7 +19,7 @@ from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.console.kept import build, keep, words
 from tests.serving.console.test_sign_in import OURS, token
 
-ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase")
+ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase", "/actions/opt-out")
 
 
 @pytest.fixture
@@ -85,11 +85,48 @@ def test_an_erasure_shows_who_it_is_and_asks_for_the_id_again(
     client = start().test_client()
     page = client.get(f"/actions/erase?id={owner.upper()}").text
     assert "&lt;b&gt;Ada" in page and owner in page and "cannot be undone" in page
-    assert "does not know" in client.get(f"/actions/erase?id={nobody}").text
+    assert "Nobody with this id is known" not in page and "Erase for good" in page
     assert client.get("/actions/erase?id=42").status_code == 400
     form = {"form_token": token(page), "id": owner, "typed": nobody}
     answer = client.post("/actions/erase", data=form, headers=OURS)
     assert answer.status_code == 400 and "type the id to confirm" in answer.text
+
+
+def test_an_erasure_of_nobody_says_so_and_removes_what_remains(
+    publish: Publish, rows: str, start: Start, execute: Execute, person: Person, settings: Settings
+) -> None:
+    publish()
+    removed, nobody = person(Role.INVESTOR, 4), str(uuid.uuid4())
+    execute("DELETE FROM users WHERE id = %s", removed)
+    client = start().test_client()
+    said = words(client.get(f"/actions/erase?id={removed}").text)
+    assert "the platform does not have this person any more, the live release does" in said and "Erase for good" in said
+    said = words(client.get(f"/actions/erase?id={nobody}").text)
+    assert "Nobody with this id is known: neither the platform nor the live release" in said
+    assert "Search and erase what remains" in said and "choose another one above" in said
+    silent = start(settings.layered({"database_url": "", "reader_database_url": ""}, "given")).test_client()
+    said = words(silent.get(f"/actions/erase?id={nobody}").text)
+    assert "no PostgreSQL is known" in said and "Nobody with this id" not in said and "any more" not in said
+
+
+def test_opting_out_leads_to_the_platform_and_shows_what_follows(
+    publish: Publish, rows: str, start: Start, execute: Execute, person: Person
+) -> None:
+    publish()
+    owner = person(Role.INVESTOR, 4)
+    client, path = start().test_client(), f"/actions/opt-out?id={owner}"
+    assert path in client.get(f"/people/{owner}").text
+    said = words(client.get(path).text)
+    assert "The platform not opted out Answers personal lists" in said
+    assert f"UPDATE users SET opted_out_at = now() WHERE id = '{owner}'" in said
+    execute("UPDATE users SET opted_out_at = '2026-01-01' WHERE id = %s", owner)
+    said = words(client.get(path).text)
+    assert "opted out at 2026-01-01 00:00 UTC" in said and "not yet this reader has not seen it" in said
+    assert "UPDATE" not in said and "Read the platform now" in said
+    client = start().test_client()  # without ids in Redis it reads PostgreSQL
+    said = words(client.get(path).text)
+    assert "Answers opted out popular lists only" in said and "the next build leaves them out" in said
+    assert "has nobody with the id" in words(client.get(f"/actions/opt-out?id={uuid.uuid4()}").text)
 
 
 @pytest.mark.parametrize("path", [*ACTIONS, "/actions/gate/some__run"])

@@ -21,6 +21,7 @@ PAGES = (
     "/actions/build",
     "/actions/rollback",
     "/actions/erase",
+    "/actions/opt-out",
 )
 
 
