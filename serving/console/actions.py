@@ -27,8 +27,9 @@ from serving.http.requests import read_id
 from serving.lists import OPEN
 
 PROMOTE, ERASE, DRAIN = "promote_release", "erase_person", "drain_events"
-DAGS = (BUILD_DAG, PROMOTE, ERASE, DRAIN)
-#: Those whose runs people start. Scheduled runs of DRAIN would hide them.
+#: What people start, in words.
+DAGS = {BUILD_DAG: "Build", PROMOTE: "Promote or roll back", ERASE: "Erase", DRAIN: "Read the platform"}
+#: Those in the list of recent runs: scheduled runs of DRAIN would hide the others.
 SHOWN = (BUILD_DAG, PROMOTE, ERASE)
 CHOICES = ("publish", "hold")
 GATE_TASK = "release.gate"
@@ -75,7 +76,9 @@ def _list(pages: Blueprint, parts: Actions) -> None:
             abort(404, "Airflow does not know this run. Actions above lists the recent ones.")
         done = sum(t["state"] in ENDED for t in found.tasks)
         at = airflow.run_address(dag, run_id)
-        return render_template("run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at)
+        return render_template(
+            "run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at, what=DAGS[dag]
+        )
 
 
 def _releases(pages: Blueprint, parts: Actions) -> None:
@@ -211,7 +214,10 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:
     found = airflow.runs(SHOWN, RUNS_SHOWN)
-    return [{**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"])} for run in found]
+    return [
+        {**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"]), "what": DAGS[run["dag_id"]]}
+        for run in found
+    ]
 
 
 def _told(result: Any) -> list[tuple[str, Any]]:

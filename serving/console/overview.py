@@ -20,6 +20,7 @@ from serving.console.formats import instant
 from serving.console.panel import Panel, asked
 from serving.console.stored import StoredReleases
 from serving.console.traffic import traffic
+from serving.console.words import plain
 from serving.counters import collected
 from serving.http.callers import Callers
 from serving.releases import Releases, age_hours
@@ -210,7 +211,7 @@ def quality(builds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         points = [(b["as_of"], b["quality"][surface.value]) for b in ordered if b["quality"].get(surface.value)]
         if points:
             lines = [line(name, [q.get(name) for _, q in points]) for name in ("served", "popular")]
-            found.append(chart(surface.value, [at for at, _ in points], lines))
+            found.append(chart(plain(surface.value), [at for at, _ in points], lines))
     return found
 
 

@@ -25,6 +25,7 @@ PAGES = (
     "/actions/rollback",
     "/actions/erase",
     "/actions/opt-out",
+    "/words",
     "/nowhere",
 )
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]

@@ -179,7 +179,7 @@ def test_what_answers_showed_is_on_both_sides(client: FlaskClient, execute: Exec
     page = text_of(client, f"/people/{owner}")
     assert "apply, click" in page and "r1" in page
     page = text_of(client, f"/startups/{first}")
-    assert f"{SURFACE} als 1 1 1 (100.0%) 1 0" in page
+    assert "Startups for developers als 1 1 1 (100.0%) 1 0" in page
 
 
 def test_a_startup_has_its_audience_and_both_lists(client: FlaskClient, planted: World, person: Person) -> None:

@@ -18,6 +18,7 @@ from models.schema import EventType, Role, Surface
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from serving.console.overview import quality
+from serving.console.words import plain
 from tests.serving.conftest import Company, Person, Publish, Start
 from tests.serving.console.airflow import airflow
 from tests.serving.console.kept import build, engagement, keep, words
@@ -71,7 +72,7 @@ def test_quality_is_drawn_from_the_second_build_on_with_a_table(
     assert not charts(first) and "0.410" in text(first, "quality") and "0.400–0.420" in text(first, "quality")
     keep(settings, build("other", 9))
     drawn = charts(client.get("/").text)
-    assert [c["title"] for c in drawn] == [s.value for s in Surface]
+    assert [c["title"] for c in drawn] == [plain(s.value) for s in Surface]
     served, popular = drawn[0]["lines"]
     assert served["value"] == [0.409, 0.41] and popular["label"] == "popular" and len(served["high"]) == 2
     assert "better" in text(client.get("/").text, "quality")  # than the release before, on the same events

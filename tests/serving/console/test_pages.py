@@ -22,6 +22,7 @@ PAGES = (
     "/actions/rollback",
     "/actions/erase",
     "/actions/opt-out",
+    "/words",
 )
 
 
