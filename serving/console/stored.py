@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -73,11 +73,15 @@ class StoredReleases:
 
     def all(self) -> list[Known]:
         """Return every release, the newest cutoff first; the live one is marked."""
+        return self._found(p.read_bytes() for p in self._artifacts.glob(f"releases/*/{MANIFEST}"))
+
+    def _found(self, files: Iterable[bytes]) -> list[Known]:
+        """Return the releases of these manifests, of Redis, and of summaries, in the order of `all`."""
         keys = self._cache.keys
         live, earlier = self._live(), self._history()
         loaded = list(dict.fromkeys([*([live] if live else []), *earlier]))
         manifests = dict(_read(self._cache.get_many([keys.manifest(name) for name in loaded], PAGE)))
-        manifests = {**dict(_read(p.read_bytes() for p in self._artifacts.glob(f"releases/*/{MANIFEST}"))), **manifests}
+        manifests = {**dict(_read(files)), **manifests}
         builds = {b["release"]: b for b in summaries(self._cache)}
         state = dict.fromkeys(loaded, "loaded") | ({live: "live"} if live else {})
         found = [_known(n, state.get(n, "stored"), manifests.get(n), builds) for n in {**builds, **manifests}]
@@ -88,7 +92,7 @@ class StoredReleases:
 
     def around(self) -> Around:
         """Return the live release, and where "roll back" and "promote" lead among those that were live before."""
-        found = {r.id: r for r in self.all()}
+        found = {r.id: r for r in self._found(())}
         live = next((r for r in found.values() if r.state == "live"), None)
         before = [found[name] for name in self._history() if name in found]
         manifests = [r.manifest for r in before if r.manifest]
@@ -118,7 +122,7 @@ def _known(name: str, state: str, manifest: Release | None, builds: Mapping[str,
     return Known(name, state, told["as_of"], told["generated_at"], None, build)
 
 
-def _read(texts: Sequence[bytes | None] | Iterator[bytes]) -> Iterator[tuple[str, Release]]:
+def _read(texts: Iterable[bytes | None]) -> Iterator[tuple[str, Release]]:
     """Yield the readable manifests by release. A damaged one is left out: `promote` says what is wrong with it."""
     for text in texts:
         with suppress(MatchbookError, OSError):
