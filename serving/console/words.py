@@ -9,7 +9,7 @@ WORDS: dict[str, dict[str, str]] = {
     "Releases": {
         "release": "All lists of one cutoff. Answers come from the live one. The others can be made live again.",
         "cutoff": "The time until which a release knows events. What happened later does not count in its lists.",
-        "build": "Reads the data, trains the models, judges them, makes all lists, and asks the gate.",
+        "build": "Reads the data, trains the models, evaluates them, makes all lists, and asks the gate.",
         "gate": "Compares a new release with the live one. It lets it go live, stops it, or asks a person.",
         "refresh": "Once an hour, new people and people with new events get new lists, without training.",
         "promote": "Make a stored release live.",
@@ -26,7 +26,7 @@ WORDS: dict[str, dict[str, str]] = {
         "route": "The method that an owner's number of events leads to.",
         "method": "What made a list. It differs from the route if that one has nothing for the owner.",
         "candidates": "Items that at least one model proposes for an owner. The ranker puts them in order.",
-        "ranker": "Orders the candidates. The rules ranker weighs score, age and popularity. "
+        "ranker": "Orders the candidates. The rules ranker combines score, age and popularity. "
         "A learned one was trained on what people did.",
         "score": "What decides the place in a list, from 0 to 1. Scores of different owners cannot be compared.",
         "exposure": "In how many lists an item is among the first 20 places.",
