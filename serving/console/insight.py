@@ -144,11 +144,7 @@ class Insight:
     ) -> dict[str, Any]:
         surface, row = recipe.surface, int(recipe.items.ids.rows_of([item])[0])
         if row < 0:
-            return {
-                "because": f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
-                if item in names
-                else "the platform does not know this id"
-            }
+            return {"because": self._unknown(held, surface, owner, item, item in names)}
         if record is None:
             return {"because": "the platform does not know this owner; the popular list answers, without the item"}
         if answer.reason:
@@ -170,6 +166,17 @@ class Insight:
         if about.pop("listed"):
             about["because"] = self._ranked_now(about, recipe)
         return about
+
+    def _unknown(self, held: HeldRelease, surface: Surface, owner: str, item: str, named: bool) -> str:
+        """Explain why a release does not know an item. named: the platform does."""
+        if named:
+            return f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
+        kind, wanted = ("person", "startups") if surface.owner is Entity.USER else ("startup", "people")
+        if item == owner:
+            return f"this is the id of the {kind} whose list it is, and the list has {wanted}"
+        if self.names(surface.owner, [item]):
+            return f"this is the id of a {kind}, and the list has {wanted}"
+        return "the platform does not know this id"
 
     def _since(self, surface: Surface, owner: str, item: str) -> str:
         """Explain why a posted event hides the pair, also before PostgreSQL has its row. Empty if none does."""
