@@ -164,7 +164,7 @@ class Insight:
         folded, owners = folded_for(recipe, owner, record)
         about = explain_item(folded, owners, recipe.settings.lists.depth, row)
         if about.pop("listed"):
-            about["because"] = self._ranked_now(about, recipe)
+            about["because"] = self._ranked_now(about, recipe, bool(owners.count[0]))
         return about
 
     def _unknown(self, held: HeldRelease, surface: Surface, owner: str, item: str, named: bool) -> str:
@@ -188,8 +188,8 @@ class Insight:
             return _OWN[surface.item]
         return f"they have met since the build: {EventType.of_code(code)} on {instant(at_us)}"
 
-    def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender) -> str:
-        if self._lists.releases.held.release.cap(recipe.surface) and about["rank"] <= 10:
+    def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender, known: bool) -> str:
+        if known and self._lists.releases.held.release.cap(recipe.surface) and about["rank"] <= 10:
             return f"capped: it would be at place {about['rank']}, but it is in enough lists already"
         return (
             f"not in the stored list, which ends at the cutoff; with the events since then it would be at place "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,7 @@ def test_nobody_asked_lets_nothing_serve() -> None:
     assert verdict_of(nobody, network_choice(nobody), RANKED)[0] is False
 
 
-def small(owners: int, seed: int = 0, **gain: float) -> tuple[str, str]:
+def small(owners: int, gain: Mapping[str, float], seed: int = 0) -> tuple[str, str]:
     """Return the choice. Rankers without a gain were not trained."""
     missing = {name: np.full(owners, np.nan) for name in (MEAN, TAUGHT)}
     return small_choice({**missing, **ballot(owners, seed, **gain)})
@@ -66,19 +68,19 @@ def small(owners: int, seed: int = 0, **gain: float) -> tuple[str, str]:
 
 @pytest.mark.parametrize("owners", [0, 5, 300])
 def test_a_small_surface_keeps_the_stacked_ranker_without_a_learned_one(owners: int) -> None:
-    serves, why = small(owners, **{STACK: 0.02})
+    serves, why = small(owners, {STACK: 0.02})
     assert serves == STACK and (not owners or f"over {owners} owners" in why)
 
 
 @pytest.mark.parametrize("owners", [5, 300])
 def test_a_small_surface_keeps_the_mean_where_neither_half_is_clearly_better(owners: int) -> None:
-    assert [small(owners, s, **{STACK: 0.02, MEAN: 0.02, TAUGHT: 0.0})[0] for s in range(20)].count(MEAN) >= 19
+    assert [small(owners, {STACK: 0.02, MEAN: 0.02, TAUGHT: 0.0}, s)[0] for s in range(20)].count(MEAN) >= 19
 
 
 def test_a_better_half_or_better_rules_replace_the_mean() -> None:
-    assert small(300, **{STACK: 0.0, MEAN: 0.03, TAUGHT: 0.06})[0] == TAUGHT
-    assert small(300, **{STACK: 0.1, MEAN: 0.03, TAUGHT: 0.0})[0] == STACK
-    assert small(300, **{STACK: -0.1, MEAN: -0.1, TAUGHT: -0.15})[0] == RULES
+    assert small(300, {STACK: 0.0, MEAN: 0.03, TAUGHT: 0.06})[0] == TAUGHT
+    assert small(300, {STACK: 0.1, MEAN: 0.03, TAUGHT: 0.0})[0] == STACK
+    assert small(300, {STACK: -0.1, MEAN: -0.1, TAUGHT: -0.15})[0] == RULES
 
 
 def test_cutoffs_without_a_learned_ranker_count_for_the_stacked_one() -> None:
@@ -89,8 +91,8 @@ def test_cutoffs_without_a_learned_ranker_count_for_the_stacked_one() -> None:
 
 
 def test_only_surely_better_rules_serve_a_small_surface() -> None:
-    assert small(300, **{STACK: -0.08})[0] == RULES
-    assert [small(300, s, **{STACK: -0.005})[0] for s in range(40)].count(STACK) > 30
+    assert small(300, {STACK: -0.08})[0] == RULES
+    assert [small(300, {STACK: -0.005}, s)[0] for s in range(40)].count(STACK) > 30
 
 
 def test_the_network_must_be_better_than_the_stacked_ranker() -> None:
