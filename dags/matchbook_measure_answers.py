@@ -39,14 +39,14 @@ def measure(**context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=15))
-def diagnose(**context: Any) -> Ref:
+def diagnose() -> Ref:
     """Check for known problems. Store the findings and the summaries of builds for the console."""
     from pipelines.doctor.keep import keep_diagnosed
     from pipelines.report.store import reports
     from pipelines.report.summary import keep_summaries
 
     settings = task_settings()
-    return keep_diagnosed(settings, run_cutoff(context).at) | {"builds": keep_summaries(settings, reports(settings))}
+    return keep_diagnosed(settings) | {"builds": keep_summaries(settings, reports(settings))}
 
 
 @matchbook_dag(

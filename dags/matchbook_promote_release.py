@@ -5,7 +5,7 @@ without a restart, and so do the models for live lists.
 
 | parameter | meaning |
 |---|---|
-| `release` | `previous`: the build that was live before this one (rollback); or the name of any stored release |
+| `release` | `previous` (roll back): the last live build that is older than the live one; or a stored release |
 | `dry_run` | open the release, check that Redis has room, say what would happen; change nothing |
 | `force` | publish even if the live release has a newer cutoff. `previous` needs no force |
 
@@ -46,11 +46,12 @@ def promote(**context: Any) -> Ref:
     """Load the release unless it is loaded, compare its checksum, publish it atomically."""
     from pipelines.publish.history import promote, rollback
 
-    params, settings = context["params"], task_settings()
+    params, settings, run = context["params"], task_settings(), context["dag_run"]
+    by = ", ".join(filter(None, [run.triggering_user_name, run.note]))
     if params["release"] == "previous":
-        done = rollback(settings, params["dry_run"])
+        done = rollback(settings, params["dry_run"], by)
     else:
-        done = promote(settings, params["release"], params["force"], params["dry_run"])
+        done = promote(settings, params["release"], params["force"], params["dry_run"], by)
     if not done.published:
         skip(done.reason, done.as_json(), context)
     return emit(LIVE, context, done.as_json())

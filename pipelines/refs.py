@@ -135,6 +135,7 @@ class PublishRef(Ref):
     """Whether a release is live now. previous: the earlier live one. lists, bytes_per_list: of a loaded release.
 
     redis_bytes_per_list: as Redis stores it. needs_mb, used_mb, limit_mb: memory of Redis if nothing was loaded.
+    by: the person who decided it by hand.
     """
 
     published: bool
@@ -147,6 +148,7 @@ class PublishRef(Ref):
     needs_mb: float | None = None
     used_mb: float | None = None
     limit_mb: float | None = None
+    by: str = ""
     warning: str = ""
 
 

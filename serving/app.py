@@ -29,7 +29,7 @@ from serving.console.json_routes import paths as json_paths
 from serving.console.overview import Overview
 from serving.console.owner_lists import OwnerLists
 from serving.console.pages import console
-from serving.console.refusals import error_page, wants_page
+from serving.console.refusals import error_page, unknown_page, wants_page
 from serving.console.release_files import ReleaseFiles
 from serving.console.sign_in import asked_to_sign_in
 from serving.console.stored import StoredReleases
@@ -93,11 +93,12 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     airflow = Airflow(settings)
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(json_routes(insight))
-    overview = Overview(settings, cache, releases, callers, airflow)
     stored, files = StoredReleases(settings, cache), ReleaseFiles(settings)
-    actions, comparison = Actions(airflow, stored, cache, database), Comparison(files, database)
+    overview = Overview(settings, cache, releases, stored, callers, airflow)
+    comparison = Comparison(files, database)
     browser, audiences, owner_lists = Browser(files), Audiences(files, database), OwnerLists(lists, insight, because)
     entities = EntityPages(Sources(settings, database, releases, stored, browser, audiences, owner_lists, insight))
+    actions = Actions(airflow, stored, cache, entities, lists.hidden)
     app.register_blueprint(console(app, settings, callers, overview, actions, entities, comparison))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document(json_paths, settings.asks_for_keys)
@@ -134,10 +135,12 @@ def _map_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
+        if wants_page():
+            return unknown_page(error), error.code or 500
         return _error(
             error.code or 500,
             error.name.lower().replace(" ", "_"),
-            "a page of the navigation" if wants_page() else "a route of /openapi.json",
+            "a route of /openapi.json",
             f"{request.method} {request.path}"[:200],
             error.description or error.name,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,10 @@ class Features:
     @classmethod
     def dense(cls, names: Sequence[str], cells: NDArray[Any]) -> Features:
         return cls({name: Column(column) for name, column in zip(names, cells.T, strict=True)}, len(cells))
+
+    def only(self, names: Sequence[str]) -> Features:
+        """Return the first columns. names: theirs, in order, so that `whole` stays valid."""
+        return replace(self, columns={name: self.columns[name] for name in names})
 
     def cells(self, rows: NDArray[np.int64] | None = None, wanted: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Return (n, f) float32 of all candidates, or of these rows; each column is contiguous.

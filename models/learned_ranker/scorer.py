@@ -155,9 +155,9 @@ def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Lear
     return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.from_arrays(arrays, prefix)
 
 
-def is_trained(bundle: Bundle, surface: Surface) -> bool:
+def is_trained(bundle: Bundle | None, surface: Surface) -> bool:
     """Return whether the bundle has a ranker of the surface, not only the verdict on one."""
-    return "features" in bundle.config["surfaces"].get(surface.value, {})
+    return bundle is not None and "features" in bundle.config["surfaces"].get(surface.value, {})
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored

@@ -70,10 +70,19 @@ class Release:
     def build(self) -> str:
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
 
+    def older_than(self, other: Release) -> bool:
+        """Return whether its build has an older cutoff, or the same one and it was refreshed or made earlier."""
+        mine, its = ((r.built, r.as_of, r.generated_at) for r in (self, other))
+        return mine < its
+
     @property
     def kinds(self) -> tuple[ListKind, ...]:
         """Return the kinds of its lists, by code. Older versions stored no similar lists."""
         return tuple(kind for kind in LIST_KINDS if kind.value in self.lists)
+
+    def cap(self, kind: ListKind) -> float:
+        """Return the multiple of its cap on exposure (see models/recommender/exposure.py), 0 for none."""
+        return float(self.shares.get(kind.value, {}).get("exposure", {}).get("multiple", 0.0))
 
     def bundles_at(self, part: int) -> Mapping[str, str]:
         """Return the versions by name when the lists of a part were made."""
@@ -116,8 +125,10 @@ def _sha256(fields: Mapping[str, Any]) -> str:
 
 
 MANIFEST = "manifest.json"
-#: A file in the artefact root: one JSON line per release that became live, and the reason.
+#: A file in the artefact root: one JSON line per release that became live, the reason, and who decided it.
 PUBLISHES = "publishes.jsonl"
+#: Reasons of lines about a release that continues the one before it. Nobody decided anything.
+REFRESHED, ERASED, RELOADED = "refreshed", "a person was erased from it", "Redis had lost it"
 
 
 class ReleaseDigest:
@@ -159,12 +170,37 @@ def popular_file(kind: ListKind) -> str:
     return f"{kind.folder}/popular.npz"
 
 
+def rollback_to(live: Release | None, before: Iterable[Release]) -> Release | None:
+    """Return the release to which a rollback leads: the last live one that is older than the present one.
+
+    before: those that were live, the last one first.
+    """
+    return next((r for r in before if live is None or r.older_than(live)), None)
+
+
 def last_published(root: Path) -> str | None:
     """Return the last published release that is still stored. root: of the artefacts."""
-    log = root / PUBLISHES
-    lines = log.read_text().splitlines() if log.is_file() else []
-    names = (json.loads(line)["release"] for line in reversed(lines))
+    names = (line["release"] for line in _published(root))
     return next((name for name in names if (root / "releases" / name / MANIFEST).is_file()), None)
+
+
+def went_live(root: Path, name: str) -> dict[str, Any] | None:
+    """Return how a release, or the one that it continues, last went live: {at, release, reason, by if a person did it}.
+
+    root: of the artefacts. None if their log does not say.
+    """
+    for line in _published(root):
+        if line["release"] == name and line["reason"] in (REFRESHED, ERASED):
+            name = line["previous"]
+        elif line["release"] == name and line["reason"] != RELOADED:
+            return line
+    return None
+
+
+def _published(root: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the log of releases that became live, the newest first."""
+    log = root / PUBLISHES
+    return map(json.loads, reversed(log.read_text().splitlines() if log.is_file() else []))
 
 
 def release_lists(directory: Path, release: Release, kind: ListKind) -> Iterator[RankedLists]:

@@ -14,7 +14,7 @@ from models.data.batch import Owners
 from models.data.interactions import EVENT_WEIGHTS
 from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import learned_table
-from models.recommender.recommend import Ranking, rank
+from models.recommender.recommend import Ranking, rank, rank_all
 from models.recommender.surface import SurfaceRecommender
 from models.schema import EventType, Method, Segment
 from models.scoring.scorer import min_max
@@ -69,12 +69,23 @@ def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: in
     found = np.flatnonzero(ranking.candidates.item == position)
     if not len(found):
         return {"listed": False, "because": "not a candidate: no source had it among its best"}
-    last = float(ranking.lists.score[-1]) if len(ranking.lists.score) else 0.0
     return {
         "listed": False,
         "because": "below the cut",
-        "last_score_in_list": round(last, 6),
+        **_short_of(recipe, owners, ranking, position),
         **told.at(int(found[0])),
+    }
+
+
+def _short_of(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking, position: int) -> dict[str, Any]:
+    """Return an item's rank and final score, and length and last score of the list that lacks it."""
+    whole, last = rank_all(recipe, owners, ranking), ranking.lists.score[-1:]
+    at = np.flatnonzero(whole.item == position)
+    return {
+        "rank": int(at[0]) + 1 if len(at) else None,
+        "score": round(float(whole.score[at[0]]), 6) if len(at) else None,
+        "places_in_list": len(ranking.lists.item),
+        "last_score_in_list": round(float(last[0]), 6) if len(last) else 0.0,
     }
 
 

@@ -1,59 +1,61 @@
 """A cap on exposure: the number of top tens of a batch that one item may be in, decided jointly.
 
-Every owner requests its best ten items. An item requested too often keeps the owners who would lose most score with
-their next candidate. The others request their next candidates, until no request is refused (deferred acceptance, Gale
-and Shapley 1962, ordered by regret).
-An owner whose list ends before ten items are found gets one by exchange. The exchange follows the shortest chain of
-owners to an item below its cap (maximum flow, Dinic 1970). So the cap holds wherever the lists allow it. Where they do
-not, the best refused items stay.
+Every owner requests its best ten items. An item requested too often keeps the owners who score it highest. The others
+request their next candidates, until no request is refused (deferred acceptance, Gale and Shapley 1962). Where a list
+ends before ten items accept, the best that refused stay.
+Owners without events keep their lists, and these do not count: nothing is known that could replace what is popular.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import maximum_flow
 
 from models.lists.ranked_lists import RankedLists
 from models.metrics.accuracy import K
 from models.metrics.list_metrics import coverage, gini
 
-
-def cap_of(multiple: float, lists: RankedLists, items: int) -> int:
-    """Return `multiple` times the mean number of top tens per item of the catalogue, rounded up."""
-    places = int(np.minimum(np.diff(lists.indptr), K).sum())
-    return max(1, int(np.ceil(multiple * places / max(items, 1) - 1e-9)))
+#: Lists reordered at a time.
+_ROWS = 65536
 
 
-def apply_cap(lists: RankedLists, most: int) -> RankedLists:
-    """Put each item in at most `most` top tens, where possible.
+def caps_of(
+    multiple: float, lists: RankedLists, catalogue: NDArray[np.integer[Any]], events: NDArray[np.integer[Any]]
+) -> NDArray[np.int64]:
+    """Return (rows,) most top tens of each item: `multiple` times its fair share of all places, rounded up.
+
+    The fair share is the mean of the item's share of the catalogue's events and an equal share.
+    catalogue: (m,) item rows; others have no cap. events: (rows,) events before the cutoff.
+    """
+    places = int(np.minimum(np.diff(lists.indptr), K)[lists.count > 0].sum())
+    most = np.full(len(events), places, np.int64)
+    if len(catalogue):
+        count = events[catalogue].astype(np.float64)
+        equal = 1 / len(catalogue)
+        share = (count / count.sum() + equal) / 2 if count.any() else equal
+        most[catalogue] = np.maximum(1, np.ceil(multiple * places * share - 1e-9))
+    return most
+
+
+def apply_cap(lists: RankedLists, most: NDArray[np.int64]) -> RankedLists:
+    """Put each item in at most `most` (rows,) top tens of owners with events, where possible.
 
     Lists keep their items, their length, and the order within the top ten and after it. Items that leave the top ten
     follow it directly, with at most the tenth score, so that scores never rise along a list. The order of the lists
     makes no difference.
     """
+    known = np.flatnonzero(lists.count > 0)
+    known = known[np.argsort(lists.owner[known], kind="stable")]
     length = np.diff(lists.indptr)
-    if not places_above_cap(lists, most):
-        return lists
-    by_owner = np.argsort(lists.owner, kind="stable")
-    there = np.arange(int(length.max())) < length[by_owner, None]
-    cell = np.where(there, lists.indptr[by_owner, None] + np.arange(there.shape[1]), 0)
-    item = np.where(there, lists.item[cell], -1)
-    held, load = _asked(item, np.where(there, lists.score[cell], 0).astype(np.float64), length[by_owner], most)
-    held = _exchanged(item, held, np.maximum(most - load, 0), _missing(held, length[by_owner]))
-    held |= _best_of(there & ~held, _missing(held, length[by_owner]))
-    order = np.argsort(~held, axis=1, kind="stable")  # positions past the end of a list are never held and stay there
-    source = np.take_along_axis(cell, order, 1)
-    score = np.minimum.accumulate(np.where(there, lists.score[source], 1), axis=1)
-    target, source, score = cell[there], source[there], score[there]
+    held = _accepted(lists, lists.indptr[known], length[known], most)
+    changed = (held != np.where(np.arange(K) < length[known, None], np.arange(K), -1)).any(1)
     columns = {name: getattr(lists, name).copy() for name in ("item", "score", "source", "reason")}
-    for name, column in columns.items():
-        column[target] = score if name == "score" else getattr(lists, name)[source]
+    for rows in np.array_split(np.flatnonzero(changed), 1 + changed.sum() // _ROWS):
+        _reorder(lists, columns, known[rows], held[rows])
     return replace(lists, **columns)
 
 
@@ -75,9 +77,10 @@ def exposure_stats(parts: Sequence[RankedLists], catalogue: NDArray[np.integer[A
     return {"coverage": round(coverage(shown, len(catalogue)), 6), "gini": told, "most": int(count.max(initial=0))}
 
 
-def places_above_cap(lists: RankedLists, most: int) -> int:
-    """Return the number of top-ten positions above a cap of `most` per item."""
-    return int(np.maximum(np.bincount(lists.item[_top(lists)]) - most, 0).sum())
+def places_above_cap(lists: RankedLists, most: NDArray[np.int64]) -> int:
+    """Return the number of top-ten positions above a cap of `most` (rows,) by item, of owners with events."""
+    counted = _top(lists) & np.repeat(lists.count > 0, np.diff(lists.indptr))
+    return int(np.maximum(np.bincount(lists.item[counted], minlength=len(most)) - most, 0).sum())
 
 
 def share_moved(lists: RankedLists, before: RankedLists) -> float:
@@ -95,85 +98,46 @@ def _top(lists: RankedLists) -> NDArray[np.bool_]:
     return np.asarray(np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr)) < K)
 
 
-def _missing(held: NDArray[np.bool_], length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (b,) number of top-ten positions that each list still lacks."""
-    return np.asarray(np.minimum(length, K) - held.sum(1))
+def _accepted(
+    lists: RankedLists, start: NDArray[np.int64], length: NDArray[np.int64], most: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return (b, K) positions of the items that accept each owner, -1 where its candidates ended.
 
-
-def _asked(
-    item: NDArray[np.int32], score: NDArray[np.float64], length: NDArray[np.int64], most: int
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Return (b, w) bool positions held after all requests, and (items,) owners that hold each item.
-
-    item: (b, w), -1 past the end. score: (b, w). Rows are owners, columns are positions.
+    start, length: (b,) of the owners' lists. Of equal scores, items prefer the earlier owner.
     """
-    held, load = np.zeros(item.shape, bool), np.zeros(int(item.max()) + 1, np.int64)
-    asked = np.zeros(len(item), np.int64)
-    columns = np.arange(item.shape[1])
+    held = np.where(np.arange(K) < length[:, None], np.arange(K), -1)
+    requested = np.minimum(length, K)
     while True:
-        more = np.minimum(_missing(held, length), length - asked)
-        if not more.any():
-            return held, load
-        row = np.flatnonzero(more)
-        fresh = (columns >= asked[row, None]) & (columns < (asked + more)[row, None])
-        held[row] |= fresh
-        load += np.bincount(item[row][fresh], minlength=len(load))
-        asked += more
-        refused = _refused(item, score, length, held, asked, load, most)
-        held[refused] = False
-        load = np.minimum(load, most)
+        row, slot = np.nonzero(held >= 0)
+        place = start[row] + held[row, slot]
+        item = lists.item[place]
+        crowded = np.flatnonzero((np.bincount(item, minlength=len(most)) > most)[item])
+        if not len(crowded):
+            return held
+        crowded = crowded[np.lexsort((row[crowded], -lists.score[place[crowded]], item[crowded]))]
+        wanted = item[crowded]
+        refused = np.sort(crowded[np.arange(len(wanted)) - np.searchsorted(wanted, wanted) >= most[wanted]])
+        row, slot = row[refused], slot[refused]
+        follows = requested[row] + np.arange(len(row)) - np.searchsorted(row, row)
+        held[row, slot] = np.where(follows < length[row], follows, -1)
+        requested = np.minimum(requested + np.bincount(row, minlength=len(requested)), length)
 
 
-def _refused(
-    item: NDArray[np.int32],
-    score: NDArray[np.float64],
-    length: NDArray[np.int64],
-    held: NDArray[np.bool_],
-    asked: NDArray[np.int64],
-    load: NDArray[np.int64],
-    most: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows and columns that crowded items refuse: least regret first.
-
-    Ties go to the later position, then to the later owner.
-    """
-    row, column = np.nonzero(held)
-    crowded = (load > most)[item[row, column]]
-    row, column = row[crowded], column[crowded]
-    next_best = score[row, np.minimum(asked, length - 1)[row]]
-    regret = np.where((asked < length)[row], score[row, column] - next_best, np.inf)
-    order = np.lexsort((row, column, -regret, item[row, column]))
-    row, column = row[order], column[order]
-    wanted = item[row, column]
-    late = np.arange(len(row)) - np.searchsorted(wanted, wanted) >= most
-    return row[late], column[late]
-
-
-def _exchanged(
-    item: NDArray[np.int32], held: NDArray[np.bool_], room: NDArray[np.int64], missing: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Return `held` after exchanges that fill missing positions.
-
-    room: (items,) positions below the cap. missing: (b,).
-    """
-    if not missing.any() or not room.any():
-        return held
-    owners, items = len(item), len(room)
-    start, end = owners + items, owners + items + 1
-    row, column = np.nonzero(item >= 0)
-    node, taken = owners + item[row, column], held[row, column]
-    lacking, free = np.flatnonzero(missing), np.flatnonzero(room)
-    tail = np.concatenate([np.where(taken, node, row), np.full(len(lacking), start), owners + free])
-    head = np.concatenate([np.where(taken, row, node), lacking, np.full(len(free), end)])
-    width = np.concatenate([np.ones(len(row), np.int64), missing[lacking], room[free]]).astype(np.int32)
-    graph = sparse.csr_matrix((width, (tail, head)), shape=(end + 1, end + 1))
-    flow = maximum_flow(graph, start, end).flow
-    used = np.asarray(flow[tail[: len(row)], head[: len(row)]]).ravel() > 0
-    held = held.copy()
-    held[row[used], column[used]] = ~taken[used]
-    return held
-
-
-def _best_of(free: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return (b, w) bool: the first `wanted` (b,) free positions of each row."""
-    return np.asarray(free & (np.cumsum(free, axis=1) <= wanted[:, None]))
+def _reorder(
+    lists: RankedLists, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], held: NDArray[np.int64]
+) -> None:
+    """Write these lists to `columns`, with the held positions first. held: (rows, K), -1 for none."""
+    length = np.diff(lists.indptr)[rows]
+    there = np.arange(int(length.max(initial=0))) < length[:, None]
+    first = np.zeros(there.shape, bool)
+    row, slot = np.nonzero(held >= 0)
+    first[row, held[row, slot]] = True
+    missing = np.minimum(length, K) - first.sum(1)
+    free = there & ~first
+    first |= free & (np.cumsum(free, axis=1) <= missing[:, None])
+    cell = lists.indptr[rows, None] + np.arange(there.shape[1])
+    source = np.take_along_axis(cell, np.argsort(~first, axis=1, kind="stable"), 1)  # the end of a list stays there
+    source[~there] = 0
+    score = np.minimum.accumulate(np.where(there, lists.score[source], 1), axis=1)
+    for name, column in columns.items():
+        column[cell[there]] = score[there] if name == "score" else getattr(lists, name)[source[there]]

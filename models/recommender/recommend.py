@@ -79,6 +79,15 @@ def rank(recipe: SurfaceRecommender, owners: Owners, depth: int) -> Ranking:
     return Ranking(routed, method, candidates, score, lists)
 
 
+def rank_all(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> RankedLists:
+    """Return every candidate of a ranking in order, with the scores that decide which of them are in the list.
+
+    item: columns of the catalogue.
+    """
+    whole, found = len(ranking.candidates.item), ranking
+    return _placed(recipe, owners.impersonal(), found.candidates, found.score, found.method, found.route, whole)
+
+
 def _placed(
     recipe: SurfaceRecommender,
     owners: Owners,

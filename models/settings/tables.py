@@ -110,10 +110,10 @@ class Lists:
     )
     views_are_seen: bool = setting(True, "a viewed item counts as seen", phase=Phase.RANK, flat="views_are_seen")
     exposure_cap: float = setting(
-        0.0,
-        "limit on the top-ten lists of a batch that may contain one item, as a multiple of the "
-        "catalogue's mean; 0: none",
-        low=0,
+        -1.0,
+        "limit on the top-ten lists of a batch that may contain one item, as a multiple of its fair share; 0: none, "
+        "-1: each build chooses by surface",
+        low=-1,
         phase=Phase.SERVE,
         flat="exposure_cap",
     )

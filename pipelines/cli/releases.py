@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,14 @@ from pipelines.refs import Ref
 from pipelines.run.run import parse_instant
 from pipelines.run_build import run_build, score_newest
 from pipelines.store.artifacts import Artifacts
+
+
+def _by() -> str:
+    """Return who runs the command, for the log of releases that became live."""
+    try:
+        return f"{getpass.getuser()}, by command"
+    except (KeyError, OSError):  # a container may run as a user without a name
+        return "by command"
 
 
 def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -100,10 +109,12 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     forward = steps.add_parser("promote", help="make a stored release live, whatever its cutoff")
     forward.add_argument("release")
     forward.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
-    forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release, dry_run=args.dry_run)))
-    back = steps.add_parser("rollback", help="make the previously live build live again")
+    forward.set_defaults(
+        run=lambda settings, args: _print(promote(settings, args.release, dry_run=args.dry_run, by=_by()))
+    )
+    back = steps.add_parser("rollback", help="make the last live build that is older than the live one live again")
     back.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
-    back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run)))
+    back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run, _by())))
     why = steps.add_parser("explain", help="explain one owner's list, or with --item why an item is or is not in it")
     why.add_argument("surface", choices=SURFACES)
     why.add_argument("owner")

@@ -13,6 +13,7 @@ from sqlalchemy import text
 import sql
 from models.errors import ReleaseTooBig
 from models.lists.redis_format import TrendingList
+from models.lists.release import ERASED
 from models.schema import LIST_KINDS, Entity, Surface
 from models.settings.settings import Settings
 from pipelines.erased import Person, normal_id
@@ -48,7 +49,7 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
         else:
             switch(held, loadable.manifest, replaces=name)
             if name == live:
-                note_publish(settings, PublishRef(True, successors[name], "a person was erased from it", name))
+                note_publish(settings, PublishRef(True, successors[name], ERASED, name))
     return len(there)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models import metrics
 from models.catalogue.catalogue import CATALOGUE, entities_of
@@ -24,7 +25,6 @@ from models.learned_ranker.fit import fit_learned_ranker
 from models.learned_ranker.scorer import ACTIVITY, LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.ranker import RankerConfig
-from models.recommender.exposure import apply_cap, cap_of
 from models.recommender.surface import SurfaceRecommender
 from models.routing import sources_of
 from models.schema import Entity, Method, Surface
@@ -35,6 +35,7 @@ from pipelines.evaluate.figures import (
     calibrated,
     cap_curve,
     changed,
+    choose_cap,
     ensemble_gain,
     evaluated,
     groups,
@@ -50,6 +51,7 @@ from pipelines.report.evaluation import report, success
 from pipelines.report.figure_names import (
     ACCURACY,
     CAPPED,
+    MEAN,
     POPULAR,
     RANKED,
     ROUTE,
@@ -61,6 +63,7 @@ from pipelines.report.figure_names import (
     TAUGHT,
 )
 from pipelines.run.run import Run
+from pipelines.score.caps import capped, keep_caps, resolved
 from pipelines.score.shards import score_owners
 from pipelines.train.contenders import contenders, listed_by, recipes, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome
@@ -100,7 +103,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     """Evaluate every contender on every surface. Write JSON, Markdown and HTML into the run directory.
 
     Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners",
-    "pairs", "catalogue", "choice", "objective", "objectives", "claims", "calibration", "exposure", "ablation",
+    "pairs", "catalogue", "choice", "objective", "objectives", "claims", "calibration", "cap", "exposure", "ablation",
     "models": see `judged`}}, "similar": see `similar_figures`, …}.
     leave_out: fill "ablation". Raises LeakFound if a model knows anything from its cutoff on.
     """
@@ -133,6 +136,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
             "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface},
             "similar": _similar(stage),
         }
+    keep_caps(run, {name: surface["cap"] for name, surface in found["surfaces"].items() if "cap" in surface})
     run.artifacts.write_json(run.directory / FIGURES, found)
     (run.directory / TABLE).write_text(table(found))
     (run.directory / REPORT).write_text(report(found))
@@ -171,7 +175,8 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
         small = stage.holdout.bundles[STACKED].config["surfaces"].get(surface.value, {})
     network = ranker is not None and surface.value in ranker.config.get("surfaces", [surface.value])
     if small and (kind == "stacked" or (kind == "auto" and small["serves"] and not network)):
-        return {"serves": STACK, "reason": str(small.get("reason", "[ranker] kind asks for it"))}
+        serves = MEAN if small.get("mean") and judged else STACK
+        return {"serves": serves, "reason": str(small.get("reason", "[ranker] kind asks for it"))}
     if ranker is None:
         return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
     if kind == "mlp":
@@ -292,20 +297,28 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     those[SEED_RECIPE] = listed_by(seed_recipe(holdout, surface, stage.seed_network))
     lists |= shown(those, owners, holdout.settings.threads)
     objective = holdout.objectives[surface]
-    served, choice = _capped(full, recipe, choice)
-    if served is not full:
+    taught, their = holdout.owners(recipe, teaching=True)
+    beside = score_owners(serving, taught)
+    curve = cap_curve(
+        RankedLists.concat([full, beside]), recipe, sparse.vstack([outcome.relevant, their.relevant], "csr")
+    )
+    multiple = resolved(recipe.settings.lists.exposure_cap, choose_cap(curve))
+    served = capped(recipe, multiple, full, beside)
+    if multiple:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
+        shares = f"no item in more than {multiple:g} times its fair share of top tens"
+        choice = {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))
-    ranked = (ROUTE, RULES, RANKED, STACK, TAUGHT, CAPPED)
+    ranked = (ROUTE, RULES, RANKED, STACK, MEAN, TAUGHT, CAPPED)
     sources = tuple(s.name for s in recipe.scorers)
     told = claims(each, masks, surface, holdout.settings.routing.founder_ensemble, sources)
     best = told["chain"]["overall"]["best_member"] if "chain" in told else POPULAR
     rival = {name: c for name, c in those.items() if name in (best, POPULAR)}
 
     def lists_for(others: Owners) -> dict[str, NDArray[np.int64]]:
-        mine, _ = _capped(score_owners(serving, others), recipe, choice)
+        mine = capped(recipe, multiple, score_owners(serving, others), beside)
         return {SERVED: top_tens(mine, recipe.catalogue), **shown(rival, others, holdout.settings.threads)}
 
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
@@ -316,7 +329,8 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
         "objectives": side_by_side(holdout, recipe, owners, {m: lists[m] for m in (SERVED, *rival)}, lists_for),
         "claims": told,
         "calibration": calibrated(served, recipe.catalogue, outcome),
-        "exposure": cap_curve(full, recipe.catalogue, outcome),
+        "cap": multiple,
+        "exposure": curve,
         "ablation": ablations(holdout, surface, lessons, owners, outcome) if lessons else {},
         "models": models,
     }
@@ -350,17 +364,6 @@ def side_by_side(
             "ndcg": {m: {k: plain(v) for k, v in s.items()} for m, s in metrics.summary(ndcg).items()},
         }
     return found
-
-
-def _capped(
-    full: RankedLists, recipe: SurfaceRecommender, choice: dict[str, str]
-) -> tuple[RankedLists, dict[str, str]]:
-    multiple = recipe.settings.lists.exposure_cap
-    if not multiple:
-        return full, choice
-    served = apply_cap(full, cap_of(multiple, full, len(recipe.catalogue)))
-    shares = f"no item in more than {multiple:g} times its share of top tens"
-    return served, {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
 
 
 def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models import metrics
 from models.data.batch import Owners
@@ -15,7 +16,7 @@ from models.data.entities import UNKNOWN_TIME
 from models.data.interactions import DAY_US, Interactions
 from models.lists.ranked_lists import RankedLists
 from models.metrics.list_metrics import ItemFacts
-from models.recommender.exposure import apply_cap, cap_of, exposure_stats, places_above_cap, share_moved
+from models.recommender.exposure import apply_cap, caps_of, exposure_stats, places_above_cap, share_moved
 from models.recommender.surface import SurfaceRecommender
 from models.routing import route
 from models.schema import Entity, Segment
@@ -137,32 +138,48 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return plain(defined.mean()) if len(defined) else None
 
 
-#: Multiples of the mean exposure ([lists] exposure_cap).
-CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
+#: Multiples of an item's fair share ([lists] exposure_cap), the strictest last, and the fewest owners for a choice.
+CAPS, ENOUGH = (20.0, 14.0, 10.0, 7.0, 5.0, 4.0), 100
 
 
-def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, Any]]:
+def choose_cap(curve: Sequence[Mapping[str, Any]]) -> float:
+    """Return the strictest cap of a curve before the first that clearly costs NDCG@10, 0 for none.
+
+    The mean difference to no cap may be below 0 by half of its standard error, an eighth of the interval.
+    """
+    chosen = 0.0
+    for row in curve[1:]:
+        cost = row["against_uncapped"]
+        if row["owners"] < ENOUGH or cost["mean"] < -(cost["high"] - cost["low"]) / 8:
+            break
+        chosen = row["multiple"]
+    return chosen
+
+
+def cap_curve(lists: RankedLists, recipe: SurfaceRecommender, relevant: sparse.csr_matrix) -> list[dict[str, Any]]:
     """Return one row without a cap and one for each of CAPS.
 
-    Keys: "multiple" (0: no cap), "most" places of an item, places "above" the cap for lack of candidates, "moved",
-    "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
-    lists: at full depth. catalogue: (m,) item rows, ascending. outcome: same owners, over the catalogue.
+    Keys: "multiple" (0: no cap), "owners" with events, "most" places of an item, places "above" the cap for lack of
+    candidates, "moved", "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
+    lists: at full depth. relevant: (lists, catalogue positions), see `Outcome`.
     """
-    before = _ndcg(lists, catalogue, outcome)
+    catalogue, known = recipe.catalogue, lists.count > 0
+    before = metrics.ndcg_of(top_tens(lists, catalogue), relevant)
     rows: list[dict[str, Any]] = []
     for multiple in (0.0, *CAPS):
-        most = cap_of(multiple, lists, len(catalogue)) if multiple else 0
+        most = caps_of(multiple, lists, catalogue, recipe.items.count)
         found = apply_cap(lists, most) if multiple else lists
-        ndcg, spread = _ndcg(found, catalogue, outcome), exposure_stats([found], catalogue)
-        difference = metrics.paired_difference(ndcg, before)
+        ndcg, spread = metrics.ndcg_of(top_tens(found, catalogue), relevant), exposure_stats([found], catalogue)
+        difference = metrics.paired_difference(ndcg[known], before[known])
         rows.append(
             {
                 "multiple": multiple,
-                "most": most or spread["most"],
+                "owners": int(known.sum()),
+                "most": spread["most"],
                 "above": places_above_cap(found, most) if multiple else 0,
                 "moved": share_moved(found, lists),
-                "ndcg": round(float(ndcg.mean()), 6),
-                "against_uncapped": {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()},
+                "ndcg": plain(ndcg[known].mean()) if known.any() else None,
+                "against_uncapped": {k: plain(v) for k, v in difference.items()},
                 "coverage": spread["coverage"],
                 "gini": spread["gini"],
             }
@@ -182,7 +199,3 @@ def calibrated(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcom
     owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))
     top = place < metrics.K
     return metrics.reliability(lists.score[top], hits[owner[top], place[top]].astype(bool))
-
-
-def _ndcg(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> NDArray[np.float64]:
-    return metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)

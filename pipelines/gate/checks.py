@@ -22,12 +22,12 @@ from models.catalogue.catalogue import CATALOGUE
 from models.data.batch import Owners
 from models.metrics.accuracy import K, ndcg_of, places
 from models.metrics.intervals import paired_difference
-from models.recommender.exposure import apply_cap, cap_of
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
 from models.settings.settings import Settings
 from models.settings.tables import Thresholds
 from pipelines.evaluate.figures import groups, top_tens
+from pipelines.score.caps import capped
 from pipelines.score.shards import score_owners
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train_ranker.validation_models import ValidationModels
@@ -57,7 +57,7 @@ def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]
         popular = recipe.popular.propose(owners, K)
         masks = {name: mask for name, mask in groups(recipe, owners).items() if name != "known"}
         found[surface] = Accuracy(
-            _ndcg(recipe, owners, recipe.catalogue, outcome),
+            _ndcg(recipe, holdout, owners, recipe.catalogue, outcome),
             ndcg_of(places(popular.indptr, popular.item), outcome.relevant),
             None,
             masks,
@@ -73,17 +73,19 @@ def with_live(
     for surface, a in found.items():
         recipe, other = (side.recipe(surface, holdout.bundles[CATALOGUE]) for side in (new, live))
         owners, outcome = holdout.owners(recipe, teaching=False)
-        both[surface] = replace(a, live=_ndcg(other, holdout.batch(other, owners.row), recipe.catalogue, outcome))
+        both[surface] = replace(
+            a, live=_ndcg(other, holdout, holdout.batch(other, owners.row), recipe.catalogue, outcome)
+        )
     return both
 
 
 def _ndcg(
-    recipe: SurfaceRecommender, owners: Owners, catalogue: NDArray[np.int32], outcome: Outcome
+    recipe: SurfaceRecommender, holdout: Holdout, owners: Owners, catalogue: NDArray[np.int32], outcome: Outcome
 ) -> NDArray[np.float64]:
     """Return NDCG of the lists as served. catalogue: (m,) item rows of the outcome."""
     lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
-    if multiple:
-        lists = apply_cap(lists, cap_of(multiple, lists, len(recipe.catalogue)))
+    if multiple:  # as the evaluation
+        lists = capped(recipe, multiple, lists, score_owners(recipe, holdout.owners(recipe, teaching=True)[0]))
     return ndcg_of(top_tens(lists, catalogue), outcome.relevant)
 
 

@@ -131,7 +131,7 @@ def _judged(
     except TooSparse as error:
         notes.append(f"accuracy is not evaluated: {error}")
         return {}, {}
-    mine = open_validation_models(run, new.judged)
+    mine = open_validation_models(run, new)
     found, cuts = accuracy(holdout, mine), {"cut": holdout.cut}
     theirs = None if live is None else _theirs(run, live, holdout, notes)
     if theirs is None:
@@ -150,7 +150,7 @@ def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Vali
         notes.append(f"the validation models of {live.id} were not kept: accuracy is compared with the floor only")
         return None
     try:
-        found = open_validation_models(run, live.judged, live)
+        found = open_validation_models(run, live)
     except (BundleError, KeyError) as error:
         notes.append(f"the validation models of {live.id} cannot be opened, so it is not evaluated: {error}")
         return None

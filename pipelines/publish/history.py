@@ -9,7 +9,7 @@ import redis
 
 from models.errors import MatchbookError, ReleaseError, ReleaseNotFound
 from models.lists.redis_format import Keys
-from models.lists.release import NOTHING_LIVE, Release, last_published
+from models.lists.release import NOTHING_LIVE, RELOADED, Release, last_published, rollback_to
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.publish.lease import lease
@@ -37,7 +37,7 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
             name = _lost(settings, client, keys)  # another process may have published meanwhile
             if name:
                 log.warning("Redis has lost %s, which is loaded again", name)
-                make_live(settings, held, Loadable.open(Artifacts(settings), name), "Redis had lost it")
+                make_live(settings, held, Loadable.open(Artifacts(settings), name), RELOADED)
             return name or None
     except (MatchbookError, OSError, redis.ResponseError) as error:
         log.error("the last published release cannot be loaded again: %s", error)
@@ -111,26 +111,31 @@ def list_releases(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> PublishRef:
+def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False, by: str = "") -> PublishRef:
     """Load a stored release into Redis if needed, then make it live.
 
-    force: replace a live release with a newer cutoff. dry_run: only open and measure. Returns as `publish_release`.
+    force: replace a live release with a newer cutoff. dry_run: only open and measure. by: who decided it, for the log
+    of releases that became live. Returns as `publish_release`.
     """
-    return _make_live(settings, release, "promoted by hand", force, dry_run)
+    return _make_live(settings, release, "promoted by hand", force, dry_run, by)
 
 
-def rollback(settings: Settings, dry_run: bool = False) -> PublishRef:
-    """Make the previously live build live again. Raises ReleaseNotFound if there is none."""
-    history = loaded_before(settings)
-    if not history:
+def rollback(settings: Settings, dry_run: bool = False, by: str = "") -> PublishRef:
+    """Make the last live build that is older than the live one live again. Raises ReleaseNotFound if there is none."""
+    with redis_errors("reading the live release"):
+        live = live_release(connect(settings), Keys(settings.namespace))
+    loaded = loaded_before(settings)
+    back = rollback_to(live, map(Artifacts(settings).release, loaded))
+    if back is None:
+        newer = f"{', '.join(loaded)}: newer than the live release, so not a way back; " if loaded else ""
         raise ReleaseNotFound(
-            "no earlier release to go back to; `python -m pipelines releases` lists what is stored, "
+            f"no earlier release to go back to; {newer}`python -m pipelines releases` lists what is stored, "
             "`promote` makes any of them live"
         )
-    return _make_live(settings, history[0], "rolled back", True, dry_run)
+    return _make_live(settings, back.id, "rolled back", True, dry_run, by)
 
 
-def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> PublishRef:
+def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool, by: str) -> PublishRef:
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("making a release live"):
         client, keys = checked(settings), Keys(settings.namespace)
@@ -141,8 +146,8 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
             elif dry_run:
                 reason = f"a dry run: {release} would be {reason}" + (f", newer cutoff: {newer}" if newer else "")
             else:
-                log.warning("release made live id=%s reason=%s newer=%s", release, reason, newer)
-                return make_live(settings, held, loadable, reason)
+                log.warning("release made live id=%s reason=%s by=%s newer=%s", release, reason, by, newer)
+                return make_live(settings, held, loadable, reason, by)
             previous = decoded(client.get(keys.current))
             needs, used, limit = room_for(settings, client, loadable.manifest)
             return PublishRef(False, release, reason, previous, needs_mb=needs, used_mb=used, limit_mb=limit)

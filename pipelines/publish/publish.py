@@ -52,8 +52,11 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> Pu
             return make_live(settings, held, loadable, "forced" if newer else "newest cutoff")
 
 
-def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> PublishRef:
-    """Load, verify and switch while holding the lease; then remove releases that are no longer kept."""
+def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str, by: str = "") -> PublishRef:
+    """Load, verify and switch while holding the lease; then remove releases that are no longer kept.
+
+    reason, by: what the log of releases that became live tells.
+    """
     for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
         if not secret:
             kept_key(settings.home, name)  # here, because a reader may not have the right to write
@@ -66,7 +69,7 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
     warning = evicting(about(held.client)) or ""
     if warning:
         log.warning("%s", warning)
-    done = PublishRef(True, name, reason, previous, **loaded, warning=warning)
+    done = PublishRef(True, name, reason, previous, **loaded, by=by, warning=warning)
     note_publish(settings, done)
     log.info("release published %s retired=%s", done.as_json(), retire_loaded(settings, held))
     return done

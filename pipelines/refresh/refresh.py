@@ -19,6 +19,7 @@ from models.data.interactions import Interactions, Pairs
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys
+from models.lists.release import REFRESHED
 from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, ListKind, Surface
 from models.settings.settings import Settings
@@ -50,7 +51,7 @@ def publish_refresh(settings: Settings, release: str) -> PublishRef:
                 log.info("refresh not published id=%s reason=%s", release, reason)
                 return PublishRef(False, release, reason, live)
             drop_unfinished(held, keep=release)
-            done = PublishRef(True, release, "refreshed", refreshes, **load(settings, held, loadable))
+            done = PublishRef(True, release, REFRESHED, refreshes, **load(settings, held, loadable))
             if live != release:
                 switch(held, loadable.manifest, replaces=refreshes)
                 note_publish(settings, done)

@@ -9,6 +9,6 @@ ACCURACY = ("precision", "recall", "ndcg", "map")
 
 #: Contenders: see `pipelines/train/contenders.py`.
 ROUTE, RULES, RANKED, POPULAR, RANDOM = "route", "rules", "ranker", "popular", "random"
-TAUGHT, STACK, CAPPED = "learned", "stacked", "capped"
+TAUGHT, STACK, MEAN, CAPPED = "learned", "stacked", "mean", "capped"
 #: The contender that [ranking] mode = "seed" would serve, and its title.
 SEED_RECIPE, SEED_TITLE = "seed_recipe", "the source documents' recipe"

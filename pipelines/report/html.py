@@ -148,7 +148,7 @@ def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
         "Gini",
     ]
     note = (
-        "Over all evaluation owners. A cap is a multiple of the mean exposure ([lists] exposure_cap); "
+        "Over owners with events, of both halves. A cap is a multiple of an item's fair share ([lists] exposure_cap); "
         "places above it remain where lists have no other candidates."
     )
     return f"<h3>Cost of a cap on exposure</h3>{grid('Caps on exposure', head, cells)}<p class=note>{note}</p>"

@@ -22,7 +22,7 @@ from models.errors import DataError, ReleaseIncomplete
 from models.experiments import Arm, Experiment, arms_on, places_on, read_experiments, with_arms
 from models.lists.ranked_lists import RankedLists
 from models.recommender.candidates import prepared
-from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
+from models.recommender.exposure import apply_cap, caps_of, exposure_stats, part_of, places_above_cap, share_moved
 from models.recommender.leaves import LEAF
 from models.recommender.recommend import CHUNK, recommend
 from models.recommender.similar import SimilarRecommender, open_similar
@@ -38,6 +38,7 @@ from models.settings.idle import idle_line
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, ScoredShard, ShardRef
 from pipelines.run.run import Run, code_digest
+from pipelines.score.caps import chosen_cap, resolved
 from pipelines.score.fast_product import with_fastest_product
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def open_shards(
     """Return the shards of a kind, their lists, and the effect of [lists] exposure_cap (empty without a cap).
 
     shards: in order. Each arm has a separate cap over all shards, similar lists none. Capped lists are staged apart.
-    Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without arms);
+    Effect: "multiple" of owners without an arm (see `caps_of`); "above", places above it for lack of candidates;
     "moved", share of the first ten places; "uncapped", see `exposure_stats`.
     Raises ReleaseIncomplete if a shard is missing or changed, or if `check_lists` raises it.
     """
@@ -158,7 +159,7 @@ def open_shards(
     about: dict[str, Any] = {}
     if parts and isinstance(kind, Surface) and any(cap for s in Surface for cap in _caps(run, s)):
         lists, items = RankedLists.concat(parts), entities[kind.item].items_of(kind)
-        found, about = _capped(run, kind, lists, entities[kind.owner], len(items))
+        found, about = _capped(run, kind, lists, entities[kind.owner], items, entities[kind.item].count)
         about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats([lists], items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
         parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
@@ -188,21 +189,27 @@ def check_lists(kind: ListKind, parts: Sequence[RankedLists], entities: Mapping[
 
 def _caps(run: Run, surface: Surface) -> list[float]:
     """Return the cap of owners without an arm, then of each arm."""
-    own = [arm.apply(run.settings) for _, arm in arms_of(run, surface)]
-    return [settings.lists.exposure_cap for settings in (run.settings, *own)]
+    own, chosen = [arm.apply(run.settings) for _, arm in arms_of(run, surface)], chosen_cap(run, surface)
+    return [resolved(settings.lists.exposure_cap, chosen) for settings in (run.settings, *own)]
 
 
 def _capped(
-    run: Run, surface: Surface, lists: RankedLists, owners: Entities, items: int
+    run: Run,
+    surface: Surface,
+    lists: RankedLists,
+    owners: Entities,
+    catalogue: NDArray[np.int32],
+    events: NDArray[np.int32],
 ) -> tuple[RankedLists, dict[str, Any]]:
-    place, parts, order, told = places_of(run, surface, owners, lists.owner), [], [], {"cap": 0, "above": 0}
-    for code, cap in enumerate(_caps(run, surface), start=-1):
+    caps, place, parts, order = _caps(run, surface), places_of(run, surface, owners, lists.owner), [], []
+    told = {"multiple": caps[0], "above": 0}
+    for code, cap in enumerate(caps, start=-1):
         mine = np.flatnonzero(place == code)
         part = lists.take(mine)
         if cap and len(mine):
-            most = cap_of(cap, part, items)
+            most = caps_of(cap, part, catalogue, events)
             part = apply_cap(part, most)
-            told = {"cap": most if code < 0 else told["cap"], "above": told["above"] + places_above_cap(part, most)}
+            told["above"] += places_above_cap(part, most)
         parts.append(part)
         order.append(mine)
     return RankedLists.concat(parts).take(np.argsort(np.concatenate(order), kind="stable")), told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from models.scoring.scorer import Ranker
 from models.settings.modes import SEED
 from models.settings.settings import Settings
 from models.stacked_ranker.scorer import STACKED, StackedRanker
-from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, STACK, TAUGHT
+from pipelines.report.figure_names import MEAN, POPULAR, RANDOM, RANKED, ROUTE, RULES, STACK, TAUGHT
 from pipelines.train.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 after a short list. The number seeds random choices.
@@ -50,7 +50,7 @@ def contenders(
 def recipes(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, SurfaceRecommender]:
-    """Return every contender's recipe by name: ROUTE, RULES, RANKED, `TAUGHT` and STACK."""
+    """Return every contender's recipe by name: ROUTE, RULES, RANKED, `TAUGHT`, STACK, and the MEAN of both."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and is_trained(learned, surface):
@@ -61,6 +61,9 @@ def recipes(
     if stacked is not None and surface.value in stacked.config["surfaces"]:
         silent = {s.name for s in registry.sources()} - {s.name for s in recipe.scorers}
         ranked[STACK] = StackedRanker.of_surface(stacked, surface, silent)
+        if TAUGHT in ranked:
+            other = cast(LearnedRanker, ranked[TAUGHT])
+            ranked[MEAN] = StackedRanker.of_surface(stacked, surface, silent, other)
     return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
 
 

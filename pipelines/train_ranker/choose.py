@@ -29,10 +29,9 @@ from models.recommender.recommend import CHUNK
 from models.routing import route
 from models.schema import Entity, Method, Surface
 from models.settings.settings import Settings
-from models.stacked_ranker.scorer import STACKED
 from models.two_tower import TWO_TOWER
-from pipelines.report.figure_names import RANKED, ROUTE, RULES, STACK, TAUGHT
-from pipelines.train.contenders import contenders, ndcg_each
+from pipelines.report.figure_names import MEAN, RANKED, ROUTE, RULES, STACK, TAUGHT
+from pipelines.train.contenders import contenders, ndcg_each, recipes
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
 
@@ -179,6 +178,7 @@ def _ndcg(found: Candidates, score: NDArray[np.float32], truth: Outcome) -> NDAr
     return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
 
 
+RANKERS = (RULES, RANKED, TAUGHT, STACK, MEAN)
 #: Validation owners of a surface.
 VALIDATION_OWNERS = 2000
 
@@ -200,7 +200,7 @@ def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet
 def ballot_of(
     holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
 ) -> dict[str, NDArray[np.float64]]:
-    """Return NDCG@10, (owners,), of the rules, and of the network, the learned and the stacked ranker if there.
+    """Return NDCG@10, (owners,), of the rules, and of the other RANKERS if there.
 
     alone: also each source, popularity and random. learned: trained only on data before the temporal validation split.
     """
@@ -208,12 +208,11 @@ def ballot_of(
     owners, outcome = holdout.owners(recipe, teaching=True)
     jury = np.arange(min(len(owners), VALIDATION_OWNERS))
     if not len(jury):
-        stacked = STACKED in holdout.bundles and surface.value in holdout.bundles[STACKED].config["surfaces"]
-        asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None, STACK: stacked}
-        return {name: np.zeros(0) for name, there in asked.items() if there}
+        asked = recipes(holdout, surface, None if network is None else network.even, learned)
+        return {name: np.zeros(0) for name in RANKERS if name in asked}
     owners, truth = owners.take(jury), outcome.relevant[jury]
     those = contenders(holdout, surface, None if network is None else network.even, learned)
-    those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in (RULES, RANKED, STACK))}
+    those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in RANKERS)}
     found = ndcg_each(those, owners, truth, holdout.settings.threads)
     if network is not None:
         odd = {RANKED: contenders(holdout, surface, network.odd)[RANKED]}
@@ -228,25 +227,27 @@ def network_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
 
 
 def small_choice(pooled: Mapping[str, NDArray[np.float64]]) -> tuple[str, str]:
-    """Return what serves a small surface, STACK, `TAUGHT` or RULES, and the reason.
+    """Return what serves a small surface, MEAN, STACK, `TAUGHT` or RULES, and the reason.
 
-    The stacked ranker is the default, because its few weights need the least data. The learned ranker replaces it if it
-    is better by one standard error, the rules only if they are surely better.
+    The mean of the stacked and the learned ranker is the default: on few data it is near the better one, and nobody
+    knows which that is. The learned ranker alone replaces it if it is better by one standard error, because it had
+    fewer data at earlier cutoffs. The stacked ranker and the rules replace it only if they are surely better.
     pooled: NDCG@10 over the owners of several cutoffs, NaN where the learned ranker was not trained.
     """
-    owners, figures = len(pooled[STACK]), []
-    serves = STACK
-    for name, level in ((TAUGHT, ONE_ERROR), (RULES, SURE)):
+    both = ~np.isnan(pooled[MEAN])
+    default, base = (MEAN, np.where(both, pooled[MEAN], pooled[STACK])) if both.any() else (STACK, pooled[STACK])
+    serves, figures = default, []
+    for name, level in ((TAUGHT, ONE_ERROR), (STACK, SURE), (RULES, SURE)):
         there = ~np.isnan(pooled[name])
-        if not there.any():
+        if name == default or not there.any():
             continue
-        found = choose({name: (pooled[name] - pooled[STACK])[there]}, level)
+        found = choose({name: (pooled[name] - base)[there]}, level)
         figures.append(f"{name} {pooled[name][there].mean():.4f}, gain {found.said(name)}")
-        if found.taken and serves == STACK:
+        if found.taken and serves == default:
             serves = name
-    if not owners:
-        return STACK, "no owners to compare it with"
-    told = "; ".join([f"NDCG@10 at pooled cutoffs: {STACK} {pooled[STACK].mean():.4f} over {owners} owners", *figures])
+    if not len(base):
+        return default, "no owners to compare it with"
+    told = "; ".join([f"NDCG@10 at pooled cutoffs: {default} {base.mean():.4f} over {len(base)} owners", *figures])
     return serves, f"{told}; {serves} serves"
 
 

@@ -23,7 +23,7 @@ from models.schema import Surface
 from models.setting import Phase
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
-from pipelines.report.figure_names import TAUGHT
+from pipelines.report.figure_names import MEAN, TAUGHT
 from pipelines.run.run import EPOCH, Run
 from pipelines.store.artifacts import CUTS
 from pipelines.train.cutoffs import digest_of, kept
@@ -87,7 +87,8 @@ class _Training:
         else:
             verdict = _verdict(self.holdout, surface, judged, self.network)
         by_name = any(own.of(RankerConfig).kind == "learned" for own in with_arms(self.run.settings))
-        wanted = surface in self.samples and (by_name or verdict["serves"])
+        half = small is not None and small[0] == MEAN
+        wanted = surface in self.samples and (by_name or half or verdict["serves"])
         now = self._fitted(surface, self.snapshot.as_of_us) if wanted else None
         return _OfSurface(before, verdict, now, small)
 

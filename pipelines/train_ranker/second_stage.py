@@ -23,7 +23,7 @@ from models.settings.modes import SEED
 from models.stacked_ranker.scorer import STACKED
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
-from pipelines.report.figure_names import RANKED, RULES
+from pipelines.report.figure_names import MEAN, RANKED, RULES
 from pipelines.run.run import Run
 from pipelines.train.contenders import seed_settings
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
@@ -150,7 +150,7 @@ def _learned(
         ref = BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))
     if stacked is None or not stacked.lists:
         return [ref]
-    return [ref, _store_stacked(run, snapshot, holdout, stacked, stage.small)]
+    return [ref, _store_stacked(run, snapshot, holdout, stacked, stage.small, ref.version)]
 
 
 def _store_stacked(
@@ -159,10 +159,14 @@ def _store_stacked(
     holdout: Holdout,
     stacked: StackedLessons,
     small: Mapping[Surface, tuple[str, str]],
+    learned: str = "",
 ) -> BundleRef:
-    """Store the stacked ranker, and the one fitted before the validation split, with what serves each surface."""
-    verdicts = {s: {"serves": name != RULES, "reason": why} for s, (name, why) in small.items()}
-    about = _about(run, holdout)
+    """Store the stacked ranker, and the one fitted before the validation split, with what serves each surface.
+
+    learned: version of the learned ranker, the other half of a mean.
+    """
+    verdicts = {s: {"serves": name != RULES, "mean": name == MEAN, "reason": why} for s, (name, why) in small.items()}
+    about = _about(run, holdout) | {"learned": learned}
     _stage(_second_place(run, snapshot, holdout) / _STACKED, stacked.bundle(holdout.cut_us, verdicts, about))
     served = stacked.bundle(snapshot.as_of_us, verdicts, about)
     return BundleRef(STACKED, run.artifacts.store_bundle(served, run.slug))

@@ -24,7 +24,7 @@ from models.schema import Surface
 from models.stacked_ranker.fit import StackedRows, fit_weights, prior_of
 from models.stacked_ranker.scorer import KNOWN, STACKED, TERMS, UNSEEN, cells_of
 from pipelines.export.snapshot import Snapshot
-from pipelines.report.figure_names import RULES, STACK, TAUGHT
+from pipelines.report.figure_names import MEAN, RULES, STACK, TAUGHT
 from pipelines.run.run import Run
 from pipelines.train.calendar import cuts
 from pipelines.train.contenders import listed_by, ndcg_each, recipes
@@ -167,14 +167,14 @@ def pooled_ballot(
     ballot: Mapping[str, NDArray[np.float64]],
     learned: Callable[[int], Bundle | None],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return NDCG@10 of STACK, RULES and `TAUGHT` over the owners of the validation split and of earlier cutoffs.
+    """Return NDCG@10 of STACK, MEAN, RULES and `TAUGHT` over the owners of the validation split and of earlier cutoffs.
 
     Earlier cutoffs whose outcomes overlap are left out, so that the owners' outcomes are separate.
 
     NaN where the learned ranker had too few positives. ballot: of the validation split, over the training owners.
     learned: from an instant to the learned ranker of events before it. Each contender is fitted before its cutoff.
     """
-    names = (STACK, RULES, TAUGHT)
+    names = (STACK, MEAN, RULES, TAUGHT)
     parts, later_us = [ballot], holdout.cut_us
     for past in lessons.pasts:
         cut_us = past.holdout.cut_us

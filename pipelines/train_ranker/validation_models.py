@@ -7,7 +7,7 @@ regressions. A release exists only if they passed the leak checks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,13 @@ _POPULARITY = registry.named("popularity").bundle
 class ValidationModels:
     """The models that a build would have served at its temporal validation split.
 
-    bundles: all but the catalogue. cut_us: microseconds.
+    bundles: all but the catalogue. cut_us: microseconds. caps: on exposure, by surface, see `Release.cap`.
     """
 
     settings: Settings
     bundles: Mapping[str, Bundle]
     cut_us: int
+    caps: Mapping[Surface, float] = field(default_factory=dict)
 
     def recipe(self, surface: Surface, catalogue: Bundle) -> SurfaceRecommender:
         """Return the recipe over a catalogue that may have more entities than these models.
@@ -54,7 +55,9 @@ class ValidationModels:
         mine = {**self.bundles, CATALOGUE: replace(catalogue, arrays=arrays)}
         if ACTIVITY in mine:
             mine[ACTIVITY] = reindexed(mine[ACTIVITY], catalogue.maps)
-        return open_recommender(surface, mine, self.settings)
+        return open_recommender(
+            surface, mine, self.settings.layered({"exposure_cap": self.caps.get(surface, 0.0)}, "given")
+        )
 
 
 def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
@@ -68,14 +71,12 @@ def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
     return {name: run.artifacts.store_bundle(bundle, slug, HOLDOUTS) for name, bundle in sorted(found.items())}
 
 
-def open_validation_models(run: Run, versions: Mapping[str, str], release: Release | None = None) -> ValidationModels:
-    """Open the models that evaluate a release, with its settings. Without a release, use those of the run.
-
-    Raises BundleError, KeyError.
-    """
-    settings = run.settings if release is None else run.settings.with_recorded(release.settings)
-    bundles = {name: run.artifacts.open_bundle(name, version, HOLDOUTS) for name, version in versions.items()}
-    return ValidationModels(settings, bundles, microseconds(parse_instant(str(bundles[_POPULARITY].config["as_of"]))))
+def open_validation_models(run: Run, release: Release) -> ValidationModels:
+    """Open the models that evaluate a release, with its settings. Raises BundleError, KeyError."""
+    settings = run.settings.with_recorded(release.settings)
+    bundles = {name: run.artifacts.open_bundle(name, version, HOLDOUTS) for name, version in release.judged.items()}
+    cut_us = microseconds(parse_instant(str(bundles[_POPULARITY].config["as_of"])))
+    return ValidationModels(settings, bundles, cut_us, {s: release.cap(s) for s in Surface})
 
 
 def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:

@@ -17,16 +17,20 @@ from models.errors import RequestError
 from models.run_directory import BUILD_DAG, directory_of
 from models.schema import Entity
 from serving.clients.airflow import Airflow
-from serving.clients.postgres import Database
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
+from serving.console.entities import EntityPages
 from serving.console.panel import asked
-from serving.console.stored import Known, StoredReleases
+from serving.console.stored import StoredReleases
+from serving.filters import Hidden
 from serving.http.requests import read_id
 from serving.lists import OPEN
 
-PROMOTE, ERASE = "promote_release", "erase_person"
-DAGS = (BUILD_DAG, PROMOTE, ERASE)
+PROMOTE, ERASE, DRAIN = "promote_release", "erase_person", "drain_events"
+#: What people start, in words.
+DAGS = {BUILD_DAG: "Build", PROMOTE: "Promote or roll back", ERASE: "Erase", DRAIN: "Read the platform"}
+#: Those in the list of recent runs: scheduled runs of DRAIN would hide the others.
+SHOWN = (BUILD_DAG, PROMOTE, ERASE)
 CHOICES = ("publish", "hold")
 GATE_TASK = "release.gate"
 RUNS_SHOWN = 10
@@ -39,7 +43,8 @@ class Actions:
     airflow: Airflow
     stored: StoredReleases
     cache: Cache
-    database: Database
+    entities: EntityPages
+    hidden: Hidden
 
 
 def action_routes(pages: Blueprint, parts: Actions) -> None:
@@ -49,6 +54,7 @@ def action_routes(pages: Blueprint, parts: Actions) -> None:
     _build(pages, parts)
     _gate(pages, parts)
     _erase(pages, parts)
+    _opt_out(pages, parts)
 
 
 def _list(pages: Blueprint, parts: Actions) -> None:
@@ -58,7 +64,8 @@ def _list(pages: Blueprint, parts: Actions) -> None:
     def actions() -> str:
         recent = asked(lambda: _recent(airflow))
         questions = asked(airflow.questions)
-        return render_template("actions.html", recent=recent, questions=questions, known=airflow.known)
+        around = asked(parts.stored.around)
+        return render_template("actions.html", recent=recent, questions=questions, known=airflow.known, around=around)
 
     @pages.get("/actions/runs/<dag>/<path:run_id>")
     def run(dag: str, run_id: str) -> str:
@@ -66,10 +73,12 @@ def _list(pages: Blueprint, parts: Actions) -> None:
             abort(404)
         found = airflow.run(dag, run_id)
         if found is None:
-            abort(404, "Airflow does not know this run")
+            abort(404, "Airflow does not know this run. Actions above lists the recent ones.")
         done = sum(t["state"] in ENDED for t in found.tasks)
         at = airflow.run_address(dag, run_id)
-        return render_template("run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at)
+        return render_template(
+            "run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at, what=DAGS[dag]
+        )
 
 
 def _releases(pages: Blueprint, parts: Actions) -> None:
@@ -77,21 +86,20 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
     def promote(name: str) -> Response | str:
         release = parts.stored.one(name)
         if release is None:
-            abort(404, "no release of this name is stored; /releases lists them")
+            abort(404, "No release of this name is stored. Releases above lists them.")
         if request.method == "POST":
             if release.state == "live":
                 raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
             return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True})
-        return render_template("promote.html", r=release, live=_live(parts.stored), back=False)
+        return render_template("promote.html", r=release, around=parts.stored.around(), back=False)
 
     @pages.route("/actions/rollback", methods=["GET", "POST"])
     def rollback() -> Response | str:
-        before = parts.stored.history()
+        around = parts.stored.around()
         if request.method == "POST":
-            _check_unchanged(before[0] if before else "")
+            _check_unchanged(around.back.id if around.back else "")
             return _started(parts.airflow, PROMOTE, {"release": "previous"})
-        release = parts.stored.one(before[0]) if before else None
-        return render_template("promote.html", r=release, live=_live(parts.stored), back=True)
+        return render_template("promote.html", r=around.back, around=around, back=True)
 
 
 def _build(pages: Blueprint, parts: Actions) -> None:
@@ -100,15 +108,15 @@ def _build(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             return _started(parts.airflow, BUILD_DAG, _build_options(request.form))
         last = asked(lambda: max(summaries(parts.cache), key=lambda b: b["generated_at"], default=None))
-        live = asked(lambda: _live(parts.stored))
-        return render_template("build.html", last=last.found, live=live.found)
+        around = asked(parts.stored.around).found
+        return render_template("build.html", last=last.found, live=around.live if around else None)
 
     @pages.get("/builds/<directory>")
     def build_run(directory: str) -> Response:
         """Lead to the run of a build in Airflow."""
         at = run_address(directory, parts.airflow)
         if not at:
-            abort(404, "Airflow lists no run of this build: it was made by command, or Airflow has removed the run")
+            abort(404, "Airflow lists no run of this build: it was made by command, or Airflow has removed the run.")
         return make_response(redirect(at, 303))
 
 
@@ -144,8 +152,24 @@ def _erase(pages: Blueprint, parts: Actions) -> None:
                     "not_confirmed", "the id again", "another text", "go back and type the id to confirm"
                 )
             return _started(parts.airflow, ERASE, {"person": person})
-        names = asked(lambda: {e: parts.database.names(e, [person]).get(person) for e in Entity}) if person else None
-        return render_template("erase.html", person=person, names=names)
+        known = parts.entities.known(person) if person else {}
+        return render_template(
+            "erase.html", person=person, erased=parts.hidden.erased([person] if person else []), **known
+        )
+
+
+def _opt_out(pages: Blueprint, parts: Actions) -> None:
+    """Lead to the platform, which owns the column, and show what follows it. Nothing here stores an opt-out."""
+
+    @pages.route("/actions/opt-out", methods=["GET", "POST"])
+    def opt_out() -> Response | str:
+        if request.method == "POST":
+            return _started(parts.airflow, DRAIN, {})
+        given = request.args.get("id", "").strip()
+        person = read_id(given) if given else ""
+        told = parts.entities.opted_out(person) if person else {}
+        hidden = bool(person) and parts.hidden.holds(Entity.USER, person)
+        return render_template("opt-out.html", person=person, hidden=hidden, **told)
 
 
 def _started(airflow: Airflow, dag: str, conf: dict[str, Any]) -> Response:
@@ -157,12 +181,8 @@ def _to_run(dag: str, run_id: str) -> Response:
 
 
 def _by() -> str:
-    """Return who confirmed, for the note of the run."""
-    return "from the console, by key " + g.caller if g.caller != OPEN else "from the console, which asks for no key"
-
-
-def _live(stored: StoredReleases) -> Known | None:
-    return next((r for r in stored.all() if r.state == "live"), None)
+    """Return who confirmed, for the note of the run. Airflow adds the user of the console."""
+    return "by key " + g.caller if g.caller != OPEN else "without a key"
 
 
 def _check_unchanged(release: str) -> None:
@@ -193,8 +213,11 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:
-    found = airflow.runs(DAGS, RUNS_SHOWN)
-    return [{**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"])} for run in found]
+    found = airflow.runs(SHOWN, RUNS_SHOWN)
+    return [
+        {**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"]), "what": DAGS[run["dag_id"]]}
+        for run in found
+    ]
 
 
 def _told(result: Any) -> list[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from serving.clients.postgres import Database
 from serving.console.charts import chart, line
 from serving.console.release_files import ReleaseFiles
 from serving.console.stored import Known
+from serving.console.words import plain
 
 PAGE_OWNERS = 25
 #: Releases of the history, the newest.
@@ -70,7 +71,7 @@ class Audiences:
         points = [(r, found) for r in reversed(releases) if (found := self._exposure(r, surfaces, item))]
         if not points:
             return None
-        lines = [line(str(s), [{"value": found.get(s)} for _, found in points]) for s in surfaces]
+        lines = [line(plain(s.value), [{"value": found.get(s)} for _, found in points]) for s in surfaces]
         made = chart(f"Lists whose first {SEEN} places show it", [r.as_of for r, _ in points], lines, "count")
         return made | {"releases": [r.id for r, _ in points]}
 

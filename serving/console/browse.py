@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalogue.directory import Directory
-from models.data.entities import Entities, is_id
+from models.data.entities import Entities
 from models.lists.release import Release
 from models.routing import route
 from models.schema import Entity, Role, Segment, Surface
 from models.settings.settings import Settings
 from models.words import folded
 from serving.console.release_files import ReleaseFiles
+from serving.http.requests import one_of, read_id
 
 PAGE_ROWS = 50
 #: Orders: by name, by number of lists that show an entity (few first or many first), by number of events.
@@ -46,14 +47,16 @@ class Search:
     after: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> Search:
-        """Read query parameters; an unknown value counts as absent."""
+    def of(cls, given: Mapping[str, str], entity: Entity) -> Search:
+        """Read query parameters. Raises RequestError for a value that no search of this entity has."""
+        people = entity is Entity.USER
         found = {f.name: " ".join(given.get(f.name, "").replace("\0", "").split())[:80] for f in fields(cls)}
-        for name, known in (("role", [*Role]), ("segment", [*Segment]), ("state", STATES), ("order", ORDERS)):
-            found[name] = found[name] if found[name] in known else ""
-        return cls(
-            **found | {"order": found["order"] or "name", "after": found["after"] if is_id(found["after"]) else ""}
-        )
+        one_of(found, "role", [*Role] if people else [])
+        one_of(found, "category", [] if people else [found["category"]])
+        for name, known in (("segment", [*Segment]), ("state", STATES), ("order", ORDERS)):
+            one_of(found, name, known)
+        after = read_id(found["after"], "after") if found["after"] else ""
+        return cls(**found | {"order": found["order"] or "name", "after": after})
 
     def parameters(self, **changes: str) -> dict[str, str]:
         """Return the query parameters of this search with changes, without those that restrict nothing."""

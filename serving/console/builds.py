@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from local.airflow_client import WAITING
 from models.run_directory import BUILD_DAG, directory_of
 from serving.clients.airflow import Airflow
 from serving.clients.redis import Cache
+from serving.console.formats import instant
 
 SHOWN = 8
 #: Fields of a summary: see pipelines/report/summary.py.
@@ -80,7 +81,7 @@ def progress(
     {state, done, total, running: task ids, for_s, left_s}; left_s: seconds until it ends if it takes as long as the
     build `last`, None without one.
     """
-    started = _instant(run.get("start_date"))
+    began = run.get("start_date")
     done = [t for t in tasks if t["state"] in ENDED]
     return {
         "state": run["state"],
@@ -88,10 +89,15 @@ def progress(
         "total": len(tasks),
         "running": sorted({t["task_id"] for t in tasks if t["state"] in ("running", *WAITING)}),
         "waits": any(t["state"] in WAITING for t in tasks),
-        "failed": sorted({t["task_id"] for t in tasks if t["state"] == "failed"}),
-        "for_s": (now - started).total_seconds() if started else 0.0,
+        "failed": failed_tasks(tasks),
+        "for_s": (now - instant(began)).total_seconds() if began else 0.0,
         "left_s": _left(done, tasks, last, now),
     }
+
+
+def failed_tasks(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of the tasks that failed, without those that could not start because of them."""
+    return sorted({t["task_id"] for t in tasks if t["state"] == "failed"})
 
 
 def _left(
@@ -112,8 +118,7 @@ def _left(
     if not reached:
         return whole
     at = max(steps[name] for name in reached)
-    ends = [_instant(t.get("end_date")) for t in done if t["task_id"] in reached]
-    since = max((e for e in ends if e is not None), default=now)
+    since = max((instant(t["end_date"]) for t in done if t["task_id"] in reached and t["end_date"]), default=now)
     return max(0.0, whole - at - (now - since).total_seconds())
 
 
@@ -123,15 +128,7 @@ def _offsets(last: Mapping[str, Any] | None) -> dict[str, float]:
     ends: dict[str, datetime] = {}
     starts: list[float] = []
     for s in steps:
-        end = _instant(s["at"])
-        if end is not None:
-            ends[s["step"]] = max(end, ends.get(s["step"], end))
-            starts.append(end.timestamp() - s["wall_s"])
+        end = instant(s["at"])
+        ends[s["step"]] = max(end, ends.get(s["step"], end))
+        starts.append(end.timestamp() - s["wall_s"])
     return {name: end.timestamp() - min(starts) for name, end in ends.items()}
-
-
-def _instant(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

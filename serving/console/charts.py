@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
+
+from serving.console.formats import instant
 
 #: Functions of `formats.py` that show a value of a chart. console.js has the same.
 Form = Literal["decimal", "percent", "count"]
@@ -25,10 +26,5 @@ def chart(
     title: str, instants: Sequence[str], lines: Sequence[Mapping[str, Any]], form: Form = "decimal"
 ) -> dict[str, Any]:
     """Return a chart over time. instants: ISO 8601, ascending. form: how values are shown, see `formats.py`."""
-    x = [_seconds(i) for i in instants]
+    x = [instant(i).timestamp() for i in instants]
     return {"title": title, "x": x, "labels": list(instants), "lines": list(lines), "form": form}
-
-
-def _seconds(instant: str) -> float:
-    found = datetime.fromisoformat(instant)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

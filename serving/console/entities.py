@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+
+from werkzeug.datastructures import MultiDict
 
 from models.data.entities import is_id
 from models.errors import RequestError
@@ -20,11 +22,14 @@ from serving.console.insight import Insight
 from serving.console.owner_lists import OwnerLists, said_of
 from serving.console.panel import Panel, asked
 from serving.console.stored import StoredReleases
+from serving.http.requests import number
 from serving.releases import HeldRelease, Releases
 
 EVENTS_SHOWN = 25
 #: Candidates that a search for "why not" offers.
 FOUND_MOST = 8
+#: Similar items, and owners who see one, that a page of something that nobody sees looks at.
+ASKED_MOST = 5
 #: Addresses of the pages.
 PATHS = {Entity.USER: "/people", Entity.STARTUP: "/startups"}
 _LAST = ("ffffffff-ffff-ffff-ffff-ffffffffffff", "~")
@@ -45,7 +50,7 @@ class Sources:
 
 
 class EntityPages:
-    """Gathers the panels of the pages. Only `listing` and `one` are public."""
+    """Gathers the panels of the pages. The public methods each serve one page."""
 
     def __init__(self, sources: Sources) -> None:
         self._from = sources
@@ -65,16 +70,22 @@ class EntityPages:
             "surfaces": [s for s in Surface if s.item is entity],
         }
 
-    def one(self, entity: Entity, id: str, given: Mapping[str, str], caller: str) -> dict[str, Any] | None:
-        """Return the panels of one person or startup. None if neither the platform nor the release knows the id."""
+    def one(self, entity: Entity, id: str, given: MultiDict[str, str], caller: str) -> dict[str, Any] | None:
+        """Return the panels of one person or startup. None if neither the platform nor the release knows the id.
+
+        Raises RequestError for a query parameter that is no value of its name.
+        """
+        shown, history = _cursor(given, "shown", 2), _cursor(given, "history", 3)
         profile = asked(lambda: self._from.database.profile(entity, id))
-        row = asked(lambda: self._from.browser.one(self._held.release, self._held.settings, entity, id))
+        row = asked(lambda: self._row(entity, id))
         if profile.found is None and not profile.trouble and row.found is None:
             return None
         owned, shown_on = self._surfaces(entity, profile.found, row.found)
         until = datetime.now(UTC)
         since = until - timedelta(days=self._from.settings.engagement.window_days)
         database, audiences = self._from.database, self._from.audiences
+        similar = asked(lambda: self._from.lists.similar(entity, id, caller))
+        seen = [(s, asked(partial(self._seen, s, id, _number(given, s)))) for s in shown_on]
         return {
             "id": id,
             "entity": entity,
@@ -85,16 +96,35 @@ class EntityPages:
             "why": self._why(owned, id, given, caller),
             "compared": self._compared(owned, id, given),
             "others": asked(lambda: self._from.insight.releases()["releases"][1:]),
-            "seen": [(s, asked(partial(self._seen, s, id, _number(given, s)))) for s in shown_on],
+            "seen": seen,
+            "telling": {s: asked(partial(self._telling, s, similar.found or ())) for s, p in seen if _nobody(p)},
             "exposure": asked(lambda: audiences.history(self._from.stored.all(), shown_on, id)),
-            "shown": asked(lambda: self._shown(entity, id, given)),
-            "history": asked(lambda: self._history(id, given)) if entity is Entity.USER else None,
+            "shown": asked(lambda: self._shown(entity, id, shown, bool(given.get("shown")))),
+            "history": asked(lambda: self._history(id, history, bool(given.get("history"))))
+            if entity is Entity.USER
+            else None,
             "activity": asked(lambda: database.activity(id, since, until)) if entity is Entity.STARTUP else None,
             "outcome": asked(lambda: database.earned(entity, id, since, until)),
-            "similar": asked(lambda: self._from.lists.similar(entity, id, caller)),
+            "similar": similar,
             "window_days": self._from.settings.engagement.window_days,
             "first_places": SEEN,
         }
+
+    def known(self, id: str) -> dict[str, Panel]:
+        """Return who an id is: on the `platform` {entity: name}, in the live `release` the entities that have it."""
+        names, row = self._from.database.names, self._row
+        return {
+            "platform": asked(lambda: {e: found[id] for e in Entity if id in (found := names(e, [id]))}),
+            "release": asked(lambda: [e for e in Entity if row(e, id)]),
+        }
+
+    def opted_out(self, id: str) -> dict[str, Panel]:
+        """Return what the `platform` says about a person, and the `row` of the live release."""
+        profile = asked(lambda: self._from.database.profile(Entity.USER, id))
+        return {"platform": profile, "row": asked(lambda: self._row(Entity.USER, id))}
+
+    def _row(self, entity: Entity, id: str) -> Row | None:
+        return self._from.browser.one(self._held.release, self._held.settings, entity, id)
 
     @property
     def _held(self) -> HeldRelease:
@@ -110,6 +140,17 @@ class EntityPages:
 
     def _seen(self, surface: Surface, id: str, first: int) -> Seen | None:
         return self._from.audiences.seen(self._held.release, surface, id, first)
+
+    def _telling(self, surface: Surface, similar: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return owners who see the first similar item that anybody sees, as `Seen.owners` with `of`: that item.
+
+        Why an item is not in their lists tells most about one that nobody sees.
+        """
+        for other in similar[:ASKED_MOST]:
+            seen = self._seen(surface, other["id"], 0)
+            if seen is not None and seen.lists:
+                return [{**owner, "of": other} for owner in seen.owners[:ASKED_MOST]]
+        return []
 
     def _why(self, owned: list[Surface], id: str, given: Mapping[str, str], caller: str) -> dict[str, Any] | None:
         """Answer "why not X": with an id the reason on each surface, with words the items that they may mean."""
@@ -133,10 +174,10 @@ class EntityPages:
 
     def _compared(self, owned: list[Surface], id: str, given: Mapping[str, str]) -> list[tuple[Surface, Panel]]:
         release = given.get("compare", "")
-        return [(s, _answered(partial(self._from.insight.compared, s, id, release))) for s in owned if release]
+        return [(s, asked(partial(self._from.insight.compared, s, id, release))) for s in owned if release]
 
-    def _shown(self, entity: Entity, id: str, given: Mapping[str, str]) -> dict[str, Any]:
-        at, event = _cursor(given.get("shown", ""), 2)
+    def _shown(self, entity: Entity, id: str, before: tuple[Any, ...], later: bool) -> dict[str, Any]:
+        at, event = before
         found = self._from.database.shown(entity, id, (at, event), EVENTS_SHOWN + 1)
         rows = found[:EVENTS_SHOWN]
         other = Entity.STARTUP if entity is Entity.USER else Entity.USER
@@ -144,11 +185,11 @@ class EntityPages:
             "rows": rows,
             "names": self._from.database.names(other, sorted({r["item"] for r in rows})) if rows else {},
             "next": f"{rows[-1]['at'].isoformat()}~{rows[-1]['event_id']}" if len(found) > EVENTS_SHOWN else "",
-            "later": bool(given.get("shown")),
+            "later": later,
         }
 
-    def _history(self, id: str, given: Mapping[str, str]) -> dict[str, Any]:
-        at, item, kind = _cursor(given.get("history", ""), 3)
+    def _history(self, id: str, before: tuple[Any, ...], later: bool) -> dict[str, Any]:
+        at, item, kind = before
         found = self._from.database.history(id, (at, item, kind), EVENTS_SHOWN + 1)
         rows = found[:EVENTS_SHOWN]
         return {
@@ -157,16 +198,13 @@ class EntityPages:
             "next": "~".join([rows[-1]["at"].isoformat(), rows[-1]["item"], rows[-1]["kind"]])
             if len(found) > EVENTS_SHOWN
             else "",
-            "later": bool(given.get("history")),
+            "later": later,
         }
 
 
-def _answered(question: Callable[[], Any]) -> Panel:
-    """Return the answer, also if the question itself is wrong."""
-    try:
-        return asked(question)
-    except RequestError as error:
-        return Panel(trouble=f"expected {error.expected}, got {error.got}: {error.hint}")
+def _nobody(seen: Panel) -> bool:
+    """Return whether a release says that no list shows an item in its first places."""
+    return seen.found is not None and not seen.found.lists
 
 
 def _name(profile: Mapping[str, Any] | None) -> str:
@@ -184,18 +222,22 @@ def _spaced(text: object) -> str:
     return "; ".join(part.strip() for part in str(text).split(";"))
 
 
-def _cursor(text: str, parts: int) -> tuple[Any, ...]:
-    """Read where a page begins: an instant and what follows it, separated by ~. Without one, now."""
-    found = text.replace("\0", "").split("~", parts - 1)
+def _cursor(given: Mapping[str, str], name: str, parts: int) -> tuple[Any, ...]:
+    """Read where a page begins: an instant and what follows it, separated by ~; else now. Raises RequestError."""
+    text = given.get(name, "").replace("\0", "")
+    if not text:
+        return (datetime.now(UTC), *(_LAST if parts == 3 else _LAST[1:]))
+    found = text.split("~", parts - 1)
     try:
         at = datetime.fromisoformat(found[0])
         if len(found) != parts or at.tzinfo is None or (parts == 3 and not is_id(found[1])):
             raise ValueError(text)
-        return (at, *found[1:])
-    except ValueError:
-        return (datetime.now(UTC), *(_LAST if parts == 3 else _LAST[1:]))
+    except ValueError as error:
+        raise RequestError(
+            f"malformed_{name}", f"{name}: the address of a link “Earlier”", text[:80], "leave it out for the newest"
+        ) from error
+    return (at, *found[1:])
 
 
-def _number(given: Mapping[str, str], surface: Surface) -> int:
-    text = given.get(f"from-{surface.code}", "0")
-    return min(int(text), 10_000_000) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+def _number(given: MultiDict[str, str], surface: Surface) -> int:
+    return number(given, f"from-{surface.code}", 0, 0, 999_999)

@@ -14,7 +14,7 @@ from serving.console.comparison import Comparison
 from serving.console.entities import PATHS, EntityPages
 from serving.console.panel import Panel, asked
 from serving.console.stored import Known, StoredReleases
-from serving.http.requests import read_id
+from serving.http.requests import one_of, read_id
 from serving.http.routes import caller
 
 _TITLES = {Entity.USER: "People", Entity.STARTUP: "Startups"}
@@ -24,7 +24,7 @@ def explore_routes(pages: Blueprint, found: EntityPages, stored: StoredReleases,
     """Add /people, /startups and /releases/compare to the pages."""
 
     def listing(entity: Entity) -> str | Response:
-        search = Search.of(request.args)
+        search = Search.of(request.args, entity)
         if is_id(search.q):
             return make_response(redirect(f"{PATHS[entity]}/{search.q.lower()}", 303))
         return render_template(
@@ -40,7 +40,9 @@ def explore_routes(pages: Blueprint, found: EntityPages, stored: StoredReleases,
     def one(entity: Entity, id: str) -> str:
         told = found.one(entity, read_id(id), request.args, caller())
         if told is None:
-            abort(404, f"neither the platform nor the live release knows this id; {PATHS[entity]} finds others")
+            abort(
+                404, f"Neither the platform nor the live release knows this id. {_TITLES[entity]} above finds others."
+            )
         return render_template(
             "entity.html",
             e=told,
@@ -57,7 +59,9 @@ def explore_routes(pages: Blueprint, found: EntityPages, stored: StoredReleases,
     @pages.get("/releases/compare")
     def compare() -> str:
         known = asked(stored.all)
-        pair = chosen(known.found or [], request.args.get("before", ""), request.args.get("after", ""))
+        there = [k.id for k in known.found or [] if k.manifest is not None]
+        wanted = ["" if known.trouble else one_of(request.args, side, there) for side in ("before", "after")]
+        pair = chosen(known.found or [], *wanted)
         surfaces = asked(lambda: comparison.between(*pair)) if pair else Panel()
         return render_template("compare.html", known=known, pair=pair, surfaces=surfaces, paths=PATHS)
 

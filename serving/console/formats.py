@@ -6,36 +6,42 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
-
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two largest units, such as "3 h 12 min"."""
-    whole = int(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min"
-    if whole < DAY_S:
-        minutes = whole % HOUR_S // MINUTE_S
-        return f"{whole // HOUR_S} h" + (f" {minutes} min" if minutes else "")
-    hours = whole % DAY_S // HOUR_S
-    return f"{whole // DAY_S} d" + (f" {hours} h" if hours else "")
+    """Return a duration in its two largest units, such as "3 h 12 min" or "1 min 52 s"."""
+    left, parts = round(seconds), list[str]()
+    for name, unit in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, unit)
+        if (number and len(parts) < 2) or (name == "s" and not parts):
+            parts.append(f"{number} {name}")
+        elif parts:
+            break
+    return " ".join(parts)
 
 
-def age(instant: str) -> str:
+def age(at: str) -> str:
     """Return the time since an ISO 8601 instant."""
-    return duration(max(0.0, (datetime.now(UTC) - _parsed(instant)).total_seconds()))
+    return duration(max(0.0, (datetime.now(UTC) - instant(at)).total_seconds()))
 
 
-def when(instant: str) -> str:
+def gap(at: str, other: str) -> str:
+    """Return the time between two ISO 8601 instants."""
+    return duration(abs((instant(at) - instant(other)).total_seconds()))
+
+
+def passed(at: str) -> bool:
+    """Return whether an ISO 8601 instant is not in the future."""
+    return instant(at) <= datetime.now(UTC)
+
+
+def when(at: str) -> str:
     """Return an ISO 8601 instant as "2026-05-01 02:00 UTC"."""
-    return f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{instant(at).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def day(instant: str) -> str:
+def day(at: str) -> str:
     """Return an ISO 8601 instant as "2026-05-01 02:00", or a day alone as it is."""
-    return instant if len(instant) == 10 else f"{_parsed(instant).astimezone(UTC):%Y-%m-%d %H:%M}"
+    return at if len(at) == 10 else f"{instant(at).astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def count(number: float | None) -> str:
@@ -57,16 +63,17 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 def took(build: Mapping[str, Any]) -> float:
     """Return the seconds from the start of a build's first step to the end of its last."""
-    ends = [_parsed(s["at"]).timestamp() for s in build["steps"]]
+    ends = [instant(s["at"]).timestamp() for s in build["steps"]]
     return max(ends) - min(end - s["wall_s"] for end, s in zip(ends, build["steps"], strict=True))
 
 
-def _parsed(instant: str) -> datetime:
-    found = datetime.fromisoformat(instant)
+def instant(text: str) -> datetime:
+    """Return an ISO 8601 instant; without a zone it is in UTC."""
+    found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 #: Filters of the templates, by name.
 FILTERS: dict[str, Any] = {
-    f.__name__: f for f in (duration, age, when, day, took, count, percent, milliseconds, decimal)
+    f.__name__: f for f in (duration, age, passed, when, day, took, count, percent, milliseconds, decimal)
 }

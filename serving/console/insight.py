@@ -144,11 +144,7 @@ class Insight:
     ) -> dict[str, Any]:
         surface, row = recipe.surface, int(recipe.items.ids.rows_of([item])[0])
         if row < 0:
-            return {
-                "because": f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
-                if item in names
-                else "the platform does not know this id"
-            }
+            return {"because": self._unknown(held, surface, owner, item, item in names)}
         if record is None:
             return {"because": "the platform does not know this owner; the popular list answers, without the item"}
         if answer.reason:
@@ -168,8 +164,19 @@ class Insight:
         folded, owners = folded_for(recipe, owner, record)
         about = explain_item(folded, owners, recipe.settings.lists.depth, row)
         if about.pop("listed"):
-            about["because"] = self._ranked_now(about, recipe)
+            about["because"] = self._ranked_now(about, recipe, bool(owners.count[0]))
         return about
+
+    def _unknown(self, held: HeldRelease, surface: Surface, owner: str, item: str, named: bool) -> str:
+        """Explain why a release does not know an item. named: the platform does."""
+        if named:
+            return f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
+        kind, wanted = ("person", "startups") if surface.owner is Entity.USER else ("startup", "people")
+        if item == owner:
+            return f"this is the id of the {kind} whose list it is, and the list has {wanted}"
+        if self.names(surface.owner, [item]):
+            return f"this is the id of a {kind}, and the list has {wanted}"
+        return "the platform does not know this id"
 
     def _since(self, surface: Surface, owner: str, item: str) -> str:
         """Explain why a posted event hides the pair, also before PostgreSQL has its row. Empty if none does."""
@@ -181,8 +188,8 @@ class Insight:
             return _OWN[surface.item]
         return f"they have met since the build: {EventType.of_code(code)} on {instant(at_us)}"
 
-    def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender) -> str:
-        if recipe.settings.lists.exposure_cap and about["rank"] <= 10:
+    def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender, known: bool) -> str:
+        if known and self._lists.releases.held.release.cap(recipe.surface) and about["rank"] <= 10:
             return f"capped: it would be at place {about['rank']}, but it is in enough lists already"
         return (
             f"not in the stored list, which ends at the cutoff; with the events since then it would be at place "

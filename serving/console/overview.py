@@ -14,10 +14,13 @@ from models.schema import Surface
 from models.settings.settings import Settings
 from serving.clients.airflow import Airflow
 from serving.clients.redis import MINUTE_S, PAGE, Cache
-from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, linked, progress, summaries, verdict
+from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, failed_tasks, linked, progress, summaries, verdict
 from serving.console.charts import chart, line
+from serving.console.formats import instant
 from serving.console.panel import Panel, asked
+from serving.console.stored import StoredReleases
 from serving.console.traffic import traffic
+from serving.console.words import plain
 from serving.counters import collected
 from serving.http.callers import Callers
 from serving.releases import Releases, age_hours
@@ -30,20 +33,31 @@ class Overview:
     """Reads the sources of the overview."""
 
     def __init__(
-        self, settings: Settings, cache: Cache, releases: Releases, callers: Callers, airflow: Airflow
+        self,
+        settings: Settings,
+        cache: Cache,
+        releases: Releases,
+        stored: StoredReleases,
+        callers: Callers,
+        airflow: Airflow,
     ) -> None:
-        self._settings, self._cache, self._releases = settings, cache, releases
+        self._settings, self._cache, self._releases, self._stored = settings, cache, releases, stored
         self._callers, self._airflow = callers, airflow
-        self._threads = ThreadPoolExecutor(2, "console")
+        self._threads = ThreadPoolExecutor(4, "console")
 
     def now(self) -> dict[str, Any]:
-        """Return the panels of the overview by name. Airflow's is `pending` if it needs longer than AIRFLOW_S."""
+        """Return the panels of the overview by name. Airflow's are `pending` if they need longer than AIRFLOW_S."""
         until = time.monotonic() + AIRFLOW_S
-        asking = self._threads.submit(self._from_airflow)
+        late: list[dict[str, Any]] = [
+            {"running": Panel(), "questions": Panel(), "pending": True},
+            {"failed": Panel(), "failed_pending": True},
+        ]
+        asking = [self._threads.submit(question) for question in (self._from_airflow, self.failed)]
         builds, engagement = asked(lambda: summaries(self._cache)), asked(self._engagement)
         known: list[Any] = builds.found or []
-        panels = {
+        panels: dict[str, Any] = {
             "live": asked(lambda: self._live(known)),
+            "around": asked(self._stored.around),
             "builds": builds if builds.trouble else Panel(linked(known[:SHOWN], self._airflow)),
             "quality": builds if builds.trouble else asked(lambda: quality(known)),
             "engagement": engagement,
@@ -53,10 +67,16 @@ class Overview:
             "doctor": asked(self._doctor),
             "experiments": asked(lambda: self._experiments(engagement)),
         }
-        try:
-            return panels | asking.result(max(0.0, until - time.monotonic()))
-        except TimeoutError:
-            return panels | {"running": Panel(), "questions": Panel(), "pending": True}
+        for answer, instead in zip(asking, late, strict=True):
+            try:
+                panels |= answer.result(max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                panels |= instead
+        return panels
+
+    def failed(self) -> dict[str, Any]:
+        """Return the panel of the last failed build; empty without an Airflow."""
+        return {"failed": asked(self._failed) if self._airflow.known else Panel(), "failed_pending": False}
 
     def building(self) -> dict[str, Any]:
         """Return the panels that Airflow answers alone, and the live release."""
@@ -87,6 +107,7 @@ class Overview:
             "said": verdict(build) if build else None,
             "gate": build,
             "report_at": self._airflow.report_address(held.release.build) if build else "",
+            "went": self._stored.went_live(held.id),
             "trouble": self._releases.trouble,
         }
 
@@ -103,6 +124,21 @@ class Overview:
             "id": run["dag_run_id"],
             "run_at": self._airflow.run_address(BUILD_DAG, run["dag_run_id"]),
             "waiting": len(active) - 1,
+        }
+
+    def _failed(self) -> dict[str, Any] | None:
+        """Describe the last build that failed, or return None. Raises ServiceError."""
+        run = next(iter(self._airflow.runs([BUILD_DAG], 1, "failed")), None)
+        if run is None:
+            return None
+        builds: list[Any] = asked(lambda: summaries(self._cache)).found or []
+        at = run["end_date"] or run["run_after"]
+        return {
+            "id": run["dag_run_id"],
+            "at": at,
+            "tasks": failed_tasks(self._airflow.tasks(BUILD_DAG, run["dag_run_id"])),
+            "run_at": self._airflow.run_address(BUILD_DAG, run["dag_run_id"]),
+            "report_since": any(instant(b["generated_at"]) > instant(at) for b in builds),
         }
 
     def _engagement(self) -> dict[str, Any] | None:
@@ -175,7 +211,7 @@ def quality(builds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         points = [(b["as_of"], b["quality"][surface.value]) for b in ordered if b["quality"].get(surface.value)]
         if points:
             lines = [line(name, [q.get(name) for _, q in points]) for name in ("served", "popular")]
-            found.append(chart(surface.value, [at for at, _ in points], lines))
+            found.append(chart(plain(surface.value), [at for at, _ in points], lines))
     return found
 
 

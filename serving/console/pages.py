@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from flask import Blueprint, Flask, render_template, request
 
+from models.schema import LIST_KINDS
 from models.settings.settings import Settings
 from serving.console.actions import Actions, action_routes
 from serving.console.comparison import Comparison
@@ -17,6 +18,7 @@ from serving.console.forms import FIELD, Forms
 from serving.console.overview import Overview
 from serving.console.releases import release_routes
 from serving.console.sign_in import sign_in_routes, signed_in
+from serving.console.words import KNOWN, WORDS, anchor, plain
 from serving.http.callers import PAGES, Callers
 
 
@@ -63,6 +65,14 @@ def console(
     def building() -> str:
         return render_template("building.html", o=overview.building())
 
+    @pages.get("/building/failed")
+    def failed() -> str:
+        return render_template("failed.html", o=overview.failed())
+
+    @pages.get("/words")
+    def explained() -> str:
+        return render_template("words.html", kinds=LIST_KINDS)
+
     @pages.app_context_processor
     def known_to_every_page() -> dict[str, Any]:
         return {
@@ -76,7 +86,8 @@ def console(
 
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(FILTERS)
-    app.jinja_env.globals["formats"] = FILTERS
+    app.jinja_env.filters["plain"] = plain
+    app.jinja_env.globals |= {"formats": FILTERS, "words": WORDS, "known_words": KNOWN, "anchor": anchor}
     return pages
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import MatchbookError
+from models.errors import MatchbookError, RequestError
 
 log = logging.getLogger("matchbook.reader")
 
@@ -24,10 +24,12 @@ class Panel:
 
 
 def asked(question: Callable[[], Any]) -> Panel:
-    """Return the answer of a source, or its trouble."""
+    """Return the answer of a source, or its trouble. Raises RequestError if the page was asked for wrongly (400)."""
     try:
         return Panel(question())
     except MatchbookError as error:
+        if isinstance(error, RequestError) and error.status == RequestError.status:
+            raise
         log.warning("a panel of the console is empty: %s", error)
         return Panel(trouble=str(error))
     except (LookupError, TypeError, ValueError) as error:

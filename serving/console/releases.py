@@ -14,11 +14,12 @@ def release_routes(pages: Blueprint, stored: StoredReleases, airflow: Airflow) -
 
     @pages.get("/releases")
     def releases() -> str:
-        return render_template("releases.html", found=asked(stored.all), airflow=airflow)
+        return render_template("releases.html", found=asked(stored.all), around=asked(stored.around))
 
     @pages.get("/releases/<name>")
     def release(name: str) -> str:
         found = stored.one(name)
         if found is None:
-            abort(404, "no release of this name is stored; /releases lists them")
-        return render_template("release.html", r=found, previous=stored.history(), airflow=airflow)
+            abort(404, "No release of this name is stored. Releases above lists them.")
+        went = stored.went_live(name)
+        return render_template("release.html", r=found, around=asked(stored.around), went=went, airflow=airflow)

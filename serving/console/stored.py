@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import MatchbookError
-from models.lists.release import MANIFEST, Release
+from models.lists.release import MANIFEST, Release, rollback_to, went_live
 from models.settings.settings import Settings
 from serving.clients.redis import PAGE, Cache
 from serving.console.builds import summaries, verdict
+from serving.console.formats import gap
 
 STATES = {"live": "good", "loaded": "", "stored": ""}
 
@@ -40,24 +41,47 @@ class Known:
         return sum(self.manifest.lists.values()) if self.manifest else None
 
     @property
+    def order(self) -> tuple[str, str, str]:
+        """Return what tells which of two releases is older, as `Release.older_than` does."""
+        return self.built, self.as_of, self.generated_at
+
+    def beside(self, other: Known) -> str:
+        """Return how much older or newer than another one it is, such as "3 h older"."""
+        mine, its = next((pair for pair in zip(self.order, other.order, strict=True) if pair[0] != pair[1]), ("", ""))
+        return f"{gap(mine, its)} {'older' if mine < its else 'newer'}" if mine else "equally old"
+
+    @property
     def said(self) -> tuple[str, str]:
         """Return what the gate said, and the kind of its badge."""
         return verdict(self.build or {})
+
+
+@dataclass(frozen=True)
+class Around:
+    """The live release. back: where a rollback leads, always an older one. newer: the last live one that is newer."""
+
+    live: Known | None
+    back: Known | None
+    newer: Known | None
 
 
 class StoredReleases:
     """Finds releases. Each method raises ServiceError if Redis does not answer."""
 
     def __init__(self, settings: Settings, cache: Cache) -> None:
-        self._folder, self._cache = settings.artifacts / "releases", cache
+        self._artifacts, self._cache = settings.artifacts, cache
 
     def all(self) -> list[Known]:
         """Return every release, the newest cutoff first; the live one is marked."""
+        return self._found(p.read_bytes() for p in self._artifacts.glob(f"releases/*/{MANIFEST}"))
+
+    def _found(self, files: Iterable[bytes]) -> list[Known]:
+        """Return the releases of these manifests, of Redis, and of summaries, in the order of `all`."""
         keys = self._cache.keys
-        live, earlier = self._live(), self.history()
+        live, earlier = self._live(), self._history()
         loaded = list(dict.fromkeys([*([live] if live else []), *earlier]))
         manifests = dict(_read(self._cache.get_many([keys.manifest(name) for name in loaded], PAGE)))
-        manifests = {**dict(_read(p.read_bytes() for p in self._folder.glob(f"*/{MANIFEST}"))), **manifests}
+        manifests = {**dict(_read(files)), **manifests}
         builds = {b["release"]: b for b in summaries(self._cache)}
         state = dict.fromkeys(loaded, "loaded") | ({live: "live"} if live else {})
         found = [_known(n, state.get(n, "stored"), manifests.get(n), builds) for n in {**builds, **manifests}]
@@ -66,8 +90,24 @@ class StoredReleases:
     def one(self, name: str) -> Known | None:
         return next((r for r in self.all() if r.id == name), None)
 
-    def history(self) -> list[str]:
-        """Return the earlier live builds that a rollback can use, the newest first."""
+    def around(self) -> Around:
+        """Return the live release, and where "roll back" and "promote" lead among those that were live before."""
+        found = {r.id: r for r in self._found(())}
+        live = next((r for r in found.values() if r.state == "live"), None)
+        before = [found[name] for name in self._history() if name in found]
+        manifests = [r.manifest for r in before if r.manifest]
+        back = rollback_to(live.manifest if live else None, manifests)
+        newer = [r for r in before if live and r.order > live.order]
+        return Around(live, found[back.id] if back else None, newer[0] if newer else None)
+
+    def went_live(self, name: str) -> dict[str, Any] | None:
+        """Return how a release went live last: {at, reason, by if a person decided it}. None if nothing here says."""
+        with suppress(OSError, ValueError, LookupError):
+            return went_live(self._artifacts, name)
+        return None
+
+    def _history(self) -> list[str]:
+        """Return those that were live before, the last one first."""
         return self._cache.listed(self._cache.keys.history)
 
     def _live(self) -> str:
@@ -82,7 +122,7 @@ def _known(name: str, state: str, manifest: Release | None, builds: Mapping[str,
     return Known(name, state, told["as_of"], told["generated_at"], None, build)
 
 
-def _read(texts: Sequence[bytes | None] | Iterator[bytes]) -> Iterator[tuple[str, Release]]:
+def _read(texts: Iterable[bytes | None]) -> Iterator[tuple[str, Release]]:
     """Yield the readable manifests by release. A damaged one is left out: `promote` says what is wrong with it."""
     for text in texts:
         with suppress(MatchbookError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -123,6 +123,15 @@ def number(given: MultiDict[str, str], name: str, default: int, low: int, high: 
             f"malformed_{name}", f"{name}: a whole number from {low} to {high}", text, f"leave it out for {default}"
         )
     return int(text)
+
+
+def one_of(given: Mapping[str, str], name: str, known: Collection[str]) -> str:
+    """Return a query parameter that has few values; empty without one. Raises RequestError."""
+    text = given.get(name, "").strip()
+    if text and text not in known:
+        expected = f"{name}: one of {', '.join(known)}" if known else f"no {name}"
+        raise RequestError(f"malformed_{name}", expected, text[:80], "choose one, or leave it out")
+    return text
 
 
 def _exclude(text: str) -> frozenset[str]:

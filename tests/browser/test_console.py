@@ -17,7 +17,17 @@ from tests.waiting import until
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "vendored" / "axe.js").read_text()
 #: Pages without an id in their address.
-PAGES = ("/", "/releases", "/actions", "/actions/build", "/actions/rollback", "/actions/erase", "/nowhere")
+PAGES = (
+    "/",
+    "/releases",
+    "/actions",
+    "/actions/build",
+    "/actions/rollback",
+    "/actions/erase",
+    "/actions/opt-out",
+    "/words",
+    "/nowhere",
+)
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
 
 
@@ -52,6 +62,21 @@ def test_pages_have_no_accessibility_findings_and_fit_the_width(
         name = path.strip("/").replace("/", "-") or "overview"
         browser.picture(up.home / "pictures" / f"console-{name}-{scheme}-{width}.png")
         assert findings(browser) == [], path
+
+
+#: Finds tables that scroll and do not show it, cannot be focused or named, or hide a link that acts.
+UNSEEN = """[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).filter(e => {
+  const at = e.getBoundingClientRect(), links = [...e.querySelectorAll('.act a')].map(a => a.getBoundingClientRect());
+  return !getComputedStyle(e).backgroundImage.includes('gradient') || e.tabIndex !== 0 || !e.ariaLabel
+    || links.some(a => a.left < at.left - 1 || a.right > at.right + 1);
+}).map(e => e.ariaLabel || e.outerHTML.slice(0, 80))"""
+
+
+def test_a_table_that_scrolls_shows_it_and_keeps_its_actions_in_view(browser: Chromium, up: Settings) -> None:
+    look(browser, "light", 390)
+    for path in PAGES:
+        show(browser, up.reader_address + path)
+        assert browser.ask(UNSEEN) == [], path
 
 
 def test_a_chart_is_drawn_from_the_numbers_of_its_table(browser: Chromium, up: Settings) -> None:

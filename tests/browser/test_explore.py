@@ -11,7 +11,7 @@ import pytest
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
 from tests.browser.chromium import Chromium
-from tests.browser.test_console import LOOKS, findings, look, show
+from tests.browser.test_console import LOOKS, UNSEEN, findings, look, show
 
 pytestmark = pytest.mark.browser
 
@@ -43,6 +43,7 @@ def test_pages_have_no_accessibility_findings_and_fit_the_width(
         assert browser.ask("document.documentElement.scrollWidth") <= width, path
         browser.picture(up.home / "pictures" / f"console-{name}-{scheme}-{width}.png")
         assert findings(browser) == [], path
+        assert browser.ask(UNSEEN) == [], path
 
 
 def test_why_one_investor_sees_one_startup_and_not_another(browser: Chromium, up: Settings) -> None:
@@ -74,4 +75,7 @@ def test_the_startup_that_nobody_is_shown_is_two_steps_away(browser: Chromium, u
     first = browser.ask("[...document.querySelectorAll('tbody tr')][0].querySelectorAll('.badge.open').length")
     assert first == 2
     told = browser.follow("document.querySelector('tbody th a')")
-    assert "Nobody: no list has it in its first 20 places" in told
+    assert "Nobody. Nothing hides it" in told
+    ask = "document.querySelector('#seen ~ div a[href*=\"?why=\"]')"
+    if browser.ask(f"Boolean({ask})"):  # somebody sees a similar one
+        assert "is not in the list: " in browser.follow(ask)

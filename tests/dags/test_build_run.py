@@ -170,14 +170,17 @@ def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -
 
 
 def promoted_older_only_by_force_and_back(settings: Settings, run_dag: Build, older: str, live: str) -> None:
-    """Use the operator's DAG: dry run, older release without and with force, previous release."""
+    """Use the operator's DAG: dry run, older release without and with force, forward again, and back."""
     for given, reason in (({"dry_run": True, "force": True}, "a dry run"), ({}, "newer cutoff")):
         kept = run_dag("promote_release", release=older, **given)
         assert states(kept) == {"promote": "skipped"} and reason in returned(kept, "promote")["reason"]
         assert current_release(settings) == live
     assert states(run_dag("promote_release", release=older, force=True)) == {"promote": "success"}
     assert current_release(settings) == older
-    assert returned(run_dag("promote_release"), "promote")["release"] == live == current_release(settings)
+    assert run_dag("promote_release").state == "failed" and current_release(settings) == older, "no way back is older"
+    assert returned(run_dag("promote_release", release=live), "promote")["release"] == live == current_release(settings)
+    assert returned(run_dag("promote_release"), "promote")["release"] == older == current_release(settings)
+    assert states(run_dag("promote_release", release=live)) == {"promote": "success"}
 
 
 def test_a_scheduled_run_without_news_says_so_and_publishes_nothing(marketplace: Settings, run_dag: Build) -> None:

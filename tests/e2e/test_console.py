@@ -76,11 +76,14 @@ def test_the_gate_is_answered_promoted_and_rolled_back(
     at = operator.confirm(f"/actions/promote/{held}")
     assert "promoted by hand" in ended(house, operator, patiently, at) and key["id"] in run_of(house, at)["note"]
     patiently(house, lambda: held in operator.words("/"), 10)
+    assert f"promoted by hand by console, by key {key['id']}" in operator.words("/")
 
     assert "older than the live one" in operator.words("/actions/rollback")
     at = operator.confirm("/actions/rollback")
     assert "rolled back" in ended(house, operator, patiently, at)
     assert current_release(house.settings) == first.release
+    patiently(house, lambda: f"Promote {held}" in operator.words("/"), 10)
+    assert f"rolled back by console, by key {key['id']}" in operator.words("/")
     recent = operator.words("/actions")
     assert "promote_release success" in recent and "by key " + key["id"] in recent
 

@@ -20,6 +20,8 @@ from models.popularity.fit import fit_popularity
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import open_recommender
 from models.schema import Surface
+from models.stacked_ranker.fit import prior_of
+from models.stacked_ranker.scorer import KNOWN, STACKED, TERMS, UNSEEN
 from models.two_tower.fit import fit_two_tower
 from pipelines.train_ranker.learned import teaching
 from tests.marketplace.data import fitted, plan_of
@@ -71,6 +73,17 @@ def learned_bundles() -> dict[str, Bundle]:
         arrays |= {f"{surface.folder}-{name}": array for name, array in taught.arrays.items()}
         about[surface.value] = {**taught.about, "serves": True, "reason": "planted"}
     return {**bundles, LEARNED: Bundle(LEARNED, {"surfaces": about}, arrays, version="planted")}
+
+
+def mean_bundles() -> dict[str, Bundle]:
+    """Add the prior of the stacked ranker. Its mean with the learned ranker serves on every surface."""
+    bundles = learned_bundles()
+    told = bundles[LEARNED].config["surfaces"]
+    half = {"surfaces": {name: {**about, "serves": False} for name, about in told.items()}}
+    arrays = {f"{s.folder}-{part}": prior_of(part) for s in Surface for part in (KNOWN, UNSEEN)}
+    surfaces = {s.value: {"terms": list(TERMS), "serves": True, "mean": True} for s in Surface}
+    stacked = Bundle(STACKED, {"surfaces": surfaces}, arrays, version="prior")
+    return {**bundles, LEARNED: replace(bundles[LEARNED], config=half), STACKED: stacked}
 
 
 def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> RankerRows:

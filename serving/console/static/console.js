@@ -92,7 +92,7 @@ async function renew(place) {
   } catch {
     // the reader is away; the next try may find it
   }
-  if (place.childElementCount > 0) {
+  if (place.childElementCount > 0 && place.dataset.renew) {
     setTimeout(renew, 4000, place);
   }
 }

@@ -65,6 +65,7 @@ def test_why_an_item_is_or_is_not_there(ranker: str) -> None:
     missed = explain_item(recipe, batch, 3, int(below))
     assert (missed["listed"], missed["because"]) == (False, "below the cut") and missed["features"]
     assert missed["last_score_in_list"] == pytest.approx(float(ranking.lists.score[-1]), abs=1e-6)
+    assert missed["places_in_list"] == 3 < missed["rank"] and 0 <= missed["score"] <= missed["last_score_in_list"]
     assert "withdrawn" in explain_item(recipe, batch, 3, int(unlisted))["because"]
     assert explain_item(recipe, batch, 3, int(seen))["because"] in ("seen before", "disliked", "own, or viewed before")
     assert "unknown at the cutoff" in explain_item(recipe, batch, 3, -1)["because"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from typing import Any
@@ -18,7 +19,8 @@ from models.recommender.recommend import rank, recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Method, Surface
-from tests.marketplace.bundles import SMALL, learned_bundles
+from models.stacked_ranker.scorer import StackedRanker
+from tests.marketplace.bundles import SMALL, learned_bundles, mean_bundles
 from tests.marketplace.world import world
 
 METHODS, DEPTH = Method.by_code(), SMALL.lists.depth
@@ -34,8 +36,18 @@ def everybody(recipe: SurfaceRecommender) -> Owners:
     return recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions)
 
 
+def averaged(surface: Surface) -> SurfaceRecommender:
+    """Return the recipe of the mean of the learned and the stacked ranker."""
+    recipe = open_recommender(surface, mean_bundles(), SMALL)
+    assert isinstance(recipe.ranker, StackedRanker) and recipe.ranker.learned is not None
+    return recipe
+
+
+@pytest.mark.parametrize("recipe_of", [recipe_of, averaged])
 @pytest.mark.parametrize("surface", list(Surface))
-def test_one_owner_alone_gets_what_they_get_in_a_batch(surface: Surface) -> None:
+def test_one_owner_alone_gets_what_they_get_in_a_batch(
+    surface: Surface, recipe_of: Callable[[Surface], SurfaceRecommender]
+) -> None:
     recipe = recipe_of(surface)
     assert isinstance(recipe.ranker, LearnedRanker)
     owners = everybody(recipe)
@@ -46,8 +58,11 @@ def test_one_owner_alone_gets_what_they_get_in_a_batch(surface: Surface) -> None
         assert np.array_equal(alone.score, together.score[together.row(i)])
 
 
+@pytest.mark.parametrize("recipe_of", [recipe_of, averaged])
 @pytest.mark.parametrize("surface", list(Surface))
-def test_a_recipe_prepared_for_many_owners_makes_the_same_lists(surface: Surface) -> None:
+def test_a_recipe_prepared_for_many_owners_makes_the_same_lists(
+    surface: Surface, recipe_of: Callable[[Surface], SurfaceRecommender]
+) -> None:
     """Also where threads share the results of the trees for each item, and for one owner alone."""
     recipe = recipe_of(surface)
     assert prepared(recipe, 1) is recipe

@@ -11,11 +11,11 @@ import pytest
 from models import stacked_ranker
 from models.data.bundle import Bundle
 from models.data.columns import Features
-from models.learned_ranker.scorer import EVENTS
+from models.learned_ranker.scorer import EVENTS, LEARNED, LearnedRanker
 from models.schema import Surface
 from models.stacked_ranker.fit import prior_of
 from models.stacked_ranker.scorer import KNOWN, STACKED, TERMS, UNSEEN, StackedRanker, cells_of, columns_of
-from tests.marketplace.bundles import learned_bundles
+from tests.marketplace.bundles import learned_bundles, mean_bundles
 from tests.models.model_contract import RankerContract
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -71,6 +71,46 @@ def test_unseen_owners_have_weights_of_their_own() -> None:
 
     assert score[0] > score[1] and score[2] < score[3]
     assert len(ranker.score_lists(table(**{name: [] for name in ranker.names}), np.array([0]))) == 0
+
+
+def test_the_mean_by_hand() -> None:
+    """Ranks 1, 2, 3 of the weighted sum, and 3, 1, 2 of the learned ranker: (1 / (5 + r) + 1 / (5 + s)) * 6 / 2."""
+    learned = learned_bundles()[LEARNED]
+    other = LearnedRanker.from_bundle(learned, SURFACE)
+    alone = StackedRanker.of_surface(bundle(), SURFACE)
+    both = StackedRanker.of_surface(bundle(), SURFACE, learned=other)
+    assert both.names[: len(other.names)] == other.names and set(both.names) == {*other.names, *alone.names}
+    cells = np.random.default_rng(1).random((60, len(both.names)), np.float32)
+    features, indptr = Features.dense(both.names, cells), np.array([0, 40, 40, 60])
+
+    score = both.score_lists(features, indptr)
+
+    halves = [
+        ranker.score_lists(Features({n: features.columns[n] for n in ranker.names}, 60), indptr)
+        for ranker in (other, alone)
+    ]
+    for start, stop in ((0, 40), (40, 60)):
+        rank = [1 + np.argsort(np.argsort(-half[start:stop], kind="stable"), kind="stable") for half in halves]
+        assert score[start:stop] == pytest.approx(sum(1 / (5 + r) for r in rank) * 6 / 2, abs=1e-6)
+    assert score.min() > 0 and score.max() <= 1
+
+
+def test_a_mean_without_its_learned_half_is_the_weighted_sum() -> None:
+    from models.ranker import RankerConfig
+    from models.scoring.scorer import RankerAsked
+    from models.stacked_ranker.scorer import open_ranker
+
+    bundles = mean_bundles()
+
+    def opened(bundles: Mapping[str, Bundle], *silent: str) -> StackedRanker:
+        asked = RankerAsked(SURFACE, bundles[STACKED], bundles, False, True, frozenset(silent))
+        found = open_ranker(asked, RankerConfig())
+        assert found is not None
+        return found
+
+    assert opened(bundles).learned is not None
+    assert opened({n: b for n, b in bundles.items() if n != LEARNED}).learned is None
+    assert opened(bundles, "two_tower").learned is None  # its columns need the scores of a silent source
 
 
 def test_a_list_scores_alone_as_among_others() -> None:

@@ -14,11 +14,12 @@ from models.ensemble import EnsembleConfig
 from models.errors import LeakFound
 from models.learned_ranker.fit import RankerRows
 from models.lists.ranked_lists import RankedLists
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.evaluate import evaluate
 from pipelines.evaluate.evaluate import ablations, ingredients
-from pipelines.evaluate.figures import CAPS, calibrated, cap_curve, top_tens
+from pipelines.evaluate.figures import CAPS, ENOUGH, calibrated, cap_curve, choose_cap, top_tens
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.report.figure_names import ACCURACY
@@ -29,33 +30,46 @@ from pipelines.train_ranker.samples import RankerSamples, samples_until
 from tests.marketplace.samples import MEETINGS, events_at
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
+Judged = tuple[RankedLists, SurfaceRecommender, Outcome]
 
 
 @pytest.fixture(scope="module")
-def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
+def judged(holdout: Holdout) -> Judged:
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.owners(recipe, teaching=False)
-    return score_owners(recipe, owners), recipe.catalogue, outcome
+    return score_owners(recipe, owners), recipe, outcome
 
 
-def test_costs_and_gains_of_caps_match_the_metrics(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
-    lists, catalogue, outcome = judged
-    rows = cap_curve(lists, catalogue, outcome)
-    ndcg = metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)
+def test_costs_and_gains_of_caps_match_the_metrics(judged: Judged) -> None:
+    lists, recipe, outcome = judged
+    rows, catalogue = cap_curve(lists, recipe, outcome.relevant), recipe.catalogue
+    known = np.flatnonzero(lists.count > 0)
+    ndcg = metrics.ndcg_of(top_tens(lists.take(known), catalogue), outcome.relevant[known])
     assert [r["multiple"] for r in rows] == [0.0, *CAPS]
     plain, tightest = rows[0], rows[-1]
-    assert plain["ndcg"] == pytest.approx(ndcg.mean(), abs=1e-6) and plain["moved"] == plain["above"] == 0
-    assert plain["against_uncapped"] == {"mean": 0, "low": 0, "high": 0}
-    whole = metrics.as_a_whole(top_tens(lists, catalogue), len(catalogue))
-    assert plain["coverage"] == pytest.approx(whole["coverage"], abs=1e-6)
-    assert plain["gini"] == pytest.approx(whole["gini"], abs=1e-6)
-    assert tightest["gini"] < plain["gini"] and tightest["coverage"] >= plain["coverage"] and tightest["moved"] > 0
+    assert plain["ndcg"] == pytest.approx(ndcg.mean(), abs=1e-6) and plain["against_uncapped"]["mean"] == 0
+    assert plain["moved"] == plain["above"] == 0 < len(known) == plain["owners"]
+    assert tightest["most"] <= plain["most"] and tightest["coverage"] >= plain["coverage"]
+    assert tightest["gini"] <= plain["gini"]
     for row in rows[1:]:
-        assert row["ndcg"] - plain["ndcg"] == pytest.approx(row["against_uncapped"]["mean"], abs=2e-6)
+        told = row["against_uncapped"]
+        assert told["low"] <= told["mean"] <= told["high"]
+        assert row["ndcg"] - plain["ndcg"] == pytest.approx(told["mean"], abs=2e-6)
 
 
-def test_calibration_counts_every_place_once(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
-    lists, catalogue, outcome = judged
+def test_the_strictest_cap_before_the_first_that_costs_is_chosen() -> None:
+    def row(multiple: float, mean: float, owners: int = ENOUGH) -> dict[str, Any]:
+        cost = {"mean": mean, "low": mean - 0.04, "high": mean + 0.04}
+        return {"multiple": multiple, "owners": owners, "against_uncapped": cost}
+
+    assert choose_cap([row(0, 0), row(9, 0.01), row(8, -0.009), row(7, -0.011), row(6, 0.01)]) == 8
+    assert choose_cap([row(0, 0), row(9, -0.011), row(8, 0.01)]) == 0
+    assert choose_cap([row(0, 0), row(9, 0.01, ENOUGH - 1)]) == 0
+    assert choose_cap([row(0, 0), row(9, 0.0), row(8, 0.0)]) == 8
+
+
+def test_calibration_counts_every_place_once(judged: Judged) -> None:
+    lists, catalogue, outcome = judged[0], judged[1].catalogue, judged[2]
     bins = calibrated(lists, catalogue, outcome)
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     assert sum(b["count"] for b in bins) == np.minimum(np.diff(lists.indptr), 10).sum()
@@ -122,7 +136,7 @@ def test_training_data_after_the_cutoff_is_a_leak(holdout: Holdout) -> None:
         check_labels("ranker", samples_until(lessons, cut + 9, MEETINGS).newest_us, cut)
 
 
-def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
+def test_the_page_shows_caps_blend_and_gains(judged: Judged) -> None:
     told = {"mean": 0.1, "low": None, "high": None}
     group = {"owners": 3, **dict.fromkeys(ACCURACY, told), "coverage": 0.5, "gini": 0.4}
     surface = {
@@ -130,7 +144,7 @@ def test_the_page_shows_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarr
         "pairs": 9,
         "catalogue": 20,
         "models": {"served": {"overall": group}},
-        "exposure": cap_curve(*judged),
+        "exposure": cap_curve(judged[0], judged[1], judged[2].relevant),
     }
     page = report(
         {

@@ -18,10 +18,10 @@ from models.catalogue.catalogue import CATALOGUE, decode_items, entities_of
 from models.data.bundle import Bundle
 from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.lists.redis_format import POPULAR_FIELD, Keys, TrendingList, decode_list
-from models.lists.release import Release
+from models.lists.release import Release, went_live
 from models.schema import LIST_KINDS, Entity, Method, Surface
 from pipelines.publish.assemble import assemble_release
-from pipelines.publish.history import list_releases, promote, rollback
+from pipelines.publish.history import list_releases, promote, restore_live, rollback
 from pipelines.publish.lease import lease
 from pipelines.publish.load import load
 from pipelines.publish.publish import publish_release
@@ -135,6 +135,36 @@ def test_three_builds_stay_loaded_and_rollback_goes_one_back(town: Town) -> None
     assert current_release(town.settings) == releases[2]
     assert promote(town.settings, releases[0]).release == releases[0]
     assert current_release(town.settings) == releases[0]
+
+
+def test_a_rollback_never_goes_forward(town: Town) -> None:
+    first, second = town.build(days=0), town.build(days=1)
+    for r in (first, second):
+        publish_release(town.settings, r)
+    assert rollback(town.settings, by="ada").release == first
+    with pytest.raises(ReleaseNotFound, match=f"no earlier release to go back to; {second}: newer"):
+        rollback(town.settings)
+    assert current_release(town.settings) == first
+
+
+def test_the_log_says_who_made_a_release_live(town: Town) -> None:
+    first, second = town.build(days=0), town.build(days=1)
+    for r in (first, second):
+        publish_release(town.settings, r)
+    rollback(town.settings, by="ada")
+    root = town.settings.artifacts
+    told = went_live(root, first)
+    assert told is not None and (told["reason"], told["by"], told["previous"]) == ("rolled back", "ada", second)
+    promote(town.settings, second, by="bob")
+    client, keys = client_of(town), Keys(town.settings.namespace)
+    client.delete(keys.current)
+    assert restore_live(town.settings, client, keys) == second
+    for told in (went_live(root, second), went_live(root, first)):
+        assert told is not None and told["by"] in ("bob", "ada"), "a reload is no decision"
+    publish_release(town.settings, first, force=True)
+    told = went_live(root, first)
+    assert told is not None and told["reason"] == "forced" and "by" not in told
+    assert went_live(root, "unknown") is None
 
 
 def test_no_earlier_release_and_an_unknown_one_give_errors(town: Town) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from models.errors import GateClosed, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.lists.release import popular_list, release_lists
+from models.lists.release import popular_list, release_lists, went_live
 from models.schema import Entity, ListKind, Method, Role, Similar, Surface
 from pipelines.__main__ import main
 from pipelines.erase.erase import erase
@@ -38,12 +38,14 @@ DEVELOPERS = Surface.STARTUPS_FOR_DEVELOPER
 def test_a_refresh_takes_a_place_and_a_build_goes_live_over_it_whatever_its_hour(town: Town) -> None:
     older = town.build(-24 * 7)
     promote(town.settings, older)
-    promote(town.settings, town.built)
+    promote(town.settings, town.built, by="ada")
     town.met(identity("user", 7), identity("startup", 4))
     town.refresh(1)
     town.met(identity("user", 7), identity("startup", 1), timedelta(hours=1, minutes=2))
     last = town.refresh(2)["release"]
     assert (town.live, town.history) == (last, [older])
+    told = went_live(town.settings.artifacts, last)
+    assert told is not None and (told["release"], told["by"]) == (town.built, "ada"), "a refresh decides nothing"
     refreshed, built = (Artifacts(town.settings).release(name) for name in (last, town.built))
     assert (refreshed.bundles_at(0), refreshed.bundles_at(2)) == (built.bundles, refreshed.bundles)
     assert len({refreshed.bundles_at(part)["catalogue_v1"] for part in range(3)}) == 3

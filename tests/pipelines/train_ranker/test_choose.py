@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
-from pipelines.report.figure_names import RANKED, RULES, STACK, TAUGHT
+from pipelines.report.figure_names import MEAN, RANKED, RULES, STACK, TAUGHT
 from pipelines.train_ranker.choose import learned_choice, network_choice, small_choice, verdict_of
 
 
@@ -58,26 +60,39 @@ def test_nobody_asked_lets_nothing_serve() -> None:
     assert verdict_of(nobody, network_choice(nobody), RANKED)[0] is False
 
 
+def small(owners: int, gain: Mapping[str, float], seed: int = 0) -> tuple[str, str]:
+    """Return the choice. Rankers without a gain were not trained."""
+    missing = {name: np.full(owners, np.nan) for name in (MEAN, TAUGHT)}
+    return small_choice({**missing, **ballot(owners, seed, **gain)})
+
+
 @pytest.mark.parametrize("owners", [0, 5, 300])
-def test_a_small_surface_keeps_the_stacked_ranker(owners: int) -> None:
-    asked = ballot(owners, 0, **{STACK: 0.02})
-    missing = {**asked, TAUGHT: np.full(owners, np.nan)}
-    serves, why = small_choice(missing)
+def test_a_small_surface_keeps_the_stacked_ranker_without_a_learned_one(owners: int) -> None:
+    serves, why = small(owners, {STACK: 0.02})
     assert serves == STACK and (not owners or f"over {owners} owners" in why)
 
 
-def test_a_better_learned_ranker_serves_a_small_surface() -> None:
-    asked = ballot(300, 0, **{STACK: 0.0, TAUGHT: 0.05})
-    asked[TAUGHT][:100] = np.nan  # not trained at an earlier cutoff
-    assert small_choice(asked)[0] == TAUGHT
-    assert small_choice(ballot(300, 0, **{STACK: 0.05, TAUGHT: 0.0}))[0] == STACK
+@pytest.mark.parametrize("owners", [5, 300])
+def test_a_small_surface_keeps_the_mean_where_neither_half_is_clearly_better(owners: int) -> None:
+    assert [small(owners, {STACK: 0.02, MEAN: 0.02, TAUGHT: 0.0}, s)[0] for s in range(20)].count(MEAN) >= 19
+
+
+def test_a_better_half_or_better_rules_replace_the_mean() -> None:
+    assert small(300, {STACK: 0.0, MEAN: 0.03, TAUGHT: 0.06})[0] == TAUGHT
+    assert small(300, {STACK: 0.1, MEAN: 0.03, TAUGHT: 0.0})[0] == STACK
+    assert small(300, {STACK: -0.1, MEAN: -0.1, TAUGHT: -0.15})[0] == RULES
+
+
+def test_cutoffs_without_a_learned_ranker_count_for_the_stacked_one() -> None:
+    asked = ballot(300, 0, **{STACK: 0.0, MEAN: 0.03, TAUGHT: 0.06})
+    asked[TAUGHT][:100] = asked[MEAN][:100] = np.nan
+    serves, why = small_choice(asked)
+    assert serves == TAUGHT and "over 300 owners" in why and "over 200 owners" in why
 
 
 def test_only_surely_better_rules_serve_a_small_surface() -> None:
-    unknown = np.full(300, np.nan)
-    assert small_choice({**ballot(300, 0, **{STACK: -0.08}), TAUGHT: unknown})[0] == RULES
-    unsure = [small_choice({**ballot(300, s, **{STACK: -0.005}), TAUGHT: unknown})[0] for s in range(40)]
-    assert unsure.count(STACK) > 30
+    assert small(300, {STACK: -0.08})[0] == RULES
+    assert [small(300, {STACK: -0.005}, s)[0] for s in range(40)].count(STACK) > 30
 
 
 def test_the_network_must_be_better_than_the_stacked_ranker() -> None:

@@ -15,7 +15,7 @@ from models.experiments import read_experiments
 from models.lists.ranked_lists import RankedLists
 from models.mlp_ranker.scorer import MlpRanker
 from models.ranker import RankerConfig
-from models.recommender.exposure import apply_cap, cap_of
+from models.recommender.exposure import apply_cap, caps_of
 from models.recommender.surface import open_recommender, serving_rankers, with_settings
 from models.schema import Surface
 from models.setting import Phase
@@ -103,7 +103,8 @@ class Town:
             owners = recipe.batch(recipe.owners.owners_of(surface), self._holdout.before)
             lists = score_owners(recipe, owners)
             cap = settings.lists.exposure_cap
-            found[surface] = apply_cap(lists, cap_of(cap, lists, len(recipe.catalogue))) if cap else lists
+            most = caps_of(cap, lists, recipe.catalogue, recipe.items.count)
+            found[surface] = apply_cap(lists, most) if cap > 0 else lists
         return found
 
 

@@ -1,8 +1,10 @@
-"""Write into Redis what the pipelines keep there for the console."""
+"""Write into Redis what the pipelines keep there for the console, and read the words of its pages."""
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import Any
 
 import redis
@@ -64,3 +66,8 @@ def keep(settings: Settings, *builds: dict[str, Any], **values: Any) -> None:
             client.hset(keys.builds, one["release"], json.dumps(one))
         for name, value in values.items():
             client.set(getattr(keys, name), json.dumps(value))
+
+
+def words(page: str) -> str:
+    """Return the text of a page without markup, with single blanks."""
+    return html.unescape(" ".join(re.sub(r"<[^>]+>", " ", page).split()))

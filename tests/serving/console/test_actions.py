@@ -13,21 +13,18 @@ from models.errors import RequestError
 from models.schema import Role
 from models.settings.environment import Secret
 from models.settings.settings import Settings
+from pipelines.publish.history import rollback
 from serving.console.actions import _build_options, _told
 from tests.serving.conftest import Execute, Person, Publish, Start
-from tests.serving.console.kept import build, keep
+from tests.serving.console.kept import build, keep, words
 from tests.serving.console.test_sign_in import OURS, token
 
-ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase")
+ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase", "/actions/opt-out")
 
 
 @pytest.fixture
 def client(start: Start) -> FlaskClient:
     return start().test_client()
-
-
-def words(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def test_a_promotion_says_which_release_and_whether_it_is_older(
@@ -37,7 +34,9 @@ def test_a_promotion_says_which_release_and_whether_it_is_older(
     keep(settings, build("20200401T000000Z-aaaaaaaa", 1, verdict="stop", reasons=["surely worse"]))
     client = start().test_client()
     older = words(client.get(f"/actions/promote/{first}").text)
-    assert f"{first} becomes live" in older and f"It replaces {second}" in older and "older than the live one" in older
+    assert (
+        f"{first} becomes live" in older and f"It replaces {second}" in older and "1 d older than the live one" in older
+    )
     assert "lists, which know events until 2020-04-10" in older and "it goes live at once" in older
     assert "It is live already" in words(client.get(f"/actions/promote/{second}").text)
     again = client.post(
@@ -49,11 +48,21 @@ def test_a_promotion_says_which_release_and_whether_it_is_older(
     assert client.get("/actions/promote/none").status_code == 404
 
 
-def test_a_rollback_names_the_build_before(client: FlaskClient, publish: Publish, start: Start) -> None:
-    assert "no earlier build to go back to" in client.get("/actions/rollback").text
+def test_a_rollback_names_the_build_before(
+    client: FlaskClient, publish: Publish, start: Start, settings: Settings
+) -> None:
+    assert "No release is live yet" in client.get("/actions/rollback").text
     first, second = publish(day=10), publish(day=11)
-    page = start().test_client().get("/actions/rollback").text
-    assert f"{first} becomes live" in words(page) and f"It replaces {second}" in words(page)
+    client = start().test_client()
+    page = client.get("/actions/rollback").text
+    assert (
+        f"<h1>Roll back to {first}</h1>" in page
+        and f"{first} becomes live" in words(page)
+        and f"It replaces {second}" in words(page)
+    )
+    rollback(settings)
+    said = words(client.get("/actions/rollback").text)
+    assert "Nothing to roll back to" in said and f"Promote {second} 1 d newer" in said and "becomes live" not in said
 
 
 def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start) -> None:
@@ -64,7 +73,7 @@ def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start
     publish(day=12)
     seen = re.findall(r'name="release" value="([^"]+)"', page)[0]
     answer = client.post("/actions/rollback", data={"form_token": token(page), "release": seen}, headers=OURS)
-    assert seen != second and answer.status_code == 400 and "another release went live meanwhile" in answer.text
+    assert seen != second and answer.status_code == 400 and "Another release went live meanwhile" in answer.text
 
 
 def test_an_erasure_shows_who_it_is_and_asks_for_the_id_again(
@@ -76,11 +85,48 @@ def test_an_erasure_shows_who_it_is_and_asks_for_the_id_again(
     client = start().test_client()
     page = client.get(f"/actions/erase?id={owner.upper()}").text
     assert "&lt;b&gt;Ada" in page and owner in page and "cannot be undone" in page
-    assert "does not know" in client.get(f"/actions/erase?id={nobody}").text
+    assert "Nobody with this id is known" not in page and "Erase for good" in page
     assert client.get("/actions/erase?id=42").status_code == 400
     form = {"form_token": token(page), "id": owner, "typed": nobody}
     answer = client.post("/actions/erase", data=form, headers=OURS)
     assert answer.status_code == 400 and "type the id to confirm" in answer.text
+
+
+def test_an_erasure_of_nobody_says_so_and_removes_what_remains(
+    publish: Publish, rows: str, start: Start, execute: Execute, person: Person, settings: Settings
+) -> None:
+    publish()
+    removed, nobody = person(Role.INVESTOR, 4), str(uuid.uuid4())
+    execute("DELETE FROM users WHERE id = %s", removed)
+    client = start().test_client()
+    said = words(client.get(f"/actions/erase?id={removed}").text)
+    assert "the platform does not have this person any more, the live release does" in said and "Erase for good" in said
+    said = words(client.get(f"/actions/erase?id={nobody}").text)
+    assert "Nobody with this id is known: neither the platform nor the live release" in said
+    assert "Search and erase what remains" in said and "choose another one above" in said
+    silent = start(settings.layered({"database_url": "", "reader_database_url": ""}, "given")).test_client()
+    said = words(silent.get(f"/actions/erase?id={nobody}").text)
+    assert "no PostgreSQL is known" in said and "Nobody with this id" not in said and "any more" not in said
+
+
+def test_opting_out_leads_to_the_platform_and_shows_what_follows(
+    publish: Publish, rows: str, start: Start, execute: Execute, person: Person
+) -> None:
+    publish()
+    owner = person(Role.INVESTOR, 4)
+    client, path = start().test_client(), f"/actions/opt-out?id={owner}"
+    assert path in client.get(f"/people/{owner}").text
+    said = words(client.get(path).text)
+    assert "The platform not opted out Answers personal lists" in said
+    assert f"UPDATE users SET opted_out_at = now() WHERE id = '{owner}'" in said
+    execute("UPDATE users SET opted_out_at = '2026-01-01' WHERE id = %s", owner)
+    said = words(client.get(path).text)
+    assert "opted out at 2026-01-01 00:00 UTC" in said and "not yet this reader has not seen it" in said
+    assert "UPDATE" not in said and "Read the platform now" in said
+    client = start().test_client()  # without ids in Redis it reads PostgreSQL
+    said = words(client.get(path).text)
+    assert "Answers opted out popular lists only" in said and "the next build leaves them out" in said
+    assert "has nobody with the id" in words(client.get(f"/actions/opt-out?id={uuid.uuid4()}").text)
 
 
 @pytest.mark.parametrize("path", [*ACTIONS, "/actions/gate/some__run"])

@@ -12,9 +12,11 @@ from flask.testing import FlaskClient
 from models.schema import Entity, Role, Similar, Surface
 from models.settings.settings import Settings
 from serving.clients.postgres import Database
+from serving.console.audiences import Seen
 from serving.console.entities import EntityPages
 from tests.marketplace.world import World
 from tests.serving.conftest import Company, Execute, Person, Publish, Start
+from tests.serving.console.kept import words
 from tests.serving.console.test_insight import shown
 
 NOBODY = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
@@ -31,7 +33,7 @@ def text_of(client: FlaskClient, path: str, status: int = 200) -> str:
     """Return the text of a page, without markup, with single blanks."""
     page = client.get(path)
     assert page.status_code == status, page.text
-    return unescape(" ".join(re.sub(r"<[^>]+>", " ", page.text).split()))
+    return words(page.text)
 
 
 def ids_on(client: FlaskClient, path: str) -> list[str]:
@@ -50,9 +52,39 @@ def test_people_are_listed_filtered_and_paged(client: FlaskClient, planted: Worl
         str(i) for i, r in zip(planted.users.ids.ids, planted.users.role, strict=True) if r == Role.INVESTOR.code
     ]
     assert set(ids_on(client, "/people?role=investor")) <= set(investors)
-    assert ids_on(client, "/people?role=nonsense") == ids_on(client, "/people")
     hot = {str(i) for i, n in zip(planted.users.ids.ids, planted.users.count, strict=True) if n >= 20}
     assert set(ids_on(client, "/people?segment=hot")) <= hot
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/people?role=bogus", "role: one of developer, investor"),
+        ("/people?category=Fintech", "no category"),
+        ("/startups?role=investor", "no role"),
+        ("/people?segment=bogus", "segment: one of cold, warm, hot"),
+        ("/startups?state=bogus", "state: one of listed, hidden"),
+        ("/startups?order=bogus", "order: one of name, least, most, busy"),
+        ("/people?after=bogus", "after: a UUID"),
+        ("/releases/compare?before=bogus", "before: one of "),
+        ("/releases/compare?after=bogus", "after: one of "),
+        (f"/startups/{NOBODY}?from-0=bogus", "from-0: a whole number"),
+        (f"/people/{NOBODY}?shown=bogus", "shown: the address of a link “Earlier”"),
+        (f"/people/{NOBODY}?history=2026-01-01T00:00:00Z~bogus~like", "history: the address of a link “Earlier”"),
+        (f"/people/{NOBODY}?compare=bogus", "release: one of "),
+    ],
+)
+def test_an_unknown_value_of_a_filter_is_refused_and_says_what_was_expected(
+    client: FlaskClient, execute: Execute, path: str, expected: str
+) -> None:
+    execute("INSERT INTO users (id, role, created_at) VALUES (%s, 'investor', now())", NOBODY)
+    execute("INSERT INTO startups (id, name, created_at) VALUES (%s, 'Newborn', now())", NOBODY)
+    page = text_of(client, path, 400)
+    assert f"Expected {expected}" in page and "Received: " in page
+
+
+def test_a_category_that_nothing_has_stays_visible(client: FlaskClient) -> None:
+    assert "<option selected>No such</option>" in client.get("/startups?category=No%20such").text
 
 
 def test_an_id_leads_to_its_page(client: FlaskClient, person: Person) -> None:
@@ -110,6 +142,12 @@ def test_why_not_takes_an_id_or_words(client: FlaskClient, execute: Execute, per
     assert "at place 3" in text_of(client, f"/people/{owner}?why={listed[2]}")
     assert "is not in the list: withdrawn" in text_of(client, f"/people/{owner}?why={company(1)}")
     assert "does not know this id" in text_of(client, f"/people/{owner}?why={NOBODY}")
+    assert "this is the id of the person whose list it is, and the list has startups" in text_of(
+        client, f"/people/{owner}?why={owner}"
+    )
+    other = person(Role.DEVELOPER, 5)
+    page = client.get(f"/people/{owner}?why={other}").text
+    assert "this is the id of a person, and the list has startups" in page and f"/startups/{other}" not in page
     assert "No name has a word" in text_of(client, f"/people/{owner}?why=qqq")
 
 
@@ -141,7 +179,7 @@ def test_what_answers_showed_is_on_both_sides(client: FlaskClient, execute: Exec
     page = text_of(client, f"/people/{owner}")
     assert "apply, click" in page and "r1" in page
     page = text_of(client, f"/startups/{first}")
-    assert f"{SURFACE} als 1 1 1 (100.0%) 1 0" in page
+    assert "Startups for developers als 1 1 1 (100.0%) 1 0" in page
 
 
 def test_a_startup_has_its_audience_and_both_lists(client: FlaskClient, planted: World, person: Person) -> None:
@@ -178,7 +216,7 @@ def test_a_page_shows_who_is_similar(client: FlaskClient, person: Person, compan
 
 
 def test_an_unknown_id_is_not_found_and_a_malformed_one_is_refused(client: FlaskClient) -> None:
-    assert "finds others" in text_of(client, f"/people/{NOBODY}", 404)
+    assert "People above finds others" in text_of(client, f"/people/{NOBODY}", 404)
     assert "a UUID such as" in text_of(client, "/startups/nonsense", 400)
 
 
@@ -195,6 +233,27 @@ def test_startups_that_nobody_is_shown_come_first(client: FlaskClient, planted: 
     numbers = [int(count.replace("\u202f", "")) if count else 0 for _, count in cells]
     counts = [sum(numbers[i + 1 : i + 3]) for i in range(0, len(numbers), 3)]  # people met, developers, investors
     assert counts and counts == sorted(counts)
+
+
+def test_what_nobody_is_shown_leads_to_whom_to_ask(
+    client: FlaskClient, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen, seen = shown(client, person(Role.DEVELOPER, 4))[0], EntityPages._seen
+
+    def by_nobody(self: EntityPages, surface: Surface, id: str, first: int) -> Seen | None:
+        return Seen(surface, 0, 0, 0, []) if id == unseen else seen(self, surface, id, first)
+
+    monkeypatch.setattr(EntityPages, "_seen", by_nobody)
+    page = client.get(f"/startups/{unseen}").text
+    asked = re.findall(rf'href="(/people/[0-9a-f-]{{36}}\?why={unseen})#why"', page[page.index('id="seen"') :])
+    assert "Nothing hides it" in page and asked
+    assert "in the list" in text_of(client, asked[0])
+    monkeypatch.setattr(EntityPages, "_telling", lambda *_: [])
+    assert 'href="/people?role=investor">Choose somebody' in client.get(f"/startups/{unseen}").text
+
+
+def test_what_nobody_may_see_says_why(client: FlaskClient, company: Company) -> None:
+    assert "Nobody: withdrawn, so no list may show it" in text_of(client, f"/startups/{company(1)}")
 
 
 def test_two_releases_are_compared_as_a_whole(client: FlaskClient, publish: Publish, start: Start) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -19,7 +21,7 @@ def client(publish: Publish, rows: str, start: Start) -> FlaskClient:
     return start().test_client()
 
 
-def why(client: FlaskClient, owner: str, item: str, surface: str = SURFACE) -> dict[str, object]:
+def why(client: FlaskClient, owner: str, item: str, surface: str = SURFACE) -> dict[str, Any]:
     answer = client.get(f"/api/explain/{surface}/{owner}?item={item}")
     assert answer.status_code == 200, answer.text
     return dict(answer.get_json())
@@ -99,6 +101,8 @@ def test_own_items_and_low_ranked_items_have_different_reasons(
     )
     told = [why(client, founder, str(i), surface) for i in planted.startups.ids.ids]
     below = [about for about in told if str(about["because"]).startswith(("below the cut", "not in the stored list"))]
+    cut = [about for about in below if about["because"] == "below the cut"]
+    assert cut and all(a["rank"] > a["places_in_list"] > 0 and a["score"] <= a["last_score_in_list"] for a in cut)
     assert below and {"withdrawn", "it is their own startup"} < {str(about["because"]) for about in told}
 
 

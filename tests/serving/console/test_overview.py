@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from models.schema import EventType, Role, Surface
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from serving.console.overview import quality
+from serving.console.words import plain
 from tests.serving.conftest import Company, Person, Publish, Start
-from tests.serving.console.kept import build, engagement, keep
+from tests.serving.console.airflow import airflow
+from tests.serving.console.kept import build, engagement, keep, words
 from tests.serving.proxy import Wires
 
 PANELS = ("live", "answers", "events", "doctor", "builds", "quality", "engagement", "mix", "experiments")
@@ -28,7 +31,7 @@ def text(page: str, panel: str) -> str:
     """Return the words of one panel."""
     found = re.search(rf'<section[^>]*aria-labelledby="{panel}">(.*?)</section>', page, re.DOTALL)
     assert found is not None, panel
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", found[1])).split())
+    return words(found[1])
 
 
 def charts(page: str) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ def test_quality_is_drawn_from_the_second_build_on_with_a_table(
     assert not charts(first) and "0.410" in text(first, "quality") and "0.400–0.420" in text(first, "quality")
     keep(settings, build("other", 9))
     drawn = charts(client.get("/").text)
-    assert [c["title"] for c in drawn] == [s.value for s in Surface]
+    assert [c["title"] for c in drawn] == [plain(s.value) for s in Surface]
     served, popular = drawn[0]["lines"]
     assert served["value"] == [0.409, 0.41] and popular["label"] == "popular" and len(served["high"]) == 2
     assert "better" in text(client.get("/").text, "quality")  # than the release before, on the same events
@@ -96,7 +99,7 @@ def test_findings_of_the_doctor_with_their_time(start: Start, publish: Publish, 
     finding = {"id": "disk", "title": "The disk is full", "state": "found", "says": "2% is free", "cure": "free some"}
     keep(settings, doctor={"made_at": "2020-04-11T00:00:00+00:00", "findings": [finding]})
     said = text(start().test_client().get("/").text, "doctor")
-    assert "The disk is full" in said and "free some" in said and "As of 2020-04-11 00:00 UTC" in said
+    assert "The disk is full" in said and "free some" in said and "Checked at 2020-04-11 00:00 UTC" in said
 
 
 def test_answers_and_events_are_counted(
@@ -142,6 +145,39 @@ def test_a_silent_airflow_costs_builds_that_run_only(start: Start, publish: Publ
     page = start(silent).test_client().get("/")
     assert page.status_code == 200 and "Airflow" in page.text and release in text(page.text, "builds")
     assert 'href="http://127.0.0.1:1/matchbook/reports/' in page.text and "secret" not in page.text
+
+
+def test_the_last_failed_build_names_its_task_and_its_run(
+    start: Start, publish: Publish, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.console.overview.AIRFLOW_S", 5.0)
+    keep(settings, build(publish(), 10))
+    at = "2020-04-09T02:00:00+00:00"
+    run = {"dag_run_id": "manual__a/b", "state": "failed", "run_after": at, "end_date": at}
+    tasks = [{"task_id": "train.als", "state": "failed"}, {"task_id": "score", "state": "upstream_failed"}]
+    with airflow([run], tasks) as address:
+        client = start(replace(settings, airflow_url=address, airflow_password=Secret("secret"))).test_client()
+        page = client.get("/").text
+        said = text(page, "builds")
+        assert "at 2020-04-09 02:00 UTC, in train.als." in said and "A later build has ended" in said
+        assert f'href="{address}/dags/build_recommendations/runs/manual__a%2Fb"' in page
+        keep(settings, build("20200408T000000Z-aaaaaaaa", 8))
+        run |= {"end_date": "2099-01-01T00:00:00+00:00"}
+        assert "What is live stays" in words(client.get("/building/failed").text)
+    with airflow([], []) as address:
+        client = start(replace(settings, airflow_url=address, airflow_password=Secret("secret"))).test_client()
+        assert "that failed" not in text(client.get("/").text, "builds")
+
+
+def test_a_slow_airflow_is_asked_again_for_the_failed_build(start: Start, publish: Publish, settings: Settings) -> None:
+    publish()
+    awake = Event()
+    with airflow([], [], awake) as address:
+        client = start(replace(settings, airflow_url=address, airflow_password=Secret("secret"))).test_client()
+        page = client.get("/").text
+        assert 'data-renew="/building/failed"' in page and 'data-renew="/building"' in page
+        awake.set()
+        assert "data-renew" not in client.get("/building/failed").text
 
 
 def test_what_another_version_stored_costs_its_panel_only(start: Start, publish: Publish, settings: Settings) -> None:

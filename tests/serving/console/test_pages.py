@@ -8,6 +8,7 @@ import pytest
 
 from serving.console.files import FOLDER, KEPT
 from tests.serving.conftest import Publish, Start
+from tests.serving.console.kept import words
 
 #: Pages that answer without anything behind them.
 PAGES = (
@@ -20,6 +21,8 @@ PAGES = (
     "/actions/build",
     "/actions/rollback",
     "/actions/erase",
+    "/actions/opt-out",
+    "/words",
 )
 
 
@@ -50,10 +53,13 @@ def test_a_file_without_its_digest_is_not_kept_and_unknown_files_are_not_found(s
 def test_a_browser_gets_errors_as_a_page_and_a_program_as_json(start: Start) -> None:
     client = start().test_client()
     page = client.get("/nowhere", headers={"Accept": "text/html,*/*"})
-    assert page.status_code == 404 and "<h1>" in page.text and "/nowhere" in page.text
+    said = words(page.text)
+    assert page.status_code == 404 and "You asked for /nowhere . The address may be mistyped" in said
+    assert "Expected" not in said and "There is no such page" in said
+    deleted = client.delete("/", headers={"Accept": "text/html"})
+    assert deleted.status_code == 405 and "You asked for DELETE / ." in words(deleted.text)
     for answer in (client.get("/nowhere"), client.get("/api/nowhere", headers={"Accept": "text/html"})):
         assert answer.get_json()["error"]["code"] == "not_found"
-    assert client.delete("/", headers={"Accept": "text/html"}).status_code == 405
 
 
 def test_a_hostile_address_is_escaped(start: Start) -> None:

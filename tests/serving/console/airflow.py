@@ -1,0 +1,44 @@
+"""A server that answers as Airflow's REST API does, with fixed runs and tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+
+
+@contextmanager
+def airflow(
+    runs: Sequence[dict[str, Any]], tasks: Sequence[dict[str, Any]], after: Event | None = None
+) -> Iterator[str]:
+    """Yield the address. Requests for runs get those with the wanted states, all requests for tasks the same ones.
+
+    after: an event before which it does not answer.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer({"task_instances": tasks, "total_entries": len(tasks), "hitl_details": []})
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            states = asked.get("states")
+            self._answer({"access_token": "t", "dag_runs": [r for r in runs if not states or r["state"] in states]})
+
+        def _answer(self, body: dict[str, Any]) -> None:
+            if after is not None:
+                after.wait(10)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
