@@ -22,7 +22,7 @@ from pipelines.redis_client import connect
 from serving.app import create_app
 from tests.own_redis import OwnRedis
 from tests.serving.conftest import Person, Publish, Start, event
-from tests.stored import cell, cells, value
+from tests.stored import cell, cells, type_of, value
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
@@ -68,7 +68,7 @@ def test_a_reader_starts_and_answers(
     content: str, filled: redis.Redis, start: Start, settings: Settings, owners: tuple[str, str]
 ) -> None:
     kept = {key: filled.dump(key) or b"" for key in filled.scan_iter("*")}
-    types = {key: str(filled.type(key), "ascii") for key in kept}
+    types = {key: type_of(filled, key) for key in kept}
     damaged = [k for k, held in types.items() if content == OTHER.get(held, "a hash") or TYPES[content] == held]
     assert damaged
     for key in damaged:
