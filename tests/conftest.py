@@ -6,6 +6,7 @@ is removed when the session ends.
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from models.settings.settings import Settings
 
 session.begin()
 hypothesis.settings.register_profile("house", deadline=None)  # a slow machine must not fail a test
+hypothesis.settings.register_profile("few", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("house")
 
 TEMPLATE = "matchbook_template"
@@ -63,6 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
         if {"airflow_metadata", "read_dags"} & asked:
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of each later garbage collection: it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -25,6 +25,10 @@ def texts(client: redis.Redis, key: str | bytes) -> list[str]:
     return [_bytes(v).decode() for v in client.lrange(key, 0, -1)]
 
 
+def type_of(client: redis.Redis, key: str | bytes) -> str:
+    return _bytes(client.type(key)).decode()
+
+
 def cell(client: redis.Redis, key: str | bytes, field: bytes) -> bytes:
     """Return one field of a hash, which must exist."""
     return _bytes(client.hget(key, field))

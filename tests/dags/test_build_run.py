@@ -30,7 +30,7 @@ from pipelines.store.artifacts import Artifacts
 from tests.marketplace.small import quick_builds, small_variables
 from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
-SMALL = small_variables(shards=5, ranker_cuts=1)
+SMALL = small_variables(shards=2, ranker_cuts=1)
 DAY = timedelta(days=1)
 Build = Callable[..., Any]
 

@@ -29,7 +29,10 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
-    """Return the test's servers and home, an Airflow without examples, and settings of a small build."""
+    """Return the test's servers and home, an Airflow without examples, and settings of a small build.
+
+    The tests that a page runs try few examples: in the checkout itself they try all.
+    """
     return {
         "MATCHBOOK_HOME": str(settings.home),
         "MATCHBOOK_NAMESPACE": settings.namespace,
@@ -37,5 +40,6 @@ def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
         "REDIS_URL": settings.redis_url.reveal(),
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTEST_ADDOPTS": "--hypothesis-profile=few",
         **small_variables(enable_two_tower=False, ranker="rules", shards=2, graph_filter_min_pairs=0),
     }

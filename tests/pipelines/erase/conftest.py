@@ -6,9 +6,11 @@ import csv
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -17,9 +19,11 @@ import pytest
 import pipelines.erase.erase as erasing
 import tests.databases as databases
 from models.catalogue.catalogue import CATALOGUE, entities_of
-from models.lists.redis_format import POPULAR_FIELD, decode_list
+from models.lists.redis_format import POPULAR_FIELD, TrendingList, decode_list
 from models.schema import LIST_KINDS, Entity, Surface
+from models.settings.environment import Secret
 from models.settings.settings import Settings
+from pipelines.erase.servers import person_of
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine
 from pipelines.publish.history import promote
@@ -28,12 +32,15 @@ from pipelines.store.artifacts import Artifacts
 from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
 from tests.pipelines.publish.published import Published
-from tests.stored import cells
+from tests.stored import cells, value
 
+#: Two parts of the longest kind of lists, one of each other: an erasure writes and searches every file.
 SMALL = small.SMALL | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
 MOULD = "erasure_mould"
 #: A hot developer with all kinds of events, founder of a startup, in a place without other users.
 PERSON = identity("user", 23)
+REDIS_DATABASE = 10  # not the one that is emptied before each test
+Lists = dict[tuple[str, str], list[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +53,18 @@ class City(Published):
     def execute(self, statement: str, *values: object) -> databases.Rows:
         return databases.at_once(self.settings, statement, *values)
 
-    def lists(self, release: str | None = None) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
+    def lists(self, release: str | None = None) -> Lists:
         """Return (id, score, source and reason bytes) of each place in Redis, by (kind of list, owner or *)."""
         name = release or self.current
         catalogue = Artifacts(self.settings).open_bundle(
             CATALOGUE, Artifacts(self.settings).release(name).bundles[CATALOGUE]
         )
         entities = entities_of(catalogue)
-        found: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        found: Lists = {}
         for kind in LIST_KINDS:
             ids = entities[kind.item].ids.ids
-            for field, value in cells(self.client, self.keys.lists(name, kind)).items():
-                places = decode_list(value)
+            for field, cell in cells(self.client, self.keys.lists(name, kind)).items():
+                places = decode_list(cell)
                 rows = zip(places.score, places.source, places.reason, strict=True)
                 owner = "*" if field == POPULAR_FIELD else str(UUID(bytes=field))
                 found[kind.value, owner] = [
@@ -86,6 +93,13 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
 @pytest.fixture
 def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
     monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
+    with _copy(settings, mould) as made:
+        yield made
+
+
+@contextmanager
+def _copy(settings: Settings, mould: City) -> Iterator[City]:
+    """Copy the home and the database, and load both releases."""
     name = f"city_{uuid.uuid4().hex[:8]}"
     settings = databases.create(settings, name, MOULD).layered(SMALL, "given")
     shutil.copytree(mould.settings.artifacts, settings.artifacts)
@@ -117,8 +131,54 @@ def _founded(row: dict[str, str]) -> dict[str, str]:
     return row | {"founder_id": PERSON} if row["startup_id"] == identity("startup", 1) else row
 
 
+@dataclass(frozen=True, eq=False)
+class Erased:
+    """A planted city without the person. before: what Redis and the search showed. receipt: of the erasure."""
+
+    city: City
+    mould: City
+    before: Before
+    receipt: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """The lists of each release, the bytes of the investors' live lists, trending ids, and the number of finds."""
+
+    lists: dict[str, Lists]
+    raw: dict[bytes | str, bytes | str]
+    trending: dict[Surface, list[str]]
+    finds: list[int]
+
+
+@pytest.fixture(scope="session")
+def erased(server_settings: Settings, mould: City, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Erased]:
+    """Erase the person once, for tests that only read what is left. No other test empties this Redis database."""
+    address = server_settings.redis_url.reveal().rpartition("/")[0]
+    mine = replace(
+        server_settings,
+        home=tmp_path_factory.mktemp("erased"),
+        redis_url=Secret(f"{address}/{REDIS_DATABASE}"),
+        namespace=f"test-{uuid.uuid4().hex[:8]}",
+    )
+    with pytest.MonkeyPatch.context() as patch, _copy(mine, mould) as city:
+        patch.setattr(erasing, "FOLLOW_S", 0.0)
+        plant(city)
+        before = Before(
+            {release: city.lists(release) for release in (city.older, city.live)},
+            city.client.hgetall(city.keys.lists(city.live, Surface.STARTUPS_FOR_INVESTOR)),
+            {s: TrendingList.decode(value(city.client, city.keys.trending(s))).ids.tolist() for s in Surface},
+            [len(traces_of(city)), len(erasing.traces_left(city.settings, person_of(city.settings, PERSON)))],
+        )
+        yield Erased(city, mould, before, erasing.erase(city.settings, f" {PERSON.upper()} "))
+
+
 @pytest.fixture
 def planted(city: City) -> City:
+    return plant(city)
+
+
+def plant(city: City) -> City:
     """Leave data of the person wherever the reader, imports, builds and logs leave it."""
     settings, client, keys = city.settings, city.client, city.keys
     startup, packed = identity("startup", 4), UUID(PERSON).bytes
@@ -166,18 +226,18 @@ def _leave_files(settings: Settings) -> None:
 
 @pytest.fixture
 def traces() -> Traces:
+    return traces_of
+
+
+def traces_of(city: City) -> list[str]:
     """Search raw bytes, keys and rows for the person, without code of the product."""
-
-    def look(city: City) -> list[str]:
-        forms = [UUID(PERSON).bytes, PERSON.encode(), PERSON.encode("utf-32-le"), PERSON.replace("-", "").encode()]
-        files = [p for p in city.settings.home.rglob("*") if p.is_file()]
-        found = [str(p) for p in files if any(f in p.read_bytes() for f in forms)]
-        for key in city.client.scan_iter(f"{city.settings.namespace}:*"):
-            content = key + (city.client.dump(key) or b"")
-            found += [str(key)] if any(f in content for f in forms) else []
-        for table in ("events", "interaction_counts", "rejected_rows", "erased"):
-            rows = city.execute(f"SELECT t::text FROM matchbook_{table} AS t")
-            found += [f"{table}: {row}" for (row,) in rows if PERSON in row.lower()]
-        return found
-
-    return look
+    forms = [UUID(PERSON).bytes, PERSON.encode(), PERSON.encode("utf-32-le"), PERSON.replace("-", "").encode()]
+    files = [p for p in city.settings.home.rglob("*") if p.is_file()]
+    found = [str(p) for p in files if any(f in p.read_bytes() for f in forms)]
+    for key in city.client.scan_iter(f"{city.settings.namespace}:*"):
+        content = key + (city.client.dump(key) or b"")
+        found += [str(key)] if any(f in content for f in forms) else []
+    for table in ("events", "interaction_counts", "rejected_rows", "erased"):
+        rows = city.execute(f"SELECT t::text FROM matchbook_{table} AS t")
+        found += [f"{table}: {row}" for (row,) in rows if PERSON in row.lower()]
+    return found

@@ -9,9 +9,8 @@ from models.catalogue.directory import Directory
 from models.lists.audience import open_audience, open_ids
 from models.lists.release import Release
 from models.schema import Entity, Surface
-from pipelines.erase.erase import erase
 from pipelines.store.artifacts import Artifacts
-from tests.pipelines.erase.conftest import PERSON, City
+from tests.pipelines.erase.conftest import PERSON, City, Erased
 
 
 def seen_by(city: City, release: Release) -> dict[tuple[str, str], list[tuple[str, int]]]:
@@ -31,15 +30,15 @@ def seen_by(city: City, release: Release) -> dict[tuple[str, str], list[tuple[st
     return found
 
 
-def test_audiences_are_exact_after_an_erasure(city: City) -> None:
-    artifacts = Artifacts(city.settings)
-    before = seen_by(city, artifacts.release(city.live))
+def test_audiences_are_exact_after_an_erasure(erased: Erased) -> None:
+    city = erased.city
+    before = seen_by(erased.mould, Artifacts(erased.mould.settings).release(city.live))
     owns = sum(owner == PERSON for seen in before.values() for owner, _ in seen)
     assert owns and any(item == PERSON for _, item in before)
 
-    receipt = erase(city.settings, PERSON)
-
-    new = artifacts.release(receipt["successors"][f"releases/{city.live}"].removeprefix("releases/"))
+    new = Artifacts(city.settings).release(
+        erased.receipt["successors"][f"releases/{city.live}"].removeprefix("releases/")
+    )
     after = seen_by(city, new)
     assert not any(item == PERSON for _, item in after)
     assert not any(owner == PERSON for seen in after.values() for owner, _ in seen)
@@ -52,15 +51,14 @@ def test_audiences_are_exact_after_an_erasure(city: City) -> None:
     )
 
 
-def test_no_word_of_the_name_is_left(city: City) -> None:
+def test_no_word_of_the_name_is_left(erased: Erased) -> None:
     """The tiny marketplace gives each person a name of their own."""
-    artifacts = Artifacts(city.settings)
-    bundle = artifacts.open_bundle(CATALOGUE, artifacts.release(city.live).bundles[CATALOGUE])
+    city = erased.city
+    artifacts, stored = Artifacts(city.settings), Artifacts(erased.mould.settings)
+    bundle = stored.open_bundle(CATALOGUE, stored.release(city.live).bundles[CATALOGUE])
     row = int(bundle.maps["user"].rows_of([PERSON])[0])
     mine = set(bundle.arrays["user_word"][bundle.arrays["user_word_row"] == row].tolist())
     assert mine
-
-    erase(city.settings, PERSON)
 
     after = artifacts.open_bundle(CATALOGUE, artifacts.release(city.current).bundles[CATALOGUE])
     others = set(bundle.arrays["user_word"][bundle.arrays["user_word_row"] != row].tolist())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ import pipelines.erase.servers as loaded
 import pipelines.publish.lease as leases
 from models.lists.release import Release
 from models.schema import Surface
+from pipelines.__main__ import main
 from pipelines.erase.erase import erase
 from pipelines.publish.publish import switch
 from pipelines.redis_client import current_release
@@ -91,26 +92,29 @@ def test_killed_between_two_loaded_releases_it_completes(
     assert erase(city.settings, PERSON)["left"] == [] and traces(city) == []
 
 
-def test_really_killed_and_run_again_by_command(city: City, traces: Traces) -> None:
-    """Kill the process with SIGKILL, then run the command to its end."""
+def test_really_killed_and_run_again_by_command(
+    city: City, traces: Traces, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kill the process with SIGKILL, then run the command to its end, and search once more."""
     command = [sys.executable, "-m", "pipelines", "erase", PERSON]
-    there = os.environ | {
+    for name, word in {
         "MATCHBOOK_HOME": str(city.settings.home),
         "MATCHBOOK_NAMESPACE": city.settings.namespace,
         "DATABASE_URL": city.settings.database_url.reveal(),
         "REDIS_URL": city.settings.redis_url.reveal(),
-    }
-    process = subprocess.Popen(command, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    }.items():
+        monkeypatch.setenv(name, word)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while process.poll() is None and not city.client.smembers(city.keys.loading):
-        pass
+        time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     check_whole(city)
 
-    done = subprocess.run(command, env=there, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and PERSON not in done.stdout + done.stderr, done.stderr
-    looked = subprocess.run([*command, "--scan"], env=there, capture_output=True, text=True)
-    assert looked.returncode == 0 and '"left": []' in looked.stdout and traces(city) == []
+    assert main(["erase", PERSON, "--scan"]) == 0
+    assert '"left": []' in capsys.readouterr().out and traces(city) == []
 
 
 def test_readers_see_one_release_or_its_successor_and_nothing_between(
