@@ -47,7 +47,7 @@ def promote(**context: Any) -> Ref:
     from pipelines.publish.history import promote, rollback
 
     params, settings, run = context["params"], task_settings(), context["dag_run"]
-    by = ", ".join(filter(None, [run.triggering_user_name, run.note]))
+    by = ", ".join(filter(None, [run.triggering_user_name, (run.conf or {}).get("by")]))  # a task cannot read the note
     if params["release"] == "previous":
         done = rollback(settings, params["dry_run"], by)
     else:

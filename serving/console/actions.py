@@ -90,7 +90,7 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             if release.state == "live":
                 raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
-            return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True})
+            return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True, "by": _by()})
         return render_template("promote.html", r=release, around=parts.stored.around(), back=False)
 
     @pages.route("/actions/rollback", methods=["GET", "POST"])
@@ -98,7 +98,7 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
         around = parts.stored.around()
         if request.method == "POST":
             _check_unchanged(around.back.id if around.back else "")
-            return _started(parts.airflow, PROMOTE, {"release": "previous"})
+            return _started(parts.airflow, PROMOTE, {"release": "previous", "by": _by()})
         return render_template("promote.html", r=around.back, around=around, back=True)
 
 
@@ -181,7 +181,7 @@ def _to_run(dag: str, run_id: str) -> Response:
 
 
 def _by() -> str:
-    """Return who confirmed, for the note of the run. Airflow adds the user of the console."""
+    """Return who confirmed, for the note of the run and the log of releases. Airflow adds the user of the console."""
     return "by key " + g.caller if g.caller != OPEN else "without a key"
 
 
