@@ -6,7 +6,6 @@ is removed when the session ends.
 
 from __future__ import annotations
 
-import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -65,12 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
         if {"airflow_metadata", "read_dags"} & asked:
             item.add_marker("slow")
-
-
-def pytest_collection_finish() -> None:
-    """Keep what was imported out of each later garbage collection: it stays until the end."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
