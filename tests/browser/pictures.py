@@ -12,6 +12,7 @@ from local.servers import running_settings
 from models.errors import ServiceError
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
+from pipelines.publish.history import list_releases
 from tests.browser.chromium import Chromium, found
 from tests.browser.test_pages import log_in
 from tests.paths import ROOT
@@ -22,7 +23,7 @@ SETTLED_S = 5.0  # seconds until Airflow's graph stops moving
 
 
 def main() -> None:
-    """Write the pictures. Raises ServiceError if nothing runs or no browser is installed."""
+    """Write the pictures. Needs two builds. Raises ServiceError if nothing runs or no browser is installed."""
     up, program = running_settings(Settings.from_env()), found()
     if up is None or program is None:
         raise ServiceError(
@@ -39,7 +40,8 @@ def main() -> None:
 
 def _console(browser: Chromium, up: Settings) -> None:
     browser.tell("Emulation.setScrollbarsHidden", hidden=True)
-    for name, path, height in (("overview", "/", 1180), ("promote", "/actions/rollback", 560)):
+    stored = next(r["release"] for r in list_releases(up) if r["state"] != "live")
+    for name, path, height in (("overview", "/", 1180), ("promote", f"/actions/promote/{stored}", 560)):
         _resize(browser, 1180, height)
         browser.open(up.reader_address + path)
         browser.wait_for(lambda text: "What will happen" in text or "Last builds" in text)
