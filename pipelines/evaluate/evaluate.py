@@ -307,7 +307,11 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     if multiple:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
         shares = f"no item in more than {multiple:g} times its fair share of top tens"
-        choice = {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
+        choice = {
+            "ranks": choice["serves"],
+            "serves": CAPPED,
+            "reason": f"{choice['serves']} ({choice['reason']}), with {shares}",
+        }
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))

@@ -155,7 +155,7 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
         rows.append(
             [
                 name,
-                surface.get("choice", {}).get("serves", ""),
+                ", ".join(surface["choice"][k] for k in ("ranks", "serves") if k in surface.get("choice", {})),
                 f"{surface['owners']:,}",
                 *map(cell, told),
                 cell(models[SERVED]["coverage"], 3) if SERVED in models else "–",

@@ -175,6 +175,15 @@ def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
     stage = SecondStage(tight, None, None, None, None, [])
     found = _surface(stage, SURFACE)
     assert found["choice"]["serves"] == "capped" and "rules" in found["choice"]["reason"]
+    told = {
+        "snapshot": "s",
+        "as_of": "now",
+        "settings": {},
+        "surfaces": {SURFACE.value: found},
+        "cut": "then",
+        "leaks": [],
+    }
+    assert "rules, capped" in report(told)
     assert found["models"]["served"] == found["models"]["capped"] and found["calibration"]
     assert found["models"]["capped"]["overall"]["gini"] < found["models"]["rules"]["overall"]["gini"]
 
