@@ -155,9 +155,18 @@ def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Lear
     return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.from_arrays(arrays, prefix)
 
 
-def is_trained(bundle: Bundle | None, surface: Surface) -> bool:
+def is_trained(bundle: Bundle, surface: Surface) -> bool:
     """Return whether the bundle has a ranker of the surface, not only the verdict on one."""
-    return bundle is not None and "features" in bundle.config["surfaces"].get(surface.value, {})
+    return "features" in bundle.config["surfaces"].get(surface.value, {})
+
+
+def trained_ranker(bundle: Bundle | None, asked: RankerAsked) -> LearnedRanker | None:
+    """Open the surface's ranker if it was trained and has all its sources, whether it passed evaluation or not."""
+    if bundle is None or not is_trained(bundle, asked.surface):
+        return None
+    if {f"score_{name}" for name in asked.silent} & set(bundle.config["surfaces"][asked.surface.value]["features"]):
+        return None
+    return LearnedRanker.from_bundle(bundle, asked.surface)
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
@@ -165,13 +174,7 @@ def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | Non
 
     A ranker requested by name need not have passed. It is trained then if the build knew of the request.
     """
-    bundle = asked.bundle
-    if bundle is None or not asked.union or ACTIVITY not in asked.bundles:
+    if asked.bundle is None or not asked.union or ACTIVITY not in asked.bundles:
         return None
-    if not is_trained(bundle, asked.surface):
-        return None
-    about = bundle.config["surfaces"][asked.surface.value]
-    passed = about["serves"] or asked.by_name
-    if not passed or {f"score_{name}" for name in asked.silent} & set(about["features"]):
-        return None
-    return LearnedRanker.from_bundle(bundle, asked.surface)
+    passed = asked.by_name or asked.bundle.config["surfaces"].get(asked.surface.value, {}).get("serves")
+    return trained_ranker(asked.bundle, asked) if passed else None

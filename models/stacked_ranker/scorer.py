@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.data.columns import Features, weighted_sum
-from models.learned_ranker.scorer import ACTIVITY, EVENTS, LEARNED, LearnedRanker, is_trained
+from models.learned_ranker.scorer import ACTIVITY, EVENTS, LEARNED, LearnedRanker, trained_ranker
 from models.ranker import RankerConfig
 from models.schema import Surface
 from models.scoring.scorer import RankerAsked, Ranks
@@ -142,9 +142,5 @@ def open_ranker(asked: RankerAsked, config: RankerConfig) -> StackedRanker | Non
     about = asked.bundle.config["surfaces"].get(asked.surface.value)
     if about is None or not (about["serves"] or asked.by_name):
         return None
-    learned = None
-    if about.get("mean") and is_trained(asked.bundles.get(LEARNED), asked.surface):
-        learned = LearnedRanker.from_bundle(asked.bundles[LEARNED], asked.surface)
-        if {f"{_SCORE}{name}" for name in asked.silent} & set(learned.names):
-            learned = None
+    learned = trained_ranker(asked.bundles.get(LEARNED), asked) if about.get("mean") else None
     return StackedRanker.of_surface(asked.bundle, asked.surface, asked.silent, learned)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,17 +53,17 @@ def recipes(
     """Return every contender's recipe by name: ROUTE, RULES, RANKED, `TAUGHT`, STACK, and the MEAN of both."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
+    taught = None
     if learned is not None and is_trained(learned, surface):
-        ranked[TAUGHT] = LearnedRanker.from_bundle(learned, surface)
+        taught = ranked[TAUGHT] = LearnedRanker.from_bundle(learned, surface)
     if ranker is not None:
         ranked[RANKED] = MlpRanker.from_bundle(ranker)
     stacked = holdout.bundles.get(STACKED)
     if stacked is not None and surface.value in stacked.config["surfaces"]:
         silent = {s.name for s in registry.sources()} - {s.name for s in recipe.scorers}
         ranked[STACK] = StackedRanker.of_surface(stacked, surface, silent)
-        if TAUGHT in ranked:
-            other = cast(LearnedRanker, ranked[TAUGHT])
-            ranked[MEAN] = StackedRanker.of_surface(stacked, surface, silent, other)
+        if taught is not None:
+            ranked[MEAN] = StackedRanker.of_surface(stacked, surface, silent, taught)
     return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
 
 
