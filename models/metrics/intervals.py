@@ -75,7 +75,8 @@ def bootstrap(
     values: (owners,) or (owners, columns). All columns use the same resamples, so they are paired. NaN for fewer than
     two owners.
     """
-    table = np.asarray(values, float).reshape(len(values), -1)
+    table = np.asarray(values, float)
+    table = table[:, None] if table.ndim == 1 else table
     n = len(table)
     if n < 2:
         return np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)

@@ -19,6 +19,8 @@ def test_bootstrap_repeats_covers_the_mean_and_pairs_columns() -> None:
     both_low, both_high = metrics.bootstrap(np.column_stack([values, values + 1]))
     assert both_low[1] - both_low[0] == pytest.approx(1) and both_high[0] == pytest.approx(high[0])
     assert np.isnan(metrics.bootstrap(np.array([1.0]))[0]).all()
+    assert np.isnan(metrics.bootstrap(np.zeros(0))[0]).all() and metrics.bootstrap(np.zeros((0, 3)))[1].shape == (3,)
+    assert np.isnan(list(metrics.paired_difference(np.zeros(0), np.zeros(0)).values())).all()
 
 
 def test_bootstrap_does_not_depend_on_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,13 @@ def test_costs_and_gains_of_caps_match_the_metrics(judged: Judged) -> None:
         assert row["ndcg"] - plain["ndcg"] == pytest.approx(told["mean"], abs=2e-6)
 
 
+def test_cold_start_owners_alone_get_no_cap(judged: Judged) -> None:
+    lists, recipe, outcome = judged
+    rows = cap_curve(replace(lists, count=np.zeros_like(lists.count)), recipe, outcome.relevant)
+    assert choose_cap(rows) == 0 and {r["owners"] for r in rows} == {0} == {r["moved"] for r in rows}
+    assert all(r["ndcg"] is None and r["against_uncapped"]["mean"] is None for r in rows)
+
+
 def test_the_strictest_cap_before_the_first_that_costs_is_chosen() -> None:
     def row(multiple: float, mean: float, owners: int = ENOUGH) -> dict[str, Any]:
         cost = {"mean": mean, "low": mean - 0.04, "high": mean + 0.04}
