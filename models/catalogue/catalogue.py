@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.data.entities import Entities, IdMap
+from models.data.mapped import read_arrays
 from models.errors import ReleaseIncomplete
 from models.schema import FACET_REASONS, FACETS, REASONS, Entity
 from models.words import folded
@@ -111,10 +112,10 @@ def decode_items(value: bytes) -> ItemTable:
     Raises ReleaseIncomplete if the bytes cannot be decoded.
     """
     try:
-        with np.load(io.BytesIO(value), allow_pickle=False) as z:
-            ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
-            words = json.loads(z["labels"].tobytes())
-            facets, labels = _every_facet({f: z[f] for f in FACETS if f in z}, words, len(ids))
-            return ItemTable(ids, facets, labels, z["role"])
+        z = read_arrays(io.BytesIO(value))
+        ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
+        words = json.loads(z["labels"].tobytes())
+        facets, labels = _every_facet({f: z[f] for f in FACETS if f in z}, words, len(ids))
+        return ItemTable(ids, facets, labels, z["role"])
     except Exception as error:  # a damaged archive raises errors of zipfile, zlib or numpy
         raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,28 @@ LEAST_BYTES = 1 << 18
 _ARENA_MAX, _MMAP_THRESHOLD, LARGE_BYTES = -8, -3, 1 << 20
 
 
+#: NumPy parses a file's header as Python. Before CPython 3.11.8, two threads that do so at once may get a SystemError.
+_PARSING = threading.Lock()
+
+
 def map_array(path: Path) -> NDArray[Any]:
     """Return the array of a .npy file: read-only and mapped if it is large, else read.
 
     Raises OSError or ValueError if the file is missing or not a whole array.
     """
-    if path.stat().st_size < LEAST_BYTES:
-        return np.asarray(np.load(path, allow_pickle=False))
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return read_array(path, None if path.stat().st_size < LEAST_BYTES else "r")
+
+
+def read_array(source: Path | IO[bytes], mapped: Literal["r"] | None = None) -> NDArray[Any]:
+    """Return the array of a .npy file. Raises OSError, EOFError or ValueError if it is not a whole array."""
+    with _PARSING:
+        return np.asarray(np.load(source, mapped, allow_pickle=False))
+
+
+def read_arrays(source: IO[bytes]) -> dict[str, NDArray[Any]]:
+    """Return all arrays of an open .npz file. Raises errors of zipfile, zlib or NumPy if it is damaged."""
+    with _PARSING, np.load(source, allow_pickle=False) as archive:
+        return dict(archive)
 
 
 def keep_little_freed_memory() -> None:

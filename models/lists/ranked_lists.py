@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.batch import MASK, indptr_of
+from models.data.mapped import read_arrays
 from models.errors import ReleaseIncomplete
 from models.lists.reasons import REASON, from_bits
 from models.schema import Method
@@ -138,13 +139,14 @@ class RankedLists:
     def open(cls, path: Path) -> RankedLists:
         """Invert `save`. Also reads older files with `reranked` and reason bits. Raises ReleaseIncomplete."""
         try:
-            with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
-                columns = {c.name: z[c.name] for c in fields(cls) if c.name in z}
-                if "reranked" in z:
-                    columns["ranker"] = z["reranked"].astype(np.uint8)
-                if columns["reason"].dtype != REASON:
-                    columns["reason"] = from_bits(columns["reason"])
-                return cls(**columns | {"source": columns["source"].astype(MASK)})
+            with path.open("rb") as f:
+                z = read_arrays(f)
+            columns = {c.name: z[c.name] for c in fields(cls) if c.name in z}
+            if "reranked" in z:
+                columns["ranker"] = z["reranked"].astype(np.uint8)
+            if columns["reason"].dtype != REASON:
+                columns["reason"] = from_bits(columns["reason"])
+            return cls(**columns | {"source": columns["source"].astype(MASK)})
         except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 
+from models.data.mapped import read_array
 from models.errors import ReleaseIncomplete
 from models.lists.redis_format import Keys, TrendingList
 from models.settings.settings import Settings
@@ -91,7 +92,7 @@ def _in_member(name: str, content: bytes, person: Person) -> bool:
 
 def _in_array(content: bytes, person: Person) -> bool:
     """Search text ids and rows of 16 bytes; skip numbers."""
-    array = np.load(io.BytesIO(content), allow_pickle=False)
+    array = read_array(io.BytesIO(content))
     if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == _ID:
         return bool((array == np.frombuffer(person.packed, np.uint8)).all(axis=1).any())
     return (array.dtype.kind in "USV" or array.dtype == np.uint8) and person.within(array.tobytes())

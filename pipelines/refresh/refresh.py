@@ -16,6 +16,7 @@ from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.bundle import sha256_of
 from models.data.entities import IdMap
 from models.data.interactions import Interactions, Pairs
+from models.data.mapped import read_arrays
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys
@@ -173,11 +174,12 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
 
 def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> OwnersToRescore:
     words = json.loads((run.directory / "words.json").read_text())
-    with np.load(run.directory / "changes.npz", allow_pickle=False) as z:
-        gone = Pairs(*(z[f"dismissed_{name}"] for name in Pairs._fields))
-        events = Interactions(ids[Entity.USER], ids[Entity.STARTUP], z["owner"], z["item"], z["kind"], z["at"], gone)
-        rows = {e: z[f"{e}_again"] for e in Entity}
-        known = {e: int(z[f"{e}_known"]) for e in Entity}
+    with (run.directory / "changes.npz").open("rb") as f:
+        z = read_arrays(f)
+    gone = Pairs(*(z[f"dismissed_{name}"] for name in Pairs._fields))
+    events = Interactions(ids[Entity.USER], ids[Entity.STARTUP], z["owner"], z["item"], z["kind"], z["at"], gone)
+    rows = {e: z[f"{e}_again"] for e in Entity}
+    known = {e: int(z[f"{e}_known"]) for e in Entity}
     text = {e: np.full(len(ids[e]), "", object) for e in Entity}
     for e in Entity:
         text[e][ids[e].rows_of(list(words[e.value]))] = list(words[e.value].values())

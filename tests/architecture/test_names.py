@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import CODE, name, parsed, python, tracked
+from tests.architecture.tree import CODE, PACKAGES, name, parsed, python, tracked
 from tests.paths import ROOT
 
 FORBIDDEN = {
@@ -133,3 +133,10 @@ def test_no_pickle_and_nothing_that_is_evaluated() -> None:
     )
     found = {name(p): banned.findall(p.read_text()) for p in python(*CODE)}
     assert not {p: f for p, f in found.items() if f}, "what is stored is arrays and JSON (R12)"
+
+
+def test_one_module_reads_arrays() -> None:
+    """Parsers of array headers may not run in two threads at once (see `models.data.mapped`)."""
+    calls = re.compile(r"\b(?:np|numpy)\.(?:load|lib\.format)\b|\bopen_memmap\b|\bliteral_eval\b")
+    found = {name(p) for p in python(*PACKAGES) if calls.search(p.read_text())}
+    assert found == {"models/data/mapped.py"}
