@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, task
-from matchbook_tasks.rules import LIVE, PUBLISH, Ref, emit, matchbook_dag, skip, task_settings
+from matchbook_tasks.rules import LIVE, PUBLISH, Ref, decided_by, emit, matchbook_dag, skip, task_settings
 
 PARAMS = {
     "release": Param(
@@ -47,7 +47,7 @@ def promote(**context: Any) -> Ref:
     from pipelines.publish.history import promote, rollback
 
     params, settings, run = context["params"], task_settings(), context["dag_run"]
-    by = ", ".join(filter(None, [run.triggering_user_name, (run.conf or {}).get("by")]))  # a task cannot read the note
+    by = decided_by(run.triggering_user_name, run.conf)  # a task cannot read the note
     if params["release"] == "previous":
         done = rollback(settings, params["dry_run"], by)
     else:

@@ -102,10 +102,11 @@ class AirflowApi:
         path = f"/api/v2/dags/{quote(dag)}/dagRuns/~/hitlDetails?response_received=false&limit=10{states}"
         return list(self._ask("GET", path)["hitl_details"])
 
-    def answer(self, dag: str, run_id: str, task: str, chosen: str) -> bool:
-        """Answer a waiting task. Returns False if it was answered before."""
+    def answer(self, dag: str, run_id: str, task: str, chosen: str, by: str = "") -> bool:
+        """Answer a waiting task. Returns False if it was answered before. by: who chose, beside Airflow's user."""
         path = f"{_run(dag, run_id)}/taskInstances/{quote(task)}/-1/hitlDetails"
-        return self._ask("PATCH", path, {"chosen_options": [chosen]}, tolerated=CONFLICT) is not None
+        body = {"chosen_options": [chosen], "params_input": {"by": by} if by else {}}
+        return self._ask("PATCH", path, body, tolerated=CONFLICT) is not None
 
     def unfinished_run(self, dag: str) -> str | None:
         """Return the oldest queued or running manual run, or None."""

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, conf
 
 from matchbook_tasks.alerts import gate_asks
-from matchbook_tasks.rules import SURFACES, kind_of, noted, open_run
+from matchbook_tasks.rules import SURFACES, decided_by, kind_of, noted, open_run
 
 #: User name of runs started by `airflow dags test`, which cannot wait for a person.
 _UNATTENDED = "dag_test"
@@ -65,7 +65,7 @@ class Gate(HITLOperator):
             if event.get("timedout"):
                 chosen = run.settings.gate.default
             user = event.get("responded_by_user")
-            return record_answer(run, chosen, user["name"] if user else "time-out")
+            return record_answer(run, chosen, decided_by(user["name"], event["params_input"]) if user else "time-out")
 
 
 def gate(weighed: Any) -> BaseOperator:

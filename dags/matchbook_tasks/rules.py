@@ -213,6 +213,11 @@ def kind_of(context: Mapping[str, Any]) -> str:
     return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
+def decided_by(user: str | None, given: Mapping[str, Any] | None) -> str:
+    """Return who decided: Airflow's user, and the "by" that the console passes on, which names a key."""
+    return ", ".join(filter(None, [user, str((given or {}).get("by") or "")]))
+
+
 def interval_of(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
     """Return the data interval of a scheduled run; None for any other run."""
     run = context["dag_run"]

@@ -94,7 +94,7 @@ class Airflow:
         """Answer a waiting gate and add to the run's note who did. Returns False if it was answered before."""
 
         def whole(api: AirflowApi) -> bool:
-            if not api.answer(BUILD_DAG, run_id, task, chosen):
+            if not api.answer(BUILD_DAG, run_id, task, chosen, by):
                 return False
             before = (api.run(BUILD_DAG, run_id) or {}).get("note") or ""
             api.note(BUILD_DAG, run_id, "; ".join(filter(None, [before, f"{chosen} {by}"]))[-NOTE_MOST:])

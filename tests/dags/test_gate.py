@@ -113,5 +113,7 @@ def test_it_parks_with_the_reasons_and_writes_down_who_answered(run: Run, monkey
     answer = gate.execute_complete(context("scheduled"), {**event, "responded_by_user": {"id": "7", "name": "Ana"}})
     assert (answer["chosen"], answer["by"]) == ("publish", "Ana") and why_held_back(run, "new") is None
     assert (read_decisions(run.settings)[0]["what"], read_decisions(run.settings)[0]["by"]) == ("approval", "Ana")
+    keyed = {**event, "params_input": {"by": "by key 4f2a"}, "responded_by_user": {"id": "8", "name": "console"}}
+    assert gate.execute_complete(context("scheduled"), keyed)["by"] == "console, by key 4f2a"
     late = gate.execute_complete(context(), {**event, "chosen_options": ["hold"], "responded_by_user": None})
     assert late["by"] == "time-out" and "time-out chose to hold it" in str(why_held_back(run, "new"))

@@ -69,7 +69,7 @@ def test_the_gate_is_answered_promoted_and_rolled_back(
     assert key["id"] in run_of(house, at)["note"] and "hold" in run_of(house, at)["note"]
     assert "Nothing waits here" in operator.words(gate)
     held = next(r["release"] for r in list_releases(house.settings) if r["state"] == "stored")
-    assert "held by console" in operator.words(f"/releases/{held}")
+    assert f"held by console, by key {key['id']}" in operator.words(f"/releases/{held}")
 
     said = operator.words(f"/actions/promote/{held}")
     assert "newer than the live one" in said and f"It replaces {first.release}" in said
