@@ -77,6 +77,10 @@ class AirflowApi:
     def paused(self) -> list[str]:
         return [d["dag_id"] for d in self._ask("GET", "/api/v2/dags?limit=100&paused=true")["dags"]]
 
+    def failing(self, tag: str) -> list[dict[str, Any]]:
+        """Return the DAGs with this tag whose last run failed."""
+        return list(self._ask("GET", f"/api/v2/dags?limit=100&tags={quote(tag)}&last_dag_run_state=failed")["dags"])
+
     def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any], note: str = "") -> None:
         """Queue a manual run. note: shown with the run in Airflow."""
         body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after, "conf": dict(conf)}

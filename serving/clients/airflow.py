@@ -17,6 +17,8 @@ from serving.clients.breaker import Breaker
 LOOK_S, ACT_S = 5.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
 NOTE_MOST = 1000  # characters of a note
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
+TAG = "matchbook"  # of all our DAGs
+FAILED_MOST = 100  # failed runs among which the last one of each DAG is looked for
 T = TypeVar("T")
 
 
@@ -55,6 +57,20 @@ class Airflow:
     def runs(self, dags: Sequence[str], most: int, *states: str) -> list[dict[str, Any]]:
         """Return runs of these DAGs, the newest first. states: only these; none: all."""
         return self._looked(lambda api: api.runs(dags, most, *states))
+
+    def failing(self) -> list[dict[str, Any]]:
+        """Return {dag, about, run} of each DAG other than the build whose last run failed; run: None if not found.
+
+        about: the DAG's description. It is one request if nothing has failed, else two.
+        """
+
+        def whole(api: AirflowApi) -> list[dict[str, Any]]:
+            about = {d["dag_id"]: d["description"] or "" for d in api.failing(TAG) if d["dag_id"] != BUILD_DAG}
+            runs = api.runs([*about], FAILED_MOST, "failed") if about else []
+            last = {run["dag_id"]: run for run in reversed(runs)}  # of equals the newest stays
+            return [{"dag": dag, "about": text, "run": last.get(dag)} for dag, text in sorted(about.items())]
+
+        return self._looked(whole)
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """Return the present state of each task instance of a run."""

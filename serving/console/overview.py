@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from models.run_directory import BUILD_DAG
 from models.schema import Surface
 from models.settings.settings import Settings
 from serving.clients.airflow import Airflow
 from serving.clients.redis import MINUTE_S, PAGE, Cache
+from serving.console.actions import DAGS
 from serving.console.builds import RUNNING, RUNS_MOST, SHOWN, failed_tasks, linked, progress, summaries, verdict
 from serving.console.charts import chart, line
 from serving.console.formats import instant
@@ -51,8 +53,9 @@ class Overview:
         late: list[dict[str, Any]] = [
             {"running": Panel(), "questions": Panel(), "pending": True},
             {"failed": Panel(), "failed_pending": True},
+            {"failing": Panel(), "failing_pending": True},
         ]
-        asking = [self._threads.submit(question) for question in (self._from_airflow, self.failed)]
+        asking = [self._threads.submit(question) for question in (self._from_airflow, self.failed, self.failing)]
         builds, engagement = asked(lambda: summaries(self._cache)), asked(self._engagement)
         known: list[Any] = builds.found or []
         panels: dict[str, Any] = {
@@ -77,6 +80,10 @@ class Overview:
     def failed(self) -> dict[str, Any]:
         """Return the panel of the last failed build; empty without an Airflow."""
         return {"failed": asked(self._failed) if self._airflow.known else Panel(), "failed_pending": False}
+
+    def failing(self) -> dict[str, Any]:
+        """Return the panel of other DAGs whose last run failed; empty without an Airflow."""
+        return {"failing": asked(self._failing) if self._airflow.known else Panel(), "failing_pending": False}
 
     def building(self) -> dict[str, Any]:
         """Return the panels that Airflow answers alone, and the live release."""
@@ -140,6 +147,23 @@ class Overview:
             "run_at": self._airflow.run_address(BUILD_DAG, run["dag_run_id"]),
             "report_since": any(instant(b["generated_at"]) > instant(at) for b in builds),
         }
+
+    def _failing(self) -> list[dict[str, Any]]:
+        """Describe the last run of each DAG other than the build that failed last. Raises ServiceError."""
+        found = []
+        for each in self._airflow.failing():
+            dag, run = each["dag"], each["run"] or {}
+            run_id = run.get("dag_run_id", "")
+            found.append(
+                {
+                    "dag": dag,
+                    "about": each["about"],
+                    "at": run.get("end_date") or run.get("run_after"),
+                    "log_at": f"/actions/runs/{dag}/{quote(run_id, safe='')}" if run_id and dag in DAGS else "",
+                    "run_at": self._airflow.run_address(dag, run_id),
+                }
+            )
+        return found
 
     def _engagement(self) -> dict[str, Any] | None:
         """Return the newest engagement figures, or None before the first run of measure_answers."""

@@ -69,6 +69,10 @@ def console(
     def failed() -> str:
         return render_template("failed.html", o=overview.failed())
 
+    @pages.get("/building/failing")
+    def failing() -> str:
+        return render_template("failing.html", o=overview.failing())
+
     @pages.get("/words")
     def explained() -> str:
         return render_template("words.html", kinds=LIST_KINDS)

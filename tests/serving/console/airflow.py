@@ -9,24 +9,32 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 
+from models.run_directory import BUILD_DAG
+
 
 @contextmanager
 def airflow(
-    runs: Sequence[dict[str, Any]], tasks: Sequence[dict[str, Any]], after: Event | None = None
+    runs: Sequence[dict[str, Any]],
+    tasks: Sequence[dict[str, Any]],
+    after: Event | None = None,
+    failing: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Yield the address. Requests for runs get those with the wanted states, all requests for tasks the same ones.
+    """Yield the address. Requests for runs get those of the wanted DAGs and states, all requests for tasks the same.
 
-    after: an event before which it does not answer.
+    after: an event before which it does not answer. failing: DAGs whose last run failed.
     """
+    dags = [{"dag_id": dag, "description": f"about {dag}"} for dag in failing]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer({"task_instances": tasks, "total_entries": len(tasks), "hitl_details": []})
+            self._answer({"task_instances": tasks, "total_entries": len(tasks), "hitl_details": [], "dags": dags})
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            states = asked.get("states")
-            self._answer({"access_token": "t", "dag_runs": [r for r in runs if not states or r["state"] in states]})
+            states, wanted = asked.get("states"), asked.get("dag_ids")
+            found = [r for r in runs if not states or r["state"] in states]
+            found = [r for r in found if not wanted or r.get("dag_id", BUILD_DAG) in wanted]
+            self._answer({"access_token": "t", "dag_runs": found})
 
         def _answer(self, body: dict[str, Any]) -> None:
             if after is not None:

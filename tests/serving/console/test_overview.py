@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from models.lists.redis_format import Keys
+from models.run_directory import BUILD_DAG
 from models.schema import EventType, Role, Surface
 from models.settings.environment import Secret
 from models.settings.settings import Settings
@@ -169,15 +170,46 @@ def test_the_last_failed_build_names_its_task_and_its_run(
         assert "that failed" not in text(client.get("/").text, "builds")
 
 
+def test_each_dag_whose_last_run_failed_has_a_line(
+    start: Start, publish: Publish, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.console.overview.AIRFLOW_S", 5.0)
+    publish()
+    runs = [
+        {"dag_id": dag, "dag_run_id": f"manual__{n}", "state": "failed", "run_after": at, "end_date": at}
+        for dag, n, at in (
+            ("erase_person", 2, "2020-04-09T02:00:00+00:00"),
+            ("erase_person", 1, "2020-04-08T02:00:00+00:00"),
+            ("refresh_trending", 3, "2020-04-07T02:00:00+00:00"),
+            ("promote_release", 4, "2020-04-07T02:00:00+00:00"),  # a later run succeeded
+        )
+    ]
+    failing = ("refresh_trending", "erase_person", "tune_models", BUILD_DAG)
+    with airflow(runs, [], failing=failing) as address:
+        client = start(replace(settings, airflow_url=address, airflow_password=Secret("secret"))).test_client()
+        page = client.get("/").text
+    said = words(page)
+    assert "The last run of erase_person failed" in said and "at 2020-04-09 02:00 UTC (about erase_person)" in said
+    assert 'href="/actions/runs/erase_person/manual__2"' in page and "manual__1" not in page
+    assert f'href="{address}/dags/refresh_trending/runs/manual__3"' in page
+    assert "The last run of tune_models failed (about tune_models)" in said  # its run is not among the recent ones
+    assert "The last run of promote_release" not in said and f"The last run of {BUILD_DAG}" not in said
+    with airflow(runs, []) as address:
+        client = start(replace(settings, airflow_url=address, airflow_password=Secret("secret"))).test_client()
+        assert "The last run of" not in words(client.get("/building/failing").text)
+
+
 def test_a_slow_airflow_is_asked_again_for_the_failed_build(start: Start, publish: Publish, settings: Settings) -> None:
     publish()
     awake = Event()
     with airflow([], [], awake) as address:
         client = start(replace(settings, airflow_url=address, airflow_password=Secret("secret"))).test_client()
         page = client.get("/").text
-        assert 'data-renew="/building/failed"' in page and 'data-renew="/building"' in page
+        for address in ("/building", "/building/failed", "/building/failing"):
+            assert f'data-renew="{address}"' in page
         awake.set()
-        assert "data-renew" not in client.get("/building/failed").text
+        for address in ("/building/failed", "/building/failing"):
+            assert "data-renew" not in client.get(address).text
 
 
 def test_what_another_version_stored_costs_its_panel_only(start: Start, publish: Publish, settings: Settings) -> None:
