@@ -19,6 +19,7 @@ from serving.clients.pipelined import Pipelined
 from serving.clients.postgres import Database
 from serving.clients.redis import LISTS, Cache
 from serving.console.actions import Actions
+from serving.console.ahead import Ahead
 from serving.console.audiences import Audiences
 from serving.console.browse import Browser
 from serving.console.comparison import Comparison
@@ -60,6 +61,7 @@ class Reader:
     live: LiveRecommender
     lists: ListReader
     hits: Hits
+    ahead: Ahead
 
     def close(self) -> None:
         self.releases.stop()
@@ -81,7 +83,8 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.url_map.merge_slashes = False  # a path with double slashes gets a 404 in JSON, not a redirect
     access, callers, ids = Access(settings, releases, Waiting(cache)), Callers(settings), AnswerIds(settings)
     hits = Hits(settings, lists, ids, callers, access, cache.breakers[LISTS], Pipelined(settings))
-    app.extensions["matchbook"] = Reader(cache, database, releases, live, lists, hits)
+    files = ReleaseFiles(settings)
+    app.extensions["matchbook"] = Reader(cache, database, releases, live, lists, hits, Ahead(app, releases, files))
     access.attach(app)  # attached first: it must also see refused requests
     attach_headers(app)
     callers.attach(app)
@@ -93,7 +96,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     airflow = Airflow(settings)
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(json_routes(insight))
-    stored, files = StoredReleases(settings, cache), ReleaseFiles(settings)
+    stored = StoredReleases(settings, cache)
     overview = Overview(settings, cache, releases, stored, callers, airflow)
     comparison = Comparison(files, database)
     browser, audiences, owner_lists = Browser(files), Audiences(files, database), OwnerLists(lists, insight, because)

@@ -12,7 +12,9 @@ from serving.app import create_app
 def configured_app(settings: Settings) -> Flask:
     """Set up logging, then make the app, which logs the loaded models and the routing rule (J13-J15)."""
     log_lines.begin(settings.log_level)
-    return create_app(settings)
+    made = create_app(settings)
+    made.extensions["matchbook"].ahead.begin()
+    return made
 
 
 app = configured_app(Settings.from_env())
