@@ -10,8 +10,9 @@ import asyncio
 import io
 import logging
 import sys
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -19,7 +20,7 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # t
 
 from models.errors import BodyTooSlow
 from serving.http.hits import Hits
-from serving.http.requests import ASKED, BODY_MOST, REFUSED
+from serving.http.requests import ASKED, BODY_MOST, REFUSED, STREAMED
 
 log = logging.getLogger("matchbook.reader")
 
@@ -69,23 +70,62 @@ class WholeRequests:
                 protocol.response_empty(400, [("Connection", "close")])
                 return
         environ["wsgi.input"] = io.BytesIO(body)
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ, protocol)
+        loop = asyncio.get_running_loop()
+        sending = await loop.run_in_executor(self._threads, self._answer, environ, protocol, loop)
+        if sending is not None:
+            await asyncio.wrap_future(sending)
 
-    def _answer(self, environ: WSGIEnvironment, protocol: HTTPProtocol) -> None:
+    def _answer(
+        self, environ: WSGIEnvironment, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop
+    ) -> Future[None] | None:
+        """Send an answer whole. If its parts are sent one by one, return what sends them, which needs no thread."""
         started: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Any:
             started[:] = int(status[:3]), headers
 
         try:
-            data = joined(self._app(environ, start))
+            result = self._app(environ, start)
             status, headers = started
+            if STREAMED in environ and environ["REQUEST_METHOD"] == "GET":
+                return _in_parts(result, status, headers, protocol, loop)
+            data = joined(result)
         except Exception:
             log.exception("an answer failed outside the app")
             status, headers, data = 500, [("Content-Type", "application/json")], _FAILED
         if REFUSED in environ:
             headers = [*headers, ("Connection", "close")]
         protocol.response_bytes(status, headers, data)
+        return None
+
+
+def _in_parts(
+    result: Iterable[bytes],
+    status: int,
+    headers: list[tuple[str, str]],
+    protocol: HTTPProtocol,
+    loop: asyncio.AbstractEventLoop,
+) -> Future[None]:
+    """Make the parts of an answer, which the event loop sends. An error ends the answer after the parts before it."""
+    parts: asyncio.Queue[bytes] = asyncio.Queue()
+    sending = asyncio.run_coroutine_threadsafe(_send(parts, status, headers, protocol), loop)
+    try:
+        for part in filter(None, closed_after(result)):
+            loop.call_soon_threadsafe(parts.put_nowait, part)
+    except Exception:
+        log.exception("an answer failed after its first part")
+    loop.call_soon_threadsafe(parts.put_nowait, b"")
+    return sending
+
+
+async def _send(
+    parts: asyncio.Queue[bytes], status: int, headers: list[tuple[str, str]], protocol: HTTPProtocol
+) -> None:
+    """Send each part when it is there, until an empty one."""
+    with suppress(ProtocolClosed, ProtocolError):  # the client has gone
+        transport = protocol.response_stream(status, headers)
+        while part := await parts.get():
+            await transport.send_bytes(part)
 
 
 def environ_of(scope: Scope, path: str) -> WSGIEnvironment:
@@ -164,9 +204,14 @@ async def whole_body(environ: WSGIEnvironment, protocol: HTTPProtocol) -> bytes:
 
 
 def joined(result: Iterable[bytes]) -> bytes:
-    """Return the whole answer of an app, closed as PEP 3333 requires."""
+    """Return the whole answer of an app."""
+    return b"".join(closed_after(result))
+
+
+def closed_after(result: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the parts of an answer, then close it as PEP 3333 requires."""
     try:
-        return b"".join(result)
+        yield from result
     finally:
         close = getattr(result, "close", None)
         if close is not None:

@@ -70,10 +70,14 @@ class Release:
     def build(self) -> str:
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
 
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """Return what tells which of two releases is older: the cutoff of the build, then the refresh, then its end."""
+        return self.built, self.as_of, self.generated_at
+
     def older_than(self, other: Release) -> bool:
         """Return whether its build has an older cutoff, or the same one and it was refreshed or made earlier."""
-        mine, its = ((r.built, r.as_of, r.generated_at) for r in (self, other))
-        return mine < its
+        return self.order < other.order
 
     @property
     def kinds(self) -> tuple[ListKind, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from serving.console.insight import Insight
 from serving.console.owner_lists import OwnerLists, said_of
 from serving.console.panel import Panel, asked
 from serving.console.stored import StoredReleases
+from serving.console.streamed import Panels
 from serving.http.requests import number
 from serving.releases import HeldRelease, Releases
 
@@ -70,10 +71,10 @@ class EntityPages:
             "surfaces": [s for s in Surface if s.item is entity],
         }
 
-    def one(self, entity: Entity, id: str, given: MultiDict[str, str], caller: str) -> dict[str, Any] | None:
+    def one(self, entity: Entity, id: str, given: MultiDict[str, str], caller: str) -> Panels | None:
         """Return the panels of one person or startup. None if neither the platform nor the release knows the id.
 
-        Raises RequestError for a query parameter that is no value of its name.
+        This method and panels raise RequestError for a query parameter that is no value of its name.
         """
         shown, history = _cursor(given, "shown", 2), _cursor(given, "history", 3)
         profile = asked(lambda: self._from.database.profile(entity, id))
@@ -84,31 +85,35 @@ class EntityPages:
         until = datetime.now(UTC)
         since = until - timedelta(days=self._from.settings.engagement.window_days)
         database, audiences = self._from.database, self._from.audiences
-        similar = asked(lambda: self._from.lists.similar(entity, id, caller))
-        seen = [(s, asked(partial(self._seen, s, id, _number(given, s)))) for s in shown_on]
-        return {
+        now = {
             "id": id,
             "entity": entity,
             "name": _name(profile.found),
             "profile": Panel(_facts(entity, profile.found), profile.trouble),
             "row": row,
-            "lists": self._from.lists.of(owned, id, caller),
-            "why": self._why(owned, id, given, caller),
-            "compared": self._compared(owned, id, given),
-            "others": asked(lambda: self._from.insight.releases()["releases"][1:]),
-            "seen": seen,
-            "telling": {s: asked(partial(self._telling, s, similar.found or ())) for s, p in seen if _nobody(p)},
-            "exposure": asked(lambda: audiences.history(self._from.stored.all(), shown_on, id)),
-            "shown": asked(lambda: self._shown(entity, id, shown, bool(given.get("shown")))),
-            "history": asked(lambda: self._history(id, history, bool(given.get("history"))))
-            if entity is Entity.USER
-            else None,
-            "activity": asked(lambda: database.activity(id, since, until)) if entity is Entity.STARTUP else None,
-            "outcome": asked(lambda: database.earned(entity, id, since, until)),
-            "similar": similar,
+            "owned": owned,
+            "shown_on": shown_on,
             "window_days": self._from.settings.engagement.window_days,
             "first_places": SEEN,
         }
+        later: dict[str, Callable[[], Any]] = {
+            "lists": lambda: self._from.lists.of(owned, id, caller),
+            "why": lambda: self._why(owned, id, given, caller),
+            "compared": lambda: self._compared(owned, id, given),
+            "others": lambda: asked(lambda: self._from.insight.releases()["releases"][1:]),
+            "seen": lambda: [(s, asked(partial(self._seen, s, id, _number(given, s)))) for s in shown_on],
+            "telling": lambda: {
+                s: asked(partial(self._telling, s, page["similar"].found or ())) for s, p in page["seen"] if _nobody(p)
+            },
+            "exposure": lambda: asked(lambda: audiences.history(self._from.stored.all(), shown_on, id)),
+            "shown": lambda: asked(lambda: self._shown(entity, id, shown, bool(given.get("shown")))),
+            "history": lambda: asked(lambda: self._history(id, history, bool(given.get("history")))),
+            "activity": lambda: asked(lambda: database.activity(id, since, until)),
+            "outcome": lambda: asked(lambda: database.earned(entity, id, since, until)),
+            "similar": lambda: asked(lambda: self._from.lists.similar(entity, id, caller)),
+        }
+        page = Panels(now, later)
+        return page
 
     def known(self, id: str) -> dict[str, Panel]:
         """Return who an id is: on the `platform` {entity: name}, in the live `release` the entities that have it."""

@@ -14,6 +14,7 @@ from serving.console.comparison import Comparison
 from serving.console.entities import PATHS, EntityPages
 from serving.console.panel import Panel, asked
 from serving.console.stored import Known, StoredReleases
+from serving.console.streamed import streamed
 from serving.http.requests import one_of, read_id
 from serving.http.routes import caller
 
@@ -37,13 +38,16 @@ def explore_routes(pages: Blueprint, found: EntityPages, stored: StoredReleases,
             **found.listing(entity, search),
         )
 
-    def one(entity: Entity, id: str) -> str:
+    def one(entity: Entity, id: str) -> str | Response:
         told = found.one(entity, read_id(id), request.args, caller())
         if told is None:
             abort(
                 404, f"Neither the platform nor the live release knows this id. {_TITLES[entity]} above finds others."
             )
-        return render_template(
+        if request.args:
+            told.gather()  # a parameter may be refused
+        render = render_template if request.args else streamed
+        return render(
             "entity.html",
             e=told,
             address=lambda **changes: _address(request.path, {**request.args, **changes}),

@@ -18,6 +18,7 @@ from serving.console.forms import FIELD, Forms
 from serving.console.overview import Overview
 from serving.console.releases import release_routes
 from serving.console.sign_in import sign_in_routes, signed_in
+from serving.console.streamed import REST_FOLLOWS
 from serving.console.words import KNOWN, WORDS, anchor, plain
 from serving.http.callers import PAGES, Callers
 
@@ -92,6 +93,7 @@ def console(
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.filters["plain"] = plain
     app.jinja_env.globals |= {"formats": FILTERS, "words": WORDS, "known_words": KNOWN, "anchor": anchor}
+    app.jinja_env.globals["rest_follows"] = REST_FOLLOWS
     return pages
 
 

@@ -34,7 +34,7 @@ class Known:
     @property
     def built(self) -> str:
         """Return the cutoff of its build. A release with an older one replaces a newer one only by force."""
-        return self.manifest.built if self.manifest else self.as_of
+        return self.order[0]
 
     @property
     def lists(self) -> int | None:
@@ -42,8 +42,8 @@ class Known:
 
     @property
     def order(self) -> tuple[str, str, str]:
-        """Return what tells which of two releases is older, as `Release.older_than` does."""
-        return self.built, self.as_of, self.generated_at
+        """Return `Release.order`. A build of which only the summary is known was not refreshed."""
+        return self.manifest.order if self.manifest else (self.as_of, self.as_of, self.generated_at)
 
     def beside(self, other: Known) -> str:
         """Return how much older or newer than another one it is, such as "3 h older"."""

@@ -207,8 +207,9 @@ _JSON = ("Content-Type", "application/json")
 BODY_MOST = 64 * 1024
 URL_MOST = 8_000  # bytes, enough for 200 excluded ids
 VALUES_MOST = 50
-#: Keys of the environ: the RequestError of an incomplete request, and the answer of Redis (`Asked`).
-REFUSED, ASKED = "matchbook.refused", "matchbook.asked"
+#: Keys of the environ: the RequestError of an incomplete request, the answer of Redis (`Asked`), and that the parts of
+#: an answer are sent one by one.
+REFUSED, ASKED, STREAMED = "matchbook.refused", "matchbook.asked", "matchbook.streamed"
 
 
 def cap_requests(app: Flask) -> None:

@@ -12,22 +12,11 @@ import pytest
 from models.settings.settings import Settings
 from pipelines.redis_client import current_release
 from tests.browser.chromium import Chromium
+from tests.console_pages import PAGES
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "vendored" / "axe.js").read_text()
-#: Pages without an id in their address.
-PAGES = (
-    "/",
-    "/releases",
-    "/actions",
-    "/actions/build",
-    "/actions/rollback",
-    "/actions/erase",
-    "/actions/opt-out",
-    "/words",
-    "/nowhere",
-)
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
 
 
@@ -56,7 +45,7 @@ def test_pages_have_no_accessibility_findings_and_fit_the_width(
 ) -> None:
     look(browser, scheme, width)
     live = current_release(up)
-    for path in (*PAGES, f"/releases/{live}", f"/actions/promote/{live}"):
+    for path in (*PAGES, "/nowhere", f"/releases/{live}", f"/actions/promote/{live}"):
         show(browser, up.reader_address + path)
         assert browser.ask("document.documentElement.scrollWidth") <= width, path
         name = path.strip("/").replace("/", "-") or "overview"

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.serving.slow_clients import KINDS, Crowd
 from models.schema import Role, Surface
+from serving.console.streamed import REST_FOLLOWS
 from tests.serving.conftest import Person, Publish, Running, Served
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
@@ -71,6 +72,26 @@ def test_a_running_request_is_answered_when_the_reader_is_stopped(
         running[port].terminate()
         wire.sendall(body[5:])
         assert _all(wire).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_page_of_a_person_comes_in_two_parts_and_a_client_may_leave_between(port: int, person: Person) -> None:
+    path = f"/people/{person(Role.DEVELOPER, 4)}"
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    for _ in range(4):  # more than the threads of a process
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
+            wire.sendall(head)
+            wire.recv(1)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
+        wire.sendall(head)
+        with wire.makefile("rb") as said:
+            headers = b"".join(iter(said.readline, b"\r\n")).lower()
+            parts = [said.read(int(size, 16) + 2) for size in iter(said.readline, b"0\r\n")]
+    assert headers.startswith(b"http/1.1 200 ") and b"transfer-encoding: chunked" in headers
+    assert b"content-security-policy" in headers and b"cache-control: no-store" in headers
+    assert parts[0].rstrip().endswith(REST_FOLLOWS.encode()) and b'id="profile"' in parts[0]
+    assert b"".join(parts).rstrip().endswith(b"</html>") and b"What the models say" not in parts[0]
+    with urlopen(Request(f"http://127.0.0.1:{port}{path}", method="HEAD"), timeout=60) as answer:
+        assert answer.status == 200 and answer.read() == b""
 
 
 def _all(wire: socket.socket) -> bytes:

@@ -7,23 +7,19 @@ import re
 import pytest
 
 from serving.console.files import FOLDER, KEPT
+from tests.console_pages import PAGES
 from tests.serving.conftest import Publish, Start
 from tests.serving.console.kept import words
 
-#: Pages that answer without anything behind them.
-PAGES = (
-    "/",
-    "/people",
-    "/startups",
-    "/releases",
-    "/releases/compare",
-    "/actions",
-    "/actions/build",
-    "/actions/rollback",
-    "/actions/erase",
-    "/actions/opt-out",
-    "/words",
-)
+#: Addresses that answer with a part of a page, or need no key.
+OTHERS = {"/building", "/building/failed", "/building/failing", "/sign-in"}
+
+
+def test_the_list_of_pages_is_whole(start: Start) -> None:
+    rules = [
+        r for r in start().url_map.iter_rules() if r.endpoint.startswith("console.") and "GET" in (r.methods or ())
+    ]
+    assert {r.rule for r in rules if not r.arguments or r.defaults} - OTHERS == {*PAGES}
 
 
 @pytest.mark.parametrize("path", PAGES)
