@@ -96,6 +96,11 @@ class LearnedRanker:
     parts: Mapping[str, AveragedRanker]
     name: str = "learned"
 
+    @property
+    def mean_of(self) -> tuple[str, ...]:
+        """Return the kinds of rankers whose mean this one is; empty if it is only itself."""
+        return ()
+
     @classmethod
     def from_bundle(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
         """Read the arrays `<surface folder>-<part>-…`. Raises BundleCorrupt if the bundle lacks the surface."""

@@ -38,6 +38,7 @@ def explain(
         "method_used": Method.of_code(int(ranking.method[0])).value,
         "opted_out": bool(owners.opted_out[0]),
         "ranker": ranker.kind if (ranker := registry.ranker(int(lists.ranker[0]))) else None,
+        "mean_of": list(recipe.ranker.mean_of) if isinstance(recipe.ranker, LearnedRanker) and lists.ranker[0] else [],
         "candidates": len(ranking.candidates.item),
         "barred": int(owners.barred.nnz),
         "list": [_place(recipe, ranking, told, i) for i in range(min(shown, len(lists.item)))],

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from models import learned_ranker
 from models.data.bundle import Bundle
 from models.data.columns import Features, weighted_sum
 from models.learned_ranker.scorer import ACTIVITY, EVENTS, LEARNED, LearnedRanker, trained_ranker
@@ -28,6 +29,9 @@ _SCORE = "score_"
 KNOWN, UNSEEN = "known", "unseen"
 #: Added to each rank before the fusion. 5 to 60 were equal within noise.
 _RANKS = 5
+
+#: The kinds of rankers whose mean serves as "stacked" where `is_mean`.
+MEAN_OF = (SPEC.kind, learned_ranker.SPEC.kind)
 
 Scale = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
@@ -101,6 +105,10 @@ class StackedRanker(LearnedRanker):
     learned: LearnedRanker | None = None
     name: str = "stacked"
 
+    @property
+    def mean_of(self) -> tuple[str, ...]:
+        return () if self.learned is None else MEAN_OF
+
     @classmethod
     def of_surface(
         cls, bundle: Bundle, surface: Surface, silent: Collection[str] = (), learned: LearnedRanker | None = None
@@ -135,6 +143,11 @@ class StackedRanker(LearnedRanker):
         return np.asarray(both * (1 + _RANKS) / 2, np.float32)  # 1 for an item that is first in both
 
 
+def is_mean(bundle: Bundle, surface: Surface) -> bool:
+    """Return whether the ranker "stacked" of a surface is the mean of MEAN_OF (docs/decisions/0059)."""
+    return bool(bundle.config["surfaces"].get(surface.value, {}).get("mean"))
+
+
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> StackedRanker | None:  # noqa: ARG001 - all is stored
     """Open the surface's blend if it may serve. A blend requested by name need not have passed."""
     if asked.bundle is None or not asked.union or ACTIVITY not in asked.bundles:
@@ -142,5 +155,5 @@ def open_ranker(asked: RankerAsked, config: RankerConfig) -> StackedRanker | Non
     about = asked.bundle.config["surfaces"].get(asked.surface.value)
     if about is None or not (about["serves"] or asked.by_name):
         return None
-    learned = trained_ranker(asked.bundles.get(LEARNED), asked) if about.get("mean") else None
+    learned = trained_ranker(asked.bundles.get(LEARNED), asked) if is_mean(asked.bundle, asked.surface) else None
     return StackedRanker.of_surface(asked.bundle, asked.surface, asked.silent, learned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,6 +67,11 @@ def took(build: Mapping[str, Any]) -> float:
     return max(ends) - min(end - s["wall_s"] for end, s in zip(ends, build["steps"], strict=True))
 
 
+def rankers(kinds: Sequence[str]) -> str:
+    """Return one ranker, or several whose mean ranks, in words."""
+    return f"the {kinds[0]} ranker" if len(kinds) == 1 else f"the mean of the {' and the '.join(kinds)} ranker"
+
+
 def instant(text: str) -> datetime:
     """Return an ISO 8601 instant; without a zone it is in UTC."""
     found = datetime.fromisoformat(text)
@@ -75,5 +80,5 @@ def instant(text: str) -> datetime:
 
 #: Filters of the templates, by name.
 FILTERS: dict[str, Any] = {
-    f.__name__: f for f in (duration, age, passed, when, day, took, count, percent, milliseconds, decimal)
+    f.__name__: f for f in (duration, age, passed, when, day, took, count, percent, milliseconds, decimal, rankers)
 }

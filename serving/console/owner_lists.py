@@ -13,6 +13,7 @@ from models.errors import MatchbookError
 from models.schema import Entity, Similar, Surface
 from models.sentences import sentences
 from serving.because import Because
+from serving.console.formats import rankers
 from serving.console.insight import Insight
 from serving.console.panel import Panel, asked
 from serving.http.present import why_empty
@@ -122,14 +123,12 @@ def said_of(place: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _facts(answer: Answer, about: Mapping[str, Any]) -> list[tuple[str, str]]:
     listing, held = answer.listing, answer.held
     ranker = registry.ranker(listing.ranker)
+    kinds = [] if ranker is None else (about.get("ranker") == ranker.kind and about["mean_of"]) or [ranker.kind]
     found = [
         ("Segment", str(about.get("segment", ""))),
         ("Route", listing.route.value),
         ("Method", listing.method.value),
-        (
-            "Ordered by",
-            f"the {ranker.kind} ranker" if ranker else "the ranker" if listing.reranked else "the method's score",
-        ),
+        ("Ordered by", rankers(kinds) if ranker else "the ranker" if listing.reranked else "the method's score"),
         ("Places", f"{len(listing.item)}, the first {SHOWN} below" if len(listing.item) > SHOWN else ""),
         ("Events counted", str(listing.count)),
         ("Candidates", str(about.get("candidates", ""))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, abort, render_template
 
+from models.stacked_ranker.scorer import MEAN_OF
 from serving.clients.airflow import Airflow
 from serving.console.panel import asked
 from serving.console.stored import StoredReleases
@@ -21,5 +22,5 @@ def release_routes(pages: Blueprint, stored: StoredReleases, airflow: Airflow) -
         found = stored.one(name)
         if found is None:
             abort(404, "No release of this name is stored. Releases above lists them.")
-        went = stored.went_live(name)
-        return render_template("release.html", r=found, around=asked(stored.around), went=went, airflow=airflow)
+        told = {"went": stored.went_live(name), "means": stored.means(found.manifest), "mean_of": MEAN_OF}
+        return render_template("release.html", r=found, around=asked(stored.around), airflow=airflow, **told)

@@ -7,9 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from models.data.bundle import open_bundle
 from models.errors import MatchbookError
 from models.lists.release import MANIFEST, Release, rollback_to, went_live
+from models.schema import Surface
 from models.settings.settings import Settings
+from models.stacked_ranker.scorer import STACKED, is_mean
 from serving.clients.redis import PAGE, Cache
 from serving.console.builds import summaries, verdict
 from serving.console.formats import gap
@@ -105,6 +108,17 @@ class StoredReleases:
         with suppress(OSError, ValueError, LookupError):
             return went_live(self._artifacts, name)
         return None
+
+    def means(self, release: Release | None) -> list[Surface]:
+        """Return the surfaces of a release whose ranker "stacked" is a mean, see `is_mean`.
+
+        Empty if the bundle is not on this machine.
+        """
+        version = release.bundles.get(STACKED) if release else None
+        with suppress(MatchbookError, OSError):
+            bundle = open_bundle(STACKED, self._artifacts / "bundles" / STACKED / str(version)) if version else None
+            return [s for s in Surface if bundle is not None and is_mean(bundle, s)]
+        return []
 
     def _history(self) -> list[str]:
         """Return those that were live before, the last one first."""

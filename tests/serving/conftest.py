@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -161,7 +162,7 @@ def settings(settings: Settings) -> Settings:
 def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> Publish:
     """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id.
 
-    experiments: recorded in its manifest; no stored list belongs to an arm. kinds: of its lists.
+    experiments: recorded in its manifest; no stored list belongs to an arm. kinds: of its lists. more: further bundles.
     """
 
     def make(
@@ -170,10 +171,11 @@ def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> P
         generated: datetime | None = None,
         experiments: Sequence[Mapping[str, Any]] = (),
         kinds: Sequence[ListKind] = LIST_KINDS,
+        more: Mapping[str, Bundle] = MappingProxyType({}),
     ) -> str:
         artifacts = Artifacts(settings)
         slug = f"202004{day:02d}T000000Z"
-        versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}
+        versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in {**bundles, **more}.items()}
         lists = {s: [_backwards(own) if backwards else own] for s, (own, _) in scored.items() if s in kinds}
         draft = Release(
             id="",

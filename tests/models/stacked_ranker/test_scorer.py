@@ -80,6 +80,7 @@ def test_the_mean_by_hand() -> None:
     alone = StackedRanker.of_surface(bundle(), SURFACE)
     both = StackedRanker.of_surface(bundle(), SURFACE, learned=other)
     assert both.names[: len(other.names)] == other.names and set(both.names) == {*other.names, *alone.names}
+    assert (both.mean_of, alone.mean_of, other.mean_of) == (("stacked", "learned"), (), ())
     cells = np.random.default_rng(1).random((60, len(both.names)), np.float32)
     features, indptr = Features.dense(both.names, cells), np.array([0, 40, 40, 60])
 
