@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.schema import Method, Segment
+from models.schema import Method, Segment, Similar
 
 #: By heading: the words and what they mean. A page links a word with the macro `term`.
 WORDS: dict[str, dict[str, str]] = {
@@ -27,7 +27,8 @@ WORDS: dict[str, dict[str, str]] = {
         "method": "What made a list. It differs from the route if that one has nothing for the owner.",
         "candidates": "Items that at least one model proposes for an owner. The ranker puts them in order.",
         "ranker": "Orders the candidates. The rules ranker combines score, age and popularity. "
-        "A learned one was trained on what people did.",
+        "A learned one was trained on what people did. The stacked one has few weights, for few data; where both serve, "
+        "it stands for their mean.",
         "score": "What decides the place in a list, from 0 to 1. Scores of different owners cannot be compared.",
         "exposure": "In how many lists an item is among the first 20 places.",
         "popular lists": "The most popular items, the same for everybody. Personal lists should be better.",
@@ -83,4 +84,5 @@ def anchor(word: str) -> str:
 def plain(kind: str) -> str:
     """Return a kind of list in words: "Startups for investors" for startups/for-investor."""
     left, _, right = kind.partition("/for-")
-    return f"{left.capitalize()} for {right}s" if right else f"Similar {kind.partition('/')[0]}"
+    alike = {Similar.STARTUPS.value: "Similar startups", Similar.USERS.value: "Similar people"}
+    return f"{left.capitalize()} for {right}s" if right else alike[kind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from models import registry
-from models.schema import LIST_KINDS, Method, Role, Segment
+from models.schema import LIST_KINDS, Method, Role, Segment, Similar
 from models.settings.settings import Settings
 from serving.console.words import KNOWN, plain
 from tests.serving.conftest import Person, Publish, Start
@@ -23,7 +23,7 @@ def test_a_kind_of_list_is_said_in_words() -> None:
         "Startups for investors",
         "Developers for startups",
     ]
-    assert plain("startups/similar-to") == "Similar startups"
+    assert [plain(kind) for kind in Similar] == ["Similar startups", "Similar people"]
 
 
 def test_pages_link_words_to_their_explanation_and_name_lists_in_words(
