@@ -27,8 +27,8 @@ WORDS: dict[str, dict[str, str]] = {
         "method": "What made a list. It differs from the route if that one has nothing for the owner.",
         "candidates": "Items that at least one model proposes for an owner. The ranker puts them in order.",
         "ranker": "Orders the candidates. The rules ranker combines score, age and popularity. "
-        "A learned one was trained on what people did. The stacked one has few weights, for few data; where both serve, "
-        "it stands for their mean.",
+        "A learned one was trained on what people did. The stacked one has few weights, for few data. "
+        "Where both serve, the mean of both ranks.",
         "score": "What decides the place in a list, from 0 to 1. Scores of different owners cannot be compared.",
         "exposure": "In how many lists an item is among the first 20 places.",
         "popular lists": "The most popular items, the same for everybody. Personal lists should be better.",
