@@ -22,6 +22,7 @@ from serving.console.builds import ENDED, run_address, summaries
 from serving.console.entities import EntityPages
 from serving.console.panel import asked
 from serving.console.stored import StoredReleases
+from serving.console.streamed import Panels, streamed
 from serving.filters import Hidden
 from serving.http.requests import read_id
 from serving.lists import OPEN
@@ -61,11 +62,10 @@ def _list(pages: Blueprint, parts: Actions) -> None:
     airflow = parts.airflow
 
     @pages.get("/actions")
-    def actions() -> str:
-        recent = asked(lambda: _recent(airflow))
-        questions = asked(airflow.questions)
-        around = asked(parts.stored.around)
-        return render_template("actions.html", recent=recent, questions=questions, known=airflow.known, around=around)
+    def actions() -> Response:
+        questions, around = asked(airflow.questions), asked(parts.stored.around)
+        later = Panels({}, {"recent": lambda: asked(lambda: _recent(airflow))})
+        return streamed("actions.html", questions=questions, known=airflow.known, around=around, later=later)
 
     @pages.get("/actions/runs/<dag>/<path:run_id>")
     def run(dag: str, run_id: str) -> str:

@@ -14,7 +14,7 @@ from serving.console.comparison import Comparison
 from serving.console.entities import PATHS, EntityPages
 from serving.console.panel import Panel, asked
 from serving.console.stored import Known, StoredReleases
-from serving.console.streamed import streamed
+from serving.console.streamed import Panels, streamed
 from serving.http.requests import one_of, read_id
 from serving.http.routes import caller
 
@@ -61,13 +61,13 @@ def explore_routes(pages: Blueprint, found: EntityPages, stored: StoredReleases,
         pages.add_url_rule(f"{path}/<id>", f"{name}_one", one, defaults={"entity": entity})
 
     @pages.get("/releases/compare")
-    def compare() -> str:
+    def compare() -> Response:
         known = asked(stored.all)
         there = [k.id for k in known.found or [] if k.manifest is not None]
         wanted = ["" if known.trouble else one_of(request.args, side, there) for side in ("before", "after")]
         pair = chosen(known.found or [], *wanted)
-        surfaces = asked(lambda: comparison.between(*pair)) if pair else Panel()
-        return render_template("compare.html", known=known, pair=pair, surfaces=surfaces, paths=PATHS)
+        later = Panels({}, {"surfaces": lambda: asked(lambda: comparison.between(*pair)) if pair else Panel()})
+        return streamed("compare.html", known=known, pair=pair, later=later, paths=PATHS)
 
 
 def chosen(known: list[Known], before: str, after: str) -> tuple[Known, Known] | None:

@@ -16,7 +16,7 @@ def test_all_templates_and_the_catalogue_are_there_before_the_first_page(start: 
     ahead.begin().join(60)
     made, cache = app.jinja_env.list_templates(["html"]), app.jinja_env.cache
     assert "entity.html" in made and cache is not None and {name for _, name in cache} >= {*made}
-    assert ahead.files._catalogue.cache_info().currsize == 1
+    assert ahead.browser._files._catalogue.cache_info().currsize == 1
 
 
 def test_a_release_whose_files_are_elsewhere_costs_nothing_else(
