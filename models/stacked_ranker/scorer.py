@@ -144,7 +144,10 @@ class StackedRanker(LearnedRanker):
 
 
 def is_mean(bundle: Bundle, surface: Surface) -> bool:
-    """Return whether the ranker "stacked" of a surface is the mean of MEAN_OF (docs/decisions/0059)."""
+    """Return whether the ranker "stacked" of a surface is the mean of MEAN_OF.
+
+    docs/decisions/0059-mean-of-rankers.md says why.
+    """
     return bool(bundle.config["surfaces"].get(surface.value, {}).get("mean"))
 
 

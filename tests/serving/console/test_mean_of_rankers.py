@@ -23,7 +23,7 @@ def test_the_mean_of_two_rankers_is_named(
 ) -> None:
     release, owner = publish(more=mean_bundles()), str(uuid.uuid4())
     columns = "role, headline, skills, interests, location"
-    execute(  # whoever joined since the build gets a live list
+    execute(  # anyone who joined since the build gets a live list
         f"INSERT INTO users (id, {columns}) SELECT %s, {columns} FROM users WHERE id = %s",
         owner,
         person(Role.DEVELOPER, 4),
