@@ -169,7 +169,8 @@ def network(sizes: tuple[int, ...], generator: torch.Generator | None = None) ->
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not self.training:
                 return x
-            return x * torch.empty_like(x).bernoulli_(1 - self.p, generator=generator) / (1 - self.p)
+            kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=generator)
+            return x * kept.div_(1 - self.p)
 
     layers: list[nn.Module] = []
     for i, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
@@ -291,7 +292,8 @@ def _pairwise(
     """Return the mean of log(1 + exp(-(s+ - s-))): a positive should score above a negative (C35)."""
     import torch
 
-    return torch.nn.functional.softplus(net(features[below]) - net(features[above])).mean()
+    lower, upper = net(features[torch.cat([below, above])]).chunk(2)  # one pass is faster than two
+    return torch.nn.functional.softplus(lower - upper).mean()
 
 
 @dataclass(frozen=True, eq=False)

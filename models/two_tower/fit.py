@@ -157,7 +157,7 @@ def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epo
     sizes = users, len(inputs.item_id), inputs.terms, plan.config.dimensions
     towers = _seeded(towers_of(*sizes), plan)
     tensors = on_device(inputs, plan.device)
-    optimiser = Adam(towers.parameters(), lr=plan.config.learning_rate, fused=True)
+    optimiser = Adam(towers.parameters(), lr=plan.config.learning_rate)
     rng = np.random.default_rng(plan.seed)
     losses: list[float] = []
     held_out: list[float] = []

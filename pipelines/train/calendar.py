@@ -54,10 +54,12 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
 def _moved(instant: int, at: NDArray[np.int64], share: float) -> int:
     """Return the calendar place nearest to an instant, or the instant if that place is outside the events.
 
-    A step is the power of two of hours nearest to an eighth of the span of the last `share` of the events. Spans of
-    less than an hour have shorter steps. Places of a longer step are places of a shorter one too.
+    A step is the power of two of hours nearest to a quarter of the span of the `share` of the events around the
+    instant. Spans of less than an hour have shorter steps. Places of a longer step are places of a shorter one too.
     """
-    hours = (int(at[-1]) - leaving(at, share)) / 8 / _HOUR_US
+    middle, half = int(np.searchsorted(at, instant)), math.ceil(share * len(at) / 2)
+    around = at[max(middle - half, 0) : middle + half + 1]
+    hours = int(around[-1] - around[0]) * (2 * half / max(len(around) - 1, 1)) / 4 / _HOUR_US
     step = max(1, int(_HOUR_US * 2.0 ** round(math.log2(hours)))) if hours > 0 else 1
     place = round(instant / step) * step
     return place if at[0] < place <= at[-1] else instant

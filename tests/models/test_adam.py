@@ -12,12 +12,11 @@ from models.adam import Adam
 from tests.paths import ROOT
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_updates_equal_those_of_torch_bit_for_bit(fused: bool) -> None:
+def test_updates_equal_those_of_torch_bit_for_bit() -> None:
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in ((300, 16), (16,), (1,))]
     theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
-    optimisers = Adam(ours, lr=0.01, fused=fused), torch.optim.Adam(theirs, lr=0.01, fused=fused)
+    optimisers = Adam(ours, lr=0.01), torch.optim.Adam(theirs, lr=0.01, fused=True)
     for step in range(50):
         for optimiser in optimisers:
             optimiser.zero_grad()
