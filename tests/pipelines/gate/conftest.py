@@ -29,7 +29,7 @@ from pipelines.train.train import TrainingData, train
 from pipelines.train_ranker.second_stage import open_second_stage
 from tests.pipelines.train.market import rows, small
 
-FIRST, NEXT = "2024-02-27", "2024-02-28"  # the cutoff of the validation split moves between them
+FIRST, NEXT = "2024-02-28", "2024-02-29"  # the cutoff of the validation split moves between them
 PERSONAL = tuple(name for name in registry.bundles() if name not in ("catalogue_v1", "popularity_v1", "activity_v1"))
 
 
