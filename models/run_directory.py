@@ -1,4 +1,4 @@
-"""Name the staging directory of a run of Airflow, so that a report leads back to its run."""
+"""Names that DAGs and the reader share, and the staging directory of a run, so that a report leads back to its run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 
 #: The DAG whose runs are builds.
 BUILD_DAG = "build_recommendations"
+#: Airflow's tag of all our DAGs.
+TAG = "matchbook"
 
 
 def directory_of(run_id: str, dag: str = BUILD_DAG) -> str:

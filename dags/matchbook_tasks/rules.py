@@ -103,6 +103,8 @@ def matchbook_dag(
     about: its Markdown page in the UI. often: a tag. hours: time limit of a run. cron: in UTC. after: an asset whose
     updates start it. A DAG with neither is triggered by people and starts unpaused.
     """
+    from models.run_directory import TAG
+
     return dag(
         dag_id=dag_id,
         schedule=CronDataIntervalTimetable(cron, timezone="UTC") if cron else [after] if after else None,
@@ -114,7 +116,7 @@ def matchbook_dag(
         default_args=DEFAULTS,
         on_failure_callback=run_failed,
         params=params,
-        tags=["matchbook", often],
+        tags=[TAG, often],
         doc_md=about,
         description=description,
     )

@@ -10,14 +10,13 @@ from urllib.parse import quote
 
 from local.airflow_client import AirflowApi, last_words
 from models.errors import ServiceError
-from models.run_directory import BUILD_DAG
+from models.run_directory import BUILD_DAG, TAG
 from models.settings.settings import Settings
 from serving.clients.breaker import Breaker
 
 LOOK_S, ACT_S = 5.0, 20.0  # seconds for one request: of a page that shows more than Airflow, and of an action
 NOTE_MOST = 1000  # characters of a note
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
-TAG = "matchbook"  # of all our DAGs
 FAILED_MOST = 100  # failed runs among which the last one of each DAG is looked for
 T = TypeVar("T")
 

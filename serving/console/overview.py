@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -79,11 +79,14 @@ class Overview:
 
     def failed(self) -> dict[str, Any]:
         """Return the panel of the last failed build; empty without an Airflow."""
-        return {"failed": asked(self._failed) if self._airflow.known else Panel(), "failed_pending": False}
+        return self._told("failed", self._failed)
 
     def failing(self) -> dict[str, Any]:
         """Return the panel of other DAGs whose last run failed; empty without an Airflow."""
-        return {"failing": asked(self._failing) if self._airflow.known else Panel(), "failing_pending": False}
+        return self._told("failing", self._failing)
+
+    def _told(self, name: str, question: Callable[[], Any]) -> dict[str, Any]:
+        return {name: asked(question) if self._airflow.known else Panel(), f"{name}_pending": False}
 
     def building(self) -> dict[str, Any]:
         """Return the panels that Airflow answers alone, and the live release."""

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from models.data.bundle import open_bundle
 from models.errors import MatchbookError
 from models.lists.release import MANIFEST, Release, rollback_to, went_live
+from models.recommender.surface import open_bundles
 from models.schema import Surface
 from models.settings.settings import Settings
 from models.stacked_ranker.scorer import STACKED, is_mean
@@ -72,7 +72,7 @@ class StoredReleases:
     """Finds releases. Each method raises ServiceError if Redis does not answer."""
 
     def __init__(self, settings: Settings, cache: Cache) -> None:
-        self._artifacts, self._cache = settings.artifacts, cache
+        self._settings, self._artifacts, self._cache = settings, settings.artifacts, cache
 
     def all(self) -> list[Known]:
         """Return every release, the newest cutoff first; the live one is marked."""
@@ -114,11 +114,9 @@ class StoredReleases:
 
         Empty if the bundle is not on this machine.
         """
-        version = release.bundles.get(STACKED) if release else None
-        with suppress(MatchbookError, OSError):
-            bundle = open_bundle(STACKED, self._artifacts / "bundles" / STACKED / str(version)) if version else None
-            return [s for s in Surface if bundle is not None and is_mean(bundle, s)]
-        return []
+        versions = {n: v for n, v in release.bundles.items() if n == STACKED} if release else {}
+        found = open_bundles(self._artifacts, versions, self._settings, lenient=True)
+        return [s for s in Surface if STACKED in found and is_mean(found[STACKED], s)]
 
     def _history(self) -> list[str]:
         """Return those that were live before, the last one first."""
