@@ -45,8 +45,17 @@ def used(pid: int, others: Collection[int]) -> tuple[float, int, float]:
             # utime, stime, cutime, cstime: the last two are of ended children
             fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:15]
             seconds, count = seconds + sum(map(int, fields)) / TICKS, count + 1
-            memory += process.memory_full_info().pss / 2**20
+            memory += memory_of(process) / 2**20
     return seconds, count, memory
+
+
+def memory_of(process: psutil.Process) -> int:
+    """Return bytes of PSS, or of anonymous memory, an upper bound, where only root may read it (Airflow's workers)."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        about = process.memory_info()
+        return int(about.rss - about.shared)
 
 
 def below(process: psutil.Process, others: Collection[int]) -> list[psutil.Process]:

@@ -117,6 +117,8 @@ class RankedLists:
 
     @classmethod
     def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:
+        """Join lists in order. Without parts there are no lists, as on a surface without owners."""
+        parts = parts or [cls.nothing(np.zeros(0, np.int32))]
         columns = {
             f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"
         }
