@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal, indptr_of
-from models.data.interactions import DAY_US, EVENT_WEIGHTS, Interactions
+from models.data.interactions import DAY_US, EVENT_WEIGHTS, EventTime, Interactions
 from models.popularity import POPULAR, PopularityConfig
 
 _CELLS = 4_000_000  # most owners x ranks in memory at once
@@ -16,14 +18,15 @@ _CELLS = 4_000_000  # most owners x ranks in memory at once
 class PopularScorer:
     """Proposes the most popular items that are not barred, also for unseen owners.
 
-    popularity: (m,) over the catalogue, in 0..1.
+    popularity: (m,) over the catalogue, in 0..1. then: (m,) orders equal ones.
     """
 
     source = POPULAR
 
-    def __init__(self, popularity: NDArray[np.float32]) -> None:
+    def __init__(self, popularity: NDArray[np.float32], then: NDArray[np.float32] | None = None) -> None:
         self._popularity = np.asarray(popularity, np.float32) + np.float32(0)
-        self._order = np.argsort(-self._popularity, kind="stable").astype(np.int32)
+        keys = (-self._popularity,) if then is None else (-then, -self._popularity)
+        self._order = np.lexsort(keys).astype(np.int32)  # it is stable
         self._rank = np.empty(len(self._order), np.int64)
         self._rank[self._order] = np.arange(len(self._order))
 
@@ -49,6 +52,18 @@ class PopularScorer:
         return free.sum(axis=1), np.nonzero(free)[1]
 
 
+def recent(interactions: Interactions, clock: EventTime, half_life: float) -> NDArray[np.float32]:
+    """Return (owners,) in 0..1: interest in which newer events count more.
+
+    Each positive event adds its weight (C01-C07), halved whenever the share `half_life` of all events came after it:
+    a market's own pace, not a number of days. Scaled like `trending`. For startups pass `transposed()` events.
+    """
+    weight = EVENT_WEIGHTS[interactions.kind]
+    counted = weight > 0
+    fading = weight[counted] * np.exp2(-clock.age(interactions.at[counted]) / half_life)
+    return _scaled(interactions, counted, fading)
+
+
 def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> NDArray[np.float32]:
     """Return (owners,) in 0..1: decayed interest during the days before `as_of_us`.
 
@@ -60,5 +75,12 @@ def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig
     weight = EVENT_WEIGHTS[interactions.kind]
     counted = (weight > 0) & (age_days >= 0) & (age_days <= config.trending_days)
     fading = weight[counted] * np.exp2(-age_days[counted] / config.trending_half_life_days)
-    heat = np.log1p(np.bincount(interactions.owner[counted], fading, minlength=len(interactions.owners)))
+    return _scaled(interactions, counted, fading)
+
+
+def _scaled(
+    interactions: Interactions, counted: NDArray[np.bool_], weight: NDArray[np.floating[Any]]
+) -> NDArray[np.float32]:
+    """Return (owners,) the logarithm of the sums of counted events' weights, divided by the largest."""
+    heat = np.log1p(np.bincount(interactions.owner[counted], weight, minlength=len(interactions.owners)))
     return np.asarray(heat / max(float(heat.max(initial=0.0)), 1e-30), np.float32)

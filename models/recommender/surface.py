@@ -315,6 +315,13 @@ def open_bundles(
     return bundles
 
 
+def _popularity(bundles: Mapping[str, Bundle], name: str, items: Entities) -> NDArray[np.float32]:
+    """Return (n,) one array of "popularity_v1". Older bundles have popularity only."""
+    array = f"{items.entity}_{name}"
+    found = array if array in bundles[_POPULARITY].arrays else f"{items.entity}_popularity"
+    return aligned(bundles[_POPULARITY], found, items.entity.value, items.ids)
+
+
 def open_recommender(
     surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, keep: Keep = np.asarray
 ) -> SurfaceRecommender:
@@ -325,7 +332,7 @@ def open_recommender(
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
-    popularity = aligned(bundles[_POPULARITY], f"{items.entity}_popularity", items.entity.value, items.ids)[rows]
+    popularity = _popularity(bundles, "popularity", items)[rows]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
     sides = Sides(surface, owners, items, rows, keep)
     scorers = open_scorers(bundles, settings, sides)
@@ -337,7 +344,7 @@ def open_recommender(
         items,
         rows,
         scorers={s.source: s for s in scorers},
-        popular=PopularScorer(popularity),
+        popular=PopularScorer(_popularity(bundles, "recent", items)[rows], popularity),
         blend=Blend(settings.of(EnsembleConfig), bundles.get(_BLEND)),
         ranker=open_ranker(surface, bundles, settings, [s.source for s in scorers]),
         item_recency=recency(items.created_at[rows], as_of_us, settings.of(RulesConfig).recency_days),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models import popularity
-from models.data.interactions import DAY_US, Interactions
+from models.data.interactions import DAY_US, EVENT_WEIGHTS, Interactions
 from models.popularity import PopularityConfig
 from models.popularity.fit import fit_popularity
 from models.popularity.scorer import trending
@@ -55,6 +55,19 @@ def test_nothing_happened_divides_by_nothing() -> None:
     bundle = fit_popularity(world().users, startups, events([]), AS_OF_US, SMALL.of(PopularityConfig))
     assert bundle.config["max"] == {"startup": 1.0, "user": 1.0}
     assert not any(a.any() for a in bundle.arrays.values())
+
+
+def test_recent_by_hand() -> None:
+    """Half of all events came after the first like, so with a half-life of a half it counts half."""
+    settings = SMALL.layered({"popular_half_life_events": 0.5}, "given")
+    some = events([(0, 0, LIKE, 9), (0, 1, DISLIKE, 8), (1, 2, LIKE, 1), (1, 3, VIEW, 0)])
+    bundle = fit_popularity(world().users, world().startups, some, AS_OF_US, settings.of(PopularityConfig))
+    like = EVENT_WEIGHTS[LIKE] * np.exp2(-np.array([1.0, 0.5]) / 0.5)
+    heat = np.log1p([like[0], 0, like[1], EVENT_WEIGHTS[VIEW] * np.exp2(-0.25 / 0.5)])
+    assert bundle.arrays["startup_recent"][:4] == pytest.approx(heat / heat.max(), abs=1e-6)
+    without = SMALL.layered({"popular_half_life_events": 0.0}, "given").of(PopularityConfig)
+    bundle = fit_popularity(world().users, world().startups, some, AS_OF_US, without)
+    assert np.array_equal(bundle.arrays["startup_recent"], bundle.arrays["startup_popularity"])
 
 
 def test_trending_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -145,18 +146,27 @@ def test_without_a_models_bundle_the_next_of_the_chain_answers() -> None:
     assert {METHODS[m] for m in lists.method[owners.count == 0]} == {Method.POPULAR}
 
 
-def test_popular_lists_are_not_reranked_and_come_in_order_of_popularity() -> None:
-    """An opted-out user gets the popular list, without any learned fact (A14, L07)."""
-    recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
+@pytest.mark.parametrize("kept", ["recent", "popularity"])
+def test_popular_lists_are_not_reranked_and_come_in_order_of_popularity(kept: str) -> None:
+    """An opted-out user gets the popular list, without any learned fact (A14, L07).
+
+    Bundles of older versions have no array `startup_recent`.
+    """
+    bundles = dict(planted_bundles())
+    arrays = bundles["popularity_v1"].arrays
+    if kept == "popularity":
+        arrays = {name: array for name, array in arrays.items() if not name.endswith("_recent")}
+    bundles["popularity_v1"] = replace(bundles["popularity_v1"], arrays=arrays)
+    recipe = open_recommender(Surface.STARTUPS_FOR_DEVELOPER, bundles, SMALL)
     owners = everybody(recipe)
     out = int(np.flatnonzero(owners.opted_out)[0])
     lists = recommend(recipe, owners, DEPTH)
 
     assert not lists.reranked[out]
     assert set(lists.source[lists.row(out)].tolist()) == {POPULAR.bit}
-    shown = np.searchsorted(recipe.catalogue, items(lists, out))
-    free = np.setdiff1d(np.arange(len(recipe.catalogue)), owners.barred[out].indices)
-    assert recipe.item_popularity[shown].tolist() == np.sort(recipe.item_popularity[free])[::-1][: len(shown)].tolist()
+    free = np.setdiff1d(recipe.catalogue, recipe.catalogue[owners.barred[out].indices])
+    order = np.lexsort((-arrays["startup_popularity"][free], -arrays[f"startup_{kept}"][free]))
+    assert items(lists, out) == free[order][:DEPTH].tolist()
 
 
 def test_a_founder_is_not_shown_their_own_startup_nor_it_its_founder() -> None:
