@@ -156,7 +156,7 @@ class Insight:
         if item in record.own:
             return {"because": _OWN[surface.item]}
         if met := _met(record, item):
-            return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
+            return {"because": "they have met, and what was met is not shown again", "events": met}
         if item in record.dismissed:
             return {"because": f"the pair was dismissed on {instant(record.dismissed[item])}"}
         if since := self._since(surface, owner, item):

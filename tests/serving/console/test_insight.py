@@ -69,7 +69,7 @@ def test_a_missing_item_is_explained(
     x = planted.interactions
     met = str(planted.startups.ids.ids[x.item[x.owner == row][0]])
     about = why(client, owner, met)
-    assert str(about["because"]).startswith("they have met: ") and about["events"]
+    assert str(about["because"]).startswith("they have met, ") and about["events"]
     nobody = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
     assert why(client, owner, nobody)["because"] == "the platform does not know this id"
     execute("INSERT INTO startups (id, name, created_at) VALUES (%s, 'Newborn', now())", nobody)
