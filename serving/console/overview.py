@@ -188,13 +188,13 @@ class Overview:
         }
 
     def _mix(self) -> list[dict[str, Any]]:
-        """Return for each surface of the live release the shares of routes and of methods, largest first."""
+        """Return for each surface with lists in the live release the shares of routes and of methods, largest first."""
         held = self._releases.held.release
         shares = {surface.value: held.shares.get(surface.value) or {} for surface in Surface}
         return [
             {"surface": name, **{kind: _ordered(found.get(kind) or {}) for kind in ("route", "method")}}
             for name, found in shares.items()
-            if found
+            if found.get("method")
         ]
 
     def _events(self) -> dict[str, Any]:

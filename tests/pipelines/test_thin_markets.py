@@ -69,6 +69,8 @@ def test_a_thin_market_builds_twice_and_is_served(settings: Settings, tmp_path: 
         owners = [identity("user", 23), identity("startup", 4), *["popular"] * isinstance(kind, Surface)]
         assert {client.get(f"/api/recommendations/{kind}/{owner}").status_code for owner in owners} == {200}
     assert {page: client.get(page).status_code for page in PAGES} == dict.fromkeys(PAGES, 200)
+    mix = client.get("/").get_data(as_text=True).partition('id="mix"')[2].partition("</section>")[0]
+    assert mix.count("<h3>") == mix.count("%</p>"), "a surface without lists has no shares"
     app.extensions["matchbook"].close()
     assert rollback(settings).release == older
     assert diagnose(settings, AFTER_ALL + WEEK, running=False)
