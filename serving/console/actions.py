@@ -20,6 +20,7 @@ from serving.clients.airflow import Airflow
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
 from serving.console.entities import EntityPages
+from serving.console.forms import ONCE
 from serving.console.panel import asked
 from serving.console.stored import StoredReleases
 from serving.console.streamed import Panels, streamed
@@ -90,6 +91,7 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             if release.state == "live":
                 raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
+            _check_unchanged(release.id, "nothing was changed: open the page again")
             return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True, "by": _by()})
         return render_template("promote.html", r=release, around=parts.stored.around(), back=False)
 
@@ -97,8 +99,9 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
     def rollback() -> Response | str:
         around = parts.stored.around()
         if request.method == "POST":
-            _check_unchanged(around.back.id if around.back else "")
-            return _started(parts.airflow, PROMOTE, {"release": "previous", "by": _by()})
+            back = around.back.id if around.back else ""
+            _check_unchanged(back, "another release went live meanwhile: look again")
+            return _started(parts.airflow, PROMOTE, {"release": "previous", "back_to": back, "by": _by()})
         return render_template("promote.html", r=around.back, around=around, back=True)
 
 
@@ -173,7 +176,7 @@ def _opt_out(pages: Blueprint, parts: Actions) -> None:
 
 
 def _started(airflow: Airflow, dag: str, conf: dict[str, Any]) -> Response:
-    return _to_run(dag, airflow.trigger(dag, conf, _by()))
+    return _to_run(dag, airflow.trigger(dag, conf, _by(), request.form.get(ONCE, "")))
 
 
 def _to_run(dag: str, run_id: str) -> Response:
@@ -185,15 +188,10 @@ def _by() -> str:
     return "by key " + g.caller if g.caller != OPEN else "without a key"
 
 
-def _check_unchanged(release: str) -> None:
-    """Raises RequestError if another release than the confirmed one would become live."""
-    if request.form.get("release", "") != release:
-        raise RequestError(
-            "changed",
-            "the release of the confirmation",
-            release or "none",
-            "another release went live meanwhile: look again",
-        )
+def _check_unchanged(release: str, cure: str) -> None:
+    """Raises RequestError if another release than the confirmed one would become live, or none."""
+    if not release or request.form.get("release", "") != release:
+        raise RequestError("changed", "the release of the confirmation", release or "none", cure)
 
 
 def _build_options(form: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -16,10 +17,19 @@ from models.settings.settings import Settings
 from pipelines.publish.history import rollback
 from serving.console.actions import _build_options, _told
 from tests.serving.conftest import Execute, Person, Publish, Start
+from tests.serving.console.airflow import airflow
 from tests.serving.console.kept import build, keep, words
 from tests.serving.console.test_sign_in import OURS, token
 
 ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase", "/actions/opt-out")
+
+
+SOMEBODY = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
+
+
+def hidden(page: str) -> dict[str, str]:
+    """Return the hidden fields of a page's forms."""
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
 
 
 @pytest.fixture
@@ -74,6 +84,41 @@ def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start
     seen = re.findall(r'name="release" value="([^"]+)"', page)[0]
     answer = client.post("/actions/rollback", data={"form_token": token(page), "release": seen}, headers=OURS)
     assert seen != second and answer.status_code == 400 and "Another release went live meanwhile" in answer.text
+
+
+def test_a_form_that_is_sent_twice_starts_one_run(publish: Publish, start: Start, settings: Settings) -> None:
+    first, second = publish(day=10), publish(day=11)
+    queued: list[dict[str, Any]] = []
+    with airflow([], [], queued=queued) as address:
+        client = start(replace(settings, airflow_url=address)).test_client()
+        for path, more in (
+            ("/actions/rollback", {}),
+            (f"/actions/promote/{first}", {}),
+            ("/actions/build", {"publish": "on"}),
+            ("/actions/opt-out", {}),
+            ("/actions/erase", {"typed": SOMEBODY}),
+        ):
+            sent = hidden(client.get(path, query_string={"id": SOMEBODY}).text) | more
+            answers = [client.post(path, data=sent, headers=OURS) for _ in range(2)]
+            assert [a.status_code for a in answers] == [303, 303], answers[0].text
+            assert answers[0].location == answers[1].location
+        assert len(queued) == 5
+        assert queued[0]["conf"] == {"release": "previous", "back_to": first, "by": "without a key"}
+        build = hidden(client.get("/actions/build").text)
+        for cutoff in ("2020-04-10T00:00", "2020-04-11T00:00"):
+            client.post("/actions/build", data={**build, "as_of": cutoff}, headers=OURS)
+        assert len(queued) == 7, "other values are another run"
+        queued[-1]["state"] = "failed"
+        client.post("/actions/build", data={**build, "as_of": cutoff}, headers=OURS)
+        assert len(queued) == 8, "a run that has ended is not in the way"
+
+
+def test_a_promotion_of_another_release_than_promised_is_refused(publish: Publish, start: Start) -> None:
+    first, _ = publish(day=10), publish(day=11)
+    client = start().test_client()
+    sent = hidden(client.get(f"/actions/promote/{first}").text)
+    answer = client.post(f"/actions/promote/{first}", data={**sent, "release": "nope"}, headers=OURS)
+    assert answer.status_code == 400 and "the release of the confirmation" in words(answer.text)
 
 
 def test_an_erasure_shows_who_it_is_and_asks_for_the_id_again(
