@@ -17,6 +17,7 @@ from models.errors import RequestError
 from models.run_directory import BUILD_DAG, directory_of
 from models.schema import Entity
 from serving.clients.airflow import Airflow
+from serving.clients.postgres import Database
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
 from serving.console.entities import EntityPages
@@ -47,6 +48,7 @@ class Actions:
     cache: Cache
     entities: EntityPages
     hidden: Hidden
+    database: Database
 
 
 def action_routes(pages: Blueprint, parts: Actions) -> None:
@@ -109,7 +111,13 @@ def _build(pages: Blueprint, parts: Actions) -> None:
     @pages.route("/actions/build", methods=["GET", "POST"])
     def build() -> Response | str:
         if request.method == "POST":
-            return _started(parts.airflow, BUILD_DAG, _build_options(request.form))
+            options, cutoff = _build_options(request.form)
+            if cutoff and asked(lambda: parts.database.any_event(cutoff)).found is False:
+                expected, got = "a cutoff with an event before it", request.form["as_of"]
+                raise RequestError(
+                    "malformed_as_of", expected, got, "the platform has none that early: take a later one"
+                )
+            return _started(parts.airflow, BUILD_DAG, options)
         last = asked(lambda: max(summaries(parts.cache), key=lambda b: b["generated_at"], default=None))
         around = asked(parts.stored.around).found
         return render_template("build.html", last=last.found, live=around.live if around else None)
@@ -194,12 +202,12 @@ def _check_unchanged(release: str, cure: str) -> None:
         raise RequestError("changed", "the release of the confirmation", release or "none", cure)
 
 
-def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of build_recommendations. Raises RequestError."""
+def _build_options(form: Mapping[str, str]) -> tuple[dict[str, Any], datetime | None]:
+    """Return the parameters of build_recommendations, and the cutoff, if one was given. Raises RequestError."""
     as_of = form.get("as_of", "").strip()
     options: dict[str, Any] = {"publish": "publish" in form, "fresh": "fresh" in form}
     if not as_of:
-        return options
+        return options, None
     try:
         cutoff = datetime.fromisoformat(as_of)
     except ValueError as error:
@@ -207,7 +215,7 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
     cutoff = cutoff if cutoff.tzinfo else cutoff.replace(tzinfo=UTC)
     if cutoff > datetime.now(UTC):
         raise RequestError("malformed_as_of", "a time that has passed", as_of, "leave it out for now")
-    return options | {"as_of": cutoff.isoformat()}
+    return options | {"as_of": cutoff.isoformat()}, cutoff
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start
 
 
 def test_a_form_that_is_sent_twice_starts_one_run(publish: Publish, start: Start, settings: Settings) -> None:
-    first, second = publish(day=10), publish(day=11)
+    first, _ = publish(day=10), publish(day=11)
     queued: list[dict[str, Any]] = []
     with airflow([], [], queued=queued) as address:
         client = start(replace(settings, airflow_url=address)).test_client()
@@ -105,11 +105,11 @@ def test_a_form_that_is_sent_twice_starts_one_run(publish: Publish, start: Start
         assert len(queued) == 5
         assert queued[0]["conf"] == {"release": "previous", "back_to": first, "by": "without a key"}
         build = hidden(client.get("/actions/build").text)
-        for cutoff in ("2020-04-10T00:00", "2020-04-11T00:00"):
-            client.post("/actions/build", data={**build, "as_of": cutoff}, headers=OURS)
+        for more in ({}, {"fresh": "on"}):
+            client.post("/actions/build", data=build | more, headers=OURS)
         assert len(queued) == 7, "other values are another run"
         queued[-1]["state"] = "failed"
-        client.post("/actions/build", data={**build, "as_of": cutoff}, headers=OURS)
+        client.post("/actions/build", data=build | more, headers=OURS)
         assert len(queued) == 8, "a run that has ended is not in the way"
 
 
@@ -199,11 +199,32 @@ def test_an_unknown_dag_has_no_page(client: FlaskClient) -> None:
 
 
 def test_a_build_is_given_its_cutoff_in_utc() -> None:
-    assert _build_options({"publish": "on"}) == {"publish": True, "fresh": False}
-    given = _build_options({"as_of": "2025-06-02T08:30", "fresh": "on"})
+    assert _build_options({"publish": "on"}) == ({"publish": True, "fresh": False}, None)
+    given, _ = _build_options({"as_of": "2025-06-02T08:30", "fresh": "on"})
     assert given == {"publish": False, "fresh": True, "as_of": "2025-06-02T08:30:00+00:00"}
     with pytest.raises(RequestError, match="has passed"):
         _build_options({"as_of": "2999-01-01T00:00"})
+
+
+def test_a_build_needs_an_event_before_its_cutoff(
+    publish: Publish, rows: str, start: Start, settings: Settings
+) -> None:
+    publish()
+    queued: list[dict[str, Any]] = []
+    with airflow([], [], queued=queued) as address:
+        known = replace(settings, airflow_url=address)
+        client = start(known).test_client()
+        sent = hidden(client.get("/actions/build").text)
+        for early in ("1900-01-01T00:00", "0001-01-01T00:00"):
+            answer = client.post("/actions/build", data={**sent, "as_of": early}, headers=OURS)
+            assert answer.status_code == 400 and "with an event before it" in words(answer.text) and not queued
+        assert (
+            client.post("/actions/build", data={**sent, "as_of": "2024-01-01T00:00"}, headers=OURS).status_code == 303
+        )
+        silent = start(known.layered({"database_url": "", "reader_database_url": ""}, "given")).test_client()
+        sent = hidden(silent.get("/actions/build").text)
+        answer = silent.post("/actions/build", data={**sent, "as_of": early}, headers=OURS)
+        assert answer.status_code == 303, "the run itself checks it"
 
 
 def test_a_result_is_shown_without_its_nested_parts() -> None:
