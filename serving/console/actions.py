@@ -21,6 +21,7 @@ from serving.clients.postgres import Database
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
 from serving.console.entities import EntityPages
+from serving.console.formats import count, instant
 from serving.console.forms import ONCE
 from serving.console.panel import asked
 from serving.console.stored import StoredReleases
@@ -37,6 +38,9 @@ SHOWN = (BUILD_DAG, PROMOTE, ERASE)
 CHOICES = ("publish", "hold")
 GATE_TASK = "release.gate"
 RUNS_SHOWN = 10
+#: What the page of a run leaves out of a result of `PublishRef`, and other names for what it shows.
+UNTOLD = ("bytes_per_list", "redis_bytes_per_list", "needs_mb", "used_mb", "limit_mb", "by")
+NAMED = {"published": "made live", "previous": "previous release"}
 
 
 @dataclass(frozen=True)
@@ -219,15 +223,24 @@ def _build_options(form: Mapping[str, str]) -> tuple[dict[str, Any], datetime | 
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:
-    found = airflow.runs(SHOWN, RUNS_SHOWN)
+    found = sorted(
+        airflow.runs(SHOWN, RUNS_SHOWN), key=lambda r: instant(r.get("queued_at") or r["run_after"]), reverse=True
+    )
     return [
         {**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"]), "what": DAGS[run["dag_id"]]}
         for run in found
     ]
 
 
-def _told(result: Any) -> list[tuple[str, Any]]:
-    """Return the plain values of a task's result."""
+def _told(result: Any) -> list[tuple[str, str]]:
+    """Return the plain values of a task's result that a person needs: sizes and who decided are elsewhere."""
     if not isinstance(result, dict):
         return []
-    return [(k.replace("_", " "), v) for k, v in result.items() if isinstance(v, str | int | float | bool) and v != ""]
+    plain = {k: v for k, v in result.items() if isinstance(v, str | int | float) and v != "" and k not in UNTOLD}
+    return [(NAMED.get(k, k.replace("_", " ")), _text(v)) for k, v in plain.items()]
+
+
+def _text(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return count(value) if isinstance(value, int) else str(value)

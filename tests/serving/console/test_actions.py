@@ -11,20 +11,18 @@ import pytest
 from flask.testing import FlaskClient
 
 from models.errors import RequestError
+from models.run_directory import BUILD_DAG
 from models.schema import Role
 from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.history import rollback
 from serving.console.actions import _build_options, _told
-from tests.serving.conftest import Execute, Person, Publish, Start
+from tests.serving.conftest import Company, Execute, Person, Publish, Start
 from tests.serving.console.airflow import airflow
 from tests.serving.console.kept import build, keep, words
 from tests.serving.console.test_sign_in import OURS, token
 
 ACTIONS = ("/actions/build", "/actions/rollback", "/actions/erase", "/actions/opt-out")
-
-
-SOMEBODY = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
 
 
 def hidden(page: str) -> dict[str, str]:
@@ -86,8 +84,11 @@ def test_a_rollback_that_was_overtaken_is_refused(publish: Publish, start: Start
     assert seen != second and answer.status_code == 400 and "Another release went live meanwhile" in answer.text
 
 
-def test_a_form_that_is_sent_twice_starts_one_run(publish: Publish, start: Start, settings: Settings) -> None:
+def test_a_form_that_is_sent_twice_starts_one_run(
+    publish: Publish, rows: str, start: Start, settings: Settings, person: Person
+) -> None:
     first, _ = publish(day=10), publish(day=11)
+    somebody = person(Role.INVESTOR, 4)
     queued: list[dict[str, Any]] = []
     with airflow([], [], queued=queued) as address:
         client = start(replace(settings, airflow_url=address)).test_client()
@@ -96,9 +97,9 @@ def test_a_form_that_is_sent_twice_starts_one_run(publish: Publish, start: Start
             (f"/actions/promote/{first}", {}),
             ("/actions/build", {"publish": "on"}),
             ("/actions/opt-out", {}),
-            ("/actions/erase", {"typed": SOMEBODY}),
+            ("/actions/erase", {"typed": somebody}),
         ):
-            sent = hidden(client.get(path, query_string={"id": SOMEBODY}).text) | more
+            sent = hidden(client.get(path, query_string={"id": somebody}).text) | more
             answers = [client.post(path, data=sent, headers=OURS) for _ in range(2)]
             assert [a.status_code for a in answers] == [303, 303], answers[0].text
             assert answers[0].location == answers[1].location
@@ -155,7 +156,7 @@ def test_an_erasure_of_nobody_says_so_and_removes_what_remains(
 
 
 def test_opting_out_leads_to_the_platform_and_shows_what_follows(
-    publish: Publish, rows: str, start: Start, execute: Execute, person: Person
+    publish: Publish, rows: str, start: Start, execute: Execute, person: Person, company: Company
 ) -> None:
     publish()
     owner = person(Role.INVESTOR, 4)
@@ -171,7 +172,20 @@ def test_opting_out_leads_to_the_platform_and_shows_what_follows(
     client = start().test_client()  # without ids in Redis it reads PostgreSQL
     said = words(client.get(path).text)
     assert "Answers opted out popular lists only" in said and "the next build leaves them out" in said
-    assert "has nobody with the id" in words(client.get(f"/actions/opt-out?id={uuid.uuid4()}").text)
+    for nobody in (uuid.uuid4(), company(2)):
+        said = words(client.get(f"/actions/opt-out?id={nobody}").text)
+        assert "has nobody with the id" in said and "Answers" not in said and "UPDATE" not in said
+
+
+def test_recent_runs_are_in_the_order_of_when_they_were_queued(start: Start, settings: Settings) -> None:
+    runs = [
+        {"dag_id": BUILD_DAG, "dag_run_id": f"r{hour}", "state": "success", "run_type": "manual", "note": f"at {hour}",
+         "run_after": "2026-01-02T00:00:00Z", "queued_at": f"2026-01-01T{hour:02d}:00:00Z"}
+        for hour in (4, 9, 6)
+    ]  # fmt: skip
+    with airflow(runs, []) as address:
+        page = words(start(replace(settings, airflow_url=address)).test_client().get("/actions").text)
+    assert re.findall(r"at (\d)", page) == ["9", "6", "4"]
 
 
 @pytest.mark.parametrize("path", [*ACTIONS, "/actions/gate/some__run"])
@@ -228,8 +242,11 @@ def test_a_build_needs_an_event_before_its_cutoff(
 
 
 def test_a_result_is_shown_without_its_nested_parts() -> None:
-    assert _told({"published": True, "reason": "rolled back", "previous": "", "more": {}}) == [
-        ("published", True),
+    given = {"published": True, "reason": "rolled back", "previous": "r1", "lists": 5296, "bytes_per_list": 761.0}
+    assert _told({**given, "by": "ada", "warning": "", "more": {}}) == [
+        ("made live", "yes"),
         ("reason", "rolled back"),
+        ("previous release", "r1"),
+        ("lists", "5\u202f296"),
     ]
     assert _told(None) == []
