@@ -81,10 +81,11 @@ class AirflowApi:
         """Return the DAGs with this tag whose last run failed."""
         return list(self._ask("GET", f"/api/v2/dags?limit=100&tags={quote(tag)}&last_dag_run_state=failed")["dags"])
 
-    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any], note: str = "") -> None:
-        """Queue a manual run. note: shown with the run in Airflow."""
+    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any], note: str = "") -> bool:
+        """Queue a manual run. Returns False if a run has this id. note: shown with the run in Airflow."""
         body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after, "conf": dict(conf)}
-        self._ask("POST", f"/api/v2/dags/{quote(dag)}/dagRuns", body | ({"note": note} if note else {}))
+        body |= {"note": note} if note else {}
+        return self._ask("POST", f"/api/v2/dags/{quote(dag)}/dagRuns", body, tolerated=CONFLICT) is not None
 
     def runs(self, dags: Sequence[str], most: int, *states: str) -> list[dict[str, Any]]:
         """Return runs of these DAGs, the newest first. states: only these; none: all."""

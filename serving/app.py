@@ -103,7 +103,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     comparison = Comparison(files, database)
     audiences, owner_lists = Audiences(files, database), OwnerLists(lists, insight, because)
     entities = EntityPages(Sources(settings, database, releases, stored, browser, audiences, owner_lists, insight))
-    actions = Actions(airflow, stored, cache, entities, lists.hidden)
+    actions = Actions(airflow, stored, cache, entities, lists.hidden, database)
     app.register_blueprint(console(app, settings, callers, overview, actions, entities, comparison))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document(json_paths, settings.asks_for_keys)

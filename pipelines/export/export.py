@@ -157,7 +157,7 @@ class _Export:
             self.readings: list[pa.Table] = []
             with self._people("users", USERS) as self.users, self._people("startups", STARTUPS) as self.startups:
                 self._read_rows(connection)
-            self.later = connection.scalar(text(sql.load("events/later")), self.params) or 0
+            self.later, *self.later_at = connection.execute(text(sql.load("events/later")), self.params).one()
             if self.rejected.orphans[EVENTS]:
                 self.strangers = connection.scalar(text(sql.load("events/strangers")), self.params) or 0
 
@@ -309,11 +309,16 @@ class _Export:
                 EVENTS, kept[EVENTS], self.strangers, self.run.settings.export.orphan_share
             )
         if not kept[EVENTS]:
+            first, last = (f"{at}"[:19] for at in self.later_at)
             raise EmptySnapshot(
-                f"expected at least one interaction before {self.run.as_of.isoformat()}, found none ({self.later} "
-                f"at or after it, {kept[self.users.view]} users, {kept[self.startups.view]} startups); load some with "
-                "`python -m pipelines import <folder>` or `sample`, check that matchbook_interactions reads the "
-                "right table, or give a later --as-of"
+                f"expected at least one interaction before {self.run.as_of.isoformat()}, found none; before it are "
+                f"{kept[self.users.view]} users, {kept[self.startups.view]} startups; "
+                + (
+                    f"at or after it are {self.later} interactions from {first} to {last}: choose a later cutoff"
+                    if self.later
+                    else "load some with `python -m pipelines import <folder>` or `sample`, or check that "
+                    "matchbook_interactions reads the right table"
+                )
             )
         return orphans
 

@@ -120,10 +120,16 @@ def promote(settings: Settings, release: str, force: bool = True, dry_run: bool 
     return _make_live(settings, release, "promoted by hand", force, dry_run, by)
 
 
-def rollback(settings: Settings, dry_run: bool = False, by: str = "") -> PublishRef:
-    """Make the last live build that is older than the live one live again. Raises ReleaseNotFound if there is none."""
+def rollback(settings: Settings, dry_run: bool = False, by: str = "", to: str = "") -> PublishRef:
+    """Make the last live build that is older than the live one live again. Raises ReleaseNotFound if there is none.
+
+    to: the release to which it must lead, so that a second rollback to it changes nothing. Raises ReleaseNotFound if
+    it leads to another one.
+    """
     with redis_errors("reading the live release"):
         live = live_release(connect(settings), Keys(settings.namespace))
+    if to and live and live.id == to:
+        return PublishRef(False, to, "it is live already", to)
     loaded = loaded_before(settings)
     back = rollback_to(live, map(Artifacts(settings).release, loaded))
     if back is None:
@@ -131,6 +137,11 @@ def rollback(settings: Settings, dry_run: bool = False, by: str = "") -> Publish
         raise ReleaseNotFound(
             f"no earlier release to go back to; {newer}`python -m pipelines releases` lists what is stored, "
             "`promote` makes any of them live"
+        )
+    if to and back.id != to:
+        raise ReleaseNotFound(
+            f"a rollback leads to {back.id} now, not to {to}: another release went live meanwhile; "
+            "`python -m pipelines releases` lists them"
         )
     return _make_live(settings, back.id, "rolled back", True, dry_run, by)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ LOOK_S, ACT_S = 5.0, 20.0  # seconds for one request: of a page that shows more 
 NOTE_MOST = 1000  # characters of a note
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
 FAILED_MOST = 100  # failed runs among which the last one of each DAG is looked for
+OVER = ("success", "failed")  # states of a run that has ended
 T = TypeVar("T")
 
 
@@ -86,7 +89,7 @@ class Airflow:
             found = api.run(dag, run_id)
             if found is None:
                 return None
-            tasks, over = api.task_instances(dag, run_id), found["state"] in ("success", "failed")
+            tasks, over = api.task_instances(dag, run_id), found["state"] in OVER
             paused = found["state"] == "queued" and api.is_paused(dag)
             result, log = _outcome(api, dag, run_id, tasks) if over else (None, [])
             return Run(found, tasks, over, paused, result, log)
@@ -98,12 +101,23 @@ class Airflow:
         found = self._acted(lambda api: api.questions(BUILD_DAG))
         return next((q for q in found if q["task_instance"]["dag_run_id"] == run_id), None)
 
-    def trigger(self, dag: str, conf: dict[str, Any], by: str) -> str:
-        """Queue a run and return its id. by: who asked, for the run's note."""
+    def trigger(self, dag: str, conf: dict[str, Any], by: str, form: str = "") -> str:
+        """Queue a run and return its id. by: who asked, for the run's note.
+
+        form: tells one form from others. Sent again, it leads to its run unless that has ended.
+        """
         now = datetime.now(UTC)
-        run_id = f"console__{now:%Y-%m-%dT%H:%M:%S.%f}"
-        self._acted(lambda api: api.trigger(dag, run_id, now.isoformat(), conf, by))
-        return run_id
+        sent = hashlib.blake2b(json.dumps([form, conf]).encode(), digest_size=8).hexdigest() if form else ""
+
+        def whole(api: AirflowApi) -> str:
+            anew = f"console__{now:%Y-%m-%dT%H:%M:%S.%f}"
+            first = f"console__{sent}" if sent else anew
+            if api.trigger(dag, first, now.isoformat(), conf, by) or api.run_state(dag, first) not in OVER:
+                return first
+            api.trigger(dag, anew, now.isoformat(), conf, by)
+            return anew
+
+        return self._acted(whole)
 
     def answer(self, run_id: str, task: str, chosen: str, by: str) -> bool:
         """Answer a waiting gate and add to the run's note who did. Returns False if it was answered before."""

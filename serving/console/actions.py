@@ -17,9 +17,12 @@ from models.errors import RequestError
 from models.run_directory import BUILD_DAG, directory_of
 from models.schema import Entity
 from serving.clients.airflow import Airflow
+from serving.clients.postgres import Database
 from serving.clients.redis import Cache
 from serving.console.builds import ENDED, run_address, summaries
 from serving.console.entities import EntityPages
+from serving.console.formats import count, instant
+from serving.console.forms import ONCE
 from serving.console.panel import asked
 from serving.console.stored import StoredReleases
 from serving.console.streamed import Panels, streamed
@@ -35,6 +38,9 @@ SHOWN = (BUILD_DAG, PROMOTE, ERASE)
 CHOICES = ("publish", "hold")
 GATE_TASK = "release.gate"
 RUNS_SHOWN = 10
+#: What the page of a run leaves out of a result of `PublishRef`, and other names for what it shows.
+UNTOLD = ("bytes_per_list", "redis_bytes_per_list", "needs_mb", "used_mb", "limit_mb", "by")
+NAMED = {"published": "made live", "previous": "previous release"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Actions:
     cache: Cache
     entities: EntityPages
     hidden: Hidden
+    database: Database
 
 
 def action_routes(pages: Blueprint, parts: Actions) -> None:
@@ -90,6 +97,7 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
         if request.method == "POST":
             if release.state == "live":
                 raise RequestError("live_already", "a release that is not live", name, "nothing was changed")
+            _check_unchanged(release.id, "nothing was changed: open the page again")
             return _started(parts.airflow, PROMOTE, {"release": release.id, "force": True, "by": _by()})
         return render_template("promote.html", r=release, around=parts.stored.around(), back=False)
 
@@ -97,8 +105,9 @@ def _releases(pages: Blueprint, parts: Actions) -> None:
     def rollback() -> Response | str:
         around = parts.stored.around()
         if request.method == "POST":
-            _check_unchanged(around.back.id if around.back else "")
-            return _started(parts.airflow, PROMOTE, {"release": "previous", "by": _by()})
+            back = around.back.id if around.back else ""
+            _check_unchanged(back, "another release went live meanwhile: look again")
+            return _started(parts.airflow, PROMOTE, {"release": "previous", "back_to": back, "by": _by()})
         return render_template("promote.html", r=around.back, around=around, back=True)
 
 
@@ -106,7 +115,13 @@ def _build(pages: Blueprint, parts: Actions) -> None:
     @pages.route("/actions/build", methods=["GET", "POST"])
     def build() -> Response | str:
         if request.method == "POST":
-            return _started(parts.airflow, BUILD_DAG, _build_options(request.form))
+            options, cutoff = _build_options(request.form)
+            if cutoff and asked(lambda: parts.database.any_event(cutoff)).found is False:
+                expected, got = "a cutoff with an event before it", request.form["as_of"]
+                raise RequestError(
+                    "malformed_as_of", expected, got, "the platform has none that early: take a later one"
+                )
+            return _started(parts.airflow, BUILD_DAG, options)
         last = asked(lambda: max(summaries(parts.cache), key=lambda b: b["generated_at"], default=None))
         around = asked(parts.stored.around).found
         return render_template("build.html", last=last.found, live=around.live if around else None)
@@ -173,7 +188,7 @@ def _opt_out(pages: Blueprint, parts: Actions) -> None:
 
 
 def _started(airflow: Airflow, dag: str, conf: dict[str, Any]) -> Response:
-    return _to_run(dag, airflow.trigger(dag, conf, _by()))
+    return _to_run(dag, airflow.trigger(dag, conf, _by(), request.form.get(ONCE, "")))
 
 
 def _to_run(dag: str, run_id: str) -> Response:
@@ -185,23 +200,18 @@ def _by() -> str:
     return "by key " + g.caller if g.caller != OPEN else "without a key"
 
 
-def _check_unchanged(release: str) -> None:
-    """Raises RequestError if another release than the confirmed one would become live."""
-    if request.form.get("release", "") != release:
-        raise RequestError(
-            "changed",
-            "the release of the confirmation",
-            release or "none",
-            "another release went live meanwhile: look again",
-        )
+def _check_unchanged(release: str, cure: str) -> None:
+    """Raises RequestError if another release than the confirmed one would become live, or none."""
+    if not release or request.form.get("release", "") != release:
+        raise RequestError("changed", "the release of the confirmation", release or "none", cure)
 
 
-def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of build_recommendations. Raises RequestError."""
+def _build_options(form: Mapping[str, str]) -> tuple[dict[str, Any], datetime | None]:
+    """Return the parameters of build_recommendations, and the cutoff, if one was given. Raises RequestError."""
     as_of = form.get("as_of", "").strip()
     options: dict[str, Any] = {"publish": "publish" in form, "fresh": "fresh" in form}
     if not as_of:
-        return options
+        return options, None
     try:
         cutoff = datetime.fromisoformat(as_of)
     except ValueError as error:
@@ -209,19 +219,28 @@ def _build_options(form: Mapping[str, str]) -> dict[str, Any]:
     cutoff = cutoff if cutoff.tzinfo else cutoff.replace(tzinfo=UTC)
     if cutoff > datetime.now(UTC):
         raise RequestError("malformed_as_of", "a time that has passed", as_of, "leave it out for now")
-    return options | {"as_of": cutoff.isoformat()}
+    return options | {"as_of": cutoff.isoformat()}, cutoff
 
 
 def _recent(airflow: Airflow) -> list[dict[str, Any]]:
-    found = airflow.runs(SHOWN, RUNS_SHOWN)
+    found = sorted(
+        airflow.runs(SHOWN, RUNS_SHOWN), key=lambda r: instant(r.get("queued_at") or r["run_after"]), reverse=True
+    )
     return [
         {**run, "at": airflow.run_address(run["dag_id"], run["dag_run_id"]), "what": DAGS[run["dag_id"]]}
         for run in found
     ]
 
 
-def _told(result: Any) -> list[tuple[str, Any]]:
-    """Return the plain values of a task's result."""
+def _told(result: Any) -> list[tuple[str, str]]:
+    """Return the plain values of a task's result that a person needs: sizes and who decided are elsewhere."""
     if not isinstance(result, dict):
         return []
-    return [(k.replace("_", " "), v) for k, v in result.items() if isinstance(v, str | int | float | bool) and v != ""]
+    plain = {k: v for k, v in result.items() if isinstance(v, str | int | float) and v != "" and k not in UNTOLD}
+    return [(NAMED.get(k, k.replace("_", " ")), _text(v)) for k, v in plain.items()]
+
+
+def _text(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return count(value) if isinstance(value, int) else str(value)

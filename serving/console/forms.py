@@ -15,6 +15,8 @@ from models.settings.settings import Settings, is_loopback
 from serving.http.answer_ids import KeptKey
 
 FIELD = "form_token"
+#: Differs between two forms, so that a form that is sent twice starts one run.
+ONCE = "form_once"
 
 
 class Forms:
@@ -34,6 +36,10 @@ class Forms:
         """Return the token of this caller's forms."""
         key = self._kept.value or self._own
         return hashlib.blake2b(f"form of {g.caller}".encode(), key=key, digest_size=16).hexdigest()
+
+    def once(self) -> str:
+        """Return a text that no other form has."""
+        return secrets.token_hex(8)
 
     def check(self) -> None:
         """Raises NotAllowed if a posted form comes from another site or lacks the token."""

@@ -14,7 +14,7 @@ from serving.console.entities import EntityPages
 from serving.console.explore import explore_routes
 from serving.console.files import Files
 from serving.console.formats import FILTERS
-from serving.console.forms import FIELD, Forms
+from serving.console.forms import FIELD, ONCE, Forms
 from serving.console.overview import Overview
 from serving.console.releases import release_routes
 from serving.console.sign_in import sign_in_routes, signed_in
@@ -84,6 +84,8 @@ def console(
             "static": files.url,
             "form_field": FIELD,
             "form_token": forms.token,
+            "once_field": ONCE,
+            "form_once": forms.once,
             "navigation": NAVIGATION,
             "here": _here(request.path),
             "signed_in": signed_in(),

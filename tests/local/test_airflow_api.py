@@ -50,8 +50,9 @@ class Scripted(AirflowApi):
     def unfinished_run(self, dag: str) -> str | None:
         return self.unfinished
 
-    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any], note: str = "") -> None:
+    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any], note: str = "") -> bool:
         self.asked.append(("trigger", run_after, conf))
+        return True
 
     def unpause(self, dag: str) -> None:
         self.asked.append(("unpause",))

@@ -147,6 +147,19 @@ def test_a_rollback_never_goes_forward(town: Town) -> None:
     assert current_release(town.settings) == first
 
 
+def test_a_second_rollback_to_the_same_release_changes_nothing(town: Town) -> None:
+    first, second, third = (town.build(days=d) for d in range(3))
+    for r in (first, second, third):
+        publish_release(town.settings, r)
+    with pytest.raises(ReleaseNotFound, match=f"a rollback leads to {second} now, not to {first}"):
+        rollback(town.settings, to=first)
+    done, again = (rollback(town.settings, by="ada", to=second) for _ in range(2))
+    assert done.published and not again.published and again.reason == "it is live already"
+    assert current_release(town.settings) == second
+    told = went_live(town.settings.artifacts, second)
+    assert told is not None and (told["reason"], told["by"], told["previous"]) == ("rolled back", "ada", third)
+
+
 def test_the_log_says_who_made_a_release_live(town: Town) -> None:
     first, second = town.build(days=0), town.build(days=1)
     for r in (first, second):

@@ -278,6 +278,13 @@ def test_without_postgresql_pages_still_show_the_release(
     assert "no PostgreSQL is known" in text_of(client, "/people")
 
 
+def test_somebody_of_another_role_is_said_to_be_in_no_list(publish: Publish, start: Start, execute: Execute) -> None:
+    publish()
+    execute("INSERT INTO users (id, role, name, created_at) VALUES (%s, 'founder', 'A Founder', now())", NOBODY)
+    said = words(start().test_client().get(f"/people/{NOBODY}").text)
+    assert "In no list: only developers and investors" in said and "No stored release says" not in said
+
+
 def test_the_reader_role_may_ask_every_question_of_the_pages(settings: Settings) -> None:
     database = Database(settings)
     try:
