@@ -31,7 +31,8 @@ WORDS: dict[str, dict[str, str]] = {
         "Where both serve, the mean of both ranks.",
         "score": "What decides the place in a list, from 0 to 1. Scores of different owners cannot be compared.",
         "exposure": "In how many lists an item is among the first 20 places.",
-        "popular lists": "The items with the most recent interest, the same for everybody. Personal lists should be better.",
+        "popular lists": "The items with the most recent interest, the same for everybody. "
+        "Personal lists should be better.",
         "degraded": "Answers with less than usual, because a part did not answer: older lists or popular ones.",
         "experiment": "Some owners get lists with other settings, and their engagement is compared.",
         "arm": "One of the settings that an experiment compares, and the owners who get it.",
