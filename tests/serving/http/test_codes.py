@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import Any
 
 from flask import Flask
 
@@ -24,7 +25,7 @@ def raised() -> Iterator[tuple[int, str]]:
         for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)):
             name = ast.unparse(call.func)
             kind = getattr(errors, name, None)
-            given = [a.value if isinstance(a, ast.Constant) else None for a in call.args]
+            given: list[Any] = [a.value if isinstance(a, ast.Constant) else None for a in call.args]
             if isinstance(kind, type) and issubclass(kind, RequestError) and given[0]:
                 yield kind.status, str(given[0])
             elif name == "_error" and isinstance(given[0], int):
