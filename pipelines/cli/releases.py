@@ -138,11 +138,9 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     recipe = open_recommender(surface, bundles, recorded)
     row = int(recipe.owners.ids.rows_of([args.owner])[0])
     if row < 0 or row not in recipe.owners.owners_of(surface):
-        why = (
-            "unknown at its cutoff; the reader answers who came later live, and nobody's id with the popular list"
-            if row < 0
-            else f"not {with_article(surface.role)}; the reader gives an empty list, or a live one if the role changed since"
-        )
+        why = f"not {with_article(surface.role)}; the reader gives an empty list, or a live one after a change of role"
+        if row < 0:
+            why = "unknown at its cutoff; the reader answers who came later live, and nobody's id with the popular list"
         raise DataError(f"{args.owner} has no list on {surface} in release {release.id}: {why}")
     arm = arm_on(experiments_of(release.experiments), surface, args.owner)
     if arm is not None:
