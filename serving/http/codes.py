@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from serving.http.requests import BODY_MOST, URL_MOST, VALUES_MOST
-from serving.rsgi import BODY_S
+from serving.http.requests import BODY_MOST, BODY_S, URL_MOST, VALUES_MOST
 
 #: By status: code -> what is wrong. The codes of the console's pages are not here: a page shows none.
 CODES: dict[int, dict[str, str]] = {

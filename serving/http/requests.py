@@ -245,6 +245,7 @@ _JSON = ("Content-Type", "application/json")
 
 
 BODY_MOST = 64 * 1024
+BODY_S = 8.0  # seconds for a client to send a body
 URL_MOST = 8_000  # bytes, enough for 200 excluded ids
 VALUES_MOST = 50
 #: Keys of the environ: the RequestError of an incomplete request, the answer of Redis (`Asked`), and that the parts of
