@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.schema import Surface
 from serving.http.openapi import EVENTS, LISTS, document, operations
 
 HERE = Path(__file__).parent
@@ -192,6 +193,7 @@ def python_types(api: Api) -> str:
         "",
     ]
     lines += ["#: Query parameters whose values are separated by commas.", f"JOINED = {tuple(api.joined)!r}", ""]
+    lines += ["#: Surfaces: their lists have an owner who sees them.", f"SURFACES = {tuple(map(str, Surface))!r}", ""]
     for name, schema in api.schemas.items():
         if "properties" not in schema:
             lines += [f"{name} = {_PYTHON.type_of(schema)}"]
@@ -236,6 +238,8 @@ def typescript_types(api: Api) -> str:
     lines = [f"// Types of requests and answers. {NOTE}", ""]
     lines += ["/** Query parameters whose values are separated by commas. */"]
     lines += [f"export const JOINED: readonly string[] = {json.dumps(list(api.joined))};"]
+    lines += ["", "/** Surfaces: their lists have an owner who sees them. */"]
+    lines += [f"export const SURFACES: readonly string[] = {json.dumps(list(Surface))};"]
     for name, schema in api.schemas.items():
         lines += ["", *_comment(schema, "")]
         if "properties" not in schema:

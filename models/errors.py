@@ -7,6 +7,7 @@ A message says what was expected, what came, where, and what to do. The client o
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -33,7 +34,8 @@ class MalformedEvent(DataError):
 
     def __init__(self, field: str, expected: str, got: object, hint: str) -> None:
         super().__init__(f"{field}: expected {expected}, got {got!r}; {hint}")
-        self.field, self.expected, self.got, self.hint = field, expected, str(got), hint
+        self.field, self.expected, self.hint = field, expected, hint
+        self.got = "nothing" if got is None else got if isinstance(got, str) else json.dumps(got, default=str)
 
 
 class ContractError(DataError):

@@ -27,6 +27,11 @@ _PLAIN_PIECE = re.compile(r"[^\W_]+[+#]*", re.ASCII)
 _MARKS_TO = 0x1E950
 
 
+def with_article(noun: str) -> str:
+    """Return "an investor", "a developer"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def folded(text: str) -> str:
     """Return the form in which texts are compared; idempotent.
 

@@ -142,13 +142,14 @@ def _map_errors(app: Flask) -> None:
     def refused(error: HTTPException) -> tuple[Response, int]:
         if wants_page():
             return unknown_page(error), error.code or 500
-        return _error(
-            error.code or 500,
-            error.name.lower().replace(" ", "_"),
-            "a route of /openapi.json",
-            f"{request.method} {request.path}"[:200],
-            error.description or error.name,
-        )
+        got, methods = f"{request.method} {request.path}"[:200], sorted(getattr(error, "valid_methods", None) or ())
+        if error.code == 405:
+            response, status = _error(405, "method_not_allowed", " or ".join(methods), got, "use one of these methods")
+            response.headers["Allow"] = ", ".join(methods)
+            return response, status
+        if error.code == 404:
+            return _error(404, "not_found", "a route of /openapi.json", got, "check the path; it lists every route")
+        return _error(400, "bad_request", "a request of /openapi.json", got, "check its headers and its path")
 
     @app.errorhandler(MatchbookError)
     @app.errorhandler(Exception)

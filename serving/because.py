@@ -26,7 +26,8 @@ from serving.releases import HeldRelease
 #: Engaged items whose lists are read, for each row that is wanted: a list may have nothing left.
 SPARE = 3
 Read = Callable[[], OwnerRecord | None]
-_SIMILAR = {kind.owner: kind for kind in Similar}
+#: The kind of similar lists of an entity.
+SIMILAR_OF = {kind.owner: kind for kind in Similar}
 _NOTHING_MET = "nothing is known that this owner engaged with"
 _NOTHING_SIMILAR = "nothing is known that is similar to what this owner engaged with"
 
@@ -91,7 +92,7 @@ class Because:
         latest = self._latest(held, surface, met)[: most * SPARE]
         if not latest:
             return Rows(owner, held, (), trouble, _NOTHING_MET)
-        answers = self._lists.many(_SIMILAR[surface.item], [item for item, _ in latest], UNCOUNTED)
+        answers = self._lists.many(SIMILAR_OF[surface.item], [item for item, _ in latest], UNCOUNTED)
         rows, shown = list[Row](), _barred(met, held.settings.lists.views_are_seen)
         for (item, done), answer in zip(latest, answers, strict=True):
             left = _without(answer, shown)

@@ -22,7 +22,8 @@ from models.lists.reasons import REASON
 from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
 from models.routing import route, route_may_change
-from models.schema import Entity, ListKind, Method, Role, Similar, Surface
+from models.schema import Entity, ListKind, Method, Similar, Surface
+from models.words import with_article
 from serving.clients.redis import LISTS, Cache, Found
 from serving.filters import Hidden, met_places, packed_items, without
 from serving.releases import HeldRelease, Releases, instant
@@ -347,7 +348,7 @@ class ListReader:
         return Answer(kind, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
 
     def _other_role(self, held: HeldRelease, kind: ListKind, owner: str, trouble: str) -> Answer:
-        roles = " or ".join(map(_a, kind.roles))
+        roles = " or ".join(map(with_article, kind.roles))
         reason = f"this person is not {roles}, so there is no list of {kind} for them"
         listing = NOBODY if isinstance(kind, Surface) else NOTHING
         return Answer(kind, owner, held, listing, "cache", True, held.generated_at(), trouble, reason)
@@ -409,7 +410,3 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
         source=np.full(len(item), POPULAR.bit, MASK),
         reason=np.full(len(item), POPULAR.code << 24, REASON),
     )
-
-
-def _a(role: Role) -> str:
-    return f"{'an' if role.value[0] in 'aeiou' else 'a'} {role}"

@@ -20,11 +20,10 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # t
 
 from models.errors import BodyTooSlow
 from serving.http.hits import Hits
-from serving.http.requests import ASKED, BODY_MOST, REFUSED, STREAMED
+from serving.http.requests import ASKED, BODY_MOST, BODY_S, REFUSED, STREAMED
 
 log = logging.getLogger("matchbook.reader")
 
-BODY_S = 8.0  # seconds for a client to send a body
 READ_MOST = (
     1024 * 1024
 )  # bytes; a larger body is refused unread, a smaller one is read so that its sender gets the answer

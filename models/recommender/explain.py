@@ -19,6 +19,7 @@ from models.recommender.surface import SurfaceRecommender
 from models.schema import EventType, Method, Segment
 from models.scoring.scorer import min_max
 from models.sentences import sentences
+from models.words import with_article
 
 
 def explain(
@@ -147,11 +148,11 @@ def not_shown(recipe: SurfaceRecommender, row: int) -> str:
     row: the item's entity row, -1 unknown.
     """
     if row < 0:
-        return "unknown at the cutoff: it came later, or the id is wrong"
+        return "unknown at the cutoff: it came later, or nothing has this id"
     if row in recipe.catalogue:
         return ""
     if recipe.items.listed[row]:
-        return f"not a {recipe.surface.role}"
+        return f"not {with_article(recipe.surface.role)}"
     if recipe.items.opted_out[row]:
         return "opted out"
     return "not there yet at the cutoff" if recipe.items.created_at[row] >= recipe.as_of_us else "withdrawn"

@@ -39,7 +39,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     lists.add_argument("--format", choices=LIST_FORMATS, help="of the files; default: [lists_export] format")
     lists.add_argument("--release", help="default: the live one")
-    lists.add_argument("--depth", type=_depth, default=0, help="places per list; default: all that are stored")
+    lists.add_argument("--depth", type=_depth, default=0, help="places per list; default 0: all that are stored")
     lists.add_argument(
         "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows from their profiles only"
     )
@@ -47,8 +47,8 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _depth(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of places from 1, got {text!r}")
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of places, or 0 for all, got {text!r}")
     return int(text)
 
 

@@ -25,7 +25,8 @@ from models.recommender.explain import explain, explain_item
 from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, unserved, with_settings
 from models.schema import Entity, Method, Surface
 from models.settings.settings import Settings
-from pipelines.cli import instant
+from models.words import with_article
+from pipelines.cli import entity_id, instant
 from pipelines.export.checks import check_contract
 from pipelines.gate.compare import compare_releases, table
 from pipelines.postgres import engine, migrate
@@ -117,8 +118,8 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run, _by())))
     why = steps.add_parser("explain", help="explain one owner's list, or with --item why an item is or is not in it")
     why.add_argument("surface", choices=SURFACES)
-    why.add_argument("owner")
-    why.add_argument("--item")
+    why.add_argument("owner", type=entity_id)
+    why.add_argument("--item", type=entity_id)
     why.add_argument("--release", help="default: the live one")
     why.set_defaults(run=_explain)
     check = steps.add_parser("check", help="check the contract views, and list existing, missing and damaged bundles")
@@ -135,13 +136,13 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     recorded = settings.with_recorded(release.settings)
     bundles = open_bundles(settings.artifacts, release.bundles, recorded)
     recipe = open_recommender(surface, bundles, recorded)
-    row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
+    row = int(recipe.owners.ids.rows_of([args.owner])[0])
     if row < 0 or row not in recipe.owners.owners_of(surface):
-        raise DataError(
-            f"{args.owner} has no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
-            "the reader answers such an owner live, or with the popular list"
-        )
-    arm = arm_on(experiments_of(release.experiments), surface, args.owner.lower())
+        why = f"not {with_article(surface.role)}; the reader gives an empty list, or a live one after a change of role"
+        if row < 0:
+            why = "unknown at its cutoff; the reader answers who came later live, and nobody's id with the popular list"
+        raise DataError(f"{args.owner} has no list on {surface} in release {release.id}: {why}")
+    arm = arm_on(experiments_of(release.experiments), surface, args.owner)
     if arm is not None:
         recorded = arm[1].apply(recorded)
         recipe = with_settings(recipe, bundles, recorded)
@@ -155,7 +156,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
         **asdict(_version_of(release, surface, recorded, told)),
     }
     if args.item:
-        item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
+        item = int(recipe.items.ids.rows_of([args.item])[0])
         about = {k: v for k, v in about.items() if k != "list"} | {
             "item": args.item,
             **explain_item(recipe, owners, recorded.lists.depth, item),

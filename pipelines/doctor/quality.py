@@ -16,7 +16,7 @@ from models.schema import Entity, Surface
 from models.two_tower import TWO_TOWER
 from pipelines.doctor.diagnosis import Diagnosis, SystemState, answered, unknown
 from pipelines.postgres import newest_event
-from pipelines.report.figure_names import POPULAR, SERVED
+from pipelines.report.figure_names import POPULAR, RANKED, RANKED_BY, ROUTE, RULES, SERVED, ranks
 from pipelines.run.run import parse_instant
 
 _BLEND = (
@@ -107,7 +107,7 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
     network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
     if patient.release is None:
         return unknown("P08", title, "there is no release", _RANKER)
-    serving = {s: (told.get("choice") or {}).get("serves") for s, told in patient.surfaces.items() if told["models"]}
+    serving = {s: ranks(told.get("choice") or {}) for s, told in patient.surfaces.items() if told["models"]}
     taught = learned.config["surfaces"] if learned is not None else {}
     figures = {
         "serves": serving,
@@ -116,14 +116,14 @@ def weak_ranker(patient: SystemState) -> Diagnosis:
             s: {k: about.get(k) for k in ("serves", "reason", "positives", "rows")} for s, about in taught.items()
         },
     }
-    unranked = [s for s, who in serving.items() if who in ("rules", "route")]
-    warnings = list(network.config.get("warnings", [])) if network is not None and "ranker" in serving.values() else []
+    unranked = [s for s, who in serving.items() if who in (RULES, ROUTE)]
+    warnings = list(network.config.get("warnings", [])) if network is not None and RANKED in serving.values() else []
     wrong = ([f"no ranker passed on {', '.join(unranked)}, so the rules rank there"] if unranked else []) + warnings
     if network is None and learned is None and unranked:
         wrong = ["no ranker was trained: too few positives, so the rules rank"]
-    ranks = ", ".join(f"{s} by {who}" for s, who in serving.items())
+    by = ", ".join(f"{s} by {RANKED_BY.get(who or '', 'what the release says')}" for s, who in serving.items())
     return answered(
-        "P08", title, bool(wrong), "; ".join(wrong) or f"ranked: {ranks or 'as the release says'}", _RANKER, figures
+        "P08", title, bool(wrong), "; ".join(wrong) or f"ranked: {by or 'as the release says'}", _RANKER, figures
     )
 
 

@@ -152,7 +152,7 @@ def table(found: Mapping[str, Any]) -> str:
     lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += [_row(name, d) for name, d in found["surfaces"].items()]
     for name, d in found["surfaces"].items():
-        mix = ", ".join(f"{m} {a:.1%} > {b:.1%}" for m, (a, b) in d["methods"].items())
+        mix = ", ".join(f"{m} {a:.1%} to {b:.1%}" for m, (a, b) in d["methods"].items())
         lines += ["", f"{name}: {mix}"]
     for title, unlike in (
         ("NDCG@10 as reported with each", found["ndcg"]),
@@ -162,9 +162,9 @@ def table(found: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"{title}: {'' if unlike else 'none'}",
-            *(f"- {k}: {_word(a)} > {_word(b)}" for k, (a, b) in unlike.items()),
+            *(f"- {k}: {_word(a)} to {_word(b)}" for k, (a, b) in unlike.items()),
         ]
-    return "\n".join([*lines, "", f"Gate: {_word(found['gate'][0])} > {_word(found['gate'][1])}", ""])
+    return "\n".join([*lines, "", f"Gate: {_word(found['gate'][0])} to {_word(found['gate'][1])}", ""])
 
 
 def _row(name: str, d: Mapping[str, Any]) -> str:

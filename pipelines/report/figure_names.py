@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 #: The lists that owners get. Every other contender is compared with them.
 SERVED = "served"
 #: Metrics with an interval; the others are plain means.
@@ -10,5 +13,19 @@ ACCURACY = ("precision", "recall", "ndcg", "map")
 #: Contenders: see `pipelines/train/contenders.py`.
 ROUTE, RULES, RANKED, POPULAR, RANDOM = "route", "rules", "ranker", "popular", "random"
 TAUGHT, STACK, MEAN, CAPPED = "learned", "stacked", "mean", "capped"
+#: What ranks, in plain words, by contender.
+RANKED_BY = {
+    ROUTE: "no ranker",
+    RULES: "the rules",
+    RANKED: "the network",
+    TAUGHT: "the learned ranker",
+    STACK: "the stacked ranker",
+    MEAN: "the mean of the stacked and the learned ranker",
+}
 #: The contender that [ranking] mode = "seed" would serve, and its title.
 SEED_RECIPE, SEED_TITLE = "seed_recipe", "the source documents' recipe"
+
+
+def ranks(choice: Mapping[str, Any]) -> str | None:
+    """Return the contender that ranks a surface. With a cap on exposure, CAPPED serves its lists."""
+    return choice.get("ranks", choice.get("serves"))

@@ -42,7 +42,7 @@ def json_routes(insight: Insight) -> Blueprint:
     def compared(surface: Surface, owner: str) -> Response:
         release = request.args.get("release", "")
         if not release:
-            raise RequestError("malformed_release", "release: an id of /api/releases", release, "send one of them")
+            raise RequestError("malformed_release", "release: an id of /api/releases", "nothing", "send one of them")
         return jsonify(insight.compared(surface, read_id(owner), release))
 
     for surface in Surface:
@@ -57,7 +57,9 @@ def json_routes(insight: Insight) -> Blueprint:
 def _word(text: str) -> str:
     word = " ".join(text.split()).lower()
     if not WORD_LEAST <= len(word) <= WORD_MOST or "\0" in word:
-        raise RequestError("malformed_q", f"q: {WORD_LEAST} to {WORD_MOST} characters", text, "change the length")
+        raise RequestError(
+            "malformed_q", f"q: {WORD_LEAST} to {WORD_MOST} characters", text or "nothing", "change the length"
+        )
     return word
 
 

@@ -18,7 +18,8 @@ from models.keys import ApiKey
 from serving.clients.redis import PAGE, Cache
 from serving.filters import Hidden
 from serving.http.answer_ids import AnswerIds
-from serving.http.routes import caller, json_body
+from serving.http.requests import sent
+from serving.http.routes import caller
 
 EVENTS_MOST = 200
 EARNED_RELEASES = 3
@@ -38,7 +39,7 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
     def events() -> tuple[Response, int]:
         try:
             received = _received(cache)
-            taken = read_events(json_body(), received)
+            taken = read_events(sent("events", EVENTS_MOST), received)
             ids.check(taken)
             _check_bounds(g.get("key"), taken)
             gone = hidden.erased({id for e in taken for id in (e.user, e.startup)})
@@ -53,20 +54,11 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
     return routes
 
 
-def read_events(body: Any, received: datetime) -> list[Event]:
+def read_events(given: Sequence[Any], received: datetime) -> list[Event]:
     """Return the events of a request in order. Events without a time are one microsecond apart.
 
     Raises RequestError with the position of the first malformed event.
     """
-    given = body.get("events") if isinstance(body, dict) else None
-    if not isinstance(given, list) or not 1 <= len(given) <= EVENTS_MOST:
-        got = f"{len(given)} events" if isinstance(given, list) else type(body).__name__
-        raise RequestError(
-            "malformed_body",
-            f'JSON {{"events": [...]}} with 1 to {EVENTS_MOST} events',
-            got,
-            "send Content-Type: application/json and split longer lists over several requests",
-        )
     events = []
     for i, one in enumerate(given):
         try:

@@ -11,9 +11,20 @@ from typing import Any
 
 from models import registry
 from models.data.event import POSITION_MOST
-from models.schema import FILTERS, INTERACTION_TYPES, LIST_KINDS, Entity, EventType, ListKind, Method, Surface
+from models.schema import (
+    FILTERS,
+    INTERACTION_TYPES,
+    LIST_KINDS,
+    Entity,
+    EventType,
+    ListKind,
+    Method,
+    Similar,
+    Surface,
+)
 from models.sentences import MOST
 from models.spec import Stage
+from serving.because import SIMILAR_OF
 from serving.http.because import ROWS_DEFAULT, ROWS_MOST
 from serving.http.callers import HEADER, NEEDS
 from serving.http.events import EVENTS_MOST
@@ -216,7 +227,8 @@ def _needs(endpoint: str) -> list[Schema]:
 
 def _schemas() -> Schema:
     text = {"type": "string"}
-    lists = {_list_name(s): _list_schema(s.item) for s in Surface}
+    lists = {_list_name(kind): _list_schema(kind) for kind in LIST_KINDS}
+    rows = {_list_name(s): _list_name(SIMILAR_OF[s.item]) for s in Surface}
     return {
         "Method": {"enum": [m.value for m in Method], "description": "what made a list"},
         "Source": {"enum": [s.name for s in registry.sources()], "description": "what proposed an item"},
@@ -224,7 +236,7 @@ def _schemas() -> Schema:
         "Item": _item(),
         **lists,
         **{f"{name}s": _lists_schema(name) for name in lists},
-        **{f"{name}{part}": said for name in lists for part, said in _rows_schemas(name).items()},
+        **{f"{name}{part}": said for name in rows for part, said in _rows_schemas(name, rows[name]).items()},
         "OwnerIds": _sent("ids", OWNERS_MOST, _id()),
         "Event": _event(),
         "Events": _sent("events", EVENTS_MOST, _ref("schemas", "Event")),
@@ -317,14 +329,14 @@ def _event() -> Schema:
     }
 
 
-def _rows_schemas(name: str) -> dict[str, Schema]:
-    """Return the schemas of one row, and of all rows. name: of the schema of a list."""
+def _rows_schemas(name: str, similar: str) -> dict[str, Schema]:
+    """Return the schemas of one row, and of all rows. Then the names of the schemas of a list and of a row's list."""
     row = _closed(
         {
             "id": {"type": "string", "format": "uuid"},
             "type": {"enum": [t.value for t in INTERACTION_TYPES if (t.weight or 0) > 0]},
             "at": {"type": "string", "format": "date-time"},
-            "list": _ref("schemas", name),
+            "list": _ref("schemas", similar),
         }
     )
     rows = _closed(
@@ -338,13 +350,15 @@ def _rows_schemas(name: str) -> dict[str, Schema]:
     return {"Row": row, "Rows": rows}
 
 
-def _list_schema(item: Entity) -> Schema:
+def _list_schema(kind: ListKind) -> Schema:
+    """Describe the lists of one kind, and of the others that share its name."""
     text, number, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
     method, maybe = _ref("schemas", "Method"), {"type": ["string", "null"]}
     return _closed(
         {
-            f"{item}s": {"type": "array", "maxItems": LIMIT_MOST, "items": _ref("schemas", "Item")},
+            f"{kind.item}s": {"type": "array", "maxItems": LIMIT_MOST, "items": _ref("schemas", "Item")},
             "scores": {"type": "object", "additionalProperties": _score(), "description": "of the items, by id"},
+            "surface": {"enum": [k.value for k in LIST_KINDS if _list_name(k) == _list_name(kind)]},
             "method_used": method,
             "route": method,
             "model_version": text,
@@ -419,7 +433,8 @@ def _responses() -> Schema:
 
 
 def _list_name(kind: ListKind) -> str:
-    return "StartupList" if kind.item is Entity.STARTUP else "UserList"
+    name = "StartupList" if kind.item is Entity.STARTUP else "UserList"
+    return f"Similar{name}" if isinstance(kind, Similar) else name
 
 
 def _closed(properties: Schema) -> Schema:

@@ -58,7 +58,7 @@ def _facts(answer: Answer) -> tuple[str, str, str]:
         version = held.version(answer.surface, listing, answer.arm, live)
         experiment, arm = names or (None, None)
         known = held.texts[key] = (
-            f'"method_used":{quoted(listing.method)},"route":{quoted(listing.route)},'
+            f'"surface":{quoted(answer.surface)},"method_used":{quoted(listing.method)},"route":{quoted(listing.route)},'
             f'"model_version":{quoted(version.model_version)},"interaction_count":',
             f',"reranked":{_BOOL[listing.reranked]},"ranker":{_text(version.ranker)},'
             f'"ranker_version":{_text(version.ranker_version)},',

@@ -67,12 +67,53 @@ def query_of(text: str) -> Query:
     return read_query(given)
 
 
+def sent(name: str, most: int) -> list[Any]:
+    """Return the values of a JSON body `{name: [...]}`, 1 to `most`. Raises RequestError."""
+    got, hint = _sent_otherwise(), f"send {_TYPE} and a body in JSON"
+    if not got:
+        try:
+            body = read_json(request.get_data())
+        except ValueError as error:
+            got = f"a body that is not valid JSON: {error}"
+        else:
+            values = body.get(name) if isinstance(body, dict) else None
+            if isinstance(values, list) and 1 <= len(values) <= most:
+                return values
+            got = f"{len(values)} {name}" if isinstance(values, list) else _described(body, name)
+            hint = f"send the {name} in one list, and split longer lists over several requests"
+    raise RequestError("malformed_body", f'JSON {{"{name}": [...]}} with 1 to {most} {name}', got, hint)
+
+
+_TYPE = "Content-Type: application/json"
+
+
+def _sent_otherwise() -> str:
+    """Return what came instead of a body that says that it is JSON; empty if one came."""
+    if not request.get_data():
+        return "an empty body"
+    return "" if request.is_json else f"Content-Type {request.content_type}" if request.content_type else f"no {_TYPE}"
+
+
+def _described(body: Any, name: str) -> str:
+    """Describe a JSON body that has no list of this name."""
+    if isinstance(body, dict) and name in body:
+        return f"{name} that is {_WORDS.get(type(body[name]), 'a number')}"
+    return f"an object without {name}" if isinstance(body, dict) else _WORDS.get(type(body), "a number")
+
+
+_WORDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
 def read_json(text: bytes) -> Any:
-    """Decode a JSON value. None if it is invalid, has NaN or Infinity, or more than DEEP_MOST levels."""
+    """Decode a JSON value. Raises ValueError if it is invalid, has NaN, or more than DEEP_MOST levels."""
     try:
         found = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
     level = [found]
     for _ in range(DEEP_MOST):
         level = [
@@ -81,11 +122,16 @@ def read_json(text: bytes) -> Any:
             if isinstance(value, dict | list)
             for inner in (value.values() if isinstance(value, dict) else value)
         ]
-    return None if level else found
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return found
+
+
+_TOO_DEEP = f"it has more than {DEEP_MOST} levels"
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"it has {constant}")
 
 
 def read_id(text: str, what: str = "id") -> str:
@@ -100,18 +146,12 @@ def read_id(text: str, what: str = "id") -> str:
     return text.lower()
 
 
-def read_owners(body: Any) -> list[str]:
+def read_owners() -> list[str]:
     """Return the ids of `POST …/many`, in order, without duplicates. Raises RequestError."""
-    ids = body.get("ids") if isinstance(body, dict) else None
-    if not isinstance(ids, list) or not 1 <= len(ids) <= OWNERS_MOST or not all(isinstance(i, str) for i in ids):
-        got = f"{len(ids)} ids" if isinstance(ids, list) else type(body).__name__
-        raise RequestError(
-            "malformed_body",
-            f'JSON {{"ids": [...]}} with 1 to {OWNERS_MOST} ids',
-            got,
-            "send Content-Type: application/json and split longer lists over several requests",
-        )
-    return list(dict.fromkeys(read_id(i, "ids") for i in ids))
+    found = [
+        read_id(i if isinstance(i, str) else json.dumps(i), f"ids[{n}]") for n, i in enumerate(sent("ids", OWNERS_MOST))
+    ]
+    return list(dict.fromkeys(found))
 
 
 def number(given: MultiDict[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -205,6 +245,7 @@ _JSON = ("Content-Type", "application/json")
 
 
 BODY_MOST = 64 * 1024
+BODY_S = 8.0  # seconds for a client to send a body
 URL_MOST = 8_000  # bytes, enough for 200 excluded ids
 VALUES_MOST = 50
 #: Keys of the environ: the RequestError of an incomplete request, the answer of Redis (`Asked`), and that the parts of

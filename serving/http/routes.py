@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, g, request
 
 from models.schema import LIST_KINDS, ListKind, Surface
@@ -12,7 +10,7 @@ from serving.because import Because
 from serving.http.answer_ids import AnswerIds
 from serving.http.because import because_response, read_rows
 from serving.http.present import body
-from serving.http.requests import ASKED, Query, list_response, read_id, read_json, read_owners, read_query
+from serving.http.requests import ASKED, Query, list_response, read_id, read_owners, read_query
 from serving.lists import OPEN, Answer, ListReader
 
 PREFIX = "/api/recommendations"
@@ -30,7 +28,7 @@ def list_routes(settings: Settings, lists: ListReader, because: Because, ids: An
         return present(lists.one(kind, owner, caller(), request.environ.get(ASKED)), query)
 
     def many(kind: ListKind) -> Response:
-        query, owners = read_query(request.args), read_owners(json_body())
+        query, owners = read_query(request.args), read_owners()
         g.answers = lists.many(kind, owners, caller())
         found = ",".join(f'"{a.owner}":{body(a, query, settings.reader.stale_hours, ids)}' for a in g.answers)
         return Response(f'{{"lists":{{{found}}}}}', mimetype="application/json")
@@ -58,10 +56,6 @@ def list_routes(settings: Settings, lists: ListReader, because: Because, ids: An
         routes.add_url_rule(f"/{surface}/trending", "trending", trending, defaults=at)
         routes.add_url_rule(f"/{surface}/<owner>/because", "because", because_of, defaults=at)
     return routes
-
-
-def json_body() -> Any:
-    return read_json(request.get_data()) if request.is_json else None
 
 
 def caller() -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from models import registry, schema
+from serving.http.codes import CODES
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
 from tests.architecture import requirements
 from tests.paths import ROOT
@@ -58,6 +59,18 @@ def parameters() -> str:
     ])  # fmt: skip
 
 
+def errors() -> str:
+    """List the error codes of the API, one line for codes with the same meaning."""
+    lines, alike = ["| status | `code` | meaning |", "|---|---|---|"], []
+    for status, codes in CODES.items():
+        for code, about in codes.items():
+            alike.append(f"`{code}`")
+            if about:
+                lines.append(f"| {status} | {', '.join(alike)} | {about} |")
+                alike = []
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class Decision:
     """The head of a decision record. status: "accepted" or "superseded by …", with its links."""
@@ -97,6 +110,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "startups": ("docs/guides/your-data.md", partial(fields, schema.STARTUPS)),
     "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
     "parameters": ("docs/reference/api.md", parameters),
+    "errors": ("docs/reference/api.md", errors),
     "decisions": (f"{RECORDS}/README.md", decision_table),
     "requirements": ("docs/requirements.md", requirements.page),
 }

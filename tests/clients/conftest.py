@@ -24,6 +24,7 @@ from tests.paths import ROOT
 from tests.serving.conftest import (
     bundles,
     company,
+    copied,
     person,
     planted,
     publish,
@@ -38,6 +39,7 @@ from tests.serving.conftest import (
 FIXTURES = (
     bundles,
     company,
+    copied,
     person,
     planted,
     publish,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +56,33 @@ def test_the_typescript_example(
     address, investor = f"http://127.0.0.1:{served(MATCHBOOK_API_KEYS='on')}", person(Role.INVESTOR, 9)
     printed = run([NODE, "first-list.ts", address, investor], typescript_package, MATCHBOOK_KEY=key)
     told_to_the_reader(printed, address, key, investor)
+
+
+@pytest.mark.parametrize("language", ["python", "typescript"])
+def test_an_example_that_cannot_go_on_says_why_in_one_sentence(
+    language: str,
+    request: pytest.FixtureRequest,
+    served: Served,
+    publish: Publish,
+    rows: str,
+    person: Person,
+    tmp_path: Path,
+) -> None:
+    publish()
+    address, folder, variables = f"http://127.0.0.1:{served()}", tmp_path, dict(os.environ)
+    if language == "python":
+        variables["PYTHONPATH"] = str(request.getfixturevalue("python_package"))
+        program = [sys.executable, str(ROOT / "clients/python/examples/first_list.py")]
+    else:
+        folder, program = request.getfixturevalue("typescript_package"), [str(NODE), "first-list.ts"]
+    for given, said in (
+        ([], "Give the address of the reader and the id of an investor: "),
+        ([address, "42"], "malformed_id: expected id: a UUID"),
+        ([address, person(Role.DEVELOPER, 9)], "is empty: this person is not an investor"),
+    ):
+        done = subprocess.run([*program, *given], cwd=folder, env=variables, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (1, "") and said in done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_answers_errors_and_events_of_a_running_reader(

@@ -307,6 +307,9 @@ def test_the_command_prints_a_surface_or_writes_all(
     assert {(one["owner"], i + 1, item) for one in lines for i, item in enumerate(one["items"])} == {
         row[:3] for row in stored(settings, release, surface, 2)
     }
+    assert call("--surface", surface, "--depth", "0") == 0
+    whole = capsys.readouterr().out
+    assert call("--surface", surface) == 0 and capsys.readouterr().out == whole
     assert list(lines[0])[:6] == ["owner", "items", "scores", "method", "ranker", "sources"]
     assert call("--to", str(tmp_path / "out"), "--format", "csv", "--release", release) == 0
     assert json.loads(capsys.readouterr().out)["release"] == release
@@ -318,7 +321,7 @@ def test_the_command_prints_a_surface_or_writes_all(
         ["--surface", surface, "--to", "x"],
         ["--surface", surface, "--format", "csv"],
         ["--to", "x", "--profiles", "users.csv"],
-        ["--surface", surface, "--depth", "0"],
+        ["--surface", surface, "--depth", "-1"],
         ["--surface", Similar.USERS, "--profiles", "users.csv"],
     ):
         with pytest.raises(SystemExit) as refused:

@@ -23,6 +23,7 @@ from tests.serving.conftest import Person, Publish, Scored, Start
 
 FIELDS = [
     "scores",
+    "surface",
     "method_used",
     "route",
     "model_version",

@@ -10,6 +10,10 @@ from matchbook_client.types import (
     Accepted,
     Event,
     Query,
+    SimilarStartupList,
+    SimilarStartupLists,
+    SimilarUserList,
+    SimilarUserLists,
     StartupList,
     StartupListRows,
     StartupLists,
@@ -63,24 +67,26 @@ class Matchbook(Transport):
         found: UserLists = self.send("POST", "/api/recommendations/investors/for-startup/many", query, {"ids": ids})
         return found
 
-    def startups_similar_to(self, owner: str, **query: Unpack[Query]) -> StartupList:
+    def startups_similar_to(self, owner: str, **query: Unpack[Query]) -> SimilarStartupList:
         """startups/similar-to: the list of one startup."""
-        found: StartupList = self.send("GET", f"/api/recommendations/startups/similar-to/{quoted(owner)}", query)
+        found: SimilarStartupList = self.send("GET", f"/api/recommendations/startups/similar-to/{quoted(owner)}", query)
         return found
 
-    def startups_similar_to_many(self, ids: Sequence[str], **query: Unpack[Query]) -> StartupLists:
+    def startups_similar_to_many(self, ids: Sequence[str], **query: Unpack[Query]) -> SimilarStartupLists:
         """startups/similar-to: the lists of several owners, all of one release."""
-        found: StartupLists = self.send("POST", "/api/recommendations/startups/similar-to/many", query, {"ids": ids})
+        found: SimilarStartupLists = self.send(
+            "POST", "/api/recommendations/startups/similar-to/many", query, {"ids": ids}
+        )
         return found
 
-    def users_similar_to(self, owner: str, **query: Unpack[Query]) -> UserList:
+    def users_similar_to(self, owner: str, **query: Unpack[Query]) -> SimilarUserList:
         """users/similar-to: the list of one user."""
-        found: UserList = self.send("GET", f"/api/recommendations/users/similar-to/{quoted(owner)}", query)
+        found: SimilarUserList = self.send("GET", f"/api/recommendations/users/similar-to/{quoted(owner)}", query)
         return found
 
-    def users_similar_to_many(self, ids: Sequence[str], **query: Unpack[Query]) -> UserLists:
+    def users_similar_to_many(self, ids: Sequence[str], **query: Unpack[Query]) -> SimilarUserLists:
         """users/similar-to: the lists of several owners, all of one release."""
-        found: UserLists = self.send("POST", "/api/recommendations/users/similar-to/many", query, {"ids": ids})
+        found: SimilarUserLists = self.send("POST", "/api/recommendations/users/similar-to/many", query, {"ids": ids})
         return found
 
     def startups_for_developer_popular(self, **query: Unpack[Query]) -> StartupList:

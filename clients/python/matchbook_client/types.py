@@ -8,6 +8,9 @@ from typing import Literal, NotRequired, TypedDict, final
 #: Query parameters whose values are separated by commas.
 JOINED = ("exclude",)
 
+#: Surfaces: their lists have an owner who sees them.
+SURFACES = ("startups/for-developer", "startups/for-investor", "developers/for-startup", "investors/for-startup")
+
 Method = Literal["content_based", "als", "als_reverse", "two_tower", "ensemble", "popular", "similar"]
 """What made a list."""
 Source = Literal["content_based", "als", "als_reverse", "two_tower", "item_neighbours", "popular", "graph_filter"]
@@ -31,6 +34,7 @@ class StartupList(TypedDict):
     startups: Sequence[Item]
     scores: Mapping[str, float]
     """Of the items, by id."""
+    surface: Literal["startups/for-developer", "startups/for-investor"]
     method_used: Method
     route: Method
     model_version: str
@@ -64,6 +68,75 @@ class UserList(TypedDict):
     users: Sequence[Item]
     scores: Mapping[str, float]
     """Of the items, by id."""
+    surface: Literal["developers/for-startup", "investors/for-startup"]
+    method_used: Method
+    route: Method
+    model_version: str
+    interaction_count: int
+    reranked: bool
+    ranker: Literal["learned", "mlp", "stacked", "rules"] | None
+    ranker_version: str | None
+    generated_at: str
+    release: str
+    """Of the whole answer."""
+    source: Literal["cache", "live"]
+    stale: bool
+    """The release is old."""
+    degraded: bool
+    """A server or model failed; this is the best available list."""
+    known: bool
+    """Whether the platform knows the owner."""
+    total: int
+    """Ranks after filtering, before paging."""
+    short: bool
+    """Fewer ranks than asked for; `reason` says why."""
+    reason: str | None
+    answer_id: str | None
+    """Send it back with the events that follow from this answer."""
+    experiment: str | None
+    arm: str | None
+
+
+@final
+class SimilarStartupList(TypedDict):
+    startups: Sequence[Item]
+    scores: Mapping[str, float]
+    """Of the items, by id."""
+    surface: Literal["startups/similar-to"]
+    method_used: Method
+    route: Method
+    model_version: str
+    interaction_count: int
+    reranked: bool
+    ranker: Literal["learned", "mlp", "stacked", "rules"] | None
+    ranker_version: str | None
+    generated_at: str
+    release: str
+    """Of the whole answer."""
+    source: Literal["cache", "live"]
+    stale: bool
+    """The release is old."""
+    degraded: bool
+    """A server or model failed; this is the best available list."""
+    known: bool
+    """Whether the platform knows the owner."""
+    total: int
+    """Ranks after filtering, before paging."""
+    short: bool
+    """Fewer ranks than asked for; `reason` says why."""
+    reason: str | None
+    answer_id: str | None
+    """Send it back with the events that follow from this answer."""
+    experiment: str | None
+    arm: str | None
+
+
+@final
+class SimilarUserList(TypedDict):
+    users: Sequence[Item]
+    scores: Mapping[str, float]
+    """Of the items, by id."""
+    surface: Literal["users/similar-to"]
     method_used: Method
     route: Method
     model_version: str
@@ -105,11 +178,23 @@ class UserLists(TypedDict):
 
 
 @final
+class SimilarStartupLists(TypedDict):
+    lists: Mapping[str, SimilarStartupList]
+    """By the owner's id."""
+
+
+@final
+class SimilarUserLists(TypedDict):
+    lists: Mapping[str, SimilarUserList]
+    """By the owner's id."""
+
+
+@final
 class StartupListRow(TypedDict):
     id: str
     type: Literal["view", "click", "like", "favorite", "apply", "interest"]
     at: str
-    list: StartupList
+    list: SimilarStartupList
 
 
 @final
@@ -125,7 +210,7 @@ class UserListRow(TypedDict):
     id: str
     type: Literal["view", "click", "like", "favorite", "apply", "interest"]
     at: str
-    list: UserList
+    list: SimilarUserList
 
 
 @final

@@ -1,7 +1,7 @@
 // One method for each request. Made by `make clients` from /openapi.json: do not edit.
 
 import { Transport } from "./transport.js";
-import type { Accepted, Event, Query, StartupList, StartupListRows, StartupLists, StartupsForDeveloperBecauseQuery, UserList, UserListRows, UserLists } from "./types.js";
+import type { Accepted, Event, Query, SimilarStartupList, SimilarStartupLists, SimilarUserList, SimilarUserLists, StartupList, StartupListRows, StartupLists, StartupsForDeveloperBecauseQuery, UserList, UserListRows, UserLists } from "./types.js";
 
 /** A client of one reader. */
 export class Matchbook extends Transport {
@@ -46,22 +46,22 @@ export class Matchbook extends Transport {
   }
 
   /** startups/similar-to: the list of one startup. */
-  startupsSimilarTo(owner: string, query: Query = {}): Promise<StartupList> {
+  startupsSimilarTo(owner: string, query: Query = {}): Promise<SimilarStartupList> {
     return this.send("GET", `/api/recommendations/startups/similar-to/${encodeURIComponent(owner)}`, query);
   }
 
   /** startups/similar-to: the lists of several owners, all of one release. */
-  startupsSimilarToMany(ids: ReadonlyArray<string>, query: Query = {}): Promise<StartupLists> {
+  startupsSimilarToMany(ids: ReadonlyArray<string>, query: Query = {}): Promise<SimilarStartupLists> {
     return this.send("POST", "/api/recommendations/startups/similar-to/many", query, { ids });
   }
 
   /** users/similar-to: the list of one user. */
-  usersSimilarTo(owner: string, query: Query = {}): Promise<UserList> {
+  usersSimilarTo(owner: string, query: Query = {}): Promise<SimilarUserList> {
     return this.send("GET", `/api/recommendations/users/similar-to/${encodeURIComponent(owner)}`, query);
   }
 
   /** users/similar-to: the lists of several owners, all of one release. */
-  usersSimilarToMany(ids: ReadonlyArray<string>, query: Query = {}): Promise<UserLists> {
+  usersSimilarToMany(ids: ReadonlyArray<string>, query: Query = {}): Promise<SimilarUserLists> {
     return this.send("POST", "/api/recommendations/users/similar-to/many", query, { ids });
   }
 

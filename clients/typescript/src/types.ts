@@ -3,6 +3,9 @@
 /** Query parameters whose values are separated by commas. */
 export const JOINED: readonly string[] = ["exclude"];
 
+/** Surfaces: their lists have an owner who sees them. */
+export const SURFACES: readonly string[] = ["startups/for-developer", "startups/for-investor", "developers/for-startup", "investors/for-startup"];
+
 /** What made a list. */
 export type Method = "content_based" | "als" | "als_reverse" | "two_tower" | "ensemble" | "popular" | "similar";
 
@@ -23,6 +26,7 @@ export interface StartupList {
   startups: ReadonlyArray<Item>;
   /** Of the items, by id. */
   scores: Readonly<Record<string, number>>;
+  surface: "startups/for-developer" | "startups/for-investor";
   method_used: Method;
   route: Method;
   model_version: string;
@@ -55,6 +59,73 @@ export interface UserList {
   users: ReadonlyArray<Item>;
   /** Of the items, by id. */
   scores: Readonly<Record<string, number>>;
+  surface: "developers/for-startup" | "investors/for-startup";
+  method_used: Method;
+  route: Method;
+  model_version: string;
+  interaction_count: number;
+  reranked: boolean;
+  ranker: "learned" | "mlp" | "stacked" | "rules" | null;
+  ranker_version: string | null;
+  generated_at: string;
+  /** Of the whole answer. */
+  release: string;
+  source: "cache" | "live";
+  /** The release is old. */
+  stale: boolean;
+  /** A server or model failed; this is the best available list. */
+  degraded: boolean;
+  /** Whether the platform knows the owner. */
+  known: boolean;
+  /** Ranks after filtering, before paging. */
+  total: number;
+  /** Fewer ranks than asked for; `reason` says why. */
+  short: boolean;
+  reason: string | null;
+  /** Send it back with the events that follow from this answer. */
+  answer_id: string | null;
+  experiment: string | null;
+  arm: string | null;
+}
+
+export interface SimilarStartupList {
+  startups: ReadonlyArray<Item>;
+  /** Of the items, by id. */
+  scores: Readonly<Record<string, number>>;
+  surface: "startups/similar-to";
+  method_used: Method;
+  route: Method;
+  model_version: string;
+  interaction_count: number;
+  reranked: boolean;
+  ranker: "learned" | "mlp" | "stacked" | "rules" | null;
+  ranker_version: string | null;
+  generated_at: string;
+  /** Of the whole answer. */
+  release: string;
+  source: "cache" | "live";
+  /** The release is old. */
+  stale: boolean;
+  /** A server or model failed; this is the best available list. */
+  degraded: boolean;
+  /** Whether the platform knows the owner. */
+  known: boolean;
+  /** Ranks after filtering, before paging. */
+  total: number;
+  /** Fewer ranks than asked for; `reason` says why. */
+  short: boolean;
+  reason: string | null;
+  /** Send it back with the events that follow from this answer. */
+  answer_id: string | null;
+  experiment: string | null;
+  arm: string | null;
+}
+
+export interface SimilarUserList {
+  users: ReadonlyArray<Item>;
+  /** Of the items, by id. */
+  scores: Readonly<Record<string, number>>;
+  surface: "users/similar-to";
   method_used: Method;
   route: Method;
   model_version: string;
@@ -93,11 +164,21 @@ export interface UserLists {
   lists: Readonly<Record<string, UserList>>;
 }
 
+export interface SimilarStartupLists {
+  /** By the owner's id. */
+  lists: Readonly<Record<string, SimilarStartupList>>;
+}
+
+export interface SimilarUserLists {
+  /** By the owner's id. */
+  lists: Readonly<Record<string, SimilarUserList>>;
+}
+
 export interface StartupListRow {
   id: string;
   type: "view" | "click" | "like" | "favorite" | "apply" | "interest";
   at: string;
-  list: StartupList;
+  list: SimilarStartupList;
 }
 
 export interface StartupListRows {
@@ -111,7 +192,7 @@ export interface UserListRow {
   id: string;
   type: "view" | "click" | "like" | "favorite" | "apply" | "interest";
   at: string;
-  list: UserList;
+  list: SimilarUserList;
 }
 
 export interface UserListRows {

@@ -56,7 +56,7 @@ def found(settings: Settings, at: datetime | None = None) -> set[str]:
     return {id_ for id_, d in asked(settings, at).items() if d.state is State.FOUND}
 
 
-def plant_figures(settings: Settings, done: dict[str, Any], high: float, serves: str = "ranker") -> None:
+def plant_figures(settings: Settings, done: dict[str, Any], high: float, **choice: str) -> None:
     path = Path(done["report"]).parent / "report.json"
     report, ndcg = json.loads(path.read_text()), {"mean": 0.3, "low": 0.2, "high": 0.4}
     models = {"served": {"overall": {"ndcg": ndcg}}, "popular": {"overall": {"ndcg": {**ndcg, "mean": 0.1}}}}
@@ -70,7 +70,7 @@ def plant_figures(settings: Settings, done: dict[str, Any], high: float, serves:
     report["evaluation"] = {
         "blend": {"blend": "weighted"},
         "surfaces": {
-            SURFACE: {"models": models, "claims": {"ensemble": claim}, "choice": {"serves": serves}},
+            SURFACE: {"models": models, "claims": {"ensemble": claim}, "choice": choice or {"serves": "ranker"}},
             "developers/for-startup": {"models": models, "choice": {"serves": "ranker"}},
         },
     }
@@ -92,6 +92,11 @@ def test_what_is_well_and_what_was_planted(built: tuple[Settings, dict[str, Any]
     assert below["P05"].state is State.FOUND and "weighted" in below["P05"].says
     assert below["P05"].figures["surfaces"][SURFACE]["weak_member"] == "two_tower"
     assert below["P08"].state is State.FOUND and SURFACE in below["P08"].says
+
+    plant_figures(settings, done, high=-0.01, ranks="stacked", serves="capped")
+    assert f"{SURFACE} by the stacked ranker" in asked(settings)["P08"].says
+    plant_figures(settings, done, high=-0.01, ranks="rules", serves="capped")
+    assert f"no ranker passed on {SURFACE}" in asked(settings)["P08"].says
 
     late = asked(settings, made(settings) + timedelta(days=3))["lists"]
     assert late.state is State.FOUND and "73 h ago" in late.says

@@ -152,7 +152,7 @@ def test_the_later_event_of_a_request_counts(live: Settings, client: redis.Redis
         pair = {"user_id": USER, "startup_id": STARTUP}
         given = [{"event_id": str(uuid.uuid4()), **pair, "type": t} for t in (first, second)]
         received = cache.now()
-        cache.post("x", read_events({"events": given}, received), received)
+        cache.post("x", read_events(given, received), received)
         drain_events(live)
         assert in_force(sql) == left and set(known(client, keys)[0]) == ({STARTUP} if left else set())
     cache.close()

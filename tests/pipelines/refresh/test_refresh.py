@@ -158,7 +158,21 @@ def test_the_command_explains_what_it_made(
     explained = json.loads(capsys.readouterr().out)
     assert [i["id"] for i in explained["list"]] == town.items(DEVELOPERS, CAME)
     assert explained["ranker"] and explained["ranker_version"] in explained["model_version"]
+    explain_refuses(capsys)
     assert main(["refresh"]) == 0 and "knows everything" in json.loads(capsys.readouterr().out)["reason"]
+
+
+def explain_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that malformed ids are wrong use, and that a person of another role is said to be one."""
+    for wrong in ([DEVELOPERS.value, "42"], [DEVELOPERS.value, CAME, "--item", "zzz"]):
+        with pytest.raises(SystemExit) as left:
+            main(["explain", *wrong])
+        said = capsys.readouterr().err
+        assert left.value.code == 2 and "expected a UUID such as" in said and f"got '{wrong[-1]}'" in said
+    assert main(["explain", Surface.STARTUPS_FOR_INVESTOR.value, CAME]) == 1
+    assert "not an investor" in capsys.readouterr().err
+    assert main(["explain", DEVELOPERS.value, NEW]) == 1
+    assert "unknown at its cutoff" in capsys.readouterr().err
 
 
 def test_scoring_the_newest_snapshot_passes_over_what_a_refresh_stored(town: Town) -> None:

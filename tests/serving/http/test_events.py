@@ -98,9 +98,34 @@ def test_one_malformed_event_is_named_by_its_place_and_none_is_taken(
         error = refused(app, {"events": [event(USER, STARTUP), event(USER, STARTUP) | change]})
         assert error["code"] == "malformed_event", change
         assert error["expected"].startswith(f"events[1].{field}: "), change
+        assert "None" not in error["got"] and "True" not in error["got"], change
         assert "no event of this request was taken" in error["hint"]
     assert client.xlen(keys.events) == 0
     assert not client.exists(keys.since(Entity.USER, USER))
+
+
+JSON = "application/json"
+NOT_JSON = "a body that is not valid JSON: "
+OTHERWISE = [
+    ("{", JSON, NOT_JSON + "Expecting property name enclosed in double quotes at line 1, column 2"),
+    ('{"events": [NaN]}', JSON, NOT_JSON + "it has NaN"),
+    (b'{"events": ["\xff"]}', JSON, NOT_JSON + "it is not UTF-8"),
+    ("[" * 9 + "1" + "]" * 9, JSON, NOT_JSON + "it has more than 8 levels"),
+    ("[" * 60_000, JSON, NOT_JSON + "it has more than 8 levels"),
+    ("", JSON, "an empty body"),
+    ("", None, "an empty body"),
+    ('{"events": []}', None, "no Content-Type: application/json"),
+    ('{"events": []}', "text/plain", "Content-Type text/plain"),
+    ("{}", JSON, "an object without events"),
+    ("[]", JSON, "a list"),
+    ("null", JSON, "null"),
+    ("7", JSON, "a number"),
+    ("true", JSON, "true or false"),
+    ('"events"', JSON, "a text"),
+    ('{"events": {}}', JSON, "events that is an object"),
+    ('{"events": null}', JSON, "events that is null"),
+    ('{"events": []}', JSON, "0 events"),
+]
 
 
 def test_malformed_bodies_are_refused_with_an_error(start: Start) -> None:
@@ -117,6 +142,14 @@ def test_malformed_bodies_are_refused_with_an_error(start: Start) -> None:
     ]
     for body in bodies:
         assert refused(app, body)["code"] == "malformed_body", body
+
+
+def test_what_came_instead_of_events_is_told_in_the_words_of_the_caller(start: Start) -> None:
+    for sent, kind, got in OTHERWISE:
+        answer = start().test_client().post("/api/events", data=sent, content_type=kind)
+        error = answer.get_json()["error"]
+        assert (answer.status_code, error["code"], error["got"]) == (400, "malformed_body", got)
+        assert error["expected"] == 'JSON {"events": [...]} with 1 to 200 events'
 
 
 def test_an_invalid_event_is_named(start: Start) -> None:

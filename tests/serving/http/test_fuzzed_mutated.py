@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from benchmarks.faults.mutations import raw_requests
 from benchmarks.faults.town import Client, get
 from models.schema import Role, Surface
+from serving.http.codes import CODES
 from tests.serving.conftest import Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
@@ -161,7 +162,9 @@ def asked(
 def check(status: int, body: bytes, whole: bool = True) -> None:
     assert 200 <= status < 500, (status, body[:500])
     if status >= 400 and (whole or body):
-        assert list(json.loads(body)["error"]) == ["code", "expected", "got", "hint"]
+        error = json.loads(body)["error"]
+        assert list(error) == ["code", "expected", "got", "hint"]
+        assert error["code"] in CODES[status]
 
 
 def test_no_malformed_request_is_an_internal_error(start: Start, publish: Publish, rows: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 
-from models.schema import Role, Surface
+from models.schema import LIST_KINDS, Role, Surface
 from serving.http.callers import PAGES
 from serving.http.openapi import operations
 from tests.serving.conftest import Publish, Start
@@ -59,18 +59,22 @@ def test_real_answers_are_as_described(
         if released:
             publish()
             client = start().test_client()
+        for kind in LIST_KINDS:
+            at = f"/api/recommendations/{kind}"
+            mine = company(4) if kind.owner == "startup" else person(kind.roles[0], 4)
+            for owner in (mine, str(uuid.uuid4()), company(4), person(Role.INVESTOR, 0), "nonsense"):
+                check("GET", f"{at}/{{owner}}", f"{at}/{owner}")
+            check("POST", f"{at}/many", f"{at}/many", json={"ids": [mine, str(uuid.uuid4())]})
+            check("POST", f"{at}/many", f"{at}/many", data="{", content_type="text/plain")
         for surface in Surface:
             at = f"/api/recommendations/{surface}"
             mine = company(4) if surface.owner == "startup" else person(surface.role, 4)
-            for owner in (mine, str(uuid.uuid4()), company(4), person(Role.INVESTOR, 0), "nonsense"):
-                check("GET", f"{at}/{{owner}}", f"{at}/{owner}")
             check("GET", f"{at}/popular", f"{at}/popular?limit=3&category=games")
             check("GET", f"{at}/trending", f"{at}/trending?offset=5")
-            check("POST", f"{at}/many", f"{at}/many", json={"ids": [mine, str(uuid.uuid4())]})
-            check("POST", f"{at}/many", f"{at}/many", data="{", content_type="text/plain")
+            check("GET", f"{at}/{{owner}}/because", f"{at}/{mine}/because")
         event = {"event_id": str(uuid.uuid4()), "user_id": person(Role.INVESTOR, 4), "startup_id": company(4)}
-        for kind in ("apply", "nonsense"):
-            check("POST", "/api/events", "/api/events", json={"events": [event | {"type": kind}]})
+        for done in ("apply", "nonsense"):
+            check("POST", "/api/events", "/api/events", json={"events": [event | {"type": done}]})
         check("GET", "/health", "/health")
         check("GET", "/health/ready", "/health/ready")
         check("GET", "/health/live", "/health/live")

@@ -136,6 +136,14 @@ def test_malformed_bodies_are_refused_with_an_error(app: Flask) -> None:
         )
 
 
+def test_a_malformed_id_among_many_is_named_by_its_place(app: Flask) -> None:
+    for id, got in ((None, "null"), (7, "7"), ("x", "x"), ({"a": [True]}, '{"a": [true]}')):
+        answer = app.test_client().post(f"/api/recommendations/{SURFACE}/many", json={"ids": [ANYONE, id]})
+        error = answer.get_json()["error"]
+        assert (error["code"], error["got"]) == ("malformed_id", got)
+        assert error["expected"].startswith("ids[1]: a UUID")
+
+
 def test_everything_else_is_a_json_error_too(app: Flask) -> None:
     client = app.test_client()
     found = [
