@@ -161,8 +161,7 @@ def erased(server_settings: Settings, mould: City, tmp_path_factory: pytest.Temp
         redis_url=Secret(f"{address}/{REDIS_DATABASE}"),
         namespace=f"test-{uuid.uuid4().hex[:8]}",
     )
-    with pytest.MonkeyPatch.context() as patch, _copy(mine, mould) as city:
-        patch.setattr(erasing, "FOLLOW_S", 0.0)
+    with _copy(mine, mould) as city:
         plant(city)
         before = Before(
             {release: city.lists(release) for release in (city.older, city.live)},
@@ -170,7 +169,10 @@ def erased(server_settings: Settings, mould: City, tmp_path_factory: pytest.Temp
             {s: TrendingList.decode(value(city.client, city.keys.trending(s))).ids.tolist() for s in Surface},
             [len(traces_of(city)), len(erasing.traces_left(city.settings, person_of(city.settings, PERSON)))],
         )
-        yield Erased(city, mould, before, erasing.erase(city.settings, f" {PERSON.upper()} "))
+        with pytest.MonkeyPatch.context() as patch:  # not while other tests run
+            patch.setattr(erasing, "FOLLOW_S", 0.0)
+            receipt = erasing.erase(city.settings, f" {PERSON.upper()} ")
+        yield Erased(city, mould, before, receipt)
 
 
 @pytest.fixture
