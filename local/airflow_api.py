@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from local.airflow import CHECKOUT
-from local.airflow_client import AirflowApi, last_words
+from local.airflow_client import RUN_OVER, TASK_OVER, AirflowApi, last_words
 from models.errors import ServiceError
 from models.run_directory import BUILD_DAG
 
@@ -22,7 +22,6 @@ DAG = BUILD_DAG
 
 POLL_S = 1.0
 HEARTBEAT_S = 15.0
-OVER = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 def prepare_dags(
@@ -80,7 +79,7 @@ def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Call
         state = api.run_state(DAG, run_id)
         tasks = api.task_instances(DAG, run_id)
         shown.update(tasks)
-        if state in ("success", "failed"):
+        if state in RUN_OVER:
             break
         time.sleep(POLL_S)
     if state == "failed":
@@ -105,9 +104,9 @@ class _Shown:
         total = Counter(t["task_id"] for t in tasks)
         for task in sorted(tasks, key=lambda t: t["end_date"] or ""):
             key = (task["task_id"], task["map_index"], task["try_number"])
-            if task["state"] in (*OVER, "up_for_retry") and key not in self.over:
+            if task["state"] in (*TASK_OVER, "up_for_retry") and key not in self.over:
                 self.over.add(key)
-                self.done += task["state"] in OVER
+                self.done += task["state"] in TASK_OVER
                 if task["state"] == "upstream_failed":
                     continue
                 self._line(_told(task, total[task["task_id"]]), len(tasks))

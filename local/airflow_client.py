@@ -15,6 +15,8 @@ from models.errors import ServiceError
 
 UNAUTHORISED, NOT_FOUND, CONFLICT = 401, 404, 409
 WAITING = ("awaiting_input", "deferred")  # states of a task that waits for a person; the second before Airflow 3.3
+RUN_OVER = ("success", "failed")  # states of a run that has ended
+TASK_OVER = (*RUN_OVER, "skipped", "upstream_failed", "removed")  # of a task
 SHOWN_LINES = 12  # of the log of a failed task
 FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 PARTS = ("metadatabase", "scheduler")

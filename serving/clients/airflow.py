@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from local.airflow_client import AirflowApi, last_words
+from local.airflow_client import RUN_OVER, AirflowApi, last_words
 from models.errors import ServiceError
 from models.run_directory import BUILD_DAG, TAG
 from models.settings.settings import Settings
@@ -20,7 +20,6 @@ LOOK_S, ACT_S = 5.0, 20.0  # seconds for one request: of a page that shows more 
 NOTE_MOST = 1000  # characters of a note
 PAUSE_S = 5.0  # seconds until a silent Airflow is asked again
 FAILED_MOST = 100  # failed runs among which the last one of each DAG is looked for
-OVER = ("success", "failed")  # states of a run that has ended
 T = TypeVar("T")
 
 
@@ -89,7 +88,7 @@ class Airflow:
             found = api.run(dag, run_id)
             if found is None:
                 return None
-            tasks, over = api.task_instances(dag, run_id), found["state"] in OVER
+            tasks, over = api.task_instances(dag, run_id), found["state"] in RUN_OVER
             paused = found["state"] == "queued" and api.is_paused(dag)
             result, log = _outcome(api, dag, run_id, tasks) if over else (None, [])
             return Run(found, tasks, over, paused, result, log)
@@ -112,7 +111,7 @@ class Airflow:
         def whole(api: AirflowApi) -> str:
             anew = f"console__{now:%Y-%m-%dT%H:%M:%S.%f}"
             first = f"console__{sent}" if sent else anew
-            if api.trigger(dag, first, now.isoformat(), conf, by) or api.run_state(dag, first) not in OVER:
+            if api.trigger(dag, first, now.isoformat(), conf, by) or api.run_state(dag, first) not in RUN_OVER:
                 return first
             api.trigger(dag, anew, now.isoformat(), conf, by)
             return anew

@@ -147,9 +147,7 @@ class Database:
 
     def any_event(self, before: datetime) -> bool:
         """Return whether a plausible event happened before an instant."""
-        with self._connection(PAGE) as connection:
-            found = _rows(connection, "events/any_before", earliest=self._earliest, as_of=before)
-        return bool(found[0].found)
+        return bool(self._page("events/any_before", earliest=self._earliest, as_of=before)[0]["found"])
 
     def earned(self, entity: Entity, item: str, since: datetime, as_of: datetime) -> list[dict[str, Any]]:
         """Return how often answers of a window showed an item, and what their owners did, by surface and method."""

@@ -13,13 +13,14 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, g, make_response, redirect, render_template, request
 
+from local.airflow_client import TASK_OVER
 from models.errors import RequestError
 from models.run_directory import BUILD_DAG, directory_of
 from models.schema import Entity
 from serving.clients.airflow import Airflow
 from serving.clients.postgres import Database
 from serving.clients.redis import Cache
-from serving.console.builds import ENDED, run_address, summaries
+from serving.console.builds import run_address, summaries
 from serving.console.entities import EntityPages
 from serving.console.formats import count, instant
 from serving.console.forms import ONCE
@@ -81,7 +82,7 @@ def _list(pages: Blueprint, parts: Actions) -> None:
         found = airflow.run(dag, run_id)
         if found is None:
             abort(404, "Airflow does not know this run. Actions above lists the recent ones.")
-        done = sum(t["state"] in ENDED for t in found.tasks)
+        done = sum(t["state"] in TASK_OVER for t in found.tasks)
         at = airflow.run_address(dag, run_id)
         return render_template(
             "run.html", r=found, run=found.about, done=done, result=_told(found.result), at=at, what=DAGS[dag]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from local.airflow_client import WAITING
+from local.airflow_client import TASK_OVER, WAITING
 from models.run_directory import BUILD_DAG, directory_of
 from serving.clients.airflow import Airflow
 from serving.clients.redis import Cache
@@ -28,8 +28,7 @@ FIELDS = (
     "quality",
     "steps",
 )
-#: States of Airflow.
-ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+#: States of a run that has not ended.
 RUNNING = ("queued", "running")
 RUNS_MOST = 100
 
@@ -82,7 +81,7 @@ def progress(
     build `last`, None without one.
     """
     began = run.get("start_date")
-    done = [t for t in tasks if t["state"] in ENDED]
+    done = [t for t in tasks if t["state"] in TASK_OVER]
     return {
         "state": run["state"],
         "done": len(done),
@@ -112,7 +111,7 @@ def _left(
         return None
     whole = max(steps.values())
     ended = {t["task_id"] for t in done}
-    open_ = [t["task_id"] for t in tasks if t["state"] not in ENDED]
+    open_ = [t["task_id"] for t in tasks if t["state"] not in TASK_OVER]
     next_at = min((steps[name] for name in open_ if name in steps), default=whole)
     reached = [name for name in ended if name in steps and steps[name] <= next_at]
     if not reached:
