@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import pkgutil
 import signal
 import traceback
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import pipelines.cli
 from models.errors import MatchbookError
 from models.settings.settings import Settings
 
@@ -21,6 +24,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 def called(what: Callable[[], Any], settings: Settings, uid: int = 0, **variables: str) -> tuple[int, str]:
     """Return (status, output) of a call in a child, under an account, with these variables. Kill it on a time-out."""
+    for module in pkgutil.iter_modules(pipelines.cli.__path__, "pipelines.cli."):
+        importlib.import_module(module.name)  # now, because another account may not read root's Python
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
