@@ -23,7 +23,7 @@ from models.ensemble import EnsembleConfig
 from models.lists.redis_format import Keys, encode_lists
 from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender
 from models.schema import Surface
-from models.scoring.top_k import Float32Product, top_k
+from models.scoring.top_k import Float32Product, on_grid, top_k
 from models.two_tower import TWO_TOWER
 from pipelines.export.snapshot import Snapshot
 from pipelines.redis_client import connect
@@ -44,7 +44,7 @@ def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int =
     als = open_bundles(run.settings.artifacts, {"als_v1": versions["als_v1"]}, run.settings)["als_v1"]
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot).interactions()
     rows, seen = _seen(als, interactions)
-    left, right = als.arrays["user_factors"][rows], als.arrays["item_factors"]
+    left, right = on_grid(als.arrays["user_factors"][rows]), on_grid(als.arrays["item_factors"])
     ways: dict[str, Callable[[], Any]] = {BASE: _implicit(left, right, seen)}
     owners = {BASE: len(rows)}
     for make in (Float32Product, BFloat16Product):

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from benchmarks.ways import BASE, Rate, differing, owners_for, rows, timed
 from models.data.batch import Proposal
-from models.scoring.top_k import Float32Product, top_k
+from models.scoring.top_k import Float32Product, on_grid, top_k
 from pipelines.score.fast_product import BFloat16Product
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
@@ -39,11 +39,12 @@ def events(owners: int, items: int, each: int, seed: int) -> sparse.csr_matrix:
 
 
 def fitted(matrix: sparse.csr_matrix, factors: int) -> tuple[np.ndarray, np.ndarray, Callable[[int], np.ndarray]]:
-    """Return owner and item factors, and implicit's recommend as a function of the number of places."""
+    """Return owner and item factors (`on_grid`), and implicit's recommend as a function of the number of places."""
     from implicit.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(factors=factors, iterations=3, alpha=40.0, random_state=42)
     model.fit(matrix, show_progress=False)
+    model.user_factors, model.item_factors = on_grid(model.user_factors), on_grid(model.item_factors)
     everybody = np.arange(matrix.shape[0])
 
     def recommend(places: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.data.batch import Proposal
-from models.scoring.top_k import Float32Product, lengths, pair_scores, rounding
+from models.scoring.top_k import Float32Product, pair_scores
 from pipelines.score.fast_product import fastest
 
 BASE = "implicit.recommend"
@@ -59,16 +59,15 @@ def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: n
     """Count owners with an item in implicit's list that is missing in ours and scores unlike our last item.
 
     proposal: the same number of places for every owner, of all owners or the first ones. theirs: (b, places) items.
-    Scores are equal within the rounding of two orders of summation.
+    left, right: vectors of owners and items on the grid (`on_grid`).
     """
     left, theirs = left[: len(proposal)], theirs[: len(proposal)]
     ours, score = (column.reshape(len(proposal), -1) for column in (proposal.item, proposal.score))
     known = np.zeros((len(proposal), len(right)), bool)
     np.put_along_axis(known, ours.astype(np.int64), True, axis=1)
     owner, place = np.nonzero(~np.take_along_axis(known, theirs.astype(np.int64), axis=1))
-    exact = pair_scores(left, right, owner, theirs[owner, place])
-    tolerance = 2 * rounding(left, np.float32(lengths(right).max()))
-    return len(np.unique(owner[np.abs(exact - score[owner, -1]) > tolerance[owner]]))
+    score_of = pair_scores(left, right, owner, theirs[owner, place])
+    return len(np.unique(owner[score_of != score[owner, -1]]))
 
 
 def rows(rates: Mapping[str, Rate], other: Mapping[str, int]) -> list[str]:

@@ -31,7 +31,7 @@ from models.recommender.leaves import Leaves
 from models.schema import FACET_REASONS, PEOPLE_LEAST, REASONS, Entity, Method, Role, Similar
 from models.scoring.factors import embed
 from models.scoring.scorer import Rows, rows_in, some
-from models.scoring.top_k import Float32Product, Product, best_of, pair_scores, top_k
+from models.scoring.top_k import Float32Product, Product, best_of, on_grid, pair_scores, top_k
 from models.settings.settings import Settings
 from models.similar import SimilarConfig
 
@@ -134,7 +134,7 @@ class Pool:
         assert self.content is not None
         item = self.leaves.rows[number]
         item = item[self.listed[item]]
-        return _Leaf(item, Float32Product(np.asarray(self.content.vectors[item], np.float32)) if len(item) else None)
+        return _Leaf(item, Float32Product(on_grid(self.content.vectors[item])) if len(item) else None)
 
 
 class SimilarRecommender:
@@ -171,7 +171,7 @@ class SimilarRecommender:
             return RankedLists.nothing(np.array([-1], np.int32), count)
         vector, known = self._content.of_text(text)
         leaf = pool.leaf(pool.leaves.of_vector(vector[0])) if known[0] and pool.leaves.rows else _NO_LEAF
-        found = self._chunk(pool, leaf, _Asked(np.array([-1], np.int32), vector, known))
+        found = self._chunk(pool, leaf, _Asked(np.array([-1], np.int32), on_grid(vector), known))
         return replace(found, count=np.array([count], np.int32))
 
     def _of_pool(self, pool: Pool, rows: NDArray[np.int32], threads: ThreadPoolExecutor) -> Iterator[RankedLists]:
@@ -189,7 +189,7 @@ class SimilarRecommender:
     def _asked(self, rows: NDArray[np.int32]) -> _Asked:
         if self._content is None:
             return _Asked(rows, np.zeros((len(rows), 1), np.float32), np.zeros(len(rows), bool))
-        return _Asked(rows, np.asarray(self._content.vectors[rows], np.float32), self._content.known[rows])
+        return _Asked(rows, on_grid(self._content.vectors[rows]), self._content.known[rows])
 
     def _chunk(self, pool: Pool, leaf: _Leaf, asked: _Asked) -> RankedLists:
         n = len(self.entities)
@@ -257,8 +257,8 @@ class SimilarRecommender:
             return result
         both = np.flatnonzero(asked.known[owner] & self._content.known[row])
         items, place = np.unique(row[both], return_inverse=True)
-        theirs = np.ascontiguousarray(self._content.vectors[items], np.float32)
-        cosine = pair_scores(np.ascontiguousarray(asked.vectors), theirs, owner[both], place.astype(np.int64))
+        theirs = on_grid(self._content.vectors[items])
+        cosine = pair_scores(asked.vectors, theirs, owner[both], place.astype(np.int64))
         result[both] = np.where(cosine >= LEAST, cosine, 0)
         return result
 

@@ -15,7 +15,7 @@ from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.bundle import Bundle
 from models.errors import BundleCorrupt
 from models.scoring.scorer import Rows, Sides, finite
-from models.scoring.top_k import Float32Product, Product, exact, top_k
+from models.scoring.top_k import Float32Product, Product, on_grid, top_k
 from models.spec import Source
 
 
@@ -54,7 +54,7 @@ class FactorScorer:
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
         self._one: NDArray[Any] | None = None
         self._last = _Last()
-        self._product = make(shown)
+        self._product = make(on_grid(shown))
 
     def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
         other, weight = copy.copy(self), self._product.weight
@@ -101,7 +101,10 @@ class FactorScorer:
         return Proposal(indptr_of(length), item, found.score)
 
     def _asked(self, owners: Owners) -> tuple[NDArray[np.int64], NDArray[np.float32], sparse.csr_matrix]:
-        """Return the known owners' numbers, vectors and barred known items: the same objects for the same batch."""
+        """Return the known owners' numbers, their vectors on the grid, and their barred known items.
+
+        The same batch gets the same objects, so that the product knows its last one.
+        """
         last = self._last
         if last.owners is not owners:
             vectors, known = self._vectors(owners)
@@ -109,18 +112,20 @@ class FactorScorer:
             everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
             barred = owners.barred if everybody else owners.barred[mine]
             barred = barred if everything else barred[:, self._items].tocsr()
-            last.found = mine, vectors if everybody else vectors[mine], barred
+            last.found = mine, on_grid(vectors if everybody else vectors[mine]), barred
             last.owners = owners
         return last.found
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-        vectors, known = self._vectors(owners)
-        item = self._place[candidates.item]
-        able = known[candidates.owner] & (item >= 0)
+        mine, vectors, _ = self._asked(owners)
+        place = np.full(len(owners), -1)
+        place[mine] = np.arange(len(mine))
+        owner, item = place.take(candidates.owner), self._place.take(candidates.item)
+        able = (owner >= 0) & (item >= 0)
         if able.all():
-            return exact(self._product, vectors, candidates.owner, item)
+            return self._product.score(vectors, owner, item)
         result = np.full(len(item), np.nan, np.float32)
-        result[able] = exact(self._product, vectors, candidates.owner[able], item[able])
+        result[able] = self._product.score(vectors, owner[able], item[able])
         return result
 
     def _vectors(self, owners: Owners) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

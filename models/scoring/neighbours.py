@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from itertools import pairwise
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -16,12 +16,13 @@ from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.bundle import Bundle
 from models.schema import COUNTED_TYPES, EventType
 from models.scoring.scorer import Sides
-from models.scoring.top_k import WIDTH, Scratch, best_in, best_of, stacked
+from models.scoring.top_k import WIDTH, Scratch, best_in, best_of, flat, stacked
 from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
 _ROWS = 256  # owners per product
-_SPARSE = 4  # rows are not made dense if at most a quarter of the cells is filled
+_SPARSE = 4  # rows are not made dense to be sorted if at most a quarter of the cells is filled
+_LEAST = np.nextafter(np.float32(0), np.float32(1))
 _TYPE = 8  # bit position of the event type in the cells of `people`, above their number
 #: By `EventType.code`: its strength, 1 for the lightest that is counted. And the inverse.
 _STRENGTH = np.zeros(EventType.codes(), np.uint16)
@@ -74,16 +75,13 @@ class NeighbourScorer:
         result = np.empty(len(candidates.item), np.float32)
         for part, product in self._parts(owners):
             places = slice(candidates.indptr[part.start], candidates.indptr[part.stop])
-            if self._is_sparse(product):
-                bounds = candidates.indptr[part.start : part.stop + 1] - candidates.indptr[part.start]
-                result[places] = self._looked_up(product, bounds, candidates.item[places])
-                continue
-            scores = self._scores(product)
+            at, score = self._cells(product)
             owner = candidates.owner[places] - part.start
-            known = (scores.max(axis=1, initial=0) > 0)[owner]
-            result[places] = scores.ravel().take(owner * np.int64(self._width) + candidates.item[places])
-            if not known.all():
-                result[places][~known] = np.nan
+            known = np.zeros(product.shape[0], bool)
+            known[at[score > 0] // self._width] = True
+            with self._filled(product.shape[0], at, score) as cells:
+                found = cells.take(owner * np.int64(self._width) + candidates.item[places])
+            result[places] = np.where(known.take(owner), found, np.float32(np.nan))
         return result
 
     def counted(
@@ -130,57 +128,32 @@ class NeighbourScorer:
         return self._last.product
 
     def _best(self, product: sparse.csr_matrix, barred: sparse.csr_matrix, k: int) -> Proposal:
-        if self._is_sparse(product):
-            return self._best_of_sparse(product, barred, k)
-        scores = self._scores(product)
-        scores[:, self._items :] = -np.inf
-        return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
+        at, score = self._cells(product)
+        with self._filled(product.shape[0], at, score) as cells:
+            cells[flat(barred, self._width)] = 0
+            if product.nnz * _SPARSE > product.shape[0] * self._items:
+                return best_in(cells.reshape(-1, self._width), k, _LEAST)
+            kept = at[cells.take(at) > 0]
+            owner, item = np.divmod(kept, self._width)
+            return best_of(product.shape[0], owner, item, cells.take(kept), k)
 
-    def _is_sparse(self, product: sparse.csr_matrix) -> bool:
-        return bool(product.nnz * _SPARSE <= product.shape[0] * self._items)
+    def _cells(self, product: sparse.csr_matrix) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the places of the product's cells in a dense (c, width) array, and their scores."""
+        score = product.data if self._weight is None else product.data * self._weight.take(product.indices)
+        return flat(product, self._width), score
 
-    def _best_of_sparse(self, product: sparse.csr_matrix, barred: sparse.csr_matrix, k: int) -> Proposal:
-        """Return the same as `_best`, owner by owner, with one mark an item instead of a dense row each."""
-        free, found = np.ones(self._items, bool), []
-        bounds = pairwise(barred.indptr.tolist())
-        for (item, score), (start, stop) in zip(self._rows(product), bounds, strict=True):
-            free[barred.indices[start:stop]] = False
-            kept = free[item] & (score > 0)
-            free[barred.indices[start:stop]] = True
-            item, score = item[kept], score[kept]
-            if len(item) > k:
-                kept = score >= np.partition(score, len(score) - k)[len(score) - k]
-                item, score = item[kept], score[kept]
-            found.append((item, score))
-        items, scores = (np.concatenate(column) for column in zip(*found, strict=True))
-        owner = np.repeat(np.arange(len(found)), [len(item) for item, _ in found])
-        return best_of(len(found), owner, items.astype(np.int64), scores, k)
+    @contextmanager
+    def _filled(self, rows: int, at: NDArray[np.int64], score: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Lend the (rows x width) scores of a dense product, flat.
 
-    def _looked_up(
-        self, product: sparse.csr_matrix, bounds: NDArray[np.int64], wanted: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Return (n,) scores of the wanted items of each owner, NaN for an unknown owner. bounds: (owners + 1,)."""
-        row, result = np.zeros(self._items, np.float32), np.empty(len(wanted), np.float32)
-        for (item, score), (start, stop) in zip(self._rows(product), pairwise(bounds.tolist()), strict=True):
-            row[item] = score
-            result[start:stop] = row[wanted[start:stop]] if (score > 0).any() else np.nan
-            row[item] = 0
-        return result
-
-    def _rows(self, product: sparse.csr_matrix) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-        """Yield items and scores of each owner."""
-        for start, stop in pairwise(product.indptr.tolist()):
-            item, score = product.indices[start:stop], product.data[start:stop]
-            yield item, score if self._weight is None else score * self._weight[item]
-
-    def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
-        """Return (c, width) in a dense buffer of this thread, because up to a quarter of a row is filled."""
-        out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
-        out[:] = 0
-        rows = np.repeat(np.arange(product.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
-        weight = 1 if self._weight is None else self._weight[product.indices]
-        out.ravel()[rows + product.indices] = product.data * weight
-        return out
+        A thread's buffer is all zeros before and after: it is faster to clear the filled cells than all.
+        """
+        cells = self._scratch.zeros("scores", (rows, self._width), np.float32).reshape(-1)
+        cells[at] = score
+        try:
+            yield cells
+        finally:
+            cells[at] = 0
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer:

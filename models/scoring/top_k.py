@@ -1,11 +1,12 @@
 """Exact top-k of owners x items for factor models, without the whole owners x items matrix.
 
-    chunk of owners -> approximate product (cache-sized, reused buffer) -> barred pairs to the minimum
+    chunk of owners -> product (cache-sized, reused buffer) -> barred pairs to the minimum
         -> maximum of strided blocks -> k-th block maximum: a lower bound of the k-th best item
-        -> items above that bound minus the product's error -> exact scores of these -> one integer sort
+        -> items that reach it -> their scores -> one integer sort
 
-The product may be approximate if its error is bounded (float32 by BLAS here, bfloat16 in pipelines). Exact scores
-decide the result. Each depends on its pair alone, so chunks, batches and threads make no difference.
+Vectors are rounded to a grid (`on_grid`), so that float32 products are exact in any order of summation: chunks,
+batches, threads and processors make no difference. A product may be approximate if its error is bounded (bfloat16 in
+pipelines). Exact scores decide then, too.
 """
 
 from __future__ import annotations
@@ -29,16 +30,33 @@ _PAIRS = 512  # pairs per block: two gathered blocks of 256 KiB at 128 factors f
 _RUN = 128  # with this many pairs of one owner in a row it is cheaper to score them together
 _HOT = 1 << 20  # bytes of a product that are read twice in a row, for the same reason
 _BUFFER = 64_000_000  # entries of a chunk's product; a chunk of few owners reads all vectors too often
-_LENGTHS = 8192  # rows whose lengths are computed at once
+_BLOCK = 8192  # rows that are rounded, or whose lengths are computed, at once
+_LONGEST = 2**12  # steps of the grid in a vector: the square is the largest integer below which float32 has all
+_SMALLEST = -62  # exponent of the smallest step, so that products are no subnormal numbers
 
 #: From an array to the array to hold in its place, with equal content.
 Keep = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class Product(Protocol):
-    """Approximate scores of all items for a chunk of owners, in the order of the scores.
+def on_grid(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round each row of (n, d) to multiples of a power of two, at most 2^12 of them long.
 
-    vectors: (m, d) exact item vectors. weight: (m,) factors of the scores, 0 or more, or None.
+    Every partial sum of a dot product of two such rows is a whole number of the product of both steps, at most 2^24 by
+    Cauchy-Schwarz. So float32 holds it exactly. A coordinate changes by less than 1/4000 of the row's length.
+    """
+    most = np.float32(_LONGEST - np.sqrt(vectors.shape[1]) / 2)  # rounding adds half a step to each coordinate at most
+    found = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), _BLOCK):  # little memory for what is in between
+        part = vectors[start : start + _BLOCK]
+        step = np.ldexp(np.float32(1), np.maximum(np.frexp(lengths(part) / most)[1], _SMALLEST))[:, None]
+        np.multiply(np.rint(part / step), step, out=found[start : start + _BLOCK])
+    return found
+
+
+class Product(Protocol):
+    """Scores of all items for a chunk of owners, or values in almost the same order. All vectors are `on_grid`.
+
+    vectors: (m, d) item vectors. weight: (m,) factors of the scores, 0 or more, or None.
     chunk: best number of owners per call. lowest: sorts below every score.
     """
 
@@ -47,34 +65,36 @@ class Product(Protocol):
     chunk: int
     lowest: Any
 
-    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[Any]:
+    def product(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[Any]:
         """Return (c, width) of (c, d) owners. The next call on the same thread reuses the array.
 
         width: m rounded up to WIDTH. barred: (c, m). Barred pairs and columns past m are `lowest`.
         """
         ...
 
-    def error(self, owners: NDArray[Any]) -> NDArray[Any]:
-        """Return (c,) bound of the difference from the exact score, before rounding to the product's type."""
-        ...
-
-    def weighted(self, weight: NDArray[Any]) -> Product:
-        """Return the same product with scores multiplied by item weights (m,), 0 or more."""
-        ...
-
-    def floor(self, kth: NDArray[Any], error: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the least approximate score of a true top-k item, if k items reach `kth` (c,).
+    def floor(self, owners: NDArray[np.float32], kth: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the least value of a true top-k item, if k items reach `kth` (c,).
 
         Returns (c,) floors above `lowest` and (c,) bool. Where it is False there is no bound, and the owner is computed
         again in float32.
         """
         ...
 
+    def score(
+        self, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32]:
+        """Return (n,) exact scores of pairs, barred ones too. It is fast for the owners of the last `product`."""
+        ...
+
+    def weighted(self, weight: NDArray[np.float32]) -> Product:
+        """Return the same product with scores multiplied by item weights (m,), 0 or more."""
+        ...
+
 
 class Float32Product:
-    """The product by BLAS. Its error is at most that of two sums of d terms (its own and the exact one).
+    """The exact product by BLAS.
 
-    keep: returns the array to hold, such as a memory-mapped copy.
+    vectors: (m, d) `on_grid`. keep: returns the array to hold, such as a memory-mapped copy.
     """
 
     lowest = np.float32(-np.inf)
@@ -83,58 +103,67 @@ class Float32Product:
     def __init__(self, vectors: NDArray[np.float32], keep: Keep = np.asarray) -> None:
         whole = keep(padded(np.ascontiguousarray(vectors, np.float32)))
         self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of one array
-        self._norm = longest(self.vectors)
         self._scratch, self._last = Scratch(), _Last()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
-    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
-        """See `Product.approximate`. A thread keeps its last product, because `WeightedProduct` needs it again."""
+    def product(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
+        """See `Product.product`. A thread keeps its last one, because `score` and `WeightedProduct` need it again."""
         last = self._last
         if last.owners is not owners or last.barred is not barred:
-            out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
-            np.matmul(owners, self._columns, out=out)
-            last.scores = without(out, len(self.vectors), barred, self.lowest)
+            last.owners = None
+            last.scores = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
+            without(self._multiply(owners, barred, last.scores), len(self.vectors), barred, self.lowest)
             last.owners, last.barred = owners, barred
         return last.scores
+
+    def _multiply(
+        self,
+        owners: NDArray[np.float32],
+        barred: sparse.csr_matrix,  # noqa: ARG002 - for `WeightedProduct`
+        out: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        return np.matmul(owners, self._columns, out=out)
+
+    def floor(
+        self,
+        owners: NDArray[np.float32],  # noqa: ARG002 - the scores are exact
+        kth: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return np.maximum(kth, np.finfo(np.float32).min), np.ones(len(kth), bool)
+
+    def score(
+        self, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32]:
+        """See `Product.score`."""
+        if self._last.owners is not owners:
+            return exact(self, owners, owner, item)
+        scores = self._last.scores
+        found = scores.reshape(-1).take(owner * np.int64(scores.shape[1]) + item) + np.float32(0)
+        barred = np.flatnonzero(found == self.lowest)
+        if len(barred):
+            found[barred] = exact(self, owners, owner[barred], item[barred])
+        return found
 
     def weighted(self, weight: NDArray[np.float32]) -> WeightedProduct:
         return WeightedProduct(self, weight)
 
-    def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
-        return rounding(owners, self._norm)
-
-    def floor(
-        self, kth: NDArray[np.float32], error: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        floor = np.nextafter(kth - 2 * error, self.lowest)
-        return np.maximum(floor, np.finfo(np.float32).min), np.ones(len(kth), bool)
-
 
 class WeightedProduct(Float32Product):
-    """The scores of another product multiplied by item weights (m,). It has no vectors of its own.
-
-    That product's scores of the same batch are used again.
-    """
+    """The scores of another product multiplied by item weights (m,). It has no vectors of its own."""
 
     def __init__(self, plain: Float32Product, weight: NDArray[np.float32]) -> None:
         self.vectors, self.weight, self._plain = plain.vectors, weight, plain
-        self._factors = np.pad(weight, (0, -len(weight) % WIDTH))
-        self._norm = longest(self.vectors, weight)
-        self._scratch, self.chunk = Scratch(), plain.chunk
+        self._columns, self._factors = plain._columns, np.pad(weight, (0, -len(weight) % WIDTH))
+        self._scratch, self._last, self.chunk = Scratch(), _Last(), plain.chunk
 
-    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.float32]:
-        scores = self._plain.approximate(owners, barred)
-        out = self._scratch.array("product", scores.shape, np.float32)
+    def _multiply(
+        self, owners: NDArray[np.float32], barred: sparse.csr_matrix, out: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         with np.errstate(invalid="ignore"):  # barred pairs of weight 0
-            np.multiply(scores, self._factors, out=out)
-        return without(out, len(self.vectors), barred, self.lowest)
+            return np.multiply(self._plain.product(owners, barred), self._factors, out=out)
 
     def weighted(self, weight: NDArray[np.float32]) -> WeightedProduct:
         return WeightedProduct(self._plain, self._factors[: len(weight)] * weight)
-
-    def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Product.error`. Each of both sums has one factor more in every term."""
-        return rounding(owners, self._norm, owners.shape[1] + 2)
 
 
 class _Last(threading.local):
@@ -157,22 +186,28 @@ class Scratch(threading.local):
             self._held[name] = np.empty(size, dtype)
         return self._held[name][:size].reshape(shape)
 
+    def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Return an array of zeros. The caller clears the cells that it fills."""
+        if name not in self._held or self._held[name].size < int(np.prod(shape)):
+            self._held[name] = np.zeros(int(np.prod(shape)), dtype)
+        return self.array(name, shape, dtype)
+
 
 def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Append rows of zeros up to a multiple of WIDTH."""
     return np.pad(vectors, ((0, -len(vectors) % WIDTH), (0, 0)))
 
 
-def longest(vectors: NDArray[np.float32], weight: NDArray[np.float32] | None = None) -> np.float32:
-    """Return the largest Euclidean length of a row, times its weight (0 or more), rounded up."""
-    return np.float32((lengths(vectors) if weight is None else lengths(vectors) * weight).max(initial=0))
+def longest(vectors: NDArray[np.float32]) -> np.float32:
+    """Return the largest Euclidean length of a row, rounded up."""
+    return np.float32(lengths(vectors).max(initial=0))
 
 
 def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) Euclidean length of each row, rounded up."""
     length = np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), _LENGTHS):  # little memory for float64
-        part = slice(start, start + _LENGTHS)
+    for start in range(0, len(vectors), _BLOCK):  # little memory for float64
+        part = slice(start, start + _BLOCK)
         length[part] = np.sqrt(np.square(vectors[part], dtype=np.float64).sum(1))
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
@@ -180,22 +215,17 @@ def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def without(scores: NDArray[Any], items: int, barred: sparse.csr_matrix, lowest: Any) -> NDArray[Any]:
     """Set barred pairs and the columns past `items` of (c, width) scores to `lowest`."""
     scores[:, items:] = lowest
-    scores.reshape(-1)[_flat(barred, scores.shape[1])] = lowest
+    scores.reshape(-1)[flat(barred, scores.shape[1])] = lowest
     return scores
 
 
-def rounding(owners: NDArray[np.float32], norm: np.float32, terms: int | None = None) -> NDArray[np.float32]:
-    """Return (c,) bound of the difference of two float32 dot products of the same vectors.
-
-    It is gamma_d |u||v| (Higham, 3.1). terms: d; None: the length of the vectors.
-    """
-    return np.float32(1.1 * 2 * (terms or owners.shape[1]) * 2.0**-24) * lengths(owners) * norm
-
-
 def pair_scores(
-    owners: NDArray[np.float32], items: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
+    owners: NDArray[np.float32],
+    items: NDArray[np.float32],
+    owner: NDArray[np.integer[Any]],
+    item: NDArray[np.integer[Any]],
 ) -> NDArray[np.float32]:
-    """Return (n,) dot products of owners[owner] with items[item]. The bits depend on the pair alone."""
+    """Return (n,) dot products of owners[owner] with items[item]. All vectors are `on_grid`."""
     out = np.empty(len(owner), np.float32)
     runs = np.append(0, np.flatnonzero(owner[1:] != owner[:-1]) + 1) if len(owner) else owner
     if len(owner) >= _RUN * len(runs):
@@ -220,7 +250,7 @@ def pair_scores(
 
 
 def exact(
-    product: Product, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
+    product: Product, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
 ) -> NDArray[np.float32]:
     """Return (n,) exact scores of owners[owner] and items[item]."""
     score = pair_scores(owners, product.vectors, owner, item)
@@ -232,8 +262,8 @@ def top_k(
 ) -> Proposal:
     """Return the k items of largest dot product for each of b owners, ties by row.
 
-    owners: (b, d), finite. barred: (b, m) csr of excluded pairs. Returns fewer than k where fewer exist. Product,
-    threads and the rest of the batch make no difference.
+    owners: (b, d), finite, `on_grid`. barred: (b, m) csr of excluded pairs. Returns fewer than k where fewer exist.
+    Product, threads and the rest of the batch make no difference.
     """
     if not len(owners) or not len(product.vectors) or k < 1:
         return Proposal.empty(len(owners))
@@ -263,26 +293,22 @@ def _each(one: Any, parts: list[slice], threads: int) -> Iterator[Proposal]:
 
 
 def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_matrix, k: int) -> Proposal:
-    scores, error = product.approximate(owners, barred), product.error(owners)
-    sure, place = np.ones(len(owners), bool), []
+    scores, place = product.product(owners, barred), []
+    sure = np.ones(len(owners), bool)
     rows = max(1, _HOT // (scores.shape[1] * scores.itemsize))
     for start in range(0, len(owners), rows):
         part = slice(start, start + rows)
-        floor, sure[part] = product.floor(_kth_block(scores[part], k), error[part])
+        floor, sure[part] = product.floor(owners[part], _kth_block(scores[part], k))
         floor = np.where(sure[part], floor, _highest(scores.dtype)).astype(scores.dtype)
         place.append(_at_least(scores[part], floor) + start * scores.shape[1])
     owner, item = np.divmod(np.concatenate(place), scores.shape[1])
     if sure.all():
-        return best_of(len(owners), owner, item, exact(product, owners, owner, item), k)
+        return best_of(len(owners), owner, item, product.score(owners, owner, item), k)
     return _second_try(owners, product, barred, k, sure, owner, item)
 
 
-def best_in(scores: NDArray[np.float32], barred: sparse.csr_matrix, k: int, least: np.float32) -> Proposal:
-    """Return the k best of each row of exact scores, none below `least`.
-
-    scores: (c, width), -inf past the items, width a multiple of WIDTH; barred pairs are overwritten.
-    """
-    scores.reshape(-1)[_flat(barred, scores.shape[1])] = -np.inf
+def best_in(scores: NDArray[np.float32], k: int, least: np.float32) -> Proposal:
+    """Return the k best of each row of (c, width) exact scores, none below `least`. width: a multiple of WIDTH."""
     owner, item = np.divmod(_at_least(scores, np.maximum(_kth_block(scores, k), least)), scores.shape[1])
     return best_of(len(scores), owner, item, scores[owner, item], k)
 
@@ -302,16 +328,17 @@ def _second_try(
     kept = sure[owner]
     owner = np.concatenate([owner[kept], again[found.owner]])
     item = np.concatenate([item[kept], found.item])
-    return best_of(len(owners), owner, item, exact(product, owners, owner, item), k)
+    return best_of(len(owners), owner, item, product.score(owners, owner, item), k)
 
 
 def _highest(dtype: np.dtype[Any]) -> Any:
     return np.iinfo(dtype).max if dtype.kind == "i" else np.inf
 
 
-def _flat(barred: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
-    rows = np.repeat(np.arange(barred.shape[0], dtype=np.int64) * width, np.diff(barred.indptr))
-    return np.asarray(rows + barred.indices)
+def flat(matrix: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
+    """Return (nnz,) places of the matrix's cells in a flat array of rows of this width."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64) * width, np.diff(matrix.indptr))
+    return np.asarray(rows + matrix.indices)
 
 
 def _kth_block(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:

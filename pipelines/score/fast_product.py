@@ -20,7 +20,7 @@ from scipy import sparse
 from models.recommender.surface import SurfaceRecommender
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Scorer
-from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding, without
+from models.scoring.top_k import Float32Product, Product, Scratch, exact, lengths, longest, padded, without
 
 #: Minimum owner x item pairs that justify the import of torch (over a second).
 WORTH_IMPORTING = 250_000_000
@@ -54,8 +54,8 @@ class BFloat16Product:
         """See `Product.weighted`."""
         return BFloat16Product(self.vectors, weight)
 
-    def approximate(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.int16]:
-        """See `Product.approximate`. Uses one torch thread, because the recipe runs one chunk per thread."""
+    def product(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.int16]:
+        """See `Product.product`. Uses one torch thread, because the recipe runs one chunk per thread."""
         torch = self._torch
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
@@ -65,19 +65,29 @@ class BFloat16Product:
         )
         return without(out, len(self.vectors), barred, self.lowest)
 
-    def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Product.error`. For the rounded vectors u', v': |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
+    def _error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (c,) bound of the difference from the exact score, before rounding to bfloat16.
+
+        For the rounded vectors u', v': |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|. Sums of d terms in float32 may be
+        off by gamma_d |u||v| (Higham, 3.1).
+        """
         kept = self._torch.from_numpy(owners).to(self._torch.bfloat16).float().numpy()
         own = lengths(kept - owners) * self._norm + lengths(kept) * self._lost
-        return np.asarray(own + rounding(owners, self._norm))
+        return np.asarray(own + np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * self._norm)
 
-    def floor(self, kth: NDArray[np.int16], error: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    def floor(self, owners: NDArray[np.float32], kth: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
         """See `Product.floor`."""
         value = (kth.astype(np.int32) << 16).view(np.float32)
-        least = value * (1 - _ROUNDOFF) - np.float32(2.001) * error
+        least = value * (1 - _ROUNDOFF) - np.float32(2.001) * self._error(owners)
         sure = (kth > 0) & (least > np.finfo(np.float32).tiny)
         bits = np.where(sure, least, np.float32(1)).astype(np.float32).view(np.int32) >> 16
         return bits.astype(np.int16), sure
+
+    def score(
+        self, owners: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
+    ) -> NDArray[np.float32]:
+        """See `Product.score`."""
+        return exact(self, owners, owner, item)
 
 
 @cache
@@ -112,6 +122,6 @@ def _seconds(product: Any, owners: NDArray[np.float32]) -> float:
     took, nothing = [], sparse.csr_matrix((len(owners), len(product.vectors)), dtype=bool)
     for _ in range(4):
         start = time.perf_counter()
-        product.approximate(owners.copy(), nothing)
+        product.product(owners.copy(), nothing)
         took.append(time.perf_counter() - start)
     return min(took[1:])

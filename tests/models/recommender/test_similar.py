@@ -14,6 +14,7 @@ from models.lists.reasons import facet_of, people_of
 from models.recommender import similar
 from models.recommender.similar import LEAST, SimilarRecommender, open_similar
 from models.schema import PEOPLE_LEAST, REASONS, Entity, EventType, Method, Role, Similar
+from models.scoring.top_k import on_grid
 from models.sentences import sentences
 from models.settings.settings import Settings
 from tests.marketplace.bundles import SMALL, planted_bundles
@@ -93,7 +94,7 @@ def test_scores_are_cosines_by_hand(kind: Similar) -> None:
     recipe, lists = opened(kind), everybody(kind)
     bundles, entities = planted_bundles(), recipe.entities
     near = bundles["item_neighbours_v1" if kind is Similar.STARTUPS else "item_neighbours_reverse_v1"].arrays
-    vectors = bundles["content_v1"].arrays[f"{kind.owner}_vectors"]
+    vectors = on_grid(bundles["content_v1"].arrays[f"{kind.owner}_vectors"])
     config = SMALL.similar
 
     def score(a: int, b: int) -> float:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from models.data.batch import Proposal
 from models.scoring.scorer import order_by_score
-from models.scoring.top_k import Float32Product, best_of, pair_scores, top_k
+from models.scoring.top_k import Float32Product, best_of, on_grid, pair_scores, top_k
 
 
 def naive(
@@ -44,7 +44,7 @@ def world(seed: int, b: int, m: int, d: int, share: float, levels: int) -> tuple
         owners, items = (np.round(a * levels).clip(-levels, levels).astype(np.float32) for a in (owners, items))
     barred = rng.random((b, m)) < share
     barred[rng.random(b) < 0.1] = True
-    return owners, items, barred
+    return on_grid(owners), on_grid(items), barred
 
 
 @settings(max_examples=150, deadline=None)
@@ -91,6 +91,46 @@ def test_weighted_scores_are_exact(
     assert found(top_k(owners, product, sparse.csr_matrix(other), k)) == naive(owners, items, other, k, weight)
     twice = product.weighted(weight)
     assert found(top_k(owners, twice, matrix, k)) == naive(owners, items, barred, k, weight * weight)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 300),
+    d=st.integers(1, 400),
+    sizes=st.tuples(st.integers(-90, 40), st.integers(-90, 40)),
+    kind=st.sampled_from(["normal", "sparse", "equal", "heavy"]),
+)
+def test_products_on_the_grid_have_no_rounding(seed: int, n: int, d: int, sizes: tuple[int, int], kind: str) -> None:
+    """A product by BLAS, a sum pair by pair, and one in float64 have equal bits, whatever the size of the vectors."""
+    rng = np.random.default_rng(seed)
+    left, right = (rng.standard_normal((n, d)) for _ in sizes)
+    if kind == "sparse":
+        left, right = left * (rng.random((n, d)) < 0.1), right * (rng.random((n, d)) < 0.1)
+    elif kind == "equal":
+        left, right = np.ones((n, d)), np.ones((n, d))
+    elif kind == "heavy":
+        left, right = left**9, right * np.exp(5 * rng.standard_normal((n, 1)))
+    large, small = (np.ldexp(a, size).astype(np.float32) for a, size in zip((left, right), sizes, strict=True))
+    one, two = on_grid(large), on_grid(small)
+    exact = one.astype(np.float64) @ two.T.astype(np.float64)
+
+    assert np.array_equal((one @ two.T).astype(np.float64), exact)
+    assert np.array_equal((one[:, ::-1] @ two[:, ::-1].T).astype(np.float64), exact)
+    at = rng.permutation(n)
+    assert np.array_equal(pair_scores(one, two, np.arange(n), at).astype(np.float64), exact[np.arange(n), at])
+    length = np.linalg.norm(large.astype(np.float64), axis=1, keepdims=True)
+    assert (np.abs(one - large.astype(np.float64)) <= np.maximum(length / 4000, 2.0**-62)).all()
+
+
+def test_scores_of_pairs_after_a_product_include_barred_ones() -> None:
+    owners, items, barred = world(4, 30, 500, 16, 0.3, 0)
+    owner, item = (rng.ravel() for rng in np.meshgrid(np.arange(30), np.arange(500), indexing="ij"))
+    weight = np.linspace(0, 2, 500).astype(np.float32)
+    for fresh in (Float32Product(items), Float32Product(items).weighted(weight)):
+        before = fresh.score(owners, owner, item)
+        top_k(owners, fresh, sparse.csr_matrix(barred), 20)
+        assert np.array_equal(fresh.score(owners, owner, item).view(np.int32), before.view(np.int32))
 
 
 @pytest.mark.parametrize("k", [1, 100, 250, 5000])

@@ -13,7 +13,7 @@ from models.data.batch import Owners, Proposal
 from models.schema import Surface
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Scorer
-from models.scoring.top_k import Float32Product, top_k
+from models.scoring.top_k import Float32Product, on_grid, top_k
 from pipelines.score.fast_product import BFloat16Product, fastest
 from tests.marketplace.world import GROUPS, world
 from tests.models.scorer_contract import ScorerContract
@@ -42,6 +42,7 @@ def test_lists_are_equal(seed: int, b: int, m: int, d: int, k: int, share: float
     owners, items = (rng.standard_normal((n, d)).astype(np.float32) + np.float32(s) for n, s in ((b, 1.0), (m, shift)))
     items *= np.exp(tail * rng.standard_normal((m, 1))).astype(np.float32)
     items[m // 2 :] = items[: m - m // 2]  # exact ties
+    owners, items = on_grid(owners), on_grid(items)
     barred = sparse.csr_matrix(rng.random((b, m)) < share)
     half, single = BFloat16Product(items), Float32Product(items)
     assert same(top_k(owners, half, barred, k), top_k(owners, single, barred, k))
@@ -54,8 +55,8 @@ def test_nearly_equal_scores_are_distinct() -> None:
     """The scores differ by less than bfloat16 can represent."""
     rng = np.random.default_rng(0)
     items = np.ones((2000, 8), np.float32)
-    items[:, 0] += rng.permutation(2000).astype(np.float32) * np.float32(1e-5)
-    owners = np.abs(rng.standard_normal((9, 8))).astype(np.float32)
+    items[:, 0] += rng.permutation(2000).astype(np.float32) * np.float32(2**-10)
+    owners, items = on_grid(np.abs(rng.standard_normal((9, 8))).astype(np.float32)), on_grid(items)
     barred = sparse.csr_matrix((9, 2000), dtype=bool)
     assert same(top_k(owners, BFloat16Product(items), barred, 20), top_k(owners, Float32Product(items), barred, 20))
 
@@ -63,12 +64,12 @@ def test_nearly_equal_scores_are_distinct() -> None:
 def test_the_floor_holds() -> None:
     """No item of the true best k has an approximate score below the floor, and few others reach it."""
     rng = np.random.default_rng(1)
-    owners, items = (rng.standard_normal((n, 128)).astype(np.float32) for n in (64, 5000))
+    owners, items = (on_grid(rng.standard_normal((n, 128)).astype(np.float32)) for n in (64, 5000))
     product = BFloat16Product(items)
     exact = owners.astype(np.float64) @ items.T.astype(np.float64)
-    approximate = product.approximate(owners, sparse.csr_matrix((64, 5000), dtype=bool))[:, :5000].copy()
+    approximate = product.product(owners, sparse.csr_matrix((64, 5000), dtype=bool))[:, :5000].copy()
     kth = np.sort(approximate, axis=1)[:, -100]
-    floor, sure = product.floor(kth, product.error(owners))
+    floor, sure = product.floor(owners, kth)
     assert sure.all()
     best = np.argsort(-exact, axis=1)[:, :100]
     assert (np.take_along_axis(approximate, best, 1) >= floor[:, None]).all()
@@ -78,8 +79,8 @@ def test_the_floor_holds() -> None:
 def test_no_promise_near_zero() -> None:
     product = BFloat16Product(np.ones((200, 4), np.float32))
     owners = np.array([[1, 1, 1, 1], [-1, -1, -1, -1], [0, 0, 0, 0]], np.float32)
-    kth = product.approximate(owners, sparse.csr_matrix((3, 200), dtype=bool))[:, 0].copy()
-    assert product.floor(kth, product.error(owners))[1].tolist() == [True, False, False]
+    kth = product.product(owners, sparse.csr_matrix((3, 200), dtype=bool))[:, 0].copy()
+    assert product.floor(owners, kth)[1].tolist() == [True, False, False]
 
 
 def test_the_fastest_is_one_of_both() -> None:
