@@ -36,7 +36,7 @@ class RankerConfig:
         idle=(Idle(where=(("ranker.kind", ("mlp", "rules", "off")),)),),
     )
     candidates: int = setting(
-        100,
+        50,
         "learned ranker and blend of few sources: candidates per source",
         low=10,
         high=1000,

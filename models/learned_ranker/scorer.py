@@ -29,7 +29,7 @@ ACTIVITY = "activity_v1"
 KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
 EVENTS = "owner_events"
 #: Candidates of a list that every learner scores. Twice as many changed no list's first ten on crunchbase.
-LOOKED_AT = 100
+LOOKED_AT = 50
 
 
 class Learner(Protocol):
