@@ -1,17 +1,16 @@
-"""A minimal Flask route: a constant as long as an answer of ten items with reasons."""
+"""A minimal Flask route: a constant of any length."""
 
 from __future__ import annotations
 
 from flask import Flask, Response
 
-CONSTANT = b"x" * 3_300
-
 app = Flask(__name__)
+_BODIES: dict[int, bytes] = {}
 
 
-@app.get("/")
-def constant() -> Response:
-    return Response(CONSTANT, mimetype="application/json")
+@app.get("/<int:length>")
+def constant(length: int) -> Response:
+    return Response(_BODIES.setdefault(length, b"x" * length), mimetype="application/json")
 
 
 @app.get("/health/live")
