@@ -39,11 +39,11 @@ EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 
 def fit(data: TrainingData[None]) -> Bundle:
     """Train the bundle activity_v1."""
-    at = np.sort(data.interactions.at)
+    at = data.interactions.at
     earlier = []
     for share in EARLIER:
         cut_us = leaving(at, share) if len(at) else 0
-        if len(at) and cut_us > at[0]:
+        if len(at) and cut_us > at.min():
             until = share - STRETCH
             until_us = leaving(at, until) if until > 1e-9 else data.as_of_us
             earlier.append((data.earlier(cut_us).standing, until_us))

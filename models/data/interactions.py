@@ -57,9 +57,10 @@ class Span(NamedTuple):
 def leaving(at: NDArray[np.int64], share: float) -> int:
     """Return the instant from which on the last `share` (above 0) of the events happened.
 
-    at: (n,) ascending, n > 0.
+    at: (n,) in any order, n > 0.
     """
-    return int(at[int(len(at) * (1 - share))])
+    place = int(len(at) * (1 - share))
+    return int(np.partition(at, place)[place])
 
 
 def faded(at: NDArray[np.int64], newest_us: int, half_life_us: float) -> NDArray[np.float64]:

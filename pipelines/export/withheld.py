@@ -39,10 +39,13 @@ def met_from(events: Interactions, instant: int, n: int) -> NDArray[np.bool_]:
     return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
 
 
-def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (shown,) int stratum by number of events and age of the last one, 0 without an event."""
+def equally_busy(before: Interactions, clock: EventTime, shown: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (shown,) int stratum by number of events and age of the last one, 0 without an event.
+
+    clock: of the same events.
+    """
     count = np.bincount(before.owner, minlength=len(before.owners))[shown]
-    age = last_age(before, EventTime.from_times(before.at))[shown]
+    age = last_age(before, clock)[shown]
     bounds = np.quantile(age[count > 0], np.linspace(0, 1, PARTS + 1)[1:-1]) if (count > 0).any() else np.zeros(0)
     busy = np.floor(np.log2(np.maximum(count, 1))).astype(np.int64)
     return np.where(count > 0, 1 + np.searchsorted(bounds, age) + PARTS * busy, 0)
@@ -97,8 +100,9 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
     Returns by side and column how they predict. Writes changed files to `folder`.
     """
     at, share = staged.heard.at, float(staged.manifest["settings"]["holdout_share"])
-    cut_us = leaving(np.sort(at), share) if len(at) else 0
-    found = {f"{entity}s": dict(_telling(staged, entity, cut_us)) for entity in Entity}
+    cut_us = leaving(at, share) if len(at) else 0
+    clock = EventTime.from_times(staged.before(cut_us).at)
+    found = {f"{entity}s": dict(_telling(staged, entity, cut_us, clock)) for entity in Entity}
     for entity, (file, schema) in _TABLES.items():
         columns = found[f"{entity}s"]
         if columns:
@@ -118,13 +122,13 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _telling(staged: Snapshot, entity: Entity, cut_us: int) -> Iterator[tuple[str, str]]:
+def _telling(staged: Snapshot, entity: Entity, cut_us: int, clock: EventTime) -> Iterator[tuple[str, str]]:
     events, before = staged.interactions(), staged.before(cut_us)
     if entity is Entity.STARTUP:
         events, before = events.transposed(), before.transposed()
     now, then = staged.entities(entity), staged.entities(entity, cut_us)
     shown = np.flatnonzero(then.listed & (then.count > 0) if now.all_met else then.listed)
-    met, strata = met_from(events, cut_us, len(then))[shown], equally_busy(before, shown)
+    met, strata = met_from(events, cut_us, len(then))[shown], equally_busy(before, clock, shown)
     for name, blank in staged.blanks(entity, cut_us).items():
         how = telling(blank[shown], met, strata)
         if how:

@@ -19,6 +19,7 @@ from models.activity import SPEC as ACTIVITY
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.bundle import Bundle
 from models.data.entities import UNKNOWN_TIME, Entities
+from models.data.interactions import EventTime
 from models.errors import LeakFound, TooSparse
 from models.popularity import SPEC as POPULARITY
 from models.schema import FACETS, Entity
@@ -49,11 +50,13 @@ def predicted_by_absence(
 
     bundles: fitted before the cut, with the catalogue. Entities that are not listed at the cut are ignored.
     """
+    clock = EventTime.from_times(snapshot.heard.before(cut_us).at)
     for entity, entities in entities_of(bundles[CATALOGUE]).items():
         events = snapshot.heard
         events = events if entity is Entity.USER else events.transposed()
         shown = np.flatnonzero(entities.listed)
-        met, strata = met_from(events, cut_us, len(entities))[shown], equally_busy(events.before(cut_us), shown)
+        met = met_from(events, cut_us, len(entities))[shown]
+        strata = equally_busy(events.before(cut_us), clock, shown)
         columns = blanks(TrainingData(snapshot, settings, cut_us), entities)
         facts = {name: _usual(values, shown) for name, values in _facts(bundles, entity)}
         for name, blank in {**columns, **facts}.items():
