@@ -53,6 +53,16 @@ def test_a_newer_build_that_did_not_go_live_says_so(start: Start, publish: Publi
     keep(settings, build(publish(), 10), build("later", 11, as_of="2099-01-01T00:00:00+00:00"), build("former", 1))
     said = text(start().test_client().get("/").text, "builds")
     assert said.count("newer, not live") == 1 and "later newer, not live" in said
+    assert "dry run" not in said
+
+
+def test_a_newer_build_that_was_a_dry_run_says_so(start: Start, publish: Publish, settings: Settings) -> None:
+    newer = {"as_of": "2099-01-01T00:00:00+00:00"}
+    keep(settings, build(publish(), 10, dry_run=True), build("dry", 11, dry_run=True, **newer))
+    client = start().test_client()
+    said = text(client.get("/").text, "builds")
+    assert "dry newer, not live: it was a dry run" in said and said.count("dry run") == 1
+    assert "Why it is not live Its build was a dry run" in words(client.get("/releases/dry").text)
 
 
 def test_a_first_visitor_is_led(start: Start) -> None:
