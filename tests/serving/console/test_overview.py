@@ -89,6 +89,19 @@ def test_quality_is_drawn_from_the_second_build_on_with_a_table(
     assert "better" in text(client.get("/").text, "quality")  # than the release before, on the same events
 
 
+def test_quality_is_that_of_the_live_release_and_names_it(start: Start, publish: Publish, settings: Settings) -> None:
+    release, client = publish(), start().test_client()
+    keep(settings, build("later", 20, as_of="2099-01-01T00:00:00+00:00"))
+    said = text(client.get("/").text, "quality")
+    assert f"{release} has no evaluation: this page knows only the newest" in said and "0.420" not in said
+    keep(settings, build(release, 10))
+    said = text(client.get("/").text, "quality")
+    assert f"Measured when {release} was built" in said and "0.400–0.420" in said and "later" not in said
+    keep(settings, build(release, 10, quality={}))
+    said = text(client.get("/").text, "quality")
+    assert f"{release} has no evaluation: its build was not evaluated" in said and "0.420" not in said
+
+
 def test_builds_of_one_surface_are_in_the_order_of_their_cutoffs() -> None:
     builds = [build("b", 12), build("a", 3), build("c", 20, quality={})]
     assert [c["labels"] for c in quality(builds)] == [[b["as_of"] for b in (builds[1], builds[0])]] * len(Surface)
