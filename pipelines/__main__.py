@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one step. Report an expected error as one line on stderr and return 1."""
+    """Run one step. Report an expected error as one line on stderr and return 1, or 2 for wrong use."""
     args = parser().parse_args(argv)
     try:
         settings = Settings.from_env()
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return done
     except MatchbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, commands.UsageError) else 1
     except KeyboardInterrupt:
         print("interrupted; no partial result is visible, run it again", file=sys.stderr)
         return 130

@@ -84,7 +84,11 @@ STEPS = (
         options=("kind",),
     ),
     Step(
-        "release.write_report", "pipelines.report.store:write_report", takes=(BUILD, "release.weigh"), gives="ReportRef"
+        "release.write_report",
+        "pipelines.report.store:write_report",
+        takes=(BUILD, "release.weigh"),
+        gives="ReportRef",
+        options=("publish",),
     ),
     Step(
         "release.gate",

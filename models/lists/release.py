@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Release:
     experiments: as in models/experiments.py, with the edition and, for each arm by surface, its owners and effect.
     `judged`: name -> version of the models trained before the temporal validation split. The next build evaluates them.
     Empty without a validation split.
+    digest_format: what the digest covers. Older versions stored none, which is 1.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Release:
     replaces: str = ""
     experiments: Sequence[Mapping[str, Any]] = field(default_factory=list)
     judged: Mapping[str, str] = field(default_factory=dict)
+    digest_format: int = 1
 
     @property
     def built(self) -> str:
@@ -135,33 +137,50 @@ PUBLISHES = "publishes.jsonl"
 REFRESHED, ERASED, RELOADED = "refreshed", "a person was erased from it", "Redis had lost it"
 
 
-class ReleaseDigest:
-    """Computes sha256 over encoded lists by surface and owner, then over marks of erased ids.
+#: Of new releases, see `ReleaseDigest`. A release keeps its format, and is verified by it.
+DIGEST_FORMAT = 2
 
-    It depends on neither shards nor time. size: of all encoded lists so far, in bytes.
+
+class ReleaseDigest:
+    """Computes sha256 over encoded lists by kind and owner, then over marks of erased ids.
+
+    Format 2 also covers the popular list of each kind, and what live lists are made from: bundles, settings and
+    experiments. It depends on neither shards nor time. size: of all lists so far, in bytes.
     """
 
-    def __init__(self) -> None:
-        self._sha, self.size = hashlib.sha256(), 0
+    def __init__(self, format: int = DIGEST_FORMAT) -> None:
+        self._sha, self._format, self.size = hashlib.sha256(), format, 0
 
-    def add_lists(self, kind: ListKind, parts: Iterable[RankedLists]) -> None:
-        self.begin(kind)
+    def add_lists(self, kind: ListKind, popular: RankedLists, parts: Iterable[RankedLists]) -> None:
+        self.begin(kind, *encode_lists(popular))
         for part in parts:
             self.add(encode_lists(part))
 
-    def begin(self, kind: ListKind) -> None:
+    def begin(self, kind: ListKind, popular: bytes) -> None:
         self._sha.update(kind.value.encode())
+        if self._format > 1:
+            self.add([popular])
 
     def add(self, lists: Iterable[bytes]) -> None:
         for value in lists:
             self._sha.update(value)
             self.size += len(value)
 
-    def hexdigest(self, erased: Sequence[str] = ()) -> str:
+    def hexdigest(self, release: Release) -> str:
+        """Return the digest of a release whose lists were added."""
         whole = self._sha.copy()
-        for mark in erased:
+        if self._format > 1:
+            more = [dict(release.bundles), dict(release.settings), list(release.experiments)]
+            whole.update(json.dumps(more, sort_keys=True).encode())
+        for mark in release.erased:
             whole.update(mark.encode())
         return whole.hexdigest()
+
+    def named(self, draft: Release, slug: str) -> Release:
+        """Return a draft with its id, digest and size. slug: of the cutoff."""
+        whole = self.hexdigest(draft)
+        name = f"{slug}-{whole[:8]}"
+        return replace(draft, id=name, digest=whole, digest_format=self._format, list_bytes=self.size)
 
 
 def shard_file(kind: ListKind, index: int) -> str:

@@ -1,21 +1,58 @@
-"""The command line. Each module holds one group of commands and has `register(steps)`."""
+"""The command line. Each module holds one group of commands and has `register(steps)`.
+
+A malformed argument is wrong use (exit status 2), which its type refuses before anything starts.
+"""
 
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
+import math
+from collections.abc import Callable
+from typing import TypeVar
 
 from models.data.entities import is_id
-from models.errors import DataError
+from models.errors import MatchbookError
+from pipelines.erased import normal_id
 from pipelines.run.run import parse_instant
 
+T = TypeVar("T")
 
-def instant(text: str) -> datetime:
-    """Parse an instant; an unreadable one is wrong use (exit status 2)."""
-    try:
-        return parse_instant(text)
-    except DataError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+
+class UsageError(MatchbookError):
+    """Arguments that are wrong together, or that only their command can check."""
+
+
+def checked(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Return the type of an argument that `read` parses. What `read` refuses is wrong use."""
+
+    def typed(text: str) -> T:
+        try:
+            return read(text)
+        except MatchbookError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return typed
+
+
+def number(read: Callable[[str], T], wanted: str, fits: Callable[[T], bool]) -> Callable[[str], T]:
+    """Return the type of an argument that is a number. wanted: what fits, for the message."""
+
+    def typed(text: str) -> T:
+        try:
+            value = read(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return value
+
+    return typed
+
+
+instant, person_id = checked(parse_instant), checked(normal_id)
+whole = number(int, "a whole number of at least 1, such as 10", lambda n: n >= 1)
+from_zero = number(int, "a whole number of at least 0, such as 10", lambda n: n >= 0)
+positive = number(float, "a number above 0, such as 0.5", lambda x: 0 < x < math.inf)
 
 
 def entity_id(text: str) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 
 from models.als import AlsConfig
 from models.settings.settings import Settings
-from pipelines.cli import instant
+from pipelines.cli import from_zero, instant, positive, whole
 from pipelines.export.export import export_snapshot
 from pipelines.export.snapshot import Snapshot
 from pipelines.export.training_files import FOLDER, write_sets
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
-from pipelines.run.run import Run, parse_instant, passed
+from pipelines.run.run import Run, passed
 from pipelines.run_build import default_cutoff
 from pipelines.sample.sample import ENDS, EVENTS_PER_USER, write_sample
 
@@ -31,17 +31,19 @@ def register_load(steps: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     load.set_defaults(run=_import)
     sample = steps.add_parser("sample", help="write a sample marketplace with known preferences as a data folder")
     sample.add_argument("out", type=Path, nargs="?", help="the folder; default: sample in MATCHBOOK_HOME")
-    sample.add_argument("--users", type=int, default=2_000)
-    sample.add_argument("--startups", type=int, default=500)
-    sample.add_argument("--events-per-user", type=float, default=EVENTS_PER_USER, help="mean of a long tail")
-    sample.add_argument("--seed", type=int, default=42, help="equal arguments give equal bytes")
-    sample.add_argument("--ends", default=ENDS.isoformat(), help="all sample events are before this instant")
+    sample.add_argument("--users", type=whole, default=2_000)
+    sample.add_argument("--startups", type=whole, default=500)
+    sample.add_argument("--events-per-user", type=positive, default=EVENTS_PER_USER, help="mean of a long tail")
+    sample.add_argument("--seed", type=from_zero, default=42, help="equal arguments give equal bytes")
+    sample.add_argument(
+        "--ends", type=instant, default=ENDS.isoformat(), help="all sample events are before this instant"
+    )
     sample.set_defaults(run=_sample, needs_servers=False)
 
 
 def _sample(settings: Settings, args: argparse.Namespace) -> None:
     out = args.out or settings.home / "sample"
-    counts = write_sample(out, args.users, args.startups, args.events_per_user, args.seed, parse_instant(args.ends))
+    counts = write_sample(out, args.users, args.startups, args.events_per_user, args.seed, args.ends)
     log.info("%s", ", ".join(f"{n} {name}" for name, n in counts.items()))
     print(out)
 
@@ -65,7 +67,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     export = steps.add_parser("export", help="freeze the rows before a cutoff and write the training files")
     export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     export.add_argument("--output", type=Path, help="folder of the training files; default: beside the snapshot")
-    export.add_argument("--min-interactions", type=_count, metavar="N", help="leave out people with fewer events")
+    export.add_argument("--min-interactions", type=whole, metavar="N", help="leave out people with fewer events")
     export.add_argument("--fresh", action="store_true", help="read rows and settings again even if a snapshot exists")
     export.set_defaults(run=_export)
 
@@ -85,10 +87,3 @@ def _export(settings: Settings, args: argparse.Namespace) -> None:
     }
     result = {"snapshot": snapshot.name, **manifest, "datasets": str(folder), "files": files}
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
-    return count

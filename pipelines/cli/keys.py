@@ -18,6 +18,7 @@ from models.keys import BOUNDS, ApiKey, Scope, decode_keys, encode_keys, new_key
 from models.lists.redis_server import pipeline_rights, reader_rights
 from models.schema import EventType
 from models.settings.settings import Settings
+from pipelines.cli import UsageError, number
 from pipelines.postgres import engine, run_script, transaction
 
 _REDIS = {"redis-reader": reader_rights, "redis-pipeline": pipeline_rights}
@@ -38,7 +39,7 @@ def _scripts() -> dict[str, str]:
 
 def _grants(settings: Settings, args: argparse.Namespace) -> None:
     if args.of in _REDIS and args.apply:
-        raise SettingsError("--apply is for PostgreSQL; give the printed rules to ACL SETUSER")
+        raise UsageError("--apply is for PostgreSQL; give the printed rules to ACL SETUSER")
     if args.of in _REDIS:
         sys.stdout.write(_REDIS[args.of](settings.namespace) + "\n")
     elif args.apply:
@@ -62,7 +63,11 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         dest="scopes",
         help="may be repeated; default: read. admin opens everything",
     )
-    add.add_argument("--days", type=_days, help="until it expires; default: never")
+    add.add_argument(
+        "--days",
+        type=number(float, "days above 0, such as 90, at most 36500", lambda d: 0 < d <= 36_500),
+        help="until it expires; default: never",
+    )
     add.add_argument(
         "--type",
         action="append",
@@ -92,7 +97,10 @@ def _add(settings: Settings, args: argparse.Namespace) -> None:
     until = now + timedelta(days=args.days) if args.days else None
     bounds = {name: getattr(args, name) for name in BOUNDS}
     default = Scope.EVENTS if any(bounds.values()) else Scope.READ
-    key, secret = new_key(args.name, args.scopes or [default], now, until, bounds)
+    try:
+        key, secret = new_key(args.name, args.scopes or [default], now, until, bounds)
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
     with _changing(settings.api_keys_file) as keys:
         keys[key.id] = key
     print(json.dumps(_shown(key, now) | {"key": secret}))
@@ -146,13 +154,6 @@ def _changing(path: Path) -> Iterator[dict[str, ApiKey]]:
         aside.rename(path)
     finally:
         os.close(lock)
-
-
-def _days(text: str) -> float:
-    days = float(text)
-    if not 0 < days <= 36_500:
-        raise argparse.ArgumentTypeError(f"expected days above 0, got {text}")
-    return days
 
 
 def _now() -> datetime:

@@ -22,6 +22,7 @@ from models.schema import LIST_KINDS, TABLE_OF, ListKind, Role, Surface, list_ki
 from models.settings.lists_export import LIST_FORMATS
 from models.settings.settings import Settings
 from models.words import folded
+from pipelines.cli import UsageError, from_zero
 from pipelines.ingest.rows import table_of
 from pipelines.list_files import EVERYBODY, Block, ListedKind, blocks, export_lists, names_of
 from pipelines.publish.history import release_of
@@ -39,26 +40,20 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     lists.add_argument("--format", choices=LIST_FORMATS, help="of the files; default: [lists_export] format")
     lists.add_argument("--release", help="default: the live one")
-    lists.add_argument("--depth", type=_depth, default=0, help="places per list; default 0: all that are stored")
+    lists.add_argument("--depth", type=from_zero, default=0, help="places per list; default 0: all that are stored")
     lists.add_argument(
         "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows from their profiles only"
     )
-    lists.set_defaults(run=_lists, usage=lists.error)
-
-
-def _depth(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of places, or 0 for all, got {text!r}")
-    return int(text)
+    lists.set_defaults(run=_lists)
 
 
 def _lists(settings: Settings, args: argparse.Namespace) -> None:
     if args.to and args.profiles:
-        args.usage("--profiles prints lists; it needs --surface")
+        raise UsageError("--profiles prints lists; it needs --surface")
     if args.profiles and args.surface not in set(Surface):
-        args.usage(f"--profiles needs one of the surfaces {', '.join(Surface)}")
+        raise UsageError(f"--profiles needs one of the surfaces {', '.join(Surface)}")
     if args.surface and args.format:
-        args.usage("--format is of files; it needs --to")
+        raise UsageError("--format is of files; it needs --to")
     release = release_of(settings, args.release)
     if args.to:
         form = args.format or settings.lists_export.format

@@ -20,7 +20,7 @@ from models.settings.idle import conditions, idle_line, reason
 from models.settings.load import USUAL
 from models.settings.settings import Settings
 from models.settings.written import description_of, page, toml
-from pipelines.cli import instant
+from pipelines.cli import instant, person_id
 from pipelines.doctor.diagnosis import State
 from pipelines.doctor.doctor import as_text, diagnose
 from pipelines.erase.erase import erase, looked_for
@@ -53,7 +53,7 @@ def _doctor(settings: Settings, args: argparse.Namespace) -> int:
 
 def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     step = steps.add_parser("erase", help="erase a person or startup everywhere; writes a receipt")
-    step.add_argument("id", help="the id of the user or startup")
+    step.add_argument("id", type=person_id, help="the id of the user or startup")
     step.add_argument("--scan", action="store_true", help="change nothing: list every file and key that holds the id")
     step.set_defaults(run=_erase)
 

@@ -25,7 +25,7 @@ from models.setting import rules
 from models.settings.declared import declared
 from models.settings.settings import Settings
 from models.spec import ModelSpec, flat_names
-from pipelines.cli import instant
+from pipelines.cli import UsageError, checked, instant, number, positive, whole
 from pipelines.evaluate.evaluate import REPORT, evaluate, table
 from pipelines.export.snapshot import Snapshot, read_manifest
 from pipelines.run.run import TUNING, Run, parse_instant, slug_of
@@ -69,11 +69,13 @@ def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
         at.add_argument("--as-of", type=instant, help="the newest snapshot of this cutoff")
         at.add_argument("--data", type=Path, metavar="SNAPSHOT", help="a snapshot by name or folder")
         for option in options:
-            parser.add_argument(f"--{option.name}", dest=option.flat, metavar="VALUE", help=option.about)
+            read = checked(partial(declared(option.flat).of_text, name="the value"))
+            value = parser.add_argument(f"--{option.name}", dest=option.flat, metavar="VALUE", help=option.about)
+            value.type, value.default = read, argparse.SUPPRESS
         if spec.source and not spec.cheap:  # not the content model: it serves owners without events
             parser.add_argument(
                 "--test-split",
-                type=_share,
+                type=number(float, "a share from 0 to below 1, such as 0.2", lambda x: 0 <= x < 1),
                 default=None,
                 metavar="SHARE",
                 help=("first evaluate the model on the last SHARE of the events (0.2 for train-als, C25; 0: do not)"),
@@ -82,8 +84,8 @@ def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _train(name: str, options: tuple[Option, ...], settings: Settings, args: argparse.Namespace) -> int:
-    given = {option.flat: getattr(args, option.flat) for option in options}
-    settings = _with_options(settings, {flat: text for flat, text in given.items() if text is not None})
+    given = {option.flat: getattr(args, option.flat) for option in options if hasattr(args, option.flat)}
+    settings = settings.layered(given, "command line")
     snapshot = Snapshot.open(_snapshot(settings, args.as_of, args.data))
     usual = settings.holdout.share if name == als.SPEC.bundle else 0.0
     split = getattr(args, "test_split", 0.0)
@@ -105,11 +107,6 @@ def _train(name: str, options: tuple[Option, ...], settings: Settings, args: arg
     return 0
 
 
-def _with_options(settings: Settings, given: dict[str, str]) -> Settings:
-    """Return the settings with these fields set as if by the environment, and checked by the same rules."""
-    return settings.layered({flat: declared(flat).of_text(text) for flat, text in given.items()}, "command line")
-
-
 def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) -> Path:
     """Return the folder of the wanted snapshot, by default the newest. Raises DataError."""
     if given is not None:
@@ -126,21 +123,11 @@ def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) ->
     return stored[-1]
 
 
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text}")
-    return share
-
-
 def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = steps.add_parser("tune", help="tune the base models' settings on the newest snapshot; resumable")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--budget", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600")
-    budget.add_argument("--trials", type=int, metavar="N", help="number of fits instead of a time")
+    budget.add_argument("--budget", type=positive, default=600.0, metavar="SECONDS", help="default: 600")
+    budget.add_argument("--trials", type=whole, metavar="N", help="number of fits instead of a time")
     parser.add_argument("--models", nargs="+", choices=tuned(), default=tuned(), help="default: all")
     parser.add_argument("--snapshot", type=Path, help="by name or folder; default: the newest")
     parser.add_argument("--show", action="store_true", help="only print the stored results")
@@ -181,13 +168,6 @@ def _named_snapshot(settings: Settings, given: Path | None) -> Path:
     return stored[-1]
 
 
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
-    return number
-
-
 _RECIPES = ("honest", "seed")
 
 
@@ -199,9 +179,9 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     train.add_argument(
         "--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners, to choose the best epoch"
     )
-    train.add_argument("--epochs", type=_whole, help="default: [ranker] epochs")
-    train.add_argument("--batch-size", type=_whole, help="pairs a step; default: [ranker] batch")
-    train.add_argument("--lr", type=_positive, help="learning rate; default: [ranker] learning_rate")
+    train.add_argument("--epochs", type=whole, help="default: [ranker] epochs")
+    train.add_argument("--batch-size", type=whole, help="pairs a step; default: [ranker] batch")
+    train.add_argument("--lr", type=positive, help="learning rate; default: [ranker] learning_rate")
     train.add_argument("--output-dir", type=Path, help="folder of the model's files; default: the bundles of this home")
     train.add_argument(
         "--recipe", choices=_RECIPES, default="honest", help="seed: the literal features of the requirements (R03)"
@@ -209,7 +189,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     train.set_defaults(run=_train_ranker, needs_servers=False)
     rows = steps.add_parser("ranking-set", help="write ranker_train.csv from the newest snapshot")
     rows.add_argument("--output", type=Path, help="folder; default: the snapshot's datasets")
-    rows.add_argument("--neg-ratio", type=_whole, help="negatives for each positive; default: [ranker] negatives")
+    rows.add_argument("--neg-ratio", type=whole, help="negatives for each positive; default: [ranker] negatives")
     rows.add_argument("--recipe", choices=_RECIPES, default="honest")
     rows.set_defaults(run=_ranking_set, needs_servers=False)
     about = "evaluate every model on events after a temporal validation split; writes a report with figures"
@@ -226,7 +206,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
     settings = settings.without_mode().layered(options, "given") if options else settings
     if args.data is None:
         if args.val is not None or args.output_dir is not None:
-            raise DataError("--val and --output-dir need --data; without --data some owners are held out (R19)")
+            raise UsageError("--val and --output-dir need --data; without --data some owners are held out (R19)")
         run, snapshot = newest_run(settings)
         return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
@@ -282,17 +262,3 @@ def newest_run(settings: Settings) -> tuple[Run, str]:
 def _print(value: object) -> int:
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
     return 0
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
-    return number
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return number

@@ -61,6 +61,7 @@ from pipelines.report.figure_names import (
     SERVED,
     STACK,
     TAUGHT,
+    served_by,
 )
 from pipelines.run.run import Run
 from pipelines.score.caps import capped, keep_caps, resolved
@@ -306,12 +307,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSampl
     served = capped(recipe, multiple, full, beside)
     if multiple:
         lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
-        shares = f"no item in more than {multiple:g} times its fair share of top tens"
-        choice = {
-            "ranks": choice["serves"],
-            "serves": CAPPED,
-            "reason": f"{choice['serves']} ({choice['reason']}), with {shares}",
-        }
+        choice |= {"ranks": choice["serves"], "serves": CAPPED}
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = evaluated(lists, each, masks, len(items))
@@ -388,7 +384,7 @@ def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
                 *(_four(all_of_them[m]) for m in ("coverage", "popularity_rank", "diversity", "gini")),
             ]
         )
-    serves = f"served: {surface['choice']['serves']} ({surface['choice']['reason']})"
+    serves = served_by(surface["choice"], surface["cap"])
     seed = surface["models"][SEED_RECIPE]["overall"]
     beside = f"{SEED_TITLE}: NDCG@10 {_interval(seed['ndcg'])}, less served {_interval(seed['against_served'])}"
     table = ("| " + " | ".join(row) + " |" for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, release_lists
 from models.metrics.accuracy import mix_distance, overlap, places, rank_biased_overlap
 from models.recommender.exposure import exposure_stats
-from models.schema import Method, Surface
+from models.schema import LIST_KINDS, ListKind, Method, Surface
 from models.settings.settings import Settings
 from pipelines.report.store import figures_of_release
 from pipelines.run.run import read_decisions
@@ -25,8 +25,10 @@ from pipelines.store.artifacts import Artifacts
 DEPTH = 50
 
 
-def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, dict[str, Any]]:
-    """Return the differences of the lists by surface in both releases. A pair of values is [live, new].
+def differences(
+    artifacts: Artifacts, live: Release, new: Release, kinds: Iterable[ListKind] = tuple(Surface)
+) -> dict[str, dict[str, Any]]:
+    """Return the differences of the lists by kind in both releases. A pair of values is [live, new].
 
     "owners" in both, "new_owners", "gone_owners"; means over common owners of "overlap_at_10" and "rbo";
     "popular_share" of all owners, "route_distance" (see `mix_distance`), "gini" and "coverage" of the first ten,
@@ -34,15 +36,15 @@ def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, 
     """
     sides = [entities_of(artifacts.open_bundle(CATALOGUE, r.bundles[CATALOGUE])) for r in (live, new)]
     found = {}
-    for surface in (s for s in Surface if s.value in live.lists and s.value in new.lists):
-        lists = [_lists(artifacts, release, surface) for release in (live, new)]
-        owners, items = ([side[e] for side in sides] for e in (surface.owner, surface.item))
-        found[surface.value] = difference(lists, owners, items, surface)
+    for kind in (k for k in kinds if k.value in live.lists and k.value in new.lists):
+        lists = [_lists(artifacts, release, kind) for release in (live, new)]
+        owners, items = ([side[e] for side in sides] for e in (kind.owner, kind.item))
+        found[kind.value] = difference(lists, owners, items, kind)
     return found
 
 
 def difference(
-    lists: list[RankedLists], owners: list[Entities], items: list[Entities], surface: Surface
+    lists: list[RankedLists], owners: list[Entities], items: list[Entities], kind: ListKind
 ) -> dict[str, Any]:
     mapped = np.append(owners[1].ids.find(owners[0].ids.packed()), -1)[lists[0].owner]
     both, mine, theirs = np.intersect1d(mapped, lists[1].owner, return_indices=True)
@@ -51,7 +53,7 @@ def difference(
     a, b = shown[0][mine[kept]], shown[1][theirs[kept]]
     common = int(kept.sum())
     shares = [_mix(x.method) for x in lists]
-    spread = [_spread(x, e, surface) for x, e in zip(lists, items, strict=True)]
+    spread = [_spread(x, e, kind) for x, e in zip(lists, items, strict=True)]
     popular = Method.POPULAR.code
     return {
         "owners": common,
@@ -71,8 +73,8 @@ def difference(
     }
 
 
-def _lists(artifacts: Artifacts, release: Release, surface: Surface) -> RankedLists:
-    return RankedLists.concat(list(release_lists(artifacts.directory(release.id), release, surface)))
+def _lists(artifacts: Artifacts, release: Release, kind: ListKind) -> RankedLists:
+    return RankedLists.concat(list(release_lists(artifacts.directory(release.id), release, kind)))
 
 
 def _shown(lists: list[RankedLists], items: list[Entities]) -> list[NDArray[np.int64]]:
@@ -87,9 +89,9 @@ def _mix(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.bincount(codes, minlength=Method.codes()) / max(len(codes), 1)
 
 
-def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:
+def _spread(lists: RankedLists, items: Entities, kind: ListKind) -> dict[str, float | None]:
     """Return coverage and Gini of exposure in the first ten, None where nothing is shown."""
-    found = exposure_stats([lists], items.items_of(surface))
+    found = exposure_stats([lists], items.items_of(kind))
     return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
 
@@ -103,8 +105,9 @@ _GATES = 10_000
 def compare_releases(settings: Settings, first: Release, second: Release) -> dict[str, Any]:
     """Compare two releases.
 
-    Returns {"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first,
-    second]} of differing entries, "ndcg": {surface: [first, second]} from the reports, "gate": [verdict, verdict]}.
+    Returns {"releases": [about, about], "surfaces": see `differences`, also of similar lists, "bundles" and
+    "settings": {name: [first, second]} of differing entries, "ndcg": {surface: [first, second]} from the reports,
+    "gate": [verdict, verdict]}.
     """
     both = (first, second)
     reported = [_reported(settings, r.id) for r in both]
@@ -121,7 +124,7 @@ def compare_releases(settings: Settings, first: Release, second: Release) -> dic
             }
             for r in both
         ],
-        "surfaces": differences(Artifacts(settings), first, second),
+        "surfaces": differences(Artifacts(settings), first, second, LIST_KINDS),
         "bundles": _unlike(first.bundles, second.bundles),
         "settings": _unlike(first.settings, second.settings),
         "ndcg": {s: [found.get(s) for found in reported] for s in surfaces},
@@ -135,7 +138,7 @@ def table(found: Mapping[str, Any]) -> str:
     if first["digest"] == second["digest"]:
         return "\n".join([*lines, "The same digest: every list is the same.", ""])
     heads = [
-        "surface",
+        "lists",
         "owners",
         "new",
         "gone",

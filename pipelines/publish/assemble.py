@@ -55,20 +55,21 @@ def assemble_release(
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
     check_erased(run.settings, entities)
     by_place = attrgetter("surface", "index")
-    digest, lists, shares, stored = ReleaseDigest(), {}, {}, list[ScoredShard]()
+    bundles = open_bundles(run.settings.artifacts, build.bundles, run.settings)
+    digest, lists, shares, stored, popular = ReleaseDigest(), {}, {}, list[ScoredShard](), {}
     for kind in planned(surfaces):
         scored = sorted((s for s in shards if s.surface == kind.value), key=by_place)
         mine, parts, capped = open_shards(run, kind, scored, entities)
         lists[kind.value], shares[kind.value] = sum(map(len, parts)), shares_of(kind, parts, entities)
         shares[kind.value]["exposure"] |= capped
-        digest.add_lists(kind, parts)
+        popular[kind] = _popular(kind, bundles, run.settings)
+        digest.add_lists(kind, popular[kind], parts)
         stored += mine
-    name = f"{run.slug}-{digest.hexdigest()[:8]}"
-    release = Release(
-        id=name,
+    draft = Release(
+        id="",
         as_of=run.as_of.isoformat(),
         generated_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 a label; no list depends on it
-        digest=digest.hexdigest(),
+        digest="",
         snapshot=build.snapshot,
         bundles=dict(build.bundles),
         lists=lists,
@@ -76,15 +77,14 @@ def assemble_release(
         settings=run.settings.recorded(),
         shares=shares,
         code_version=code_version(),
-        list_bytes=digest.size,
         experiments=experiment_manifest(run, build.snapshot, build.bundles),
         judged=dict(build.validation_models),
     )
-    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, stored))
-    log.info(
-        "release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, digest.size / max(sum(lists.values()), 1)
-    )
-    return ReleaseRef(name, release.digest, lists)
+    release = digest.named(draft, run.slug)
+    place_release(run.artifacts, release, lambda directory: _fill(directory, run, popular, stored))
+    each = digest.size / max(sum(lists.values()), 1)
+    log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", release.id, lists, each)
+    return ReleaseRef(release.id, release.digest, lists)
 
 
 def shares_of(
@@ -140,14 +140,13 @@ def _add_audience(artifacts: Artifacts, directory: Path, release: Release) -> No
         save_audience(directory, surface, audience_of(parts, len(maps[surface.item.value])))
 
 
-def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredShard]) -> None:
-    """Copy the shards, and write each surface's popular list, which serves unseen owners who opted out."""
-    bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
-    for kind in release.kinds:
+def _fill(directory: Path, run: Run, popular: Mapping[ListKind, RankedLists], shards: Sequence[ScoredShard]) -> None:
+    """Copy the shards, and write each kind's popular list, which serves unseen owners who opted out."""
+    for kind in popular:
         (directory / kind.folder).mkdir(mode=0o700)
         for shard in (s for s in shards if s.surface == kind.value):
             shutil.copy(shard_path(run, shard), directory / shard_file(kind, shard.index))
-        _popular(kind, bundles, run.settings).save(directory / popular_file(kind))
+        popular[kind].save(directory / popular_file(kind))
 
 
 def _popular(kind: ListKind, bundles: Mapping[str, Bundle], settings: Settings) -> RankedLists:
@@ -170,16 +169,13 @@ def store_release(
     """Store shards of lists as a release and fill in the draft's derived fields. slug: of the cutoff."""
     digest = ReleaseDigest()
     for kind in sorted(lists, key=attrgetter("code")):
-        digest.add_lists(kind, lists[kind])
-    whole = digest.hexdigest(draft.erased)
-    release = replace(
+        digest.add_lists(kind, popular[kind], lists[kind])
+    draft = replace(
         draft,
-        id=f"{slug}-{whole[:8]}",
-        digest=whole,
-        list_bytes=digest.size,
         lists={s.value: sum(map(len, parts)) for s, parts in lists.items()},
         shards=[{"surface": s.value, "index": i} for s, parts in lists.items() for i in range(len(parts))],
     )
+    release = digest.named(draft, slug)
 
     def fill(directory: Path) -> None:
         for s, parts in lists.items():

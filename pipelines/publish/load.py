@@ -152,14 +152,19 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
 
     The switch checks counts. This compares all bytes, which costs as much as writing (docs/reference/benchmarks.md).
     """
-    client, keys, name, digest = lease.client, lease.keys, release.manifest.id, ReleaseDigest()
+    client, keys, name, digest = (
+        lease.client,
+        lease.keys,
+        release.manifest.id,
+        ReleaseDigest(release.manifest.digest_format),
+    )
     for entity, table in release.tables.items():
         if client.get(keys.items(name, entity)) != table:
             return f"the table of {entity}s differs from what was written"
     for kind in release.manifest.kinds:
-        key = keys.lists(name, kind)
-        digest.begin(kind)
-        if client.hget(key, POPULAR_FIELD) != release.popular(kind):
+        key, popular = keys.lists(name, kind), release.popular(kind)
+        digest.begin(kind, popular)
+        if client.hget(key, POPULAR_FIELD) != popular:
             return f"the popular list of {kind} differs from what was written"
         for fields, _ in release.shards(kind):
             for start in range(0, len(fields), _BATCH):
@@ -167,7 +172,7 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
                 if None in values:
                     return f"{values.count(None)} lists of {kind} are missing, expected one for each owner"
                 digest.add(values)
-    whole, expected = digest.hexdigest(release.manifest.erased), release.manifest.digest
+    whole, expected = digest.hexdigest(release.manifest), release.manifest.digest
     return "" if whole == expected else f"expected lists of digest {expected}, got {whole}"
 
 

@@ -10,7 +10,17 @@ from typing import Any
 from models.schema import Surface
 from pipelines.report import plots
 from pipelines.report.data import data_section
-from pipelines.report.figure_names import POPULAR, RANDOM, SEED_RECIPE, SEED_TITLE, SERVED
+from pipelines.report.figure_names import (
+    CAPPED,
+    POPULAR,
+    RANDOM,
+    RANKED_BY,
+    SEED_RECIPE,
+    SEED_TITLE,
+    SERVED,
+    ranks,
+    served_by,
+)
 from pipelines.report.html import (
     METRICS,
     blend_of,
@@ -155,7 +165,7 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
         rows.append(
             [
                 name,
-                ", ".join(surface["choice"][k] for k in ("ranks", "serves") if k in surface.get("choice", {})),
+                _named(surface.get("choice") or {}),
                 f"{surface['owners']:,}",
                 *map(cell, told),
                 cell(models[SERVED]["coverage"], 3) if SERVED in models else "–",
@@ -183,6 +193,12 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
     )
 
 
+def _named(choice: Mapping[str, Any]) -> str:
+    """Name what orders the lists of a surface, and the cap if there is one."""
+    name = ranks(choice) or ""
+    return RANKED_BY.get(name, name) + (", with a cap on exposure" if choice.get("serves") == CAPPED else "")
+
+
 def _segments(settings: Mapping[str, Any]) -> str:
     """Define the groups of owners (B01-B05)."""
     cold, warm = settings.get("cold_start_threshold", 5), settings.get("warm_user_threshold", 20)
@@ -200,8 +216,9 @@ def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
         f"{surface['owners']:,} owners, {surface['pairs']:,} relevant pairs, "
         f"{surface['catalogue']:,} items to choose from."
     )
+    choice = _choice(surface.get("choice"), surface.get("cap", 0.0))
     parts = [
-        f'<section id="{key}"><h2>{escape(name)}</h2><p>{size} {_choice(surface.get("choice"))}</p>',
+        f'<section id="{key}"><h2>{escape(name)}</h2><p>{size} {choice}</p>',
         _objectives(surface.get("objective"), surface.get("objectives") or {}),
         _accuracy(name, models, names, groups, key, said),
         _reach(name, models, names, key),
@@ -217,12 +234,12 @@ def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
     return "".join(parts) + f"<details><summary>All numbers</summary>{tables}</details></section>"
 
 
-def _choice(choice: Mapping[str, Any] | None) -> str:
+def _choice(choice: Mapping[str, Any] | None, cap: float) -> str:
     if not choice:
         return ""
     candidates = ", ".join(f"{name} {cell(value)}" for name, value in (choice.get("candidates") or {}).items())
     told = f" NDCG@10 of the candidates: {escape(candidates)}." if candidates else ""
-    return f"Served: <strong>{escape(choice['serves'])}</strong>, because {escape(choice['reason'])}.{told}"
+    return f"{escape(served_by(choice, cap))}{told}"
 
 
 _SUCCESS = {

@@ -26,6 +26,19 @@ RANKED_BY = {
 SEED_RECIPE, SEED_TITLE = "seed_recipe", "the source documents' recipe"
 
 
+def served_by(choice: Mapping[str, Any], cap: float) -> str:
+    """Say what orders the lists of a surface, why, and what its cap on exposure changes. cap: a multiple, 0: none."""
+    name = ranks(choice) or ""
+    told = f"Ordered by {RANKED_BY.get(name, name)}. Why: {choice['reason']}."
+    if not cap:
+        return told
+    return (
+        f"{told} Then a cap on exposure limits each item to {cap:g} times its fair share of all first ten places. "
+        "The item stays with the owners who score it highest; in other lists the next items move up. "
+        f"Tables name the result {CAPPED}."
+    )
+
+
 def ranks(choice: Mapping[str, Any]) -> str | None:
     """Return the contender that ranks a surface. With a cap on exposure, CAPPED serves its lists."""
     return choice.get("ranks", choice.get("serves"))

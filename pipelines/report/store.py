@@ -38,12 +38,13 @@ EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 FORMAT = 1
 
 
-def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
+def write_report(run: Run, build: BuildRef, weighed: GateRef, publish: bool) -> ReportRef:
     """Gather everything known about a build, and write its page and JSON.
 
-    Both omit parts that no step wrote. Raises ReleaseNotFound, and DataError if inputs of the build are missing.
+    publish: False for a dry run. Page and JSON omit parts that no step wrote. Raises ReleaseNotFound, and DataError if
+    inputs of the build are missing.
     """
-    told, drawn = gathered(run, weighed.release, build.snapshot), run.directory / EVALUATION_PAGE
+    told, drawn = gathered(run, weighed.release, build.snapshot, not publish), run.directory / EVALUATION_PAGE
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
     _place(run.settings, run.directory, told, build_report(told, models))
     gate = told["gate"] or {}
@@ -51,7 +52,7 @@ def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
     return ReportRef(str(page_file), weighed.release, gate.get("verdict"), list(gate.get("reasons") or ()))
 
 
-def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
+def gathered(run: Run, release: str, snapshot: str, dry_run: bool) -> dict[str, Any]:
     """Return the content of report.json; see docs/guides/reports.md."""
     manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
     before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
@@ -62,6 +63,7 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
         "generated_at": manifest.generated_at,
         "snapshot": snapshot,
         "run": run.id,
+        "dry_run": dry_run,
         "overruled": list(run.overruled),
         "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
         "code_version": manifest.code_version,
@@ -210,7 +212,8 @@ def _line(told: Mapping[str, Any], live: bool) -> str:
     release, gate = escape(str(told["release"]), quote=True), told.get("gate") or {}
     surfaces = (told.get("evaluation") or {}).get("surfaces") or {}
     worth = "".join(f"<td>{escape(_served(surfaces.get(str(s)) or {}))}</td>" for s in Surface)
-    state = escape(", ".join(filter(None, ("live" if live else "", str(gate.get("verdict") or "")))))
+    where = "live" if live else "a dry run, not published" if told.get("dry_run") else ""
+    state = escape(", ".join(filter(None, (where, str(gate.get("verdict") or "")))))
     return (
         f'<tr{" class=marked" if live else ""}><th scope="row"><a href="reports/{release}">{release}</a></th>'
         f"<td>{escape(str(told['as_of']))}</td><td>{state}</td>{worth}"

@@ -1,7 +1,7 @@
 """Keep a summary of each build's report in Redis, where the reader's console finds it.
 
-{release, run, as_of, generated_at, kind, verdict, reasons, answer, champion, against: {surface: {value, low, high}},
-quality: {surface: {served, popular}}, steps: [{step, index, wall_s, at}]}
+{release, run, as_of, generated_at, dry_run, kind, verdict, reasons, answer, champion,
+against: {surface: {value, low, high}}, quality: {surface: {served, popular}}, steps: [{step, index, wall_s, at}]}
 
 served, popular: {mean, low, high} of NDCG@10. against: the difference from the live release on the same events.
 """
@@ -34,6 +34,7 @@ def summary(told: Mapping[str, Any]) -> dict[str, Any]:
         "run": told["run"],
         "as_of": told["as_of"],
         "generated_at": told["generated_at"],
+        "dry_run": bool(told.get("dry_run")),
         "kind": gate.get("kind"),
         "verdict": gate.get("verdict"),
         "reasons": list(gate.get("reasons") or ())[:_REASONS],

@@ -33,9 +33,9 @@ def parse_instant(text: str) -> datetime:
     """Parse an ISO 8601 instant or date, UTC without a zone. Raises DataError."""
     try:
         instant = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise DataError(f"expected an ISO 8601 instant such as 2024-05-01T00:00:00Z, got {text!r}") from error
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def slug_of(as_of: datetime) -> str:

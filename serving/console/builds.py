@@ -28,6 +28,8 @@ FIELDS = (
     "quality",
     "steps",
 )
+#: A field that older versions did not write.
+DRY_RUN = "dry_run"
 #: States of a run that has not ended.
 RUNNING = ("queued", "running")
 RUNS_MOST = 100
@@ -39,7 +41,7 @@ def summaries(cache: Cache) -> list[dict[str, Any]]:
     Raises ServiceError, and KeyError if another version wrote one.
     """
     stored = map(json.loads, cache.whole(cache.keys.builds).values())
-    found = [{field: build[field] for field in FIELDS} for build in stored]
+    found = [{field: build[field] for field in FIELDS} | {DRY_RUN: build.get(DRY_RUN, False)} for build in stored]
     return sorted(found, key=lambda b: (b["as_of"], b["generated_at"]), reverse=True)
 
 

@@ -108,6 +108,6 @@ def test_a_key_is_bound_to_what_it_may_post(file: Path, capsys: pytest.CaptureFi
         ["f957"],
     )
     assert decode_keys(file.read_bytes())[made["id"]].bound
-    assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 1
-    assert main(["keys", "add", "x", "--user", "nobody"]) == 1
+    assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 2
+    assert main(["keys", "add", "x", "--user", "nobody"]) == 2
     assert "in lower case" in capsys.readouterr().err

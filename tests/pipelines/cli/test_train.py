@@ -102,8 +102,9 @@ def test_als_is_evaluated_on_the_last_fifth_by_default(command: Any, exported: s
 
 @pytest.mark.usefixtures("exported")
 def test_impossible_values_give_clear_errors(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("train-als", "--factors", "many") == 1
-    assert "MATCHBOOK_ALS_FACTORS must be int, got 'many'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        command("train-als", "--factors", "many")
+    assert "argument --factors: the value must be int, got 'many'" in capsys.readouterr().err
     assert command("train-als", "--as-of", "2001-01-01") == 1
     assert "expected a snapshot of 2001-01-01T00:00:00+00:00" in capsys.readouterr().err
     assert command("train-als", "--min-interactions", "100000") == 1

@@ -101,5 +101,5 @@ def test_wrong_use(wrong: list[str]) -> None:
 
 
 def test_options_of_a_file_need_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train-ranker", "--output-dir", "models"]) == 1
+    assert main(["train-ranker", "--output-dir", "models"]) == 2
     assert "need --data" in capsys.readouterr().err

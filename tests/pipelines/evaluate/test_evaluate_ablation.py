@@ -181,7 +181,7 @@ def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
     tight = replace(holdout, settings=holdout.settings.layered({"exposure_cap": 1.5}, "given"))
     stage = SecondStage(tight, None, None, None, None, [])
     found = _surface(stage, SURFACE)
-    assert found["choice"]["serves"] == "capped" and "rules" in found["choice"]["reason"]
+    assert (found["choice"]["serves"], found["choice"]["ranks"]) == ("capped", "rules") and found["cap"] == 1.5
     told = {
         "snapshot": "s",
         "as_of": "now",
@@ -190,7 +190,7 @@ def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
         "cut": "then",
         "leaks": [],
     }
-    assert "rules, capped" in report(told)
+    assert "the rules, with a cap on exposure" in report(told)
     assert found["models"]["served"] == found["models"]["capped"] and found["calibration"]
     assert found["models"]["capped"]["overall"]["gini"] < found["models"]["rules"]["overall"]["gini"]
 

@@ -9,6 +9,7 @@ import pytest
 
 from models.errors import DataError, GateClosed
 from models.lists.redis_format import Keys
+from models.schema import LIST_KINDS, Similar
 from pipelines.gate import gate as weighing
 from pipelines.gate.compare import compare_releases, table
 from pipelines.gate.decision import GateContext, ask_once, question, read_gate, resolve_gate, why_held_back
@@ -102,6 +103,9 @@ def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
 def compare_them(nights: Nights, other: str) -> None:
     artifacts = Artifacts(nights.settings)
     found = compare_releases(nights.settings, artifacts.release(nights.live), artifacts.release(other))
+    assert set(found["surfaces"]) == {kind.value for kind in LIST_KINDS}
+    assert all(found["surfaces"][kind]["overlap_at_10"] is not None for kind in Similar)
+    assert all(f"| {kind.value} |" in table(found) for kind in LIST_KINDS)
     assert found["settings"]["seed"] == [42, 7] and "als_v1" in found["bundles"]
     assert found["gate"] == ["go", "ask"]
     assert "| startups/for-developer |" in table(found) and "seed: 42 to 7" in table(found)

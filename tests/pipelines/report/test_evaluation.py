@@ -158,6 +158,20 @@ def test_every_section_describes_its_settings(evaluation: dict[str, Any]) -> Non
         assert words in text, words
 
 
+def test_a_reader_learns_what_orders_the_lists_and_what_the_cap_does(
+    evaluation: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for drawn in ("dots", "bars", "curves", "calibration"):
+        monkeypatch.setattr(plots, drawn, lambda *_, **__: "<svg></svg>")  # drawing is slow
+    assert "Ordered by the network. Why: it &lt;passed&gt;." in (plain := report(evaluation)) and "cap on" not in plain
+    for surface in evaluation["surfaces"].values():
+        if surface.get("choice"):
+            surface |= {"cap": 14.0, "choice": {"ranks": "stacked", "serves": "capped", "reason": "few data"}}
+    page = report(evaluation)
+    assert "Ordered by the stacked ranker. Why: few data. Then a cap on exposure limits each item to 14 times" in page
+    assert "the stacked ranker, with a cap on exposure" in page and "because stacked" not in page
+
+
 @pytest.mark.parametrize(
     ("gone", "words"),
     [
@@ -167,7 +181,7 @@ def test_every_section_describes_its_settings(evaluation: dict[str, Any]) -> Non
         (("ablation",), "<h3>Ablation</h3>"),
         (("calibration",), "higher scores mean more hits"),
         (("claims",), "Expected, and measured here"),
-        (("choice",), "because"),
+        (("choice",), "Ordered by"),
         (("sizes",), "interactions"),
         (("second_stage",), "was refused"),
     ],

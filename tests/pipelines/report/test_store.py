@@ -14,6 +14,7 @@ import pytest
 from models.run_directory import directory_of
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
+from pipelines.publish.history import promote
 from pipelines.refs import GateRef
 from pipelines.report import data
 from pipelines.report import store as kept
@@ -67,7 +68,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     assert update_report(settings, run.directory)
     assert "hold by ada" in (page := page_of_run(settings, run.id) or "") and ">gate</th>" in page
     gate = GateRef(run.id, done["release"], None, "ask", [])
-    again = kept.write_report(run, run.reference(snapshot=told["snapshot"]), gate)
+    again = kept.write_report(run, run.reference(snapshot=told["snapshot"]), gate, publish=True)
     assert (again.verdict, again.reasons) == ("ask", ["worse"])
     assert "live, ask" in index_page(settings)
     live = run.artifacts.release(done["release"])
@@ -81,6 +82,16 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     successor = f"{done['release'].rsplit('-', 1)[0]}-99999999"  # after an erasure
     assert retire_reports(Artifacts(settings), [successor]) == [second["release"]]
     assert retire_reports(Artifacts(settings), []) == [done["release"]] and page_of_run(settings, run.id) is None
+
+
+def test_a_dry_run_says_so_until_its_release_is_live(built: tuple[Settings, dict[str, Any]]) -> None:
+    settings, _ = built
+    done = run_build(settings, AFTER_ALL - timedelta(days=5), publish=False)
+    told = {report["release"]: report["dry_run"] for report in reports(settings)}
+    assert told.pop(done["release"]) and len(told) == 2 and not any(told.values())
+    assert index_page(settings).count("a dry run, not published") == 1
+    promote(settings, done["release"])
+    assert "a dry run" not in index_page(settings)
 
 
 def test_a_run_on_its_way_shows_its_steps(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_summary_has_the_verdict_the_quality_and_the_steps() -> None:
     told = summary(report("r"))
     assert (told["verdict"], told["reasons"], told["kind"]) == ("ask", [f"reason {n}" for n in range(5)], "manual")
     assert told["quality"] == {"startups/for-investor": {"served": NDCG, "popular": None}}
+    assert told["dry_run"] is False and summary(report("r", dry_run=True))["dry_run"] is True
     assert told["against"] == {"startups/for-investor": {"value": 0.1, "low": 0.0, "high": 0.2}}
     assert told["steps"] == [{"step": "train.als", "index": None, "wall_s": 1.0, "at": "2024"}]
 

@@ -263,6 +263,7 @@ def test_two_releases_are_compared_as_a_whole(client: FlaskClient, publish: Publ
     client = start().test_client()
     page = text_of(client, "/releases/compare")
     assert before in page and after in page and "Gained most" in page and "Same in the first 10" in page
+    assert f"Similar lists are not compared here: python -m pipelines compare {before} {after}" in page
     same = text_of(client, f"/releases/compare?before={after}&after={after}")
     assert "Gained most None." in same
 

@@ -53,6 +53,16 @@ def test_a_newer_build_that_did_not_go_live_says_so(start: Start, publish: Publi
     keep(settings, build(publish(), 10), build("later", 11, as_of="2099-01-01T00:00:00+00:00"), build("former", 1))
     said = text(start().test_client().get("/").text, "builds")
     assert said.count("newer, not live") == 1 and "later newer, not live" in said
+    assert "dry run" not in said
+
+
+def test_a_newer_build_that_was_a_dry_run_says_so(start: Start, publish: Publish, settings: Settings) -> None:
+    newer = {"as_of": "2099-01-01T00:00:00+00:00"}
+    keep(settings, build(publish(), 10, dry_run=True), build("dry", 11, dry_run=True, **newer))
+    client = start().test_client()
+    said = text(client.get("/").text, "builds")
+    assert "dry newer, not live: it was a dry run" in said and said.count("dry run") == 1
+    assert "Why it is not live Its build was a dry run" in words(client.get("/releases/dry").text)
 
 
 def test_a_first_visitor_is_led(start: Start) -> None:
@@ -77,6 +87,19 @@ def test_quality_is_drawn_from_the_second_build_on_with_a_table(
     served, popular = drawn[0]["lines"]
     assert served["value"] == [0.409, 0.41] and popular["label"] == "popular" and len(served["high"]) == 2
     assert "better" in text(client.get("/").text, "quality")  # than the release before, on the same events
+
+
+def test_quality_is_that_of_the_live_release_and_names_it(start: Start, publish: Publish, settings: Settings) -> None:
+    release, client = publish(), start().test_client()
+    keep(settings, build("later", 20, as_of="2099-01-01T00:00:00+00:00"))
+    said = text(client.get("/").text, "quality")
+    assert f"{release} has no evaluation: this page knows only the newest" in said and "0.420" not in said
+    keep(settings, build(release, 10))
+    said = text(client.get("/").text, "quality")
+    assert f"Measured when {release} was built" in said and "0.400–0.420" in said and "later" not in said
+    keep(settings, build(release, 10, quality={}))
+    said = text(client.get("/").text, "quality")
+    assert f"{release} has no evaluation: its build was not evaluated" in said and "0.420" not in said
 
 
 def test_builds_of_one_surface_are_in_the_order_of_their_cutoffs() -> None:
