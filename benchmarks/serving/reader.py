@@ -51,6 +51,8 @@ from pipelines.store.artifacts import Artifacts
 ROOT = Path(__file__).parents[2]
 USERS, STARTUPS, PLACES = 20_000, 5_000, 100
 CONNECTIONS = 16
+#: Distinct reasons. With the labels of items they say about as many things as crunchbase's lists (19,538).
+REASONS = 1_000
 #: Python's resource tracker, a child of the reader beside its workers, is smaller.
 HELPER_MB = 40
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -319,15 +321,19 @@ def random_lists(rng: np.random.Generator, owners: np.ndarray, items: np.ndarray
         items[item.ravel()].astype(np.int32),
         np.tile(np.linspace(1, 0, PLACES, dtype=np.float32), b),
         np.full(n, ALS.bit | TWO_TOWER.bit, np.uint8),
-        packed(
-            rng.integers(0, 3, n),
-            rng.integers(0, 3, n),
-            rng.integers(1, 20, n),
-            rng.integers(0, 3, n),
-            rng.integers(3, 40, n),
-            np.full(n, ALS.code),
-            rng.integers(0, 4, n),
-        ),
+        _reasons(rng, REASONS)[(rng.random(n) ** 2 * REASONS).astype(int)],
+    )
+
+
+def _reasons(rng: np.random.Generator, n: int) -> np.ndarray:
+    return packed(
+        rng.integers(0, 3, n),
+        rng.integers(0, 3, n),
+        rng.integers(1, 20, n),
+        rng.integers(0, 3, n),
+        rng.integers(3, 40, n),
+        np.full(n, ALS.code),
+        rng.integers(0, 4, n),
     )
 
 

@@ -94,6 +94,11 @@ class ItemTable:
         """
         return {REASONS[f] + 1: (self.facets[f], self.labels[f]) for f in FACET_REASONS}
 
+    @cached_property
+    def ends(self) -> dict[int, str]:
+        """A cache of what answers say after the id and the score (serving/http/places.py)."""
+        return {}
+
 
 def encode_items(entities: Entities) -> bytes:
     """Return the value of `Keys.items`."""

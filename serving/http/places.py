@@ -1,6 +1,7 @@
 """Encode the places of a list as JSON: `{"id": ..., "score": ..., "reasons": [...], "sources": [...]}`.
 
-A cache holds the text of each part by its bits, because the places of a list share most parts.
+Most places of a release end like others: crunchbase's 833,600 have 19,538 ends. So a release keeps its ends, and caches
+keep their parts.
 """
 
 from __future__ import annotations
@@ -50,24 +51,31 @@ def places(listing: StoredList, table: ItemTable, voice: int, cut: slice | NDArr
     texts, rows = table.texts, item.tolist()
     ids, scores = [texts[row] for row in rows], [_SCORES[n] for n in numbers]
     columns = zip(ids, scores, rows, listing.source[cut].tolist(), listing.reason[cut].tolist(), strict=True)
-    people, facet, rest = _TEXTS[voice]
-    facets = table.reasons
-    entries = []
+    facets, ends, entries = table.reasons, table.ends, []
     for id, score, row, source, reason in columns:
-        if reason & OLD:
-            said = sentences(reason, source, voice, row, table.facets, table.labels)
-            reasons = _joined(said, 0, source)
-        else:
-            reasons = people[reason & PEOPLE]
-            n = int(reasons != "")
-            if found := facets.get(reason & 0xF):
-                codes, labels = found
-                if (code := codes.item(row)) >= 0 and (shared := facet[reason & FACET, labels[code], n]):
-                    reasons += shared
-                    n += 1
-            reasons += rest[reason >> 24, source, reason & PEOPLE > 0, n]
-        entries.append(f'{{"id":"{id}","score":{score},"reasons":[{reasons}')
+        found = facets.get(reason & 0xF)
+        code = -1 if found is None else found[0].item(row)
+        key = reason | source << 32 | voice << 48 | code + 1 << 52
+        end = ends.get(key)
+        if reason & OLD:  # it tells of several facets
+            end = _joined(sentences(reason, source, voice, row, table.facets, table.labels), 0, source)
+        elif end is None:
+            end = _end(reason, source, voice, "" if found is None or code < 0 else found[1][code])
+            if len(ends) < _TEXTS_MOST:
+                ends[key] = end
+        entries.append(f'{{"id":"{id}","score":{score},"reasons":[{end}')
     return ",".join(entries), ",".join([f'"{id}":{score}' for id, score in zip(ids, scores, strict=True)])
+
+
+def _end(reason: int, source: int, voice: int, label: str) -> str:
+    """Return the reasons and sources of a place. label: the value of the facet in the reason, or empty."""
+    people, facet, rest = _TEXTS[voice]
+    text = people[reason & PEOPLE]
+    n = int(text != "")
+    if label and (shared := facet[reason & FACET, label, n]):
+        text += shared
+        n += 1
+    return text + rest[reason >> 24, source, reason & PEOPLE > 0, n]
 
 
 def _texts(voice: int) -> tuple[_Texts, _Texts, _Texts]:
