@@ -57,7 +57,7 @@ def places(listing: StoredList, table: ItemTable, voice: int, cut: slice | NDArr
         code = -1 if found is None else found[0].item(row)
         key = reason | source << 32 | voice << 48 | code + 1 << 52
         end = ends.get(key)
-        if reason & OLD:  # it tells of several facets
+        if reason & OLD:  # it describes several facets
             end = _joined(sentences(reason, source, voice, row, table.facets, table.labels), 0, source)
         elif end is None:
             end = _end(reason, source, voice, "" if found is None or code < 0 else found[1][code])
