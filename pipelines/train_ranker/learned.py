@@ -90,6 +90,8 @@ class _Training:
         half = small is not None and small[0] == MEAN
         wanted = surface in self.samples and (by_name or half or verdict["serves"])
         now = self._fitted(surface, self.snapshot.as_of_us) if wanted else None
+        for why in {found for found in (before, now) if isinstance(found, str)}:
+            _LOG.warning("the learned ranker is left out on %s: %s", surface, why)
         return _OfSurface(before, verdict, now, small)
 
     def _fitted(self, surface: Surface, until_us: int) -> FittedRanker | str:
@@ -98,7 +100,6 @@ class _Training:
         try:
             return _fit_once(self.run, samples_until(self.samples.get(surface, ()), until_us, gains))
         except TrainingError as error:
-            _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
             return str(error)
 
     def _small(self, surface: Surface, judged: Bundle | None) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models.data.interactions import Interactions
+from models.learned_ranker.scorer import LEARNED
 from models.recommender.recommend import recommend
 from models.recommender.surface import open_recommender
 from models.schema import Surface
@@ -19,6 +20,7 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.report.figure_names import MEAN, STACK
 from pipelines.run.run import Run
 from pipelines.train.holdout import Holdout, open_holdout
+from pipelines.train_ranker import second_stage
 from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 from pipelines.train_ranker.stacked import StackedLessons, pooled_ballot, small_surfaces
 from tests.pipelines.train.market import market
@@ -111,6 +113,19 @@ class _Other:
 
     def __init__(self, heard: Interactions) -> None:
         self.heard = heard
+
+
+def test_only_a_ranker_that_is_missing_is_reported_as_left_out(
+    planted_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The comparison at pooled cutoffs goes back to cutoffs before all samples."""
+    monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
+    monkeypatch.setattr(second_stage, "small_surfaces", lambda holdout: tuple(Surface))
+    run = replace(planted_run, id="pooled")
+    with caplog.at_level("WARNING"):
+        refs = {r.name: r for r in train_ranker(run, run.reference(snapshot=planted.name))}
+    missing = run.artifacts.open_bundle(LEARNED, refs[LEARNED].version).config["left_out"]
+    assert {s.value for s in Surface if f"left out on {s}:" in caplog.text} == set(missing)
 
 
 def test_the_comparison_pools_earlier_cutoffs(little: Snapshot, split: Holdout, lessons: StackedLessons) -> None:
