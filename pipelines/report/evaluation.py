@@ -14,7 +14,6 @@ from pipelines.report.figure_names import (
     CAPPED,
     POPULAR,
     RANDOM,
-    RANKED_BY,
     SEED_RECIPE,
     SEED_TITLE,
     SERVED,
@@ -194,9 +193,8 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
 
 
 def _named(choice: Mapping[str, Any]) -> str:
-    """Name what orders the lists of a surface, and the cap if there is one."""
-    name = ranks(choice) or ""
-    return RANKED_BY.get(name, name) + (", with a cap on exposure" if choice.get("serves") == CAPPED else "")
+    """Name what orders the lists of a surface as the tables do, and the cap if there is one."""
+    return (ranks(choice) or "") + (f", {CAPPED}" if choice.get("serves") == CAPPED else "")
 
 
 def _segments(settings: Mapping[str, Any]) -> str:

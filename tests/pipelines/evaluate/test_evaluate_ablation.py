@@ -190,7 +190,7 @@ def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
         "cut": "then",
         "leaks": [],
     }
-    assert "the rules, with a cap on exposure" in report(told)
+    assert "rules, capped" in report(told)
     assert found["models"]["served"] == found["models"]["capped"] and found["calibration"]
     assert found["models"]["capped"]["overall"]["gini"] < found["models"]["rules"]["overall"]["gini"]
 
