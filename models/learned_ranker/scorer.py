@@ -28,7 +28,7 @@ ACTIVITY = "activity_v1"
 #: Parts of the owners: with events, cold-start (without events), all. The column EVENTS is 0 for cold-start owners.
 KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
 EVENTS = "owner_events"
-#: Candidates of a list that every learner scores. Twice as many changed no list's first ten on crunchbase.
+#: Candidates of a list that every learner scores. Twice as many changed no NDCG@10 beyond the third digit.
 LOOKED_AT = 50
 
 

@@ -113,6 +113,8 @@ class Release:
             fields = json.loads(text)
             written = fields.pop("sha256")
             release = cls(**fields)
+            if release.digest_format not in DIGEST_FORMATS:
+                raise ValueError(f"digest_format {release.digest_format!r} of a newer version")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReleaseIncomplete(
                 f"expected a release manifest, got another file ({type(error).__name__}: {error}); build this cutoff "
@@ -137,8 +139,9 @@ PUBLISHES = "publishes.jsonl"
 REFRESHED, ERASED, RELOADED = "refreshed", "a person was erased from it", "Redis had lost it"
 
 
-#: Of new releases, see `ReleaseDigest`. A release keeps its format, and is verified by it.
-DIGEST_FORMAT = 2
+#: What digests covered, see `ReleaseDigest`; new releases have the last. A release is verified by its own.
+DIGEST_FORMATS = (1, 2)
+DIGEST_FORMAT = DIGEST_FORMATS[-1]
 
 
 class ReleaseDigest:

@@ -149,8 +149,8 @@ class NeighbourScorer:
         A thread's buffer is all zeros before and after: it is faster to clear the filled cells than all.
         """
         cells = self._scratch.zeros("scores", (rows, self._width), np.float32).reshape(-1)
-        cells[at] = score
         try:
+            cells[at] = score
             yield cells
         finally:
             cells[at] = 0

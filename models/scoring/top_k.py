@@ -43,6 +43,7 @@ def on_grid(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Every partial sum of a dot product of two such rows is a whole number of the product of both steps, at most 2^24 by
     Cauchy-Schwarz. So float32 holds it exactly. A coordinate changes by less than 1/4000 of the row's length.
+    Rows shorter than 1e-18 become zero.
     """
     most = np.float32(_LONGEST - np.sqrt(vectors.shape[1]) / 2)  # rounding adds half a step to each coordinate at most
     found = np.empty(vectors.shape, np.float32)

@@ -6,7 +6,6 @@ A malformed argument is wrong use (exit status 2), which its type refuses before
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,6 +15,8 @@ from pipelines.erased import normal_id
 from pipelines.run.run import parse_instant
 
 T = TypeVar("T")
+#: Of numbers in arguments; seeds of 32 bits fit.
+MOST = 2**32 - 1
 
 
 class UsageError(MatchbookError):
@@ -39,7 +40,7 @@ def number(read: Callable[[str], T], wanted: str, fits: Callable[[T], bool]) -> 
 
     def typed(text: str) -> T:
         try:
-            value = read(text)
+            value = read(text) if text.isascii() else None
         except ValueError:
             value = None
         if value is None or not fits(value):
@@ -50,9 +51,9 @@ def number(read: Callable[[str], T], wanted: str, fits: Callable[[T], bool]) -> 
 
 
 instant, person_id = checked(parse_instant), checked(normal_id)
-whole = number(int, "a whole number of at least 1, such as 10", lambda n: n >= 1)
-from_zero = number(int, "a whole number of at least 0, such as 10", lambda n: n >= 0)
-positive = number(float, "a number above 0, such as 0.5", lambda x: 0 < x < math.inf)
+whole = number(int, f"a whole number of 1 to {MOST:,}, such as 10", lambda n: 1 <= n <= MOST)
+from_zero = number(int, f"a whole number of 0 to {MOST:,}, such as 10", lambda n: 0 <= n <= MOST)
+positive = number(float, f"a number above 0, at most {MOST:,}, such as 0.5", lambda x: 0 < x <= MOST)
 
 
 def entity_id(text: str) -> str:

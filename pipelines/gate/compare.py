@@ -110,7 +110,7 @@ def compare_releases(settings: Settings, first: Release, second: Release) -> dic
     "gate": [verdict, verdict]}.
     """
     both = (first, second)
-    reported = [_reported(settings, r.id) for r in both]
+    reported = [_reported(settings, r.build) for r in both]
     surfaces = sorted({*reported[0], *reported[1]})
     return {
         "releases": [
@@ -128,7 +128,7 @@ def compare_releases(settings: Settings, first: Release, second: Release) -> dic
         "bundles": _unlike(first.bundles, second.bundles),
         "settings": _unlike(first.settings, second.settings),
         "ndcg": {s: [found.get(s) for found in reported] for s in surfaces},
-        "gate": [_verdict(settings, r.id) for r in both],
+        "gate": [_verdict(settings, r.build) for r in both],
     }
 
 

@@ -65,12 +65,12 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str, 
     loaded = load(settings, held, loadable)
     _fill_since(settings, held, loadable.manifest)
     switch(held, loadable.manifest)
-    store_trending(settings, held, loadable.manifest, loadable.entities)
     warning = evicting(about(held.client)) or ""
     if warning:
         log.warning("%s", warning)
     done = PublishRef(True, name, reason, previous, **loaded, by=by, warning=warning)
     note_publish(settings, done)
+    store_trending(settings, held, loadable.manifest, loadable.entities)
     log.info("release published %s retired=%s", done.as_json(), retire_loaded(settings, held))
     return done
 

@@ -19,6 +19,7 @@ from models.lists.release import Release
 from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import Entity, Surface
+from models.scoring.scorer import aligned
 from models.settings.settings import Settings
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.publish.lease import Lease, lease
@@ -31,8 +32,8 @@ log = logging.getLogger(__name__)
 
 def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
     """Store the trending lists at a release's cutoff from its popularity bundle, unless newer ones are stored."""
-    arrays = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle]).arrays
-    heat = {e: arrays[f"{e}_trending"] for e in Entity}
+    bundle = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle])
+    heat = {e: aligned(bundle, f"{e}_trending", e.value, entities[e].ids) for e in Entity}
     _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
 
 

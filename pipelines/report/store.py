@@ -63,7 +63,7 @@ def gathered(run: Run, release: str, snapshot: str, dry_run: bool) -> dict[str, 
         "generated_at": manifest.generated_at,
         "snapshot": snapshot,
         "run": run.id,
-        "dry_run": dry_run,
+        "dry_run": dry_run and before.get("dry_run", True),  # once published, it is none again
         "overruled": list(run.overruled),
         "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
         "code_version": manifest.code_version,
@@ -212,7 +212,7 @@ def _line(told: Mapping[str, Any], live: bool) -> str:
     release, gate = escape(str(told["release"]), quote=True), told.get("gate") or {}
     surfaces = (told.get("evaluation") or {}).get("surfaces") or {}
     worth = "".join(f"<td>{escape(_served(surfaces.get(str(s)) or {}))}</td>" for s in Surface)
-    where = "live" if live else "a dry run, not published" if told.get("dry_run") else ""
+    where = "live" if live else "from a dry run" if told.get("dry_run") else ""
     state = escape(", ".join(filter(None, (where, str(gate.get("verdict") or "")))))
     return (
         f'<tr{" class=marked" if live else ""}><th scope="row"><a href="reports/{release}">{release}</a></th>'

@@ -52,7 +52,7 @@ class BFloat16Product:
 
     def weighted(self, weight: NDArray[np.float32]) -> BFloat16Product:
         """See `Product.weighted`."""
-        return BFloat16Product(self.vectors, weight)
+        return BFloat16Product(self.vectors, weight if self.weight is None else self.weight * weight)
 
     def product(self, owners: NDArray[np.float32], barred: sparse.csr_matrix) -> NDArray[np.int16]:
         """See `Product.product`. Uses one torch thread, because the recipe runs one chunk per thread."""

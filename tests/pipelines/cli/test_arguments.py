@@ -15,7 +15,7 @@ from tests.exit_status import exit_status
 #: Arguments without a form: names of what is stored, labels, places, and the command line of Airflow.
 FREE = {"release", "first", "second", "name", "id of keys revoke", "users", "startups", "to", "words"}
 NEVER = ("malformed \0", "", "-1x", "nan", "0001-01-01T00:00:00+23:00")
-NUMBERS = ("-1", "inf", "9" * 5000)
+NUMBERS = ("-1", "inf", "9" * 20, "9" * 5000, "1e308", "\u09e7")
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +66,8 @@ def test_a_malformed_value_is_refused_with_what_was_expected(action: argparse.Ac
         ("erase 42", "expected the id of a person, a UUID such as"),
         (f"erase {NIL}", "names nobody"),
         ("erase --scan 42", "got '42'"),
-        ("sample --users 0", "expected a whole number of at least 1"),
-        ("sample --seed=-1", "expected a whole number of at least 0"),
+        ("sample --users 0", "expected a whole number of 1 to"),
+        ("sample --seed=-1", "expected a whole number of 0 to"),
         ("sample --ends someday", "expected an ISO 8601 instant"),
         ("tune --trials 0", "expected a whole number"),
         ("tune --budget x", "expected a number above 0"),

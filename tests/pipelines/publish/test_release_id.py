@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import pipelines.publish.assemble as assemble
+from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys, encode_lists
-from models.lists.release import DIGEST_FORMAT, MANIFEST, Release, popular_list, release_lists
+from models.lists.release import DIGEST_FORMAT, DIGEST_FORMATS, MANIFEST, Release, popular_list, release_lists
 from models.schema import LIST_KINDS, ListKind, Surface
 from pipelines.publish.assemble import assemble_release, store_release
 from pipelines.publish.history import promote, rollback
@@ -112,3 +113,10 @@ def test_a_release_of_an_older_version_is_promoted_verified_and_the_way_back(tow
         other = replace(loadable, manifest=replace(loadable.manifest, digest_format=DIGEST_FORMAT))
         assert "expected lists of digest" in verify_loaded(held, other)
     assert town.build() != older
+
+
+@pytest.mark.parametrize("digest_format", [0, -1, DIGEST_FORMATS[-1] + 1, "2", None])
+def test_an_unknown_format_of_the_digest_is_refused(town: Town, digest_format: object) -> None:
+    release = replace(Artifacts(town.settings).release(town.build()), digest_format=digest_format)  # type: ignore[arg-type]
+    with pytest.raises(ReleaseIncomplete, match="digest_format"):
+        Release.from_json(release.to_json())

@@ -14,7 +14,7 @@ import pytest
 
 from models.errors import GateClosed, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.lists.release import popular_list, release_lists, went_live
+from models.lists.release import PUBLISHES, popular_list, release_lists, went_live
 from models.schema import Entity, ListKind, Method, Role, Similar, Surface
 from pipelines.__main__ import main
 from pipelines.erase.erase import erase
@@ -111,6 +111,18 @@ def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: 
     assert users.later == 1 and users.blank[-1] and users.rows_of([CAME]).tolist() == [-1]
     town.met(identity("user", 7), identity("startup", 4), timedelta(hours=1, minutes=5))
     assert town.refresh(2)["published"] and UUID(CAME).bytes not in town.raw(DEVELOPERS)
+
+
+def test_a_refresh_with_newcomers_goes_live_again_and_is_noted_when_redis_lost_the_trending_lists(town: Town) -> None:
+    town.joined(CAME)
+    town.met(CAME, identity("startup", 0))
+    refreshed = town.refresh(1)["release"]
+    promote(town.settings, town.built)
+    town.client.delete(*(town.keys.trending(s) for s in Surface))
+    promote(town.settings, refreshed, by="ada")
+    told = json.loads((town.settings.artifacts / PUBLISHES).read_text().splitlines()[-1])
+    assert town.live == refreshed and (told["release"], told["by"]) == (refreshed, "ada")
+    assert all(town.client.exists(town.keys.trending(s)) for s in Surface)
 
 
 def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[ListKind, RankedLists]:

@@ -89,7 +89,7 @@ def test_a_dry_run_says_so_until_its_release_is_live(built: tuple[Settings, dict
     done = run_build(settings, AFTER_ALL - timedelta(days=5), publish=False)
     told = {report["release"]: report["dry_run"] for report in reports(settings)}
     assert told.pop(done["release"]) and len(told) == 2 and not any(told.values())
-    assert index_page(settings).count("a dry run, not published") == 1
+    assert index_page(settings).count("from a dry run") == 1
     promote(settings, done["release"])
     assert "a dry run" not in index_page(settings)
 
