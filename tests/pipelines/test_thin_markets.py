@@ -53,7 +53,7 @@ def test_a_thin_market_builds_twice_and_is_served(settings: Settings, tmp_path: 
     newer = run_build(settings, as_of=AFTER_ALL, force=True)["release"]
     artifacts = Artifacts(settings)
     compared = compare_releases(settings, artifacts.release(older), artifacts.release(newer))
-    assert set(compared["surfaces"]) == {surface.value for surface in Surface}
+    assert set(compared["surfaces"]) == {kind.value for kind in LIST_KINDS}
     execute(
         settings,
         "INSERT INTO user_interactions VALUES (:u, :s, 'like', :at)",

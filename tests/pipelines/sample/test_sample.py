@@ -176,17 +176,7 @@ def test_the_smallest_markets_work(tmp_path: Path, users: int, startups: int) ->
     assert (pd.read_csv(tmp_path / "interactions.csv")["occurred_at"] < "2020-02-03T04:05:06Z").all()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--users", "1"],
-        ["--startups", "0"],
-        ["--events-per-user", "-1"],
-        ["--seed", "-1"],
-        ["--ends", "1970-06-01"],
-        ["--ends", "soon"],
-    ],
-)
+@pytest.mark.parametrize("options", [["--users", "1"], ["--ends", "1970-06-01"]])
 def test_a_size_that_makes_no_market_is_refused(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
