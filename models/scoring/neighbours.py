@@ -148,7 +148,7 @@ class NeighbourScorer:
 
         A thread's buffer is all zeros before and after: it is faster to clear the filled cells than all.
         """
-        cells = self._scratch.zeros("scores", (rows, self._width), np.float32).reshape(-1)
+        cells = self._scratch.array("scores", (rows, self._width), np.float32, np.zeros).reshape(-1)
         try:
             cells[at] = score
             yield cells

@@ -181,17 +181,14 @@ class Scratch(threading.local):
     def __init__(self) -> None:
         self._held: dict[str, NDArray[Any]] = {}
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    def array(
+        self, name: str, shape: tuple[int, ...], dtype: Any, make: Callable[[int, Any], NDArray[Any]] = np.empty
+    ) -> NDArray[Any]:
+        """Return an array with what the last call left in it. make: makes a new one."""
         size = int(np.prod(shape))
         if name not in self._held or self._held[name].size < size:
-            self._held[name] = np.empty(size, dtype)
+            self._held[name] = make(size, dtype)
         return self._held[name][:size].reshape(shape)
-
-    def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """Return an array of zeros. The caller clears the cells that it fills."""
-        if name not in self._held or self._held[name].size < int(np.prod(shape)):
-            self._held[name] = np.zeros(int(np.prod(shape)), dtype)
-        return self.array(name, shape, dtype)
 
 
 def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -152,12 +152,8 @@ def verify_loaded(lease: Lease, release: Loadable) -> str:
 
     The switch checks counts. This compares all bytes, which costs as much as writing (docs/reference/benchmarks.md).
     """
-    client, keys, name, digest = (
-        lease.client,
-        lease.keys,
-        release.manifest.id,
-        ReleaseDigest(release.manifest.digest_format),
-    )
+    client, keys, name = lease.client, lease.keys, release.manifest.id
+    digest = ReleaseDigest(release.manifest.digest_format)
     for entity, table in release.tables.items():
         if client.get(keys.items(name, entity)) != table:
             return f"the table of {entity}s differs from what was written"

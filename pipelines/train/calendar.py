@@ -42,9 +42,9 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
     window = int(share * len(at))
     for i in range(1, most + 1):
         back = share * i / 2
-        if back >= 1 or not len(at) or leaving(at, back) == at[0]:
+        if back >= 1 or not len(at) or (exact := leaving(at, back)) == at[0]:
             break
-        cut = _moved(leaving(at, back), at, share)
+        cut = _moved(exact, at, share)
         end = int(np.searchsorted(at, cut)) + window
         ended = end < len(at) - window // 4
         found.append((cut, _moved(int(at[end]), at, share) if ended else as_of_us))
